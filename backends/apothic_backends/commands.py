@@ -1,0 +1,106 @@
+"""The one list of what can be asked of a backend. Each command is typed by its reply."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from apothic_backends.model.events import ALL_JOBS, Cursor, EventBatch
+from apothic_backends.model.functions import FunctionSpec
+from apothic_backends.model.jobs import JobLogs, JobOutcome, JobSnapshot
+from apothic_backends.model.payloads import Payload
+from apothic_backends.model.record import Record
+
+ReplyT = TypeVar("ReplyT")
+
+
+class Command(Record, Generic[ReplyT]):
+    """Something that can be asked of a backend; `ReplyT` is what comes back."""
+
+    __slots__ = ()
+
+
+class RegisterFunction(Command[str]):
+    """Make a function known; the reply is its id (`functions:1`).
+
+    `code` loads to the callable in the executor. The same spec and code give the same id.
+    """
+
+    spec: FunctionSpec
+    code: Payload
+
+
+class SubmitJob(Command[str]):
+    """Queue one call; the reply is the job's id (`jobs:123`), given once the job is held.
+
+    With `wait_for_room` a full queue holds the reply back; without it the answer is `QueueFull`.
+    """
+
+    function_id: str
+    arguments: Payload
+    wait_for_room: bool = False
+
+
+class WaitJob(Command[JobOutcome]):
+    """Wait until the job has ended.
+
+    `last` gives up the caller's handle with the reply, so that the result is dropped with it. An
+    `owned` job is cancelled when the process that waits for it dies.
+    """
+
+    job_id: str
+    last: bool = False
+    owned: bool = False
+
+
+class GetJob(Command[JobSnapshot]):
+    """Look at a job."""
+
+    job_id: str
+
+
+class GetJobLogs(Command[JobLogs]):
+    """Read what a job has printed so far."""
+
+    job_id: str
+
+
+class CancelJob(Command[JobSnapshot]):
+    """Stop a job: at once while it is queued; a running one is interrupted, then killed.
+
+    The reply comes at once. A success that arrives before the stop stands.
+    """
+
+    job_id: str
+
+
+class ReleaseJob(Command[None]):
+    """Say that nobody will ask for the job's result again."""
+
+    job_id: str
+
+
+class ReadEvents(Command[EventBatch]):
+    """Read events after a position, waiting for the first; None starts at the next event.
+
+    `topic` is `ALL_JOBS` or a job's id. At most `limit` events come in one batch.
+    """
+
+    topic: str = ALL_JOBS
+    after: Cursor | None = None
+    limit: int = 1000
+
+
+COMMANDS: dict[str, type[Command[object]]] = {
+    command.__name__: command
+    for command in (
+        RegisterFunction,
+        SubmitJob,
+        WaitJob,
+        GetJob,
+        GetJobLogs,
+        CancelJob,
+        ReleaseJob,
+        ReadEvents,
+    )
+}
+"""Every command by name: the wire, the server and the conformance tests walk this."""

@@ -1,0 +1,3 @@
+"""Values that travel between programs and backends: pure, standard library only."""
+
+from __future__ import annotations

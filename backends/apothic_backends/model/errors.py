@@ -1,0 +1,192 @@
+"""Every error of Apothic, sorted by who has to act, each with a code that never changes.
+
+    ApothicError
+      UsageError       your call: the message says what to write instead
+      JobError         the code you ran: it raised, was stopped, or took its process with it
+      BackendError     the place it runs in: wait, retry, or make room
+      InternalError    us: please report it
+
+An error made here can cross any border as `(code, message, data)` and come back as itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+_BY_CODE: dict[str, type[ApothicError]] = {}
+
+
+class ApothicError(Exception):
+    """Anything that Apothic raises by itself; `code` names the kind, `data` holds the details."""
+
+    code: ClassVar[str] = "error"
+    data: dict[str, Any]
+    """What the message says, for programs: each key is an attribute too."""
+
+    def __init_subclass__(cls) -> None:
+        """File the class under its code, so that a reply from afar can be raised as itself."""
+        _BY_CODE[cls.code] = cls
+
+    def __init__(self, message: str, **data: Any) -> None:
+        super().__init__(message)
+        self.__dict__.update(data)
+        self.data = data
+
+    @property
+    def message(self) -> str:
+        """What is wrong, with which thing, and the way out."""
+        return str(self.args[0]) if self.args else ""
+
+
+def error_of(code: str, message: str, data: dict[str, Any]) -> ApothicError:
+    """Rebuild an error from its parts; an unknown code becomes an `ApothicError` that says so."""
+    known = _BY_CODE.get(code)
+    if known is None:
+        return ApothicError(f"{message} (code {code!r})", **data)
+    return known(message, **data)
+
+
+class UsageError(ApothicError):
+    """Your call cannot be carried out as written."""
+
+    code = "usage"
+
+
+class InvalidOption(UsageError):
+    """An option of a decorator or a call has a value that cannot be meant."""
+
+    code = "invalid_option"
+
+
+class NotFound(UsageError):
+    """There is no object of that name or id; `data["known"]` lists the ones that there are."""
+
+    code = "not_found"
+
+
+class JobGone(NotFound):
+    """The job ended and its result was dropped: it was waited for, or nobody held it any more."""
+
+    code = "job_gone"
+
+
+class NotBuiltYet(UsageError):
+    """The option is understood and stored, but this version cannot carry it out."""
+
+    code = "not_built_yet"
+
+
+class BlockingCall(UsageError):
+    """A blocking call was made where an event loop runs; the message names the `.aio` spelling."""
+
+    code = "blocking_call"
+
+
+class ArgumentNotSerializable(UsageError):
+    """An argument, or the function itself, cannot be sent to another process."""
+
+    code = "argument_not_serializable"
+
+
+class SlotDeadlock(UsageError):
+    """Jobs wait for jobs too deep: 32 levels of callers already hold a process each."""
+
+    code = "slot_deadlock"
+
+
+class JobError(ApothicError):
+    """The job did not succeed; `job_id` says which."""
+
+    code = "job"
+
+
+class RemoteError(JobError):
+    """The code raised something that cannot be rebuilt here: its text and traceback stand in."""
+
+    code = "remote_error"
+
+
+class JobCancelled(JobError):
+    """The job was cancelled before it had a result."""
+
+    code = "job_cancelled"
+
+
+class JobTimeout(JobError):
+    """The job ran longer than its function's `timeout_s` and was stopped.
+
+    Not a `TimeoutError`: that one means that *you* stopped waiting (`WaitTimeout`).
+    `data["stack"]` holds the Python stack of the process at the deadline.
+    """
+
+    code = "job_timeout"
+
+
+class WorkerLost(JobError):
+    """The process that ran the job died under it.
+
+    `data`: `maybe_ran` (user code had started), `reason` ("signal", "exit", "protocol",
+    "start", "poison"), `signal` and `exit_code` where there is one.
+    """
+
+    code = "worker_lost"
+
+
+class SetupFailed(JobError):
+    """The function could not be loaded where it should run: an import or its pickle failed."""
+
+    code = "setup_failed"
+
+
+class ResultNotSerializable(JobError):
+    """The code returned a value that cannot be sent back."""
+
+    code = "result_not_serializable"
+
+
+class ResultDeserializeError(JobError):
+    """The job succeeded, but its result cannot be rebuilt in this process."""
+
+    code = "result_deserialize"
+
+
+class BackendError(ApothicError):
+    """The place where the code should run cannot take it now."""
+
+    code = "backend"
+
+
+class QueueFull(BackendError):
+    """`max_pending_tasks` jobs of the function, or too many bytes, wait already."""
+
+    code = "queue_full"
+
+
+class WaitTimeout(BackendError, TimeoutError):
+    """You stopped waiting; the jobs in `data["job_ids"]` run on."""
+
+    code = "wait_timeout"
+
+
+class TicketCancelled(BackendError):
+    """The reply was given up before it came."""
+
+    code = "ticket_cancelled"
+
+
+class BackendClosed(BackendError):
+    """The backend was closed, or this process is a fork of the one that opened it."""
+
+    code = "backend_closed"
+
+
+class EmulatorDead(BackendError):
+    """The local control plane met an unexpected error and stopped; `__cause__` says which."""
+
+    code = "emulator_dead"
+
+
+class InternalError(ApothicError):
+    """A rule of Apothic's own was broken. Please report it with the traceback."""
+
+    code = "internal"

@@ -1,0 +1,40 @@
+"""What a backend must know of a function before it can run it."""
+
+from __future__ import annotations
+
+from apothic_backends.model.record import Record
+
+
+class RetryPolicy(Record):
+    """When a failed attempt is tried again: delay k is `initial * coefficient**(k-1)`, capped.
+
+    Times are in seconds. `max_retries` counts attempts after the first.
+    """
+
+    max_retries: int = 0
+    initial_delay_s: float = 1.0
+    backoff_coefficient: float = 1.0
+    max_delay_s: float = 60.0
+
+    def delay_s(self, retry: int) -> float:
+        """Seconds to wait before retry number `retry`, counted from 1."""
+        return min(self.max_delay_s, self.initial_delay_s * self.backoff_coefficient ** (retry - 1))
+
+
+class FunctionSpec(Record):
+    """A function's name, the limits under which it runs, and how it is called.
+
+    `is_async` functions run as tasks on one event loop per executor. `preload` names modules that
+    a fresh process may import before the function's code arrives.
+    """
+
+    app_name: str
+    name: str
+    timeout_s: float = 600.0
+    retries: RetryPolicy = RetryPolicy()
+    concurrent_requests: int = 1
+    max_pending_tasks: int = 100
+    max_containers: int = 1
+    tasks_per_container: int = 1
+    is_async: bool = False
+    preload: tuple[str, ...] = ()

@@ -1,0 +1,84 @@
+"""A job as its callers see it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from apothic_backends.model.payloads import Payload
+from apothic_backends.model.record import Record
+
+
+class JobStatus(StrEnum):
+    """Where a job is in its life; it ends in exactly one of the last five and stays there."""
+
+    QUEUED = "queued"
+    DISPATCHED = "dispatched"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"
+    LOST = "lost"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing can happen to the job any more."""
+        return self in FINAL
+
+
+FINAL = frozenset(
+    {
+        JobStatus.SUCCEEDED,
+        JobStatus.FAILED,
+        JobStatus.CANCELLED,
+        JobStatus.TIMED_OUT,
+        JobStatus.LOST,
+    }
+)
+
+
+class ErrorInfo(Record):
+    """Why a job did not succeed, readable without unpickling anything.
+
+    `code` is that of an `apothic` error, or "user_error" when user code raised: then `type_name`
+    and `traceback` tell of its exception, and `exception` holds its pickle where one survived.
+    """
+
+    code: str
+    message: str
+    type_name: str = ""
+    traceback: str = ""
+    exception: Payload | None = None
+    data: dict[str, object] = {}  # noqa: RUF012 - never mutated
+
+
+class JobSnapshot(Record):
+    """A job at one moment. Times are seconds on the control plane's monotonic clock."""
+
+    job_id: str
+    function_id: str
+    status: JobStatus
+    attempt: int
+    cancel_requested: bool
+    submitted_at: float
+    started_at: float | None
+    ended_at: float | None
+    error: ErrorInfo | None = None
+
+
+class JobOutcome(Record):
+    """How a job ended: `result` when it succeeded, else `error`."""
+
+    job_id: str
+    status: JobStatus
+    result: Payload | None = None
+    error: ErrorInfo | None = None
+
+
+class JobLogs(Record):
+    """What a job printed, all attempts in order; `dropped` counts bytes beyond the limit."""
+
+    stdout: str
+    stderr: str
+    text: str
+    dropped: int = 0

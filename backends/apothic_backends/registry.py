@@ -1,0 +1,55 @@
+"""Which backend a name stands for.
+
+The name comes from the caller, else from `APOTHIC_BACKEND`, else it is `local`. `local` is found
+without looking at what is installed, because a scan of entry points costs five interpreter starts.
+Inside a worker every name stands for the session with the control plane that started it; the worker
+says so in `APOTHIC_WORKER`, with its own process id, so that programs it starts do not believe it.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+
+from apothic_backends.base import Backend
+from apothic_backends.model.errors import NotFound
+
+GROUP = "apothic.backends"
+"""The entry point group in which packages offer backends: a name for `module:opener`."""
+
+_KNOWN = {"local": "apothic_emulator.local:open_local"}
+_SESSION = "apothic_emulator.executors.session:open_session"
+
+
+def is_worker() -> bool:
+    """Whether this very process is a worker."""
+    return os.environ.get("APOTHIC_WORKER") == str(os.getpid())
+
+
+def open_backend(name: str | None = None) -> Backend:
+    """Open the backend of that name.
+
+    Raises:
+        NotFound: no installed package offers one; the message lists those there are.
+    """
+    wanted = name or os.environ.get("APOTHIC_BACKEND") or "local"
+    target = _SESSION if is_worker() else _KNOWN.get(wanted) or _installed(wanted)
+    module, _, opener = target.partition(":")
+    backend: Backend = getattr(import_module(module), opener)()
+    return backend
+
+
+def _installed(wanted: str) -> str:
+    """Find what a package offers under that name."""
+    from importlib.metadata import entry_points  # 40 ms, so only when needed  # noqa: PLC0415
+
+    offered = {entry.name: entry.value for entry in entry_points(group=GROUP)}
+    if wanted not in offered:
+        known = sorted({*offered, *_KNOWN})
+        raise NotFound(
+            f"no backend named {wanted!r}; there are: {', '.join(known)}. "
+            "Set APOTHIC_BACKEND to one of them, or install the package that brings it",
+            name=wanted,
+            known=known,
+        )
+    return offered[wanted]

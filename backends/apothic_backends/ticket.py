@@ -1,0 +1,198 @@
+"""A reply that is on its way: the only place where threads and event loops meet.
+
+A ticket is completed once, by any thread. It can be waited for from a thread (`wait`), awaited on
+asyncio and trio, and asked for a callback. Registering and completing share one lock, so a
+completion between "not yet" and "call me" cannot be missed.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+from apothic_backends.interrupts import DEFERRED, WINDOW
+from apothic_backends.model.errors import TicketCancelled, WaitTimeout
+
+T = TypeVar("T")
+
+
+class Ticket(Generic[T]):
+    """A reply that is on its way."""
+
+    __slots__ = ("__weakref__", "_callbacks", "_error", "_lock", "_value", "done")
+
+    def __init__(self) -> None:
+        self.done = False
+        self._lock = threading.Lock()
+        self._callbacks: list[Callable[[], object]] | None = None
+        self._error: BaseException | None = None
+        self._value: Any = None
+
+    def complete(self, value: T) -> None:
+        """Give the reply; a ticket that has one already keeps it."""
+        self._finish(value, None)
+
+    def fail(self, error: BaseException) -> None:
+        """Give an error instead of a reply; waiting for the ticket raises it."""
+        self._finish(None, error)
+
+    def _finish(self, value: Any, error: BaseException | None) -> None:
+        with self._lock:
+            if self.done:
+                return
+            self._value = value
+            self._error = error
+            self.done = True
+            callbacks, self._callbacks = self._callbacks, None
+        for callback in callbacks or ():
+            callback()
+
+    def cancel(self) -> None:
+        """Give the reply up: whoever waits gets `TicketCancelled`, and the backend is told."""
+        if not self.done:
+            self.fail(TicketCancelled("the reply was given up before it came"))
+            self._abandon()
+
+    def _abandon(self) -> None:
+        """Tell the backend that nobody waits; overridden where that saves it work."""
+
+    def on_done(self, callback: Callable[[], object]) -> bool:
+        """Call back when done, on the completing thread; False if it is done already."""
+        with self._lock:
+            if self.done:
+                return False
+            if self._callbacks is None:
+                self._callbacks = [callback]
+            else:
+                self._callbacks.append(callback)
+            return True
+
+    def off_done(self, callback: Callable[[], object]) -> None:
+        """Forget a callback that was asked for."""
+        with self._lock:
+            if self._callbacks and callback in self._callbacks:
+                self._callbacks.remove(callback)
+
+    def result(self) -> T:
+        """The reply of a ticket that is done; raises the error if it failed."""
+        if self._error is not None:
+            raise self._error
+        value: T = self._value
+        return value
+
+    def wait(self, timeout_s: float | None = None) -> T:
+        """Block this thread until the reply is here, at most `timeout_s` seconds.
+
+        Raises:
+            WaitTimeout: the time is up; the ticket stays good, wait again if you like.
+        """
+        if not self.done:
+            deadline = None if timeout_s is None else time.monotonic() + timeout_s
+            with DEFERRED:
+                self._block(deadline)
+            if not self.done:
+                raise WaitTimeout(f"no reply within {timeout_s:g} s", timeout_s=timeout_s)
+        return self.result()
+
+    def _block(self, deadline: float | None) -> None:
+        """Wait until done or the deadline; overridden where the waiting thread can do the work."""
+        woken = threading.Lock()
+        woken.acquire()
+        if not self.on_done(woken.release):
+            return
+        try:
+            with WINDOW:
+                woken.acquire(timeout=_left(deadline))
+        finally:
+            self.off_done(woken.release)
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        """Wait on the running loop, asyncio's or trio's."""
+        if not self.done:
+            trio = sys.modules.get("trio")
+            if trio is not None and trio.lowlevel.in_trio_run():
+                yield from self._wait_trio(trio).__await__()
+            else:
+                yield from self._wait_asyncio().__await__()
+        return self.result()
+
+    async def _wait_asyncio(self) -> None:
+        import asyncio  # here, so that a program without a loop never pays for it  # noqa: PLC0415
+
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        mailbox = _mailbox(loop)
+
+        def wake() -> None:
+            mailbox.put(future)
+
+        if self.on_done(wake):
+            try:
+                await future
+            finally:
+                self.off_done(wake)
+
+    async def _wait_trio(self, trio: Any) -> None:
+        token = trio.lowlevel.current_trio_token()
+        event = trio.Event()
+
+        def wake() -> None:
+            try:
+                token.run_sync_soon(event.set)
+            except trio.RunFinishedError:
+                pass  # the loop that waited is gone, and its waiter with it
+
+        if self.on_done(wake):
+            try:
+                await event.wait()
+            finally:
+                self.off_done(wake)
+
+
+def _left(deadline: float | None) -> float:
+    """Seconds until the deadline as lock timeouts want them: -1 is for ever."""
+    return -1 if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+class _Mailbox:
+    """Futures of one asyncio loop that are due: a burst of completions wakes the loop once."""
+
+    __slots__ = ("_due", "_loop", "_woken")
+
+    def __init__(self, loop: Any) -> None:
+        self._loop = loop
+        self._due: deque[Any] = deque()
+        self._woken = False
+
+    def put(self, future: Any) -> None:
+        """Wake the future's task from any thread; a closed loop has nobody left to wake."""
+        self._due.append(future)
+        if not self._woken:
+            self._woken = True
+            try:
+                self._loop.call_soon_threadsafe(self._deliver)
+            except RuntimeError:
+                self._due.clear()
+                self._woken = False
+
+    def _deliver(self) -> None:
+        self._woken = False  # before emptying: what comes in from here on wakes the loop again
+        while self._due:
+            future = self._due.popleft()
+            if not future.done():
+                future.set_result(None)
+
+
+_mailboxes: WeakKeyDictionary[Any, _Mailbox] = WeakKeyDictionary()
+
+
+def _mailbox(loop: Any) -> _Mailbox:
+    found = _mailboxes.get(loop)
+    if found is None:
+        found = _mailboxes[loop] = _Mailbox(loop)
+    return found
