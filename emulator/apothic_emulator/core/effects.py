@@ -1,0 +1,72 @@
+"""What comes out of the core: things for the host and its agent to do."""
+
+from __future__ import annotations
+
+from apothic_backends.model.functions import FunctionSpec
+from apothic_backends.model.payloads import Payload
+from apothic_backends.model.record import Record
+
+
+class StartExecutor(Record):
+    """Start a process that loads `code`; jobs may be dispatched to it from now on."""
+
+    executor: int
+    function: int
+    spec: FunctionSpec
+    code: Payload
+
+
+class Dispatch(Record):
+    """Put a job at the end of an executor's line."""
+
+    executor: int
+    job: int
+    attempt: int
+    arguments: Payload
+
+
+class Recall(Record):
+    """Take back what an executor has not received yet; `Recalled` answers, even if empty."""
+
+    executor: int
+
+
+class Interrupt(Record):
+    """Ask one of several jobs in an executor to stop; `Reported` answers if it listens."""
+
+    executor: int
+    job: int
+
+
+class DumpStack(Record):
+    """Have an executor write down its Python stack; `StackDumped` answers if it can."""
+
+    executor: int
+
+
+class Terminate(Record):
+    """Interrupt an executor's main thread (SIGTERM)."""
+
+    executor: int
+
+
+class Kill(Record):
+    """Kill an executor and everything that it started; `Ended` answers."""
+
+    executor: int
+
+
+class Retire(Record):
+    """Let an executor end by itself, with a little time for its exit handlers."""
+
+    executor: int
+
+
+Effect = StartExecutor | Dispatch | Recall | Interrupt | DumpStack | Terminate | Kill | Retire
+
+
+class Outcome(Record):
+    """What a step decided: replies by token (a value, or an error to raise), and effects."""
+
+    replies: list[tuple[object, object, BaseException | None]]
+    effects: list[Effect]

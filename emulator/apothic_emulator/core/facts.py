@@ -1,0 +1,104 @@
+"""What goes into the core: what clients ask, and what the world reports."""
+
+from __future__ import annotations
+
+from apothic_backends.commands import Command
+from apothic_backends.model.jobs import ErrorInfo
+from apothic_backends.model.payloads import Payload
+from apothic_backends.model.record import Record
+
+
+class Origin(Record):
+    """The job, and the executor it runs in, whose code asks for something."""
+
+    executor: int
+    job: int
+
+
+class Asked(Record):
+    """A client's command; the reply goes to `token`, which the core only passes on."""
+
+    command: Command[object]
+    token: object
+    origin: Origin | None = None
+
+
+class GivenUp(Record):
+    """Nobody waits for `token` any more."""
+
+    token: object
+
+
+class Loaded(Record):
+    """An executor has loaded its function and takes jobs."""
+
+    executor: int
+
+
+class LoadFailed(Record):
+    """An executor could not load its function; it ends by itself."""
+
+    executor: int
+    error: ErrorInfo
+
+
+class Reported(Record):
+    """An executor finished a job: `result`, or `error`.
+
+    `retire` says that the call left something behind (a thread, a child process), so that the
+    executor must not be used again.
+    """
+
+    executor: int
+    job: int
+    attempt: int
+    result: Payload | None
+    error: ErrorInfo | None = None
+    retire: bool = False
+
+
+class Printed(Record):
+    """Text from an executor: of `job`, or of the first in its line when `job` is 0."""
+
+    executor: int
+    job: int
+    stream: str
+    text: str
+
+
+class Recalled(Record):
+    """Jobs taken back from an executor's line before it had received them."""
+
+    executor: int
+    jobs: tuple[int, ...]
+
+
+class StackDumped(Record):
+    """The Python stack of an executor that is being stopped."""
+
+    executor: int
+    stack: str
+
+
+class Ended(Record):
+    """An executor's process, and everything it had started, is gone.
+
+    `unstarted` are the jobs that it certainly never received. `reason` is "exit", "signal",
+    "protocol" (it broke its channel) or "start" (it never ran).
+    """
+
+    executor: int
+    reason: str
+    unstarted: tuple[int, ...] = ()
+    signal: int | None = None
+    exit_code: int | None = None
+    detail: str = ""
+
+
+class Tick(Record):
+    """Nothing but time has passed."""
+
+
+Input = (
+    Asked | GivenUp | Loaded | LoadFailed | Reported | Printed | Recalled | StackDumped | Ended | Tick
+)
