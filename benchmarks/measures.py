@@ -1,0 +1,165 @@
+"""What is measured inside a subject's process. Each function gives its figures by name."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import procs
+from stats import percentile
+from subjects import Subject
+
+NBYTES = 100_000_000
+ME = os.getpid()
+
+
+def remote(subject: Subject, calls: int = 2000, at_most_s: float = 1.0) -> dict[str, float]:
+    """Blocking no-ops, one after the other."""
+    for _ in range(50):
+        subject.call()
+    taken: list[int] = []
+    cpu = procs.cpu_us(ME)
+    end = time.monotonic() + at_most_s
+    while len(taken) < calls and time.monotonic() < end:
+        before = time.perf_counter_ns()
+        subject.call()
+        taken.append(time.perf_counter_ns() - before)
+    return _latency(taken, procs.cpu_us(ME) - cpu)
+
+
+def aio(subject: Subject, calls: int = 2000, at_most_s: float = 1.0) -> dict[str, float]:
+    """Awaited no-ops, one after the other, on one asyncio loop."""
+
+    async def main() -> dict[str, float]:
+        for _ in range(50):
+            await subject.call_async()
+        taken: list[int] = []
+        cpu = procs.cpu_us(ME)
+        end = time.monotonic() + at_most_s
+        while len(taken) < calls and time.monotonic() < end:
+            before = time.perf_counter_ns()
+            await subject.call_async()
+            taken.append(time.perf_counter_ns() - before)
+        return _latency(taken, procs.cpu_us(ME) - cpu)
+
+    return asyncio.run(main())
+
+
+def _latency(taken_ns: list[int], cpu_us: float) -> dict[str, float]:
+    return {
+        "p50_us": median(taken_ns) / 1e3,
+        "p99_us": percentile(taken_ns, 0.99) / 1e3,
+        "cpu_us": cpu_us / len(taken_ns),
+    }
+
+
+def map_noops(subject: Subject, count: int = 10_000) -> dict[str, float]:
+    """Many no-ops over two workers, while somebody watches where there is something to see."""
+    subject.map(200)
+    missing = subject.watch(count)
+    cpu = procs.cpu_us(ME)
+    before = time.perf_counter()
+    subject.map(count)
+    taken = time.perf_counter() - before
+    lacking = missing()
+    return {
+        "jobs_s": count / taken,
+        "cpu_us": (procs.cpu_us(ME) - cpu) / count,
+        "watched_s": time.perf_counter() - before,
+        "events_missing": lacking,
+    }
+
+
+def payload(subject: Subject, repeats: int = 5) -> dict[str, float]:
+    """An array there, and one back; medians, and the most that this process grew."""
+    import numpy as np  # here, so that the other rows do not pay for it  # noqa: PLC0415
+
+    import work  # noqa: PLC0415 - as above
+
+    times: dict[str, list[float]] = {"in": [], "out": []}
+    peaks: dict[str, list[float]] = {"in": [], "out": []}
+    for value in range(1, repeats + 1):
+        array = np.full(NBYTES // 8, float(value))
+        with _Grown(peaks["in"]):
+            before = time.perf_counter()
+            total = subject.send(array)
+            times["in"].append(time.perf_counter() - before)
+        _check(total, value)
+        del array
+        with _Grown(peaks["out"]):
+            before = time.perf_counter()
+            array = subject.fetch(NBYTES, float(value))
+            total = work.read_and_write(array)
+            times["out"].append(time.perf_counter() - before)
+        _check(total, value)
+        del array
+    return {f"{way}_ms": median(times[way]) * 1e3 for way in times} | {
+        f"{way}_peak": max(peaks[way]) for way in peaks
+    }
+
+
+def _check(total: float, value: float) -> None:
+    if total != value * (NBYTES // 8):
+        raise ValueError(f"the array came through as something else: {total} for {value}")
+
+
+class _Grown:
+    """How far this process grew at its peak, in arrays."""
+
+    def __init__(self, into: list[float]) -> None:
+        self._into = into
+
+    def __enter__(self) -> None:
+        procs.reset_peak()
+        self._before = procs.rss_bytes(ME)
+
+    def __exit__(self, *failure: object) -> None:
+        self._into.append((procs.peak_rss_bytes(ME) - self._before) / NBYTES)
+
+
+def kill(subject: Subject) -> dict[str, float]:
+    """A worker killed while its job runs; then one that takes its process along among 20 others."""
+    subject.call()
+    with tempfile.TemporaryDirectory() as folder:
+        pid_file = Path(folder) / "pid"
+        wait = subject.hang_once(str(pid_file))
+        while not pid_file.exists():
+            time.sleep(0.005)
+        victim = int(pid_file.read_text())
+        time.sleep(0.05)
+        before = time.perf_counter()
+        os.kill(victim, 9)
+        second = wait()
+        taken = time.perf_counter() - before
+    if second == victim:
+        raise ValueError("the job was not run again")
+    return {
+        "retried_ms": taken * 1e3,
+        "innocents_lost": subject.naps([False, False, True, *[False] * 18]),
+    }
+
+
+def queue(subject: Subject, count: int = 100_000) -> dict[str, float]:
+    """Memory of the whole tree for each job that waits, its handle included."""
+    handles = subject.queue([b"warm up"])
+    before = procs.pss_bytes(ME)
+    started = time.perf_counter()
+    handles += subject.queue(os.urandom(64) for _ in range(count))
+    taken = time.perf_counter() - started
+    grown = procs.pss_bytes(ME) - before
+    return {"kib_per_job": grown / 1024 / len(handles), "spawn_us": taken / count * 1e6}
+
+
+MEASURES = {
+    "remote": remote,
+    "aio": aio,
+    "map": map_noops,
+    "payload": payload,
+    "kill": kill,
+    "queue": queue,
+}
+"""Every measure, by the name of its row."""

@@ -1,0 +1,3 @@
+"""The import alone."""
+
+import apothic  # noqa: F401

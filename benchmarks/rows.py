@@ -1,0 +1,156 @@
+"""The rows of the comparison: what each measures, on how many workers, and what its goals are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from stats import Interval, interval, ratios
+
+Samples = dict[str, dict[str, list[float]]]
+"""Subject, metric, one value a round."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A bound on a metric of ours: in parts of a peer's, as a factor over it, or absolute.
+
+    `faster` turns the ratio round, so that "at least 15 x faster" reads as it is said.
+    """
+
+    metric: str
+    bound: float
+    peer: str = ""
+    subject: str = "apothic"
+    at_most: bool = True
+    faster: bool = False
+
+    def verdict(self, samples: Samples) -> Interval | None:
+        """The figure that the bound is about; None when a side of it was not measured."""
+        ours = samples.get(self.subject, {}).get(self.metric)
+        if not ours:
+            return None
+        if not self.peer:
+            return interval(ours)
+        theirs = samples.get(self.peer, {}).get(self.metric)
+        if not theirs:
+            return None
+        pairs = ratios(theirs, ours) if self.faster else ratios(ours, theirs)
+        return interval(pairs) if pairs else None
+
+    def met(self, found: Interval) -> bool:
+        """Whether the interval reaches the bound."""
+        return found.reaches(self.bound, at_most=self.at_most and not self.faster)
+
+    def __str__(self) -> str:
+        sign = "≤" if self.at_most and not self.faster else "≥"
+        what = f"{self.subject} {self.metric}" if self.subject != "apothic" else self.metric
+        if self.faster:
+            return f"{what} {sign} {self.bound:g} x faster than {self.peer}"
+        return f"{what} {sign} {self.bound:g}" + (f" x {self.peer}" if self.peer else "")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One question.
+
+    `how` names the collector. `fresh` rows get new processes in each of at most `rounds` rounds;
+    the others keep theirs. `units` gives each metric's meaning, in the order of the table.
+    """
+
+    title: str
+    goals: tuple[Goal, ...]
+    units: Mapping[str, str]
+    how: str = "drivers"
+    subjects: tuple[str, ...] = ("apothic", "ppe", "loky", "ray")
+    workers: int = 1
+    rounds: int = 1000
+    fresh: bool = False
+    programs: Mapping[str, str] = field(default_factory=dict)
+
+
+CALL = {"p50_us": "p50 µs", "p99_us": "p99 µs", "cpu_us": "CPU µs/call"}
+
+ROWS = {
+    "remote": Row(
+        "Warm blocking call of a no-op, one worker",
+        (
+            Goal("p50_us", 0.5, "ppe"),
+            Goal("cpu_us", 1, "ppe"),
+            Goal("p50_us", 15, "ray", faster=True),
+        ),
+        CALL,
+    ),
+    "aio": Row(
+        "The same, awaited on asyncio",
+        (Goal("p50_us", 0.8, "ppe"),),
+        CALL,
+    ),
+    "map": Row(
+        "10,000 no-ops over two workers, each its own job; apothic with a reader of all events",
+        (
+            Goal("jobs_s", 1.5, "loky", at_most=False),
+            Goal("jobs_s", 7, "ray", at_most=False),
+            Goal("events_missing", 0),
+        ),
+        {
+            "jobs_s": "jobs/s",
+            "cpu_us": "CPU µs/job",
+            "watched_s": "s until all is seen",
+            "events_missing": "events missing",
+        },
+        workers=2,
+    ),
+    "first": Row(
+        "A whole program: start, first result from another process, end; and what importing costs",
+        (
+            Goal("whole_ms", 3, "ppe"),
+            Goal("whole_ms", 20, "ray", faster=True),
+            Goal("whole_ms", 3, "bare", subject="import"),
+            Goal("whole_ms", 5, "bare", subject="declare"),
+        ),
+        {"whole_ms": "ms"},
+        how="programs",
+        subjects=("apothic", "ppe", "loky", "ray", "bare", "import", "declare"),
+        programs={
+            "bare": "bare",
+            "import": "import_apothic",
+            "declare": "declare_apothic",
+        },
+    ),
+    "payload": Row(
+        "A fresh 100 MB array as argument, and as result; summed and written to where it arrives",
+        (
+            Goal("in_ms", 0.7, "ray"),
+            Goal("out_ms", 0.7, "ray"),
+            Goal("in_peak", 1.2),
+            Goal("out_peak", 1.2),
+        ),
+        {
+            "in_ms": "in, ms",
+            "out_ms": "out, ms",
+            "in_peak": "in: caller grows, arrays",
+            "out_peak": "out: caller grows, arrays",
+        },
+    ),
+    "kill": Row(
+        "A worker killed under its job (one retry left); and under one job among 20, two workers",
+        (Goal("retried_ms", 50), Goal("innocents_lost", 0)),
+        {"retried_ms": "ms to the result", "innocents_lost": "lost of 20"},
+        workers=2,
+    ),
+    "idle": Row(
+        "A program that waits after its first call: memory, and what it does in 10 s",
+        (Goal("pss_mb", 2, "ppe"), Goal("cpu_ms", 1), Goal("switches", 2)),
+        {"pss_mb": "PSS MB", "cpu_ms": "CPU ms", "switches": "wake-ups"},
+        how="idle",
+        rounds=3,
+    ),
+    "queue": Row(
+        "100,000 jobs with 64 bytes each waiting behind a busy worker, handles held",
+        (Goal("kib_per_job", 2),),
+        {"kib_per_job": "KiB/job", "spawn_us": "µs/submission"},
+        rounds=3,
+        fresh=True,
+    ),
+}

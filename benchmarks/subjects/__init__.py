@@ -1,0 +1,70 @@
+"""What is compared: a module each, `with_<name>.py`, that offers `open_subject(workers)`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
+from typing import Any, Protocol
+
+NEEDS = {
+    "apothic": ("apothic", "apothic_emulator.local"),
+    "ppe": (),
+    "loky": ("loky",),
+    "ray": ("ray",),
+}
+"""Every subject, and the modules without which it is skipped."""
+
+
+class Subject(Protocol):
+    """One way to run a function in another process."""
+
+    def call(self) -> None:
+        """Run the no-op there and wait for it."""
+
+    async def call_async(self) -> None:
+        """Run the no-op there and await it on asyncio."""
+
+    def map(self, count: int) -> None:
+        """Run that many no-ops, each its own job, and collect the results."""
+
+    def watch(self, count: int) -> Callable[[], int]:
+        """Follow what happens to the next `count` jobs; call what it gives to hear what is missing.
+
+        Subjects without events give a function that says 0.
+        """
+        ...
+
+    def send(self, array: Any) -> float:
+        """Send an array there, where it is summed and written to."""
+        ...
+
+    def fetch(self, nbytes: int, value: float) -> Any:
+        """Get an array back from there."""
+        ...
+
+    def hang_once(self, pid_file: str) -> Callable[[], int]:
+        """Start `work.hang_once`; the function given waits for the result, retrying as need be."""
+        ...
+
+    def naps(self, deaths: list[bool]) -> int:
+        """Run `work.nap_or_die` for each; how many of those that should not die gave no result."""
+        ...
+
+    def queue(self, payloads: Iterable[bytes]) -> list[Any]:
+        """Start a job that holds the only worker, queue one more for each, keep all handles."""
+        ...
+
+    def close(self) -> None:
+        """Stop what was started."""
+
+
+def missing(name: str) -> str | None:
+    """The module that a subject lacks, None when it can run."""
+    for module in NEEDS[name]:
+        try:
+            found = find_spec(module)
+        except ModuleNotFoundError:
+            found = None
+        if found is None:
+            return module
+    return None

@@ -1,0 +1,100 @@
+"""Apothic, local backend, through its public API; only the watcher asks the backend itself."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from apothic import App, WorkerLost
+from apothic._connect import connect
+
+import work
+
+EVENTS = ("job.queued", "job.running", "job.result", "job.end")
+"""What a job that succeeds is sure to tell."""
+
+
+class Apothic:
+    """The functions of `work`, each with the options that its row needs."""
+
+    def __init__(self, workers: int) -> None:
+        app = App("benchmarks")
+        self._noop = app.function(max_containers=workers)(work.noop)
+        self._send = app.function()(work.send)
+        self._fetch = app.function()(work.fetch)
+        self._hang_once = app.function(max_containers=workers, retries=1)(work.hang_once)
+        self._nap_or_die = app.function(max_containers=workers)(work.nap_or_die)
+        self._hold = app.function(max_pending_tasks=200_000)(work.hold)
+
+    def call(self) -> None:
+        """Run the no-op there and wait for it."""
+        self._noop.remote()
+
+    async def call_async(self) -> None:
+        """Run the no-op there and await it on asyncio."""
+        await self._noop.remote.aio()
+
+    def map(self, count: int) -> None:
+        """One job an item."""
+        self._noop.map(range(count))
+
+    def watch(self, count: int) -> Callable[[], int]:
+        """Count every event of the next `count` jobs in a thread of its own."""
+        seen: Counter[str] = Counter()
+        stream = connect().watch("jobs")
+
+        def follow() -> None:
+            for event in stream:
+                seen[event.event] += 1
+                if seen["job.end"] >= count:
+                    return
+
+        watcher = threading.Thread(target=follow, daemon=True)
+        watcher.start()
+
+        def missing() -> int:
+            watcher.join(10)
+            return sum(abs(count - seen[name]) for name in EVENTS)
+
+        return missing
+
+    def send(self, array: Any) -> float:
+        """Send an array there."""
+        return self._send.remote(array)
+
+    def fetch(self, nbytes: int, value: float) -> Any:
+        """Get an array back from there."""
+        return self._fetch.remote(nbytes, value)
+
+    def hang_once(self, pid_file: str) -> Callable[[], int]:
+        """Apothic retries by itself."""
+        return self._hang_once.spawn(pid_file).wait
+
+    def naps(self, deaths: list[bool]) -> int:
+        """How many of those that should not die gave no result."""
+        jobs = [self._nap_or_die.spawn(i, die=die) for i, die in enumerate(deaths)]
+        return sum(_is_lost(job) for job, die in zip(jobs, deaths, strict=True) if not die)
+
+    def queue(self, payloads: Iterable[bytes]) -> list[Any]:
+        """Hold the worker, queue the rest."""
+        blocker = self._hold.spawn(b"")
+        return [blocker, *(self._hold.spawn(payload) for payload in payloads)]
+
+    def close(self) -> None:
+        """Stop what was started."""
+        connect().close()
+
+
+def _is_lost(job: Any) -> bool:
+    try:
+        job.wait()
+    except WorkerLost:
+        return True
+    return False
+
+
+def open_subject(workers: int) -> Apothic:
+    """Declare the functions; workers start with the first call."""
+    return Apothic(workers)
