@@ -1,0 +1,37 @@
+"""`import apothic` stays cheap: what it pulls in is listed here, not timed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+BANNED = frozenset(
+    {
+        *("asyncio", "cloudpickle", "click", "concurrent.futures", "contextlib", "dataclasses"),
+        *("email", "enum", "http", "importlib.metadata", "inspect", "json", "logging", "pathlib"),
+        *("pickle", "socket", "ssl", "subprocess", "tempfile", "traceback", "typing", "urllib"),
+        *("anyio", "trio", "psutil", "rich", "msgspec", "apothic_backends", "apothic_emulator"),
+    }
+)
+"""Each costs a good part of a bare interpreter start, or pulls in something that does."""
+
+LIST_NEW = "import sys; before = set(sys.modules); {}; print(*(set(sys.modules) - before))"
+
+
+def newly_imported(statement: str) -> set[str]:
+    """The modules that a fresh interpreter loads for the statement."""
+    command = [sys.executable, "-I", "-c", LIST_NEW.format(statement)]
+    return set(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
+
+
+def test_importing_apothic_imports_next_to_nothing() -> None:
+    assert newly_imported("import apothic") & BANNED == set()
+
+
+@pytest.mark.parametrize("module", ["asyncio", "click", "inspect", "apothic_emulator", "pathlib"])
+def test_declaring_a_function_starts_no_control_plane(module: str) -> None:
+    declare = "import apothic; apothic.App('a').function()(lambda: None)"
+
+    assert module not in newly_imported(declare)
