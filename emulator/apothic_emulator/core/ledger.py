@@ -83,6 +83,10 @@ class Ledger:
         self._waiting[token] = job
         return True
 
+    def tokens(self) -> list[object]:
+        """Everybody who waits for a job or for events."""
+        return [*self._waiting, *self._readers]
+
     def give_up(self, token: object) -> None:
         """Forget somebody who waited or read."""
         self._readers.pop(token, None)

@@ -124,6 +124,11 @@ class Plane:
         if reply is not _WAITS:
             self.ledger.replies.append((asked.token, reply, None))
 
+    def tokens(self) -> list[object]:
+        """Everybody who waits for a reply."""
+        crowded = [asked.token for pool in self._crowded for asked in pool.room]
+        return crowded + self.ledger.tokens()
+
     # --- commands -------------------------------------------------------------------------------
 
     def _register(self, command: RegisterFunction, asked: Asked, now: float) -> str:

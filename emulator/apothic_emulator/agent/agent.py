@@ -1,0 +1,198 @@
+"""Starts executors, carries what the core wants of them, and tells what becomes of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from select import EPOLLIN, EPOLLOUT, epoll
+
+from apothic_emulator.agent.line import Line, Post
+from apothic_emulator.agent.logs import LogPipe
+from apothic_emulator.agent.zygote import Zygote
+from apothic_emulator.core.effects import (
+    Dispatch,
+    DumpStack,
+    Effect,
+    Interrupt,
+    Kill,
+    Recall,
+    Retire,
+    StartExecutor,
+    Terminate,
+)
+from apothic_emulator.core.facts import Ended, Recalled, StackDumped
+from apothic_emulator.executors.wire import Frame
+
+_DUMP_SIGNAL = signal.SIGRTMIN + 7
+
+Answer = Callable[[Line, Frame], None]
+
+
+class Agent:
+    """The executors of this machine.
+
+    `channels` is the epoll that a waiting caller may lead; `errands` is the host thread's own,
+    for what no caller waits for: log pipes and the zygote.
+    """
+
+    def __init__(self, channels: epoll, errands: epoll, post: Post, answer: Answer) -> None:
+        self.channels = channels
+        self.errands = errands
+        self.post = post
+        self.answer = answer
+        self.lines: dict[int, Line] = {}
+        self.by_fd: dict[int, Line] = {}
+        self.pipes: dict[int, tuple[Line, LogPipe]] = {}
+        self.zygote = Zygote()
+        self.errands.register(self.zygote.control, EPOLLIN)
+        self._effects: dict[type, Callable[[Line, Effect], None]] = {
+            Dispatch: lambda line, effect: line.dispatch(effect),  # type: ignore[arg-type]
+            Recall: self._recall,
+            Interrupt: lambda line, effect: line.interrupt(effect.job),  # type: ignore[union-attr]
+            DumpStack: lambda line, _: self._signal(line, _DUMP_SIGNAL),
+            Terminate: self._terminate,
+            Kill: lambda line, _: self.zygote.ask("kill", line.number),
+            Retire: lambda line, _: line.hang_up(),
+        }
+
+    def carry_out(self, effect: Effect, touched: set[Line]) -> None:
+        """Do one thing, under the core's lock; lines in `touched` are to be flushed after it."""
+        if type(effect) is StartExecutor:
+            line = self._start(effect)
+        else:
+            found = self.lines.get(effect.executor)
+            if found is None:
+                return
+            line = found
+            self._effects[type(effect)](line, effect)
+        touched.add(line)
+
+    def _start(self, effect: StartExecutor) -> Line:
+        line = Line(effect, self.post)
+        self.lines[line.number] = line
+        for channel in (line.bulk, line.session):
+            self.by_fd[channel.fileno()] = line
+            self.channels.register(channel, EPOLLIN)
+        for pipe in line.logs:
+            self.pipes[pipe.fd] = line, pipe
+            self.errands.register(pipe.fd, EPOLLIN)
+        try:
+            by_value = effect.code.codec != "ref"
+            self.zygote.fork(line.number, line.descriptors, by_value=by_value)
+        except OSError as error:
+            self._bury(line, Ended(line.number, "start", detail=str(error)))
+        else:
+            line.handed_over()
+        return line
+
+    def _recall(self, line: Line, effect: Effect) -> None:
+        self.post(Recalled(line.number, line.take_back(all_of_them=False)))
+
+    def _signal(self, line: Line, signum: int) -> None:
+        self.zygote.ask("signal", line.number, signal=int(signum))
+
+    def _terminate(self, line: Line, effect: Effect) -> None:
+        self.post(StackDumped(line.number, line.read_stack()))
+        self._signal(line, signal.SIGTERM)
+
+    # --- what comes back ------------------------------------------------------------------------
+
+    def read_channel(self, fd: int, events: int) -> None:
+        """Something can be read from, or written to, an executor."""
+        line = self.by_fd.get(fd)
+        if line is None:
+            return
+        if events & EPOLLOUT:
+            self.flush(line)
+        if not events & ~EPOLLOUT:
+            return
+        with line.reading:
+            if line.is_closed:
+                return
+            is_bulk = fd == line.bulk.fileno()
+            good = line.read_bulk() if is_bulk else line.read_session(self.answer)
+        if not good:
+            self._hung_up(line)
+
+    def _hung_up(self, line: Line) -> None:
+        """A channel has ended: its process is ending, or is to be ended if it is not."""
+        self._forget_channels(line)
+        self.zygote.ask("hung_up", line.number, now=bool(line.fault))
+
+    def flush(self, line: Line) -> None:
+        """Write what can be written, and ask to be told when there is room for the rest."""
+        line.flush()
+        for outgoing in line.blocked:
+            self._want_room(outgoing.socket.fileno(), line)
+
+    def _want_room(self, fd: int, line: Line) -> None:
+        if fd in self.by_fd:
+            self.channels.modify(fd, EPOLLIN | EPOLLOUT)
+        elif fd >= 0:
+            self.by_fd[fd] = line
+            self.channels.register(fd, EPOLLOUT)
+
+    def read_pipe(self, fd: int) -> None:
+        """An executor has printed."""
+        line, pipe = self.pipes[fd]
+        if line.is_closed or not line.read_log(pipe):
+            self.errands.unregister(fd)
+            del self.pipes[fd]
+
+    def hear_zygote(self) -> None:
+        """Executors have started or ended."""
+        said = self.zygote.hear()
+        if said is None:
+            self._lost_zygote()
+            return
+        for what in said:
+            line = self.lines.get(what.get("ended", 0))
+            if line is not None:
+                self._bury(line, _end_of(line, what))
+
+    def _lost_zygote(self) -> None:
+        """Its executors died with it."""
+        self.errands.unregister(self.zygote.control)
+        self.zygote.wait()
+        self.zygote.close()
+        for line in list(self.lines.values()):
+            self._bury(line, Ended(line.number, "signal", signal=signal.SIGKILL))
+        self.zygote = Zygote()
+        self.errands.register(self.zygote.control, EPOLLIN)
+        self.zygote.start()
+
+    def _bury(self, line: Line, end: Ended) -> None:
+        """Take what a dead executor has left, then report its end."""
+        with line.reading:
+            self._forget_channels(line)
+            line.drain(self.answer)
+            stack = line.read_stack()
+            if stack:
+                self.post(StackDumped(line.number, stack))
+            end.unstarted = line.take_back(all_of_them=True)
+            for pipe in line.logs:
+                if self.pipes.pop(pipe.fd, None) is not None:
+                    self.errands.unregister(pipe.fd)
+            line.close()
+            self.lines.pop(line.number, None)
+        self.post(end)
+
+    def _forget_channels(self, line: Line) -> None:
+        for channel in (line.bulk, line.session, line.jobs_out.socket):
+            fd = channel.fileno()
+            if self.by_fd.pop(fd, None) is not None:
+                self.channels.unregister(fd)
+
+
+def _end_of(line: Line, what: dict[str, object]) -> Ended:
+    """Turn a wait status into a reason."""
+    status, detail = what["status"], str(what.get("detail", line.fault))
+    if not isinstance(status, int):
+        return Ended(line.number, "start", detail=detail)
+    code = os.waitstatus_to_exitcode(status)
+    if line.fault or what.get("hung_up"):
+        return Ended(line.number, "protocol", detail=detail or "it closed its channel")
+    if code < 0:
+        return Ended(line.number, "signal", signal=-code, detail=detail)
+    return Ended(line.number, "exit", exit_code=code, detail=detail)

@@ -1,0 +1,65 @@
+"""The session channel from inside an executor: requests up, replies and interrupts down.
+
+A thread reads it, started with the first request, so that an executor whose code never asks for
+anything runs without one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from socket import socket
+
+from apothic_emulator.executors import wire
+from apothic_emulator.executors.wire import Buffer, Frame
+
+
+class Control:
+    """Sends requests and hands each reply to whoever asked."""
+
+    def __init__(self, session_fd: int) -> None:
+        self._socket = socket(fileno=session_fd)
+        self._lock = threading.Lock()
+        self._pending: dict[int, Callable[[Frame | None], None]] = {}
+        self._last = 0
+        self._thread: threading.Thread | None = None
+        self.on_interrupt: Callable[[int], None] = lambda _: None
+
+    def start(self) -> None:
+        """See to it that the channel is read."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._read, name="apothic-control", daemon=True
+                )
+                self._thread.start()
+
+    def request(
+        self,
+        job: int,
+        body: Buffer,
+        buffers: tuple[Buffer, ...],
+        answer: Callable[[Frame | None], None],
+    ) -> None:
+        """Ask for something on behalf of a job; `answer` gets the reply, or None at the end."""
+        self.start()
+        with self._lock:
+            self._last = number = (self._last + 1) & 0xFFFFFFFF
+            self._pending[number] = answer
+            wire.send_all(
+                self._socket, wire.frame_parts(Frame(wire.COMMAND, 0, number, job, body, buffers))
+            )
+
+    def _read(self) -> None:
+        try:
+            while (frame := wire.receive_frame(self._socket)) is not None:
+                if frame.kind == wire.INTERRUPT:
+                    self.on_interrupt(frame.job)
+                    continue
+                answer = self._pending.pop(frame.attempt, None)
+                if answer is not None:
+                    answer(frame)
+        except (OSError, wire.WireError):
+            pass  # the channel is gone: everybody who waits is told so below
+        for answer in list(self._pending.values()):
+            answer(None)

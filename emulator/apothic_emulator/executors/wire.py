@@ -1,0 +1,278 @@
+"""Frames between the host and an executor: pure bytes in, frames out.
+
+Three channels join the two. `jobs` carries packets down, one a job, which the executor receives
+one at a time: what still lies in it has certainly not begun. `bulk` carries large arguments down,
+in the order of their packets, and reports up. `session` carries commands of user code up, replies
+and interrupts down.
+
+    frame    kind u8, flags u8, buffers u16, attempt u32, job u64, body length u64,
+             then a length u64 for each buffer, the body, and the buffers
+    packet   the same header, and the body if INLINE; else all the rest follows on `bulk`
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from socket import socket
+from typing import Final, NamedTuple
+
+Buffer = bytes | bytearray | memoryview
+
+LOAD: Final = 1
+JOB: Final = 2
+LOADED: Final = 3
+LOAD_FAILED: Final = 4
+RESULT: Final = 5
+ERROR: Final = 6
+COMMAND: Final = 7
+REPLY: Final = 8
+FAILURE: Final = 9
+INTERRUPT: Final = 10
+
+INLINE: Final = 1
+"""The body stands in the packet; otherwise body and buffers follow on the bulk channel."""
+PRINTED: Final = 2
+"""Text lies in the log pipes, up to a delimiter."""
+RETIRE: Final = 4
+"""The call left a thread or a process behind: use another executor."""
+
+MOST_INLINE: Final = 32 * 1024
+"""The largest body inside a packet. The kernel takes about 200 KiB in one."""
+
+MOST_PACKET: Final = MOST_INLINE + 64
+"""Room for the largest packet."""
+
+MOST_BYTES: Final = 2 << 30
+"""The largest frame that the host accepts, so that a lying length cannot make it allocate more."""
+
+_HEADER: Final = struct.Struct("<BBHIQQ")
+HEADER_SIZE: Final = _HEADER.size
+_LARGE: Final = 64 * 1024
+
+
+class WireError(Exception):
+    """The peer broke the protocol; the message says how."""
+
+
+class Frame(NamedTuple):
+    """One message and the buffers beside it."""
+
+    kind: int
+    flags: int
+    attempt: int
+    job: int
+    body: Buffer
+    buffers: tuple[Buffer, ...] = ()
+
+
+def head(
+    kind: int, flags: int, attempt: int, job: int, body: Buffer, buffers: tuple[Buffer, ...]
+) -> bytes:
+    """The header of a packet or a frame."""
+    fixed = _HEADER.pack(kind, flags, len(buffers), attempt, job, len(body))
+    if not buffers:
+        return fixed
+    return fixed + struct.pack(f"<{len(buffers)}Q", *(len(memoryview(b).cast("B")) for b in buffers))
+
+
+def frame_parts(frame: Frame) -> list[Buffer]:
+    """A frame as pieces to write one after the other; small ones are joined."""
+    kind, flags, attempt, job, body, buffers = frame
+    first = head(kind, flags, attempt, job, body, buffers)
+    if len(body) < _LARGE:
+        first += body
+        return [first, *buffers] if buffers else [first]
+    return [first, body, *buffers]
+
+
+class Packet(NamedTuple):
+    """What stands in a packet: a frame without what follows on the bulk channel."""
+
+    kind: int
+    flags: int
+    attempt: int
+    job: int
+    body: bytes
+    length: int
+    """Of the body on the bulk channel; 0 when INLINE."""
+    count: int
+    """Of the buffers on the bulk channel."""
+
+
+def parse_packet(data: bytes) -> Packet:
+    """Take a packet apart."""
+    kind, flags, count, attempt, job, length = _HEADER.unpack_from(data)
+    if flags & INLINE:
+        return Packet(kind, flags, attempt, job, data[HEADER_SIZE:], 0, 0)
+    return Packet(kind, flags, attempt, job, b"", length, count)
+
+
+def peek(data: bytes) -> tuple[int, int, bool]:
+    """The kind and the job of a packet that is taken back, and whether it is complete in itself."""
+    kind, flags, _, _, job, _ = _HEADER.unpack_from(data)
+    return kind, job, bool(flags & INLINE)
+
+
+class FrameReader:
+    """Frames out of a stream, however it is cut; large parts are received in place."""
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self.most_bytes = most_bytes
+        self._rest = b""
+        self._large: _Large | None = None
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """Give the frames that are complete after these bytes.
+
+        Raises:
+            WireError: a header promises more than is accepted.
+        """
+        while data:
+            if self._large is not None:
+                data = self._large.take(data)
+                if not self._large.left:
+                    yield self._large.frame()
+                    self._large = None
+                continue
+            data = self._rest + data if self._rest else data
+            self._rest = b""
+            size = self._size(data)
+            if size is None:
+                self._rest = data
+                return
+            if len(data) < size:
+                if size >= _LARGE:
+                    self._large = _Large(data[: _lengths_end(data)])
+                    data = data[_lengths_end(data) :]
+                    continue
+                self._rest = data
+                return
+            yield _whole(data)
+            data = data[size:]
+
+    def target(self) -> memoryview | None:
+        """Where the next bytes may be received in place, if a large part is under way."""
+        return self._large.target() if self._large is not None else None
+
+    def received(self, count: int) -> Frame | None:
+        """Note bytes received in place; gives the frame if it is complete."""
+        assert self._large is not None, "bytes were received into a target"  # noqa: S101
+        self._large.advance(count)
+        if self._large.left:
+            return None
+        frame, self._large = self._large.frame(), None
+        return frame
+
+    def _size(self, data: bytes) -> int | None:
+        """The size of the frame that begins here, or None while that cannot be told."""
+        if len(data) < HEADER_SIZE:
+            return None
+        kind, _, count, _, _, length = _HEADER.unpack_from(data)
+        if not LOAD <= kind <= INTERRUPT:
+            raise WireError(f"no frame begins with {kind}")
+        size: int = HEADER_SIZE + 8 * count + length
+        if count and size <= self.most_bytes:
+            if len(data) < HEADER_SIZE + 8 * count:
+                return None
+            size += sum(struct.unpack_from(f"<{count}Q", data, HEADER_SIZE))
+        if size > self.most_bytes:
+            raise WireError(f"a frame of {size} bytes; at most {self.most_bytes} are accepted")
+        return size
+
+
+def _lengths_end(data: bytes) -> int:
+    _, _, count, _, _, _ = _HEADER.unpack_from(data)
+    return HEADER_SIZE + 8 * int(count)
+
+
+def _whole(data: bytes) -> Frame:
+    """The complete frame at the beginning of `data`."""
+    kind, flags, count, attempt, job, length = _HEADER.unpack_from(data)
+    at = HEADER_SIZE + 8 * count
+    body = data[at : at + length]
+    if not count:
+        return Frame(kind, flags, attempt, job, body)
+    at += length
+    buffers: list[Buffer] = []
+    for size in struct.unpack_from(f"<{count}Q", data, HEADER_SIZE):
+        buffers.append(bytearray(data[at : at + size]))
+        at += size
+    return Frame(kind, flags, attempt, job, body, tuple(buffers))
+
+
+class _Large:
+    """A frame whose parts are filled as they come."""
+
+    def __init__(self, header: bytes) -> None:
+        self.header = header
+        _, _, count, _, _, length = _HEADER.unpack_from(header)
+        sizes = (length, *struct.unpack_from(f"<{count}Q", header, HEADER_SIZE))
+        self.parts = [bytearray(size) for size in sizes]
+        self.left: int = sum(sizes)
+        self._views = [memoryview(part) for part in reversed(self.parts) if part]
+
+    def target(self) -> memoryview:
+        return self._views[-1]
+
+    def advance(self, count: int) -> None:
+        self.left -= count
+        view = self._views.pop()
+        if count < len(view):
+            self._views.append(view[count:])
+
+    def take(self, data: bytes) -> bytes:
+        while data and self._views:
+            view = self._views[-1]
+            piece = data[: len(view)]
+            view[: len(piece)] = piece
+            self.advance(len(piece))
+            data = data[len(piece) :]
+        return data
+
+    def frame(self) -> Frame:
+        kind, flags, _, attempt, job, _ = _HEADER.unpack_from(self.header)
+        return Frame(kind, flags, attempt, job, self.parts[0], tuple(self.parts[1:]))
+
+
+def receive_exact(source: socket, length: int) -> bytearray:
+    """Block until `length` bytes are here, received into fresh memory."""
+    target = bytearray(length)
+    view = memoryview(target)
+    while view:
+        got = source.recv_into(view)
+        if not got:
+            raise WireError("the channel ended inside a frame")
+        view = view[got:]
+    return target
+
+
+def receive_rest(source: socket, packet: Packet) -> tuple[Buffer, list[Buffer]]:
+    """Block for what follows a packet on the bulk channel: the body and the buffers."""
+    if packet.flags & INLINE:
+        return packet.body, []
+    count = packet.count
+    sizes = struct.unpack(f"<{count}Q", receive_exact(source, 8 * count)) if count else ()
+    body = receive_exact(source, packet.length)
+    return body, [receive_exact(source, size) for size in sizes]
+
+
+def send_all(target: socket, parts: Iterable[Buffer]) -> None:
+    """Block until every part is written."""
+    for part in parts:
+        target.sendall(part)
+
+
+def receive_frame(source: socket) -> Frame | None:
+    """Block until one frame is here; None when the channel has ended."""
+    first = source.recv(HEADER_SIZE)
+    if not first:
+        return None
+    if len(first) < HEADER_SIZE:
+        first += receive_exact(source, HEADER_SIZE - len(first))
+    kind, flags, count, attempt, job, length = _HEADER.unpack(first)
+    sizes = struct.unpack(f"<{count}Q", receive_exact(source, 8 * count)) if count else ()
+    body = receive_exact(source, length)
+    return Frame(
+        kind, flags, attempt, job, body, tuple(receive_exact(source, size) for size in sizes)
+    )

@@ -1,0 +1,224 @@
+"""Feeds the core and carries out what it decides.
+
+Whoever brings an input steps the core, on its own thread: the input goes into a queue, and the
+thread that gets the lock empties it. A thread that does not get the lock leaves, since the holder
+looks again after letting go; so nothing here waits, and a finaliser in the middle of a step only
+adds to the queue. Frames are appended under the lock and written after it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections import deque
+from select import EPOLLIN, epoll
+from typing import Any
+
+from apothic_backends.interrupts import DEFERRED
+from apothic_backends.model import codec
+from apothic_backends.model.errors import ApothicError, BackendClosed, EmulatorDead
+from apothic_backends.ticket import Ticket
+from apothic_emulator.agent.agent import Agent
+from apothic_emulator.agent.line import Line
+from apothic_emulator.core.facts import Asked, Input, Origin, Tick
+from apothic_emulator.core.plane import Plane
+from apothic_emulator.executors import wire
+from apothic_emulator.executors.wire import Frame
+from apothic_emulator.host.reader import Reader
+from apothic_emulator.host.requests import SessionRequest
+
+NEVER = float("inf")
+
+
+class Host:
+    """One control plane in this process: the core, its lock, its agent, and one thread."""
+
+    def __init__(self) -> None:
+        self.plane = Plane(os.urandom(6).hex())
+        self.inbox: deque[Input] = deque()
+        self.dead: ApothicError | None = None
+        self._lock = threading.Lock()
+        self._channels = epoll()
+        self._errands = epoll()
+        self.reader = Reader(self._channels, self._errands, self._read)
+        self.agent = Agent(self._channels, self._errands, self.inbox.append, self._asked_by_worker)
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._errands.register(self._wake_fd, EPOLLIN)
+        self._wake_at = NEVER
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="apothic-host", daemon=True)
+        self._thread.start()
+
+    # --- inputs ---------------------------------------------------------------------------------
+
+    def post(self, item: Input) -> None:
+        """Bring an input, and step the core unless somebody else is at it."""
+        self.inbox.append(item)
+        self.pump()
+
+    def pump(self) -> None:
+        """Step the core until there is nothing to step it with."""
+        with DEFERRED:
+            try:
+                while self.inbox and self._lock.acquire(blocking=False):
+                    try:
+                        replies, touched = self._step()
+                    finally:
+                        self._lock.release()
+                    for line in touched:
+                        self.agent.flush(line)
+                    self._deliver(replies)
+            except BaseException as error:  # noqa: BLE001 - whatever it is, nobody may hang
+                self.die(error)
+
+    def _step(self) -> tuple[list[Any], set[Line]]:
+        inbox, plane = self.inbox, self.plane
+        replies: list[Any] = []
+        touched: set[Line] = set()
+        while inbox:
+            batch: list[Input] = []
+            while inbox:
+                batch.append(inbox.popleft())
+            outcome = plane.step(batch, time.monotonic())
+            replies += outcome.replies
+            for effect in outcome.effects:
+                self.agent.carry_out(effect, touched)
+        if sys.flags.dev_mode:
+            from apothic_emulator.core.check import check  # noqa: PLC0415
+
+            check(plane)
+        if plane.alarm < self._wake_at:
+            self._poke()
+        return replies, touched
+
+    def _deliver(self, replies: list[tuple[Any, object, BaseException | None]]) -> None:
+        for token, value, error in replies:
+            if error is None:
+                token.complete(value)
+            else:
+                token.fail(error)
+        if replies:
+            self.reader.wake_leader()
+
+    # --- executors ------------------------------------------------------------------------------
+
+    def _read(self, events: list[tuple[int, int]]) -> None:
+        """Take what executors say; the caller holds the right to read."""
+        with DEFERRED:
+            try:
+                for fd, mask in events:
+                    if not self.reader.woken(fd):
+                        self.agent.read_channel(fd, mask)
+            except BaseException as error:  # noqa: BLE001
+                self.die(error)
+        self.pump()
+
+    def _asked_by_worker(self, line: Line, frame: Frame) -> None:
+        """User code in an executor asks for something."""
+        if frame.kind != wire.COMMAND:
+            raise wire.WireError(f"a frame of kind {frame.kind} where commands are expected")
+        request = SessionRequest(self.agent, line, frame.attempt)
+        try:
+            command = codec.from_json(json.loads(bytes(frame.body)), frame.buffers)
+        except (ValueError, ApothicError, RecursionError) as error:
+            raise wire.WireError(f"a command that cannot be read: {error}") from error
+        self.inbox.append(Asked(command, request, Origin(line.number, frame.job)))
+
+    # --- the thread -----------------------------------------------------------------------------
+
+    def _poke(self) -> None:
+        os.eventfd_write(self._wake_fd, 1)
+
+    def _run(self) -> None:
+        try:
+            self.agent.zygote.start()
+            while not self._closing:
+                self._wait_and_work()
+        except BaseException as error:  # noqa: BLE001
+            self.die(error)
+
+    def _wait_and_work(self) -> None:
+        self._wake_at = NEVER  # so that a deadline which is set from here on wakes the poll
+        self._wake_at = alarm = self.plane.alarm
+        timeout = None if alarm == NEVER else max(0.0, alarm - time.monotonic())
+        for fd, _ in self._errands.poll(timeout):
+            if fd == self._channels.fileno():
+                self.reader.poll_for_all()
+            elif fd == self._wake_fd:
+                os.eventfd_read(fd)
+            elif fd in self.agent.pipes:
+                self.agent.read_pipe(fd)
+            elif fd == self.agent.zygote.control.fileno():
+                self.agent.hear_zygote()
+        if self.plane.alarm <= time.monotonic():
+            self.inbox.append(Tick())
+        self.pump()
+
+    # --- the end --------------------------------------------------------------------------------
+
+    def die(self, cause: BaseException) -> None:
+        """Something unexpected broke the control plane: everybody who waits is told."""
+        if self.dead is not None:
+            return
+        if isinstance(cause, ApothicError) and cause.code == BackendClosed.code:
+            self.dead = cause
+        else:
+            self.dead = EmulatorDead(f"the local control plane stopped: {cause!r}")
+            self.dead.__cause__ = cause
+        for token in self._everybody():
+            token.fail(self.dead)
+        self.reader.wake_leader()
+
+    def _everybody(self) -> list[Any]:
+        waiting = [item.token for item in list(self.inbox) if isinstance(item, Asked)]
+        return waiting + list(self.plane.tokens())
+
+    def close(self) -> int:
+        """End all executors and the thread; how many jobs were cut short."""
+        if self._closing:
+            return 0
+        self._closing = True
+        unfinished = sum(1 for job in list(self.plane.ledger.jobs.values()) if not job.is_final)
+        self.die(BackendClosed("the backend was closed"))
+        for line in list(self.agent.lines.values()):
+            line.hang_up()
+        self.agent.zygote.ask("close", 0)
+        self._poke()
+        self._thread.join()
+        self.agent.zygote.wait()
+        for line in list(self.agent.lines.values()):
+            line.close()
+        self.agent.zygote.close()
+        self.reader.close()
+        self._channels.close()
+        self._errands.close()
+        os.close(self._wake_fd)
+        return unfinished
+
+    def abandon(self) -> None:
+        """In a fork of the process that opened it: be inert, and touch nothing."""
+        self._closing = True
+        self.dead = BackendClosed(
+            "this process is a fork of the one that opened the backend; open another one"
+        )
+
+
+class HostTicket(Ticket[Any]):
+    """A ticket whose waiting thread reads from the executors itself."""
+
+    __slots__ = ("_host",)
+
+    def __init__(self, host: Host) -> None:
+        super().__init__()
+        self._host = host
+
+    def _block(self, deadline: float | None) -> None:
+        self._host.reader.wait(self, deadline)
+
+    def _abandon(self) -> None:
+        from apothic_emulator.core.facts import GivenUp  # noqa: PLC0415
+
+        self._host.post(GivenUp(self))

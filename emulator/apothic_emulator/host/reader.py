@@ -1,0 +1,162 @@
+"""Who reads: one thread at a time polls the executors' channels, for everybody.
+
+A caller that waits takes the lead and polls by itself, so that its own result reaches it without
+a switch of threads. Callers that find a leader sleep, and are woken by their result or when the
+lead falls to them. While nobody leads, the host's thread watches.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from select import EPOLLIN, epoll
+
+from apothic_backends.interrupts import WINDOW
+from apothic_backends.ticket import Ticket
+
+Handle = Callable[[list[tuple[int, int]]], None]
+
+
+class _Follower:
+    """A caller that sleeps until its ticket is done or the lead falls to it."""
+
+    __slots__ = ("_lock", "leads")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self.leads = False
+
+    def wake(self) -> None:
+        try:
+            self._lock.release()
+        except RuntimeError:
+            pass  # woken twice: by its result and by the lead
+
+    def sleep(self, timeout_s: float) -> None:
+        with WINDOW:
+            self._lock.acquire(timeout=timeout_s)
+
+
+class Reader:
+    """The right to poll `channels`, and the callers that wait for it."""
+
+    def __init__(self, channels: epoll, errands: epoll, handle: Handle) -> None:
+        self.channels = channels
+        self._errands = errands
+        self._handle = handle
+        self._lock = threading.Lock()
+        self._taken = False
+        self._followers: deque[_Follower] = deque()
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._leading: Ticket[object] | None = None
+        self._leader = 0
+        channels.register(self._wake_fd, EPOLLIN)
+        errands.register(channels, EPOLLIN)
+
+    def wait(self, ticket: Ticket[object], deadline: float | None) -> None:
+        """Read, or wait for whoever reads, until the ticket is done or the deadline has passed."""
+        while not ticket.done:
+            follower = self._join()
+            if follower is None:
+                self._lead(ticket, deadline)
+            elif ticket.on_done(follower.wake):
+                try:
+                    follower.sleep(_seconds_left(deadline))
+                finally:
+                    ticket.off_done(follower.wake)
+                    self._resign(follower)
+                if follower.leads:
+                    self._lead(ticket, deadline)
+            else:
+                self._resign(follower)
+                if follower.leads:
+                    self._pass_on()
+            if deadline is not None and time.monotonic() >= deadline:
+                return
+
+    def _join(self) -> _Follower | None:
+        """Take the lead (None), or stand in line for it."""
+        with self._lock:
+            if not self._taken:
+                self._taken = True
+                self._errands.modify(self.channels, 0)
+                return None
+            follower = _Follower()
+            self._followers.append(follower)
+            return follower
+
+    def _resign(self, follower: _Follower) -> None:
+        with self._lock:
+            if not follower.leads:
+                self._followers.remove(follower)
+
+    def _lead(self, ticket: Ticket[object], deadline: float | None) -> None:
+        self._leader = threading.get_ident()
+        self._leading = ticket
+        try:
+            while not ticket.done:
+                with WINDOW:
+                    events = self.channels.poll(_poll_timeout(deadline))
+                if events:
+                    self._handle(events)
+                elif deadline is not None and time.monotonic() >= deadline:
+                    return
+        finally:
+            self._leading = None
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Give the lead to the next caller in line, else to the host's thread."""
+        with self._lock:
+            if self._followers:
+                heir = self._followers.popleft()
+                heir.leads = True
+                heir.wake()
+            else:
+                self._taken = False
+                self._errands.modify(self.channels, EPOLLIN)
+
+    def poll_for_all(self) -> None:
+        """The host's thread: read what there is, unless a caller does."""
+        with self._lock:
+            if self._taken:
+                return
+            self._taken = True
+        try:
+            events = self.channels.poll(0)
+            if events:
+                self._handle(events)
+        finally:
+            self._pass_on()
+
+    def wake_leader(self) -> None:
+        """Some ticket was completed on this thread: see to it that a leading caller notices."""
+        ticket = self._leading
+        if ticket is not None and ticket.done and threading.get_ident() != self._leader:
+            os.eventfd_write(self._wake_fd, 1)
+
+    def woken(self, fd: int) -> bool:
+        """Whether this event was only our own wake-up call."""
+        if fd != self._wake_fd:
+            return False
+        try:
+            os.eventfd_read(fd)
+        except BlockingIOError:
+            pass  # somebody else has seen it
+        return True
+
+    def close(self) -> None:
+        """Let go of the descriptor."""
+        os.close(self._wake_fd)
+
+
+def _seconds_left(deadline: float | None) -> float:
+    return -1 if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def _poll_timeout(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())

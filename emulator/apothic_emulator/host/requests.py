@@ -1,0 +1,39 @@
+"""A command that user code in an executor has sent: where its reply goes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from apothic_backends.model import codec
+from apothic_emulator.agent.line import Line
+from apothic_emulator.executors import wire
+
+
+class SessionRequest:
+    """Stands where a ticket stands for commands of this process: writes the reply to the channel."""
+
+    __slots__ = ("_agent", "_line", "_number", "done")
+
+    def __init__(self, agent: Any, line: Line, number: int) -> None:
+        self._agent = agent
+        self._line = line
+        self._number = number
+        self.done = False
+
+    def complete(self, value: Any) -> None:
+        """Send the reply."""
+        self._send(wire.REPLY, value)
+
+    def fail(self, error: BaseException) -> None:
+        """Send the error."""
+        self._send(wire.FAILURE, error)
+
+    def _send(self, kind: int, value: Any) -> None:
+        if self.done or self._line.is_closed:
+            return
+        self.done = True
+        buffers: list[Any] = []
+        body = json.dumps(codec.to_json(value, buffers)).encode()
+        self._line.reply(kind, self._number, body, tuple(buffers))
+        self._agent.flush(self._line)
