@@ -1,0 +1,96 @@
+"""Values as JSON, with their large buffers beside it: for every border that is not a call.
+
+Only the types that are listed can be named, and nothing is ever unpickled here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from apothic_backends import commands
+from apothic_backends.model import events, functions, jobs
+from apothic_backends.model.errors import ApothicError, UsageError, error_of
+from apothic_backends.model.jobs import JobStatus
+from apothic_backends.model.payloads import Payload
+from apothic_backends.model.record import Record
+
+_RECORDS: dict[str, type[Record]] = {
+    **commands.COMMANDS,
+    **{
+        record.__name__: record
+        for record in (
+            functions.RetryPolicy,
+            functions.FunctionSpec,
+            jobs.ErrorInfo,
+            jobs.JobSnapshot,
+            jobs.JobOutcome,
+            jobs.JobLogs,
+            events.Cursor,
+            events.Event,
+            events.EventBatch,
+        )
+    },
+}
+
+_Buffers = Sequence[bytes | bytearray | memoryview]
+
+
+def to_json(value: Any, buffers: list[Any]) -> Any:
+    """A value as JSON's own types; payloads are appended to `buffers` and named by position."""
+    match value:
+        case JobStatus():
+            return {"$status": value.value}
+        case None | bool() | int() | float() | str():
+            return value
+        case Payload():
+            buffers.append(value.data)
+            buffers.extend(value.buffers)
+            return {"$payload": [value.codec, len(buffers) - len(value.buffers) - 1, len(buffers)]}
+        case Record():
+            held = {field: to_json(getattr(value, field), buffers) for field in value.fields}
+            return {"$record": type(value).__name__, **held}
+        case ApothicError():
+            return {"$error": [value.code, value.message, to_json(value.data, buffers)]}
+        case tuple():
+            return {"$tuple": [to_json(item, buffers) for item in value]}
+        case list():
+            return [to_json(item, buffers) for item in value]
+        case dict():
+            return {"$dict": {key: to_json(item, buffers) for key, item in value.items()}}
+        case _:
+            raise TypeError(f"{type(value).__name__} is not a value that travels")
+
+
+def from_json(value: Any, buffers: _Buffers) -> Any:
+    """What `to_json` made, rebuilt.
+
+    Raises:
+        UsageError: it is not something that `to_json` makes.
+    """
+    try:
+        return _rebuild(value, buffers)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise UsageError(f"not a message of ours: {error!r}") from error
+
+
+def _rebuild(value: Any, buffers: _Buffers) -> Any:
+    match value:
+        case {"$record": str(name), **held}:
+            return _RECORDS[name](**{k: _rebuild(v, buffers) for k, v in held.items()})
+        case {"$payload": [str(codec), int(first), int(end)]}:
+            return Payload(bytes(buffers[first]), tuple(buffers[first + 1 : end]), codec)
+        case {"$status": str(status)}:
+            return JobStatus(status)
+        case {"$error": [str(code), str(message), data]}:
+            return error_of(code, message, _rebuild(data, buffers))
+        case {"$tuple": list(items)}:
+            return tuple(_rebuild(item, buffers) for item in items)
+        case {"$dict": dict(items)}:
+            return {key: _rebuild(item, buffers) for key, item in items.items()}
+        case list():
+            return [_rebuild(item, buffers) for item in value]
+        case dict():
+            raise ValueError(f"an object with the keys {sorted(value)}")
+        case _:
+            return value
