@@ -1,1 +1,68 @@
-"""x"""
+"""Apothic: decorators for functions that run in worker processes, on a laptop or in the cloud.
+
+Names are loaded when they are first used: `import apothic` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "apothic.apps": ("App",),
+    "apothic.clients": ("ControlPlaneClient",),
+    "apothic.functions": ("AsyncFunction", "Function", "RemoteFunction"),
+    "apothic.generation": ("LivConfig", "liv"),
+    "apothic.images": ("Image",),
+    "apothic.jobs": ("Job",),
+    "apothic.policies": ("Cron", "Period", "Retries", "batched", "concurrent"),
+    "apothic.runtime": ("CurrentJob", "current_job", "is_local"),
+    "apothic.secret": ("Secret",),
+    "apothic.storage": ("CloudBucketMount", "StorageMount", "Volume"),
+    "apothic_backends.model.errors": (
+        "ApothicError",
+        "ArgumentNotSerializable",
+        "BackendClosed",
+        "BackendError",
+        "BlockingCall",
+        "EmulatorDead",
+        "InternalError",
+        "InvalidOption",
+        "JobCancelled",
+        "JobError",
+        "JobGone",
+        "JobTimeout",
+        "NotBuiltYet",
+        "NotFound",
+        "QueueFull",
+        "RemoteError",
+        "ResultDeserializeError",
+        "ResultNotSerializable",
+        "SetupFailed",
+        "SlotDeadlock",
+        "TicketCancelled",
+        "UsageError",
+        "WaitTimeout",
+        "WorkerLost",
+    ),
+    "apothic_backends.model.jobs": ("JobStatus",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", *_HOME]  # noqa: PLE0604 - strings they are
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its module, and keep it."""
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(
+            f"module 'apothic' has no attribute {name!r}", name="apothic", obj=None
+        )
+    value: object = getattr(__import__(home, fromlist=(name,)), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

@@ -1,0 +1,179 @@
+"""Procedures: written once as `async def`, run by a blocking caller or on an event loop.
+
+A procedure awaits nothing but `step(...)`, which hands a ticket out to whoever runs it. `block`
+waits for the ticket in the caller's own thread, `drive` awaits it on asyncio or trio. So a method
+and its `aio` twin are one text:
+
+    class Job:
+        @twin
+        async def status(self) -> JobStatus:      # job.status() blocks,
+            snapshot = await step(...)            # job.status.aio() is awaited
+            return snapshot.status
+
+While `block` runs, Ctrl-C arrives only at a `step` that waits: there the procedure can still say
+which jobs to cancel. User code that a procedure calls belongs inside `with WINDOW`.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from time import monotonic
+from types import coroutine
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+
+from apothic_backends.interrupts import DEFERRED
+from apothic_backends.model.errors import BlockingCall, UsageError, WaitTimeout
+from apothic_backends.ticket import Ticket
+
+O = TypeVar("O")  # noqa: E741 - the owner of a method
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def deadline_after(timeout_s: float | None) -> float | None:
+    """The moment that far from now on the clock that `step` goes by; None for never."""
+    return None if timeout_s is None else monotonic() + timeout_s
+
+
+@coroutine
+def step(ticket: Ticket[T] | Foreign[T], deadline: float | None = None) -> Generator[Any, Any, T]:
+    """Wait for a ticket inside a procedure.
+
+    Raises:
+        WaitTimeout: the deadline came first; the ticket stays good.
+    """
+    if ticket.done:
+        return ticket.result()
+    return (yield ticket, deadline)
+
+
+class Foreign(Generic[T]):
+    """Something of the user's to await, in a step; a blocking caller has nothing to do it with."""
+
+    done = False
+
+    def __init__(self, awaitable: Awaitable[T]) -> None:
+        self._awaitable = awaitable
+
+    def result(self) -> T:
+        """Never asked for: it is never done beforehand."""
+        raise AssertionError
+
+    def wait(self, timeout_s: float | None = None) -> T:
+        """Refuse: there is no loop."""
+        del timeout_s
+        raise UsageError(
+            "an async iterable needs the awaited form, such as `await fn.map.aio(...)`"
+        )
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        """Await it on the running loop."""
+        return self._awaitable.__await__()
+
+
+def block(procedure: Coroutine[Any, Any, T]) -> T:
+    """Run a procedure in this thread."""
+    with DEFERRED:
+        try:
+            asked, deadline = procedure.send(None)
+            while True:
+                try:
+                    reply = asked.wait(None if deadline is None else deadline - monotonic())
+                except BaseException as error:  # noqa: BLE001 - raised again inside
+                    asked, deadline = procedure.throw(error)
+                else:
+                    asked, deadline = procedure.send(reply)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+
+async def drive(procedure: Coroutine[Any, Any, T]) -> T:
+    """Run a procedure on the running loop."""
+    try:
+        asked, deadline = procedure.send(None)
+        while True:
+            try:
+                reply = await (asked if deadline is None else _until(asked, deadline))
+            except BaseException as error:  # noqa: BLE001 - raised again inside
+                asked, deadline = procedure.throw(error)
+            else:
+                asked, deadline = procedure.send(reply)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+async def _until(asked: Awaitable[T], deadline: float) -> T:
+    from anyio import move_on_after  # costs two interpreter starts  # noqa: PLC0415
+
+    with move_on_after(deadline - monotonic()):
+        return await asked
+    raise WaitTimeout("the reply did not come in time")
+
+
+def refuse_in_loop(owner: object, method: str) -> None:
+    """Make sure that a blocking call stops no event loop.
+
+    Raises:
+        BlockingCall: a loop runs in this thread; the message names the `aio` spelling.
+    """
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None or asyncio._get_running_loop() is None:  # noqa: SLF001 - its C fast path
+        trio = sys.modules.get("trio")
+        if trio is None or not trio.lowlevel.in_trio_run():
+            return
+    elif _is_kernel():
+        return
+    call = f"{getattr(owner, 'name', type(owner).__name__.lower())}.{method}"
+    raise BlockingCall(
+        f"{call}() would stop the running event loop; write `await {call}.aio(...)`", spelling=call
+    )
+
+
+def _is_kernel() -> bool:
+    """Whether this is the main thread of a notebook, where every cell has a running loop."""
+    ipython = sys.modules.get("IPython")
+    if ipython is None or threading.current_thread() is not threading.main_thread():
+        return False
+    return hasattr(ipython.get_ipython(), "kernel")
+
+
+class BoundTwin(Generic[P, T]):
+    """A method that blocks when called; its `aio` is the same to be awaited."""
+
+    def __init__(self, procedure: Callable[..., Coroutine[Any, Any, T]], owner: object) -> None:
+        self._procedure = procedure
+        self._owner = owner
+        self.__doc__ = procedure.__doc__
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Block this thread until it is done."""
+        refuse_in_loop(self._owner, self._procedure.__name__)
+        return block(self._procedure(self._owner, *args, **kwargs))
+
+    async def aio(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Await it on asyncio or trio."""
+        return await drive(self._procedure(self._owner, *args, **kwargs))
+
+    def __repr__(self) -> str:
+        """Which method, of what."""
+        return f"<{self._procedure.__qualname__} of {self._owner!r}>"
+
+
+class twin(Generic[O, P, T]):  # noqa: N801 - a decorator
+    """Turn a procedure into a blocking method whose `aio` is its awaited twin."""
+
+    def __init__(self, procedure: Callable[Concatenate[O, P], Coroutine[Any, Any, T]]) -> None:
+        self.procedure = procedure
+        self.__doc__ = procedure.__doc__
+
+    @overload
+    def __get__(self, owner: None, cls: type) -> twin[O, P, T]: ...
+    @overload
+    def __get__(self, owner: O, cls: type | None = None) -> BoundTwin[P, T]: ...
+    def __get__(self, owner: O | None, cls: type | None = None) -> Any:
+        """Bind to the object that it is looked up on."""
+        return self if owner is None else BoundTwin(self.procedure, owner)

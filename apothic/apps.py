@@ -1,0 +1,117 @@
+"""App: the functions of one program under one name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar, Unpack, overload
+
+from apothic._values import NotBuilt
+from apothic.functions import AsyncFunction, Declared, Decorator, Function, declare
+from apothic.options import FunctionOptions
+from apothic_backends.model.errors import InvalidOption, UsageError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+
+NAME_LENGTH = 64
+NAME_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
+
+
+class App:
+    """A named collection of functions.
+
+    Raises:
+        InvalidOption: the name is empty, longer than 64, or not made of `A-Z a-z 0-9 - _ .`.
+    """
+
+    name: str
+    functions: dict[str, Declared[..., Any]]
+    """The declared functions by name; declaring a name again replaces it."""
+    entrypoints: dict[str, Callable[..., Any]]
+    """What `@app.local_entrypoint()` marked, by name."""
+
+    def __init__(self, name: str) -> None:
+        given: object = name
+        if (
+            not isinstance(given, str)
+            or not 0 < len(name) <= NAME_LENGTH
+            or set(name) - NAME_CHARACTERS
+        ):
+            raise InvalidOption(
+                f"{name!r} is no name for an App: it takes 1 to {NAME_LENGTH} of A-Z a-z 0-9 - _ .",
+                option="name",
+                value=name,
+            )
+        self.name = name
+        self.functions = {}
+        self.entrypoints = {}
+
+    @overload
+    def function(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncFunction[P, R]: ...
+    @overload
+    def function(self, function: Callable[P, R], /) -> Function[P, R]: ...
+    @overload
+    def function(self, **options: Unpack[FunctionOptions]) -> Decorator: ...
+    def function(self, function: Any = None, /, **options: Unpack[FunctionOptions]) -> Any:
+        """Make a function callable from afar: `fn.remote()`, `fn.spawn()`, `fn.map()`.
+
+        `fn()` still runs it in place. With or without parentheses.
+
+        Raises:
+            InvalidOption: an option is unknown or cannot be meant.
+        """
+        if function is not None:
+            return self._declare(function, options)
+        return lambda function: self._declare(function, options)
+
+    def _declare(self, function: Callable[..., Any], options: FunctionOptions) -> Any:
+        handle = declare(function, self.name, options)
+        self.functions[handle.name] = handle
+        return handle
+
+    @overload
+    def local_entrypoint(self, function: F, /) -> F: ...
+    @overload
+    def local_entrypoint(self) -> Callable[[F], F]: ...
+    def local_entrypoint(self, function: Any = None, /) -> Any:
+        """Mark a function that `apothic run` starts in this process, as a program's `main`.
+
+        Raises:
+            UsageError: it is a function that `@app.function` made callable from afar.
+        """
+        return self._enter if function is None else self._enter(function)
+
+    def _enter(self, function: F) -> F:
+        if isinstance(function, Declared):
+            raise UsageError("a local entrypoint is a plain function; leave @app.function off it")
+        self.entrypoints[function.__name__] = function
+        return function
+
+    endpoint = NotBuilt("@app.endpoint")
+    asgi = NotBuilt("@app.asgi")
+    fastapi_endpoint = NotBuilt("@app.fastapi_endpoint")
+    wsgi_app = NotBuilt("@app.wsgi_app")
+    web_server = NotBuilt("@app.web_server")
+    cls = NotBuilt("@app.cls")
+    sandbox = NotBuilt("app.sandbox()")
+    deploy = NotBuilt("app.deploy()")
+
+    @property
+    def aio(self) -> AppAio:
+        """The same methods, to be awaited."""
+        return AppAio()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel with the functions; an entrypoint belongs to the program that has it."""
+        return (App, (self.name,), {"functions": self.functions})
+
+    def __repr__(self) -> str:
+        """Its name and what it has."""
+        return f"<App {self.name}: {', '.join(self.functions) or 'no functions'}>"
+
+
+class AppAio:
+    """The methods of an app, to be awaited on asyncio or trio."""
+
+    deploy = NotBuilt("app.aio.deploy()")

@@ -1,0 +1,136 @@
+"""Job: a call that runs by itself, and the handle to it."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+from apothic._connect import connect, connected
+from apothic._drive import deadline_after, step, twin
+from apothic._serialize import decode_outcome
+from apothic._values import NotBuilt
+from apothic_backends.commands import CancelJob, GetJob, GetJobLogs, ReleaseJob, WaitJob
+from apothic_backends.model.errors import WaitTimeout
+from apothic_backends.model.ids import number_of
+from apothic_backends.model.jobs import JobStatus
+
+T = TypeVar("T")
+
+
+class Job(Generic[T]):
+    """A call that was spawned. The result is kept while somebody may ask for it.
+
+    That is: while this handle lives, or for as long as results are kept at all once its `job_id`
+    was read or the handle was pickled, because then another handle may come back for it.
+    """
+
+    __slots__ = ("__weakref__", "_id", "_is_sole")
+
+    def __init__(self, job_id: str, *, is_sole: bool = False) -> None:
+        self._id = job_id
+        self._is_sole = is_sole
+
+    @classmethod
+    def from_id(cls, job_id: str) -> Job[Any]:
+        """The handle of the job with that id; whether there is one shows at the first use.
+
+        Raises:
+            UsageError: that is not the id of a job.
+        """
+        number_of(job_id, "jobs")
+        return Job(job_id)
+
+    @property
+    def job_id(self) -> str:
+        """The id under which any process finds the job again: `jobs:123`."""
+        self._is_sole = False
+        return self._id
+
+    @property
+    def aio(self) -> JobAio[T]:
+        """The same methods, to be awaited."""
+        return JobAio(self)
+
+    @twin
+    async def status(self) -> JobStatus:
+        """Where the job is in its life.
+
+        Raises:
+            NotFound: there is no such job, or it is forgotten.
+        """
+        return (await step(connect().start(GetJob(self._id)))).status
+
+    @twin
+    async def wait(self, timeout_s: float | None = None) -> T:
+        """Wait for the result, as often as you like; each time gives a fresh copy.
+
+        Raises:
+            WaitTimeout: `timeout_s` seconds passed; the job runs on.
+            JobError: the job did not succeed; or the very exception that its code raised.
+        """
+        command = WaitJob(self._id, last=False, owned=False)
+        ticket = connect().start(command)
+        try:
+            outcome = await step(ticket, deadline_after(timeout_s))
+        except WaitTimeout:
+            ticket.cancel()
+            raise WaitTimeout(
+                f"{self._id} has not ended within {timeout_s:g} s; it runs on",
+                job_ids=[self._id],
+                timeout_s=timeout_s,
+            ) from None
+        except BaseException:
+            ticket.cancel()
+            raise
+        result: T = decode_outcome(outcome, is_shared=True)
+        return result
+
+    @twin
+    async def cancel(self) -> None:
+        """Stop the job: at once while it is queued, else it is interrupted, then killed.
+
+        Nothing happens to a job that has ended.
+        """
+        await step(connect().start(CancelJob(self._id)))
+
+    @twin
+    async def logs(self) -> str:
+        """What the job has printed so far, all attempts, both streams in the order written."""
+        return (await step(connect().start(GetJobLogs(self._id)))).text
+
+    watch = NotBuilt("job.watch()")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel by id; from here on the result is not dropped with this handle."""
+        return (Job, (self.job_id,))
+
+    def __eq__(self, other: object) -> bool:
+        """Equal when it is the same job."""
+        return isinstance(other, Job) and self._id == other._id
+
+    def __hash__(self) -> int:
+        """By the job."""
+        return hash(self._id)
+
+    def __repr__(self) -> str:
+        """The id."""
+        return f"<Job {self._id}>"
+
+    def __del__(self) -> None:
+        """Let the result go with its only handle."""
+        try:
+            backend = connected() if self._is_sole else None
+            if backend is not None:
+                backend.start(ReleaseJob(self._id))
+        except Exception:  # noqa: BLE001, S110 - nobody to tell, and modules may be gone already
+            pass
+
+
+class JobAio(Generic[T]):
+    """The methods of a job, to be awaited on asyncio or trio."""
+
+    def __init__(self, job: Job[T]) -> None:
+        self.status = job.status.aio
+        self.wait = job.wait.aio
+        self.cancel = job.cancel.aio
+        self.logs = job.logs.aio
+        self.watch = job.watch

@@ -1,0 +1,171 @@
+"""When a function runs again, how many calls it takes at once, and at what times it fires."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from apothic._values import Value, number, refuse, text, whole
+from apothic_backends.model.errors import InvalidOption
+from apothic_backends.model.functions import RetryPolicy
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Retries(Value):
+    """When a failed call is tried again.
+
+    Retry k starts `initial_delay * backoff_coefficient**(k - 1)` seconds after the failure, at most
+    `max_delay`. `max_retries` counts the attempts after the first.
+
+    Raises:
+        InvalidOption: a field is out of range.
+    """
+
+    max_retries: int
+    initial_delay: float
+    backoff_coefficient: float
+    max_delay: float
+
+    def __init__(
+        self,
+        *,
+        max_retries: int,
+        initial_delay: float = 1.0,
+        backoff_coefficient: float = 2.0,
+        max_delay: float = 60.0,
+    ) -> None:
+        super().__init__(
+            max_retries=whole("max_retries", max_retries, 0),
+            initial_delay=number("initial_delay", initial_delay, 0, 60),
+            backoff_coefficient=number("backoff_coefficient", backoff_coefficient, 1, 10),
+            max_delay=number("max_delay", max_delay, 1, 60),
+        )
+
+    @property
+    def policy(self) -> RetryPolicy:
+        """The same in the words of the contract."""
+        return RetryPolicy(
+            self.max_retries, self.initial_delay, self.backoff_coefficient, self.max_delay
+        )
+
+
+CRON_FIELDS = 5
+
+
+class Cron(Value):
+    """Times as in a crontab: minute, hour, day of month, month, day of week.
+
+    Raises:
+        InvalidOption: there are not five fields, or one has characters that none can have.
+    """
+
+    expression: str
+    timezone: str
+
+    def __init__(self, expression: str, timezone: str = "UTC") -> None:
+        fields = text("expression", expression).split()
+        if len(fields) != CRON_FIELDS or not all(
+            c.isalnum() or c in "*,-/" for c in "".join(fields)
+        ):
+            refuse("expression", expression, "five crontab fields such as '*/5 * * * *'")
+        super().__init__(expression=expression, timezone=text("timezone", timezone))
+
+
+class Period(Value):
+    """A fixed time between runs; days and longer are steps on the calendar.
+
+    Raises:
+        InvalidOption: a part is negative, or nothing is left between two runs.
+    """
+
+    def __init__(
+        self,
+        *,
+        years: int = 0,
+        months: int = 0,
+        weeks: int = 0,
+        days: int = 0,
+        hours: int = 0,
+        minutes: int = 0,
+        seconds: float = 0,
+    ) -> None:
+        parts = {
+            "years": years,
+            "months": months,
+            "weeks": weeks,
+            "days": days,
+            "hours": hours,
+            "minutes": minutes,
+        }
+        given: dict[str, float] = {name: whole(name, part, 0) for name, part in parts.items()}
+        given["seconds"] = number("seconds", seconds, 0)
+        if not any(given.values()):
+            raise InvalidOption(
+                "a Period needs at least one part above zero, as in Period(hours=1)"
+            )
+        super().__init__(**{name: part for name, part in given.items() if part})
+
+
+class Concurrent(Value):
+    """How many calls one worker process takes at once, and how many it aims at."""
+
+    max_inputs: int
+    target_inputs: int
+
+    def __init__(self, *, max_inputs: int, target_inputs: int | None = None) -> None:
+        most = whole("max_inputs", max_inputs, 1)
+        aim = most if target_inputs is None else whole("target_inputs", target_inputs, 1)
+        if aim > most:
+            refuse("target_inputs", aim, f"at most max_inputs ({most})")
+        super().__init__(max_inputs=most, target_inputs=aim)
+
+
+class Batched(Value):
+    """How many single inputs go into one call, and how long the first of them may wait."""
+
+    max_batch_size: int
+    wait_ms: int
+
+    def __init__(self, *, max_batch_size: int, wait_ms: int) -> None:
+        super().__init__(
+            max_batch_size=whole("max_batch_size", max_batch_size, 1, 1000),
+            wait_ms=whole("wait_ms", wait_ms, 0, 600_000),
+        )
+
+
+MARKS = "__apothic_marks__"
+"""Where decorators leave what they say about a function, on either side of `@app.function`."""
+
+
+def mark(function: F, name: str, value: Value) -> F:
+    """Leave a note on a function or on its handle.
+
+    Raises:
+        InvalidOption: there is one of that name already.
+    """
+    marks: dict[str, Value] = function.__dict__.setdefault(MARKS, {})
+    if name in marks:
+        raise InvalidOption(f"{name} is set twice on {function.__name__}; keep one", option=name)
+    marks[name] = value
+    return function
+
+
+def concurrent(*, max_inputs: int, target_inputs: int | None = None) -> Callable[[F], F]:
+    """Let one worker process take several calls at once: tasks if `async def`, else threads.
+
+    Raises:
+        InvalidOption: a number is below 1, or `target_inputs` is above `max_inputs`.
+    """
+    value = Concurrent(max_inputs=max_inputs, target_inputs=target_inputs)
+    return lambda function: mark(function, "concurrent", value)
+
+
+def batched(*, max_batch_size: int, wait_ms: int) -> Callable[[F], F]:
+    """Gather single inputs: the function gets lists, its callers send one value each.
+
+    Raises:
+        InvalidOption: the size is not 1 to 1000, or the wait not 0 to 600,000 ms.
+    """
+    value = Batched(max_batch_size=max_batch_size, wait_ms=wait_ms)
+    return lambda function: mark(function, "batched", value)
