@@ -24,7 +24,7 @@ def is_importable(name: str) -> bool:
 def _finds(name: str) -> bool:
     """Look the module up afresh: that it is loaded says nothing about how it got here."""
     module = sys.modules.get(name)
-    path = getattr(module, "__file__", None)
+    path: str | None = getattr(module, "__file__", None)
     parent, _, _ = name.rpartition(".")
     if module is None or (parent and not is_importable(parent)):
         return False
@@ -33,8 +33,9 @@ def _finds(name: str) -> bool:
         find = getattr(finder, "find_spec", None)
         spec = find(name, where, None) if find else None
         if spec is not None:
-            is_file = path is not None and spec.has_location
-            return not is_file or os.path.realpath(spec.origin) == os.path.realpath(path)
+            if path is None or spec.origin is None or not spec.has_location:
+                return True
+            return os.path.realpath(spec.origin) == os.path.realpath(path)
     return False
 
 

@@ -11,30 +11,28 @@ and its `aio` twin are one text:
             return snapshot.status
 
 While `block` runs, Ctrl-C arrives only at a `step` that waits: there the procedure can still say
-which jobs to cancel. User code that a procedure calls belongs inside `with WINDOW`.
+which jobs to cancel. User code that may take long belongs inside `with WINDOW`.
 """
 
 from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Generator
-from time import monotonic
+import time
+from collections.abc import Awaitable, Coroutine, Generator
 from types import coroutine
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Generic, TypeVar
 
 from apothic_backends.interrupts import DEFERRED
 from apothic_backends.model.errors import BlockingCall, UsageError, WaitTimeout
 from apothic_backends.ticket import Ticket
 
-O = TypeVar("O")  # noqa: E741 - the owner of a method
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
 def deadline_after(timeout_s: float | None) -> float | None:
     """The moment that far from now on the clock that `step` goes by; None for never."""
-    return None if timeout_s is None else monotonic() + timeout_s
+    return None if timeout_s is None else time.monotonic() + timeout_s
 
 
 @coroutine
@@ -50,7 +48,7 @@ def step(ticket: Ticket[T] | Foreign[T], deadline: float | None = None) -> Gener
 
 
 class Foreign(Generic[T]):
-    """Something of the user's to await, in a step; a blocking caller has nothing to do it with."""
+    """Something of the user's to await, in a step; a blocking caller has no loop to do it on."""
 
     done = False
 
@@ -58,11 +56,11 @@ class Foreign(Generic[T]):
         self._awaitable = awaitable
 
     def result(self) -> T:
-        """Never asked for: it is never done beforehand."""
+        """Never asked for: it is not done before it is awaited."""
         raise AssertionError
 
     def wait(self, timeout_s: float | None = None) -> T:
-        """Refuse: there is no loop."""
+        """Refuse."""
         del timeout_s
         raise UsageError(
             "an async iterable needs the awaited form, such as `await fn.map.aio(...)`"
@@ -80,7 +78,7 @@ def block(procedure: Coroutine[Any, Any, T]) -> T:
             asked, deadline = procedure.send(None)
             while True:
                 try:
-                    reply = asked.wait(None if deadline is None else deadline - monotonic())
+                    reply = asked.wait(None if deadline is None else deadline - time.monotonic())
                 except BaseException as error:  # noqa: BLE001 - raised again inside
                     asked, deadline = procedure.throw(error)
                 else:
@@ -109,7 +107,7 @@ async def drive(procedure: Coroutine[Any, Any, T]) -> T:
 async def _until(asked: Awaitable[T], deadline: float) -> T:
     from anyio import move_on_after  # costs two interpreter starts  # noqa: PLC0415
 
-    with move_on_after(deadline - monotonic()):
+    with move_on_after(deadline - time.monotonic()):
         return await asked
     raise WaitTimeout("the reply did not come in time")
 
@@ -139,41 +137,3 @@ def _is_kernel() -> bool:
     if ipython is None or threading.current_thread() is not threading.main_thread():
         return False
     return hasattr(ipython.get_ipython(), "kernel")
-
-
-class BoundTwin(Generic[P, T]):
-    """A method that blocks when called; its `aio` is the same to be awaited."""
-
-    def __init__(self, procedure: Callable[..., Coroutine[Any, Any, T]], owner: object) -> None:
-        self._procedure = procedure
-        self._owner = owner
-        self.__doc__ = procedure.__doc__
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Block this thread until it is done."""
-        refuse_in_loop(self._owner, self._procedure.__name__)
-        return block(self._procedure(self._owner, *args, **kwargs))
-
-    async def aio(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Await it on asyncio or trio."""
-        return await drive(self._procedure(self._owner, *args, **kwargs))
-
-    def __repr__(self) -> str:
-        """Which method, of what."""
-        return f"<{self._procedure.__qualname__} of {self._owner!r}>"
-
-
-class twin(Generic[O, P, T]):  # noqa: N801 - a decorator
-    """Turn a procedure into a blocking method whose `aio` is its awaited twin."""
-
-    def __init__(self, procedure: Callable[Concatenate[O, P], Coroutine[Any, Any, T]]) -> None:
-        self.procedure = procedure
-        self.__doc__ = procedure.__doc__
-
-    @overload
-    def __get__(self, owner: None, cls: type) -> twin[O, P, T]: ...
-    @overload
-    def __get__(self, owner: O, cls: type | None = None) -> BoundTwin[P, T]: ...
-    def __get__(self, owner: O | None, cls: type | None = None) -> Any:
-        """Bind to the object that it is looked up on."""
-        return self if owner is None else BoundTwin(self.procedure, owner)

@@ -13,10 +13,12 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from types import FunctionType, ModuleType
 from typing import Any
 
 from apothic._code import is_importable, reference
+from apothic._values import is_dict, is_list, is_tuple
 from apothic_backends.model.errors import (
     ArgumentNotSerializable,
     RemoteError,
@@ -106,25 +108,27 @@ def _cloudpickled(value: object) -> Payload:
 
 @cache
 def _cloud_pickler() -> Any:
-    import cloudpickle  # twice an interpreter start, so only when needed  # noqa: PLC0415
+    cloudpickle: Any = import_module("cloudpickle")  # two interpreter starts, so only when needed
 
     class Pickler(cloudpickle.Pickler):
         """Notices modules that workers cannot import, and takes what is in them by value."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
+            base: Any = super()
+            base.__init__(*args, **kwargs)
             self.added: list[ModuleType] = []
 
         def reducer_override(self, obj: Any) -> Any:
             """Called for all that is not a plain built-in value."""
             if isinstance(obj, type | FunctionType | ModuleType):
-                name = obj.__name__ if isinstance(obj, ModuleType) else obj.__module__
+                name: Any = obj.__name__ if isinstance(obj, ModuleType) else obj.__module__
                 if isinstance(name, str) and name in sys.modules and not is_importable(name):
                     _by_value.add(name.encode())
                     if name not in cloudpickle.list_registry_pickle_by_value():
                         cloudpickle.register_pickle_by_value(sys.modules[name])
                         self.added.append(sys.modules[name])
-            return super().reducer_override(obj)
+            base: Any = super()
+            return base.reducer_override(obj)
 
         def restore(self) -> None:
             """Leave cloudpickle's list as the user made it."""
@@ -172,12 +176,10 @@ def _deepest(path: str, value: object, depth: int = 8) -> tuple[str, object]:
 
 
 def _parts(value: object) -> list[tuple[str, object]]:
-    if isinstance(value, dict):
-        items: dict[Any, Any] = value
-        return [(f"[{key!r}]", part) for key, part in items.items()]
-    if isinstance(value, list | tuple):
-        sequence: list[Any] | tuple[Any, ...] = value
-        return [(f"[{index}]", part) for index, part in enumerate(sequence)]
+    if is_dict(value):
+        return [(f"[{key!r}]", part) for key, part in value.items()]
+    if is_list(value) or is_tuple(value):
+        return [(f"[{index}]", part) for index, part in enumerate(value)]
     return [(f".{name}", part) for name, part in getattr(value, "__dict__", {}).items()]
 
 

@@ -72,6 +72,16 @@ def is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
     return isinstance(value, dict)
 
 
+def is_string(value: object) -> bool:
+    """Whether it is a string, whatever its type claims."""
+    return isinstance(value, str)
+
+
+def is_tuple(value: object) -> TypeGuard[tuple[Any, ...]]:
+    """Whether it is a tuple, of anything."""
+    return isinstance(value, tuple)
+
+
 def text(what: str, value: Any) -> str:
     """Check a non-empty string."""
     if not isinstance(value, str) or not value:

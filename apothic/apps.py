@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
-from apothic._values import NotBuilt
+from apothic._values import NotBuilt, is_string
 from apothic.functions import AsyncFunction, Declared, Decorator, Function, declare
 from apothic.options import FunctionOptions
 from apothic_backends.model.errors import InvalidOption, UsageError
@@ -32,12 +32,8 @@ class App:
     """What `@app.local_entrypoint()` marked, by name."""
 
     def __init__(self, name: str) -> None:
-        given: object = name
-        if (
-            not isinstance(given, str)
-            or not 0 < len(name) <= NAME_LENGTH
-            or set(name) - NAME_CHARACTERS
-        ):
+        is_name = is_string(name) and not set(name) - NAME_CHARACTERS
+        if not is_name or not 0 < len(name) <= NAME_LENGTH:
             raise InvalidOption(
                 f"{name!r} is no name for an App: it takes 1 to {NAME_LENGTH} of A-Z a-z 0-9 - _ .",
                 option="name",
@@ -48,11 +44,13 @@ class App:
         self.entrypoints = {}
 
     @overload
-    def function(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncFunction[P, R]: ...
+    def function(  # type: ignore[overload-overlap]
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncFunction[P, R]: ...
     @overload
     def function(self, function: Callable[P, R], /) -> Function[P, R]: ...
     @overload
-    def function(self, **options: Unpack[FunctionOptions]) -> Decorator: ...
+    def function(self, /, **options: Unpack[FunctionOptions]) -> Decorator: ...
     def function(self, function: Any = None, /, **options: Unpack[FunctionOptions]) -> Any:
         """Make a function callable from afar: `fn.remote()`, `fn.spawn()`, `fn.map()`.
 
@@ -63,7 +61,11 @@ class App:
         """
         if function is not None:
             return self._declare(function, options)
-        return lambda function: self._declare(function, options)
+
+        def decorate(function: Callable[..., Any]) -> Any:
+            return self._declare(function, options)
+
+        return decorate
 
     def _declare(self, function: Callable[..., Any], options: FunctionOptions) -> Any:
         handle = declare(function, self.name, options)
@@ -73,7 +75,7 @@ class App:
     @overload
     def local_entrypoint(self, function: F, /) -> F: ...
     @overload
-    def local_entrypoint(self) -> Callable[[F], F]: ...
+    def local_entrypoint(self, /) -> Callable[[F], F]: ...
     def local_entrypoint(self, function: Any = None, /) -> Any:
         """Mark a function that `apothic run` starts in this process, as a program's `main`.
 

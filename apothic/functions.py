@@ -1,23 +1,17 @@
-"""Functions that run elsewhere: remote, spawn, map and their awaited twins."""
+"""Functions as they are declared, with their options, and by name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from functools import cached_property, update_wrapper
-from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
+from functools import update_wrapper
+from typing import Any, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
-from apothic._calls import Items, call, fan_out, submit, submit_all
 from apothic._code import lookup, preload, reference
-from apothic._connect import connect
-from apothic._drive import block, drive, refuse_in_loop, twin
-from apothic._serialize import encode_arguments, encode_code
-from apothic._values import NotBuilt, number
+from apothic._values import number
 from apothic.clients import ControlPlaneClient
-from apothic.jobs import Job
+from apothic.invocations import WAIT_S, Calls, Invocable
 from apothic.options import DEFAULTS, NOT_BUILT, FunctionOptions, checked, retry_policy
 from apothic.policies import MARKS
-from apothic_backends.base import Backend
-from apothic_backends.commands import RegisterFunction
 from apothic_backends.model.errors import NotBuiltYet, NotFound, UsageError
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.payloads import Payload
@@ -25,139 +19,11 @@ from apothic_backends.model.payloads import Payload
 P = ParamSpec("P")
 R = TypeVar("R")
 
-WAIT_S = 600.0
-"""How long a call waits for its result where nothing else is said."""
-
 IS_GENERATOR, IS_ASYNC, IS_ASYNC_GENERATOR = 0x20, 0x80, 0x200
 """Flags of code objects; `inspect` would cost more than the whole SDK."""
 
 _declared: dict[tuple[str, str], Any] = {}
 """Every function that this process has declared, the latest of each name."""
-
-
-class Invocable(Generic[P, R]):
-    """Something that can be called from afar, by any of the ways below."""
-
-    app_name: str
-    name: str
-
-    def target(self) -> Target:
-        """The declared function behind it.
-
-        Raises:
-            NotFound: it was named, and no function has that name.
-        """
-        raise NotImplementedError
-
-    @cached_property
-    def remote(self) -> Remote[P, R]:
-        """Run it elsewhere and wait for its result."""
-        return Remote(self)
-
-    @twin
-    async def spawn(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
-        """Start it elsewhere and go on; the job is the handle to its result.
-
-        Raises:
-            QueueFull: `max_pending_tasks` calls wait already.
-        """
-        target = self.target()
-        payload = encode_arguments(target.raw, args, kwargs)
-        payload.own()
-        return Job(await submit(connect(), target, payload), is_sole=True)
-
-    @twin
-    async def map(self, items: Items, *, timeout_s: float | None = WAIT_S) -> list[R]:
-        """Call it once for each item, and give the results in the order of the items.
-
-        The first failure cancels the others and is raised.
-
-        Raises:
-            WaitTimeout: all of it took longer than `timeout_s` seconds; what was queued runs on.
-        """
-        target = self.target()
-        return await fan_out(target, items, target.wait_s(timeout_s))
-
-    @twin
-    async def starmap(self, items: Items, *, timeout_s: float | None = WAIT_S) -> list[R]:
-        """As `map`, each item spread over the parameters."""
-        target = self.target()
-        return await fan_out(target, items, target.wait_s(timeout_s), is_star=True)
-
-    @twin
-    async def for_each(self, items: Items, *, timeout_s: float | None = WAIT_S) -> None:
-        """As `map`, for what the calls do and not for what they give."""
-        target = self.target()
-        await fan_out(target, items, target.wait_s(timeout_s))
-
-    @twin
-    async def spawn_map(self, items: Items) -> list[Job[R]]:
-        """Start one job for each item, waiting for room in the queue where it is full."""
-        return [Job(job_id, is_sole=True) for job_id in await submit_all(self.target(), items)]
-
-    remote_gen = NotBuilt("remote_gen()")
-    remote_events = NotBuilt("remote_events()")
-
-    @property
-    def aio(self) -> FunctionAio[P, R]:
-        """The same methods, to be awaited."""
-        return FunctionAio(self)
-
-
-class Remote(Generic[P, R]):
-    """`fn.remote`: blocks when called; its `aio` is the same to be awaited.
-
-    `timeout_s` says how long the caller waits (600 s, None for ever), and the job runs on after
-    that. A function that has a parameter of this name is called through
-    `fn.with_options(wait_timeout_s=...)`.
-    """
-
-    __slots__ = ("_owner",)
-
-    def __init__(self, owner: Invocable[P, R]) -> None:
-        self._owner = owner
-
-    @overload
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
-    @overload
-    def __call__(self, *args: Any, timeout_s: float | None, **kwargs: Any) -> R: ...
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run it elsewhere and block until its result is here.
-
-        Raises:
-            WaitTimeout: `timeout_s` seconds passed; the job runs on.
-            JobError: the job did not succeed; or the very exception that the function raised.
-        """
-        target = self._owner.target()
-        refuse_in_loop(target, "remote")
-        timeout_s = target.take_wait(kwargs)
-        return block(call(target, encode_arguments(target.raw, args, kwargs), timeout_s))
-
-    @overload
-    async def aio(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
-    @overload
-    async def aio(self, *args: Any, timeout_s: float | None, **kwargs: Any) -> R: ...
-    async def aio(self, *args: Any, **kwargs: Any) -> Any:
-        """Run it elsewhere and wait for its result on asyncio or trio."""
-        target = self._owner.target()
-        timeout_s = target.take_wait(kwargs)
-        payload = encode_arguments(target.raw, args, kwargs)
-        payload.own()
-        return await drive(call(target, payload, timeout_s))
-
-
-class FunctionAio(Generic[P, R]):
-    """The ways to call a function, to be awaited on asyncio or trio."""
-
-    def __init__(self, function: Invocable[P, R]) -> None:
-        self.remote = function.remote.aio
-        self.spawn = function.spawn.aio
-        self.map = function.map.aio
-        self.starmap = function.starmap.aio
-        self.for_each = function.for_each.aio
-        self.spawn_map = function.spawn_map.aio
-        self.remote_gen = function.remote_gen
-        self.remote_events = function.remote_events
 
 
 class Declared(Invocable[P, R]):
@@ -177,7 +43,7 @@ class Declared(Invocable[P, R]):
         options: FunctionOptions,
         wait_timeout_s: float | None = WAIT_S,
     ) -> None:
-        update_wrapper(self, function)
+        update_wrapper(self, function)  # type: ignore[arg-type]
         self.app_name = app_name
         self.name = function.__name__
         self.options = checked(DEFAULTS | options, f"@app.function of {self.name}()")
@@ -185,7 +51,16 @@ class Declared(Invocable[P, R]):
         self._raw: Callable[..., Any] | None = function
         self._where: str | None = None
         self._spec: FunctionSpec | None = None
-        self._registered: tuple[Backend, str] | None = None
+        self._calls: Calls | None = None
+
+    @property
+    def calls(self) -> Calls:
+        """What carries out its calls; loaded at the first, since most programs only declare."""
+        if self._calls is None:
+            from apothic._calls import Calls as Caller  # noqa: PLC0415 - see above
+
+            self._calls = Caller(self)
+        return self._calls
 
     def target(self) -> Self:
         """Itself."""
@@ -248,24 +123,17 @@ class Declared(Invocable[P, R]):
             )
         return self._wait_s
 
-    def known_id(self, backend: Backend) -> str | None:
-        """Its id there, if it is registered."""
-        registered = self._registered
-        return registered[1] if registered is not None and registered[0] is backend else None
-
-    def remember(self, backend: Backend, function_id: str) -> None:
-        """Keep the id for the next call."""
-        self._registered = (backend, function_id)
-
-    def registration(self) -> RegisterFunction:
-        """What registers it: its spec and its code.
+    def code(self) -> Payload:
+        """What loads to the function elsewhere.
 
         Raises:
-            NotBuiltYet: it has an option that this version cannot carry out.
             ArgumentNotSerializable: it refers to something that cannot be pickled.
         """
-        code = Payload(self._where.encode(), codec="ref") if self._where else None
-        return RegisterFunction(self.spec(), code or encode_code(self.raw()))
+        if self._where is not None:
+            return Payload(self._where.encode(), codec="ref")
+        from apothic._serialize import encode_code  # brings pickle  # noqa: PLC0415
+
+        return encode_code(self.raw())
 
     def spec(self) -> FunctionSpec:
         """What a backend must know of it.
@@ -313,7 +181,7 @@ class Declared(Invocable[P, R]):
             "_raw": None if where else self.raw(),
             "_where": where,
             "_spec": self._spec,
-            "_registered": None,
+            "_calls": None,
             MARKS: self.__dict__.get(MARKS, {}),
         }
         return (_blank, (type(self),), state)
@@ -329,9 +197,6 @@ class Declared(Invocable[P, R]):
         """Its name and the options that differ from their defaults."""
         given = [f"{k}={v!r}" for k, v in self.options.items() if DEFAULTS.get(k) != v]
         return f"<{type(self).__name__} {' '.join([f'{self.app_name}/{self.name}', *given])}>"
-
-
-Target = Declared[..., Any]
 
 
 def _blank(kind: type[Declared[..., Any]]) -> Any:
@@ -372,7 +237,9 @@ class Decorator(Protocol):
     """`@app.function(...)`: what it wraps keeps its signature."""
 
     @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncFunction[P, R]: ...
+    def __call__(  # type: ignore[overload-overlap]
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncFunction[P, R]: ...
     @overload
     def __call__(self, function: Callable[P, R], /) -> Function[P, R]: ...
 
@@ -388,10 +255,13 @@ def declare(
     """
     if isinstance(function, type) or not callable(function) or not hasattr(function, "__name__"):
         raise UsageError(f"@app.function needs a function, not {function!r}")
-    kind = AsyncFunction if _flags(function) & IS_ASYNC else Function
-    handle = kind(function, app_name, options)
+    handle = _kind_of(function)(function, app_name, options)
     _declared[app_name, handle.name] = handle
     return handle
+
+
+def _kind_of(function: Callable[..., Any]) -> type[Declared[..., Any]]:
+    return AsyncFunction if _flags(function) & IS_ASYNC else Function
 
 
 class RemoteFunction(Invocable[..., Any]):
@@ -422,13 +292,13 @@ class RemoteFunction(Invocable[..., Any]):
             raise NotBuiltYet("RemoteFunction.from_name(client= or base_url=) is not built yet")
         return cls(app_name, function_name)
 
-    def target(self) -> Target:
+    def target(self) -> Declared[..., Any]:
         """The function of that name in this process.
 
         Raises:
             NotFound: there is none; the message lists those there are.
         """
-        found: Target | None = _declared.get((self.app_name, self.name))
+        found: Declared[..., Any] | None = _declared.get((self.app_name, self.name))
         if found is None:
             known = sorted(f"{app}/{name}" for app, name in _declared)
             raise NotFound(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
+import os
 from typing import Any
 
 from apothic._values import Value, refuse, text
@@ -38,9 +38,9 @@ class Image(Value):
         return cls(text("reference", reference))
 
     @classmethod
-    def from_dockerfile(cls, path: str | PurePath) -> Image:
+    def from_dockerfile(cls, path: str | os.PathLike[str]) -> Image:
         """What a Dockerfile of yours builds; the path counts from the working directory."""
-        return cls(str(path), (("from_dockerfile", (str(path),)),))
+        return cls(os.fspath(path), (("from_dockerfile", (os.fspath(path),)),))
 
     def pip_install(self, *packages: str | list[str]) -> Image:
         """Install packages with pip."""
@@ -70,13 +70,13 @@ class Image(Value):
         """Start in that directory."""
         return self._with("workdir", (path,))
 
-    def add_local_file(self, local_path: str | PurePath, remote_path: str) -> Image:
+    def add_local_file(self, local_path: str | os.PathLike[str], remote_path: str) -> Image:
         """Bring a file of yours along."""
-        return self._with("add_local_file", (str(local_path), remote_path))
+        return self._with("add_local_file", (os.fspath(local_path), remote_path))
 
-    def add_local_dir(self, local_path: str | PurePath, remote_path: str) -> Image:
+    def add_local_dir(self, local_path: str | os.PathLike[str], remote_path: str) -> Image:
         """Bring a directory of yours along."""
-        return self._with("add_local_dir", (str(local_path), remote_path))
+        return self._with("add_local_dir", (os.fspath(local_path), remote_path))
 
     def add_local_python_source(self, *modules: str) -> Image:
         """Bring modules and packages of yours along, by the name under which you import them."""

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from apothic._connect import connect, connected
-from apothic._drive import deadline_after, step, twin
-from apothic._serialize import decode_outcome
+from apothic._twins import twin
 from apothic._values import NotBuilt
-from apothic_backends.commands import CancelJob, GetJob, GetJobLogs, ReleaseJob, WaitJob
-from apothic_backends.model.errors import WaitTimeout
 from apothic_backends.model.ids import number_of
 from apothic_backends.model.jobs import JobStatus
 
 T = TypeVar("T")
+
+
+class Link(Protocol):
+    """What carries out the wishes below: a `_calls.JobLink`."""
+
+    async def status(self) -> JobStatus: ...  # noqa: D102
+    async def wait(self, timeout_s: float | None) -> Any: ...  # noqa: D102
+    async def cancel(self) -> None: ...  # noqa: D102
+    async def logs(self) -> str: ...  # noqa: D102
+    def release(self) -> None: ...  # noqa: D102
 
 
 class Job(Generic[T]):
@@ -22,8 +28,6 @@ class Job(Generic[T]):
     That is: while this handle lives, or for as long as results are kept at all once its `job_id`
     was read or the handle was pickled, because then another handle may come back for it.
     """
-
-    __slots__ = ("__weakref__", "_id", "_is_sole")
 
     def __init__(self, job_id: str, *, is_sole: bool = False) -> None:
         self._id = job_id
@@ -50,6 +54,11 @@ class Job(Generic[T]):
         """The same methods, to be awaited."""
         return JobAio(self)
 
+    def _link(self) -> Link:
+        from apothic._calls import JobLink  # most programs only declare  # noqa: PLC0415
+
+        return JobLink(self._id)
+
     @twin
     async def status(self) -> JobStatus:
         """Where the job is in its life.
@@ -57,7 +66,7 @@ class Job(Generic[T]):
         Raises:
             NotFound: there is no such job, or it is forgotten.
         """
-        return (await step(connect().start(GetJob(self._id)))).status
+        return await self._link().status()
 
     @twin
     async def wait(self, timeout_s: float | None = None) -> T:
@@ -67,21 +76,7 @@ class Job(Generic[T]):
             WaitTimeout: `timeout_s` seconds passed; the job runs on.
             JobError: the job did not succeed; or the very exception that its code raised.
         """
-        command = WaitJob(self._id, last=False, owned=False)
-        ticket = connect().start(command)
-        try:
-            outcome = await step(ticket, deadline_after(timeout_s))
-        except WaitTimeout:
-            ticket.cancel()
-            raise WaitTimeout(
-                f"{self._id} has not ended within {timeout_s:g} s; it runs on",
-                job_ids=[self._id],
-                timeout_s=timeout_s,
-            ) from None
-        except BaseException:
-            ticket.cancel()
-            raise
-        result: T = decode_outcome(outcome, is_shared=True)
+        result: T = await self._link().wait(timeout_s)
         return result
 
     @twin
@@ -90,12 +85,12 @@ class Job(Generic[T]):
 
         Nothing happens to a job that has ended.
         """
-        await step(connect().start(CancelJob(self._id)))
+        await self._link().cancel()
 
     @twin
     async def logs(self) -> str:
         """What the job has printed so far, all attempts, both streams in the order written."""
-        return (await step(connect().start(GetJobLogs(self._id)))).text
+        return await self._link().logs()
 
     watch = NotBuilt("job.watch()")
 
@@ -118,9 +113,8 @@ class Job(Generic[T]):
     def __del__(self) -> None:
         """Let the result go with its only handle."""
         try:
-            backend = connected() if self._is_sole else None
-            if backend is not None:
-                backend.start(ReleaseJob(self._id))
+            if self._is_sole:
+                self._link().release()
         except Exception:  # noqa: BLE001, S110 - nobody to tell, and modules may be gone already
             pass
 

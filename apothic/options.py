@@ -182,9 +182,9 @@ def _secrets(name: str, value: Any) -> Any:
 
 
 def _volumes(name: str, value: Any) -> Any:
-    if not is_list(value) and not is_dict(value):
+    mounts: Any = [*value.values()] if is_dict(value) else value
+    if not is_list(mounts):
         refuse(name, value, "a list of StorageMount, or a dictionary of them by path")
-    mounts: list[Any] = value if is_list(value) else list(value.values())
     for mount in mounts:
         if not isinstance(mount, StorageMount):
             refuse(name, mount, "what Volume.mounted_at(path) gives")

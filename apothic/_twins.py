@@ -1,0 +1,78 @@
+"""Methods that block when called, each with an awaited twin under `.aio`.
+
+Declaring one is all that happens here: what runs it (`_drive`) is loaded at the first call, since
+most starts of a program that declares functions make none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from functools import cache
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+
+OwnerT = TypeVar("OwnerT")
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@cache
+def _driver() -> Any:
+    from apothic import _drive  # noqa: PLC0415 - see above
+
+    return _drive
+
+
+def blocking(owner: object, method: str, procedure: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a procedure in this thread.
+
+    Raises:
+        BlockingCall: an event loop runs in it.
+    """
+    driver = _driver()
+    driver.refuse_in_loop(owner, method)
+    result: T = driver.block(procedure())
+    return result
+
+
+async def awaited(procedure: Coroutine[Any, Any, T]) -> T:
+    """Run a procedure on the running loop."""
+    result: T = await _driver().drive(procedure)
+    return result
+
+
+class BoundTwin(Generic[P, T]):
+    """A method that blocks when called; its `aio` is the same to be awaited."""
+
+    def __init__(self, procedure: Callable[..., Coroutine[Any, Any, T]], owner: object) -> None:
+        self._procedure = procedure
+        self._owner = owner
+        self.__doc__ = procedure.__doc__
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Block this thread until it is done."""
+        owner, procedure = self._owner, self._procedure
+        return blocking(owner, procedure.__name__, lambda: procedure(owner, *args, **kwargs))
+
+    async def aio(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Await it on asyncio or trio."""
+        return await awaited(self._procedure(self._owner, *args, **kwargs))
+
+    def __repr__(self) -> str:
+        """Which method, of what."""
+        return f"<{self._procedure.__qualname__} of {self._owner!r}>"
+
+
+class twin(Generic[OwnerT, P, T]):  # noqa: N801 - a decorator
+    """Turn a procedure into a blocking method whose `aio` is its awaited twin."""
+
+    def __init__(self, procedure: Callable[Concatenate[OwnerT, P], Coroutine[Any, Any, T]]) -> None:
+        self.procedure = procedure
+        self.__doc__ = procedure.__doc__
+
+    @overload
+    def __get__(self, owner: None, cls: type) -> twin[OwnerT, P, T]: ...
+    @overload
+    def __get__(self, owner: OwnerT, cls: type | None = None) -> BoundTwin[P, T]: ...
+    def __get__(self, owner: OwnerT | None, cls: type | None = None) -> Any:
+        """Bind to the object that it is looked up on."""
+        return self if owner is None else BoundTwin(self.procedure, owner)

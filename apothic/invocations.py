@@ -1,0 +1,158 @@
+"""The ways to call a function that runs elsewhere, each with its awaited twin."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable
+from functools import cached_property
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
+
+from apothic._twins import awaited, blocking, twin
+from apothic._values import NotBuilt
+from apothic.jobs import Job
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Items = Iterable[Any] | AsyncIterable[Any]
+
+WAIT_S = 600.0
+"""How long a call waits for its result where nothing else is said."""
+
+
+class Calls(Protocol):
+    """What carries out the calls of a function: a `_calls.Calls`."""
+
+    async def call(  # noqa: D102
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], *, owned: bool
+    ) -> Any: ...
+    async def spawn(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str: ...  # noqa: D102
+    async def fan_out(  # noqa: D102
+        self, items: Items, timeout_s: float | None, *, is_star: bool = False
+    ) -> list[Any]: ...
+    async def submit_all(self, items: Items) -> list[str]: ...  # noqa: D102
+
+
+class Target(Protocol):
+    """A declared function."""
+
+    name: str
+
+    @property
+    def calls(self) -> Calls: ...  # noqa: D102
+    def wait_s(self, timeout_s: float | None) -> float | None: ...  # noqa: D102
+
+
+class Invocable(Generic[P, R]):
+    """Something that can be called from afar, by any of the ways below."""
+
+    app_name: str
+    name: str
+
+    def target(self) -> Target:
+        """The declared function behind it.
+
+        Raises:
+            NotFound: it was named, and no function has that name.
+        """
+        raise NotImplementedError
+
+    @cached_property
+    def remote(self) -> Remote[P, R]:
+        """Run it elsewhere and wait for its result."""
+        return Remote(self)
+
+    @twin
+    async def spawn(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+        """Start it elsewhere and go on; the job is the handle to its result.
+
+        Raises:
+            QueueFull: `max_pending_tasks` calls wait already.
+        """
+        return Job(await self.target().calls.spawn(args, kwargs), is_sole=True)
+
+    @twin
+    async def map(self, items: Items, *, timeout_s: float | None = WAIT_S) -> list[R]:
+        """Call it once for each item, and give the results in the order of the items.
+
+        The first failure cancels the others and is raised.
+
+        Raises:
+            WaitTimeout: all of it took longer than `timeout_s` seconds; what was queued runs on.
+        """
+        target = self.target()
+        return await target.calls.fan_out(items, target.wait_s(timeout_s))
+
+    @twin
+    async def starmap(self, items: Items, *, timeout_s: float | None = WAIT_S) -> list[R]:
+        """As `map`, each item spread over the parameters."""
+        target = self.target()
+        return await target.calls.fan_out(items, target.wait_s(timeout_s), is_star=True)
+
+    @twin
+    async def for_each(self, items: Items, *, timeout_s: float | None = WAIT_S) -> None:
+        """As `map`, for what the calls do and not for what they give."""
+        target = self.target()
+        await target.calls.fan_out(items, target.wait_s(timeout_s))
+
+    @twin
+    async def spawn_map(self, items: Items) -> list[Job[R]]:
+        """Start one job for each item, waiting for room in the queue where it is full."""
+        job_ids = await self.target().calls.submit_all(items)
+        return [Job(job_id, is_sole=True) for job_id in job_ids]
+
+    remote_gen = NotBuilt("remote_gen()")
+    remote_events = NotBuilt("remote_events()")
+
+    @property
+    def aio(self) -> FunctionAio[P, R]:
+        """The same methods, to be awaited."""
+        return FunctionAio(self)
+
+
+class Remote(Generic[P, R]):
+    """`fn.remote`: blocks when called; its `aio` is the same to be awaited.
+
+    `timeout_s` says how long the caller waits (600 s, None for ever), and the job runs on after
+    that. A function that has a parameter of this name is called through
+    `fn.with_options(wait_timeout_s=...)`.
+    """
+
+    __slots__ = ("_owner",)
+
+    def __init__(self, owner: Invocable[P, R]) -> None:
+        self._owner = owner
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def __call__(self, *args: Any, timeout_s: float | None, **kwargs: Any) -> R: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run it elsewhere and block until its result is here.
+
+        Raises:
+            WaitTimeout: `timeout_s` seconds passed; the job runs on.
+            JobError: the job did not succeed; or the very exception that the function raised.
+        """
+        target = self._owner.target()
+        return blocking(target, "remote", lambda: target.calls.call(args, kwargs, owned=False))
+
+    @overload
+    async def aio(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    async def aio(self, *args: Any, timeout_s: float | None, **kwargs: Any) -> R: ...
+    async def aio(self, *args: Any, **kwargs: Any) -> Any:
+        """Run it elsewhere and wait for its result on asyncio or trio."""
+        return await awaited(self._owner.target().calls.call(args, kwargs, owned=True))
+
+
+class FunctionAio(Generic[P, R]):
+    """The ways to call a function, to be awaited on asyncio or trio."""
+
+    def __init__(self, function: Invocable[P, R]) -> None:
+        self.remote = function.remote.aio
+        self.spawn = function.spawn.aio
+        self.map = function.map.aio
+        self.starmap = function.starmap.aio
+        self.for_each = function.for_each.aio
+        self.spawn_map = function.spawn_map.aio
+        self.remote_gen = function.remote_gen
+        self.remote_events = function.remote_events

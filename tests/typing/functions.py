@@ -1,0 +1,119 @@
+"""What type checkers see of functions: read by pyright and mypy, never run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, assert_type
+
+from apothic import App, AsyncFunction, Image, Job, JobStatus, RemoteFunction, Retries
+
+app = App("typing")
+
+
+@app.function
+def bare(text: str, times: int = 1) -> str:
+    return text * times
+
+
+@app.function()
+def empty(text: str) -> str:
+    return text
+
+
+@app.function(cpu=2, retries=Retries(max_retries=3), image=Image.debian_slim())
+def with_options(number: int, *, scale: float) -> float:
+    return number * scale
+
+
+@app.function
+async def awaited(number: int) -> int:
+    return number
+
+
+@app.function(timeout_s=5)
+async def awaited_with_options(number: int) -> list[int]:
+    return [number]
+
+
+@app.local_entrypoint
+def main(name: str) -> None:
+    assert_type(bare(name, times=2), str)
+
+
+@app.local_entrypoint()
+async def other() -> int:
+    return 1
+
+
+def calls_in_place_keep_their_types() -> None:
+    assert_type(bare("a"), str)
+    assert_type(bare.local("a", 2), str)
+    assert_type(empty("a"), str)
+    assert_type(with_options(1, scale=2.0), float)
+    here: Coroutine[Any, Any, int] = assert_type(awaited(1), Coroutine[Any, Any, int])
+    here = assert_type(awaited.local(1), Coroutine[Any, Any, int])
+    here.close()
+
+
+def blocking_calls_give_the_result() -> None:
+    assert_type(bare.remote("a", times=3), str)
+    assert_type(bare.remote("a", timeout_s=3.0), str)
+    assert_type(awaited.remote(1), int)
+    assert_type(awaited.remote(1, timeout_s=None), int)
+    assert_type(bare.spawn("a"), Job[str])
+    assert_type(bare.spawn("a").wait(), str)
+    assert_type(bare.spawn("a").wait(timeout_s=1.5), str)
+    assert_type(awaited.spawn(1).wait(), int)
+    assert_type(bare.map(["a"]), list[str])
+    assert_type(awaited_with_options.map([1], timeout_s=3), list[list[int]])
+    assert_type(with_options.starmap([(1, 2)]), list[float])
+    assert_type(bare.spawn_map(["a"]), list[Job[str]])
+    assert_type(bare.with_options(cpu=4).remote("a"), str)
+    assert_type(awaited.with_options(wait_timeout_s=3).remote(1), int)
+
+
+async def items() -> AsyncIterator[int]:
+    yield 1
+
+
+async def awaited_calls_give_the_result() -> None:
+    assert_type(await bare.remote.aio("a", times=3), str)
+    assert_type(await bare.aio.remote("a", times=3), str)
+    assert_type(await bare.aio.remote("a", timeout_s=3), str)
+    assert_type(await awaited.remote.aio(1), int)
+    assert_type(await awaited.aio.remote(1), int)
+    assert_type(await bare.spawn.aio("a"), Job[str])
+    assert_type(await bare.aio.spawn("a"), Job[str])
+    assert_type(await awaited.map.aio(items()), list[int])
+    assert_type(await awaited.aio.map([1]), list[int])
+    assert_type(await with_options.aio.starmap([(1, 2)]), list[float])
+    assert_type(await bare.aio.spawn_map(["a"]), list[Job[str]])
+    await bare.aio.for_each(["a"])
+    job = await bare.aio.spawn("a")
+    assert_type(await job.wait.aio(), str)
+    assert_type(await job.aio.wait(timeout_s=2), str)
+    assert_type(await job.aio.status(), JobStatus)
+    assert_type(await job.status.aio(), JobStatus)
+    assert_type(await job.aio.logs(), str)
+    await job.aio.cancel()
+
+
+def handles_have_names() -> None:
+    assert_type(bare.options.get("cpu"), int | None)
+    assert_type(Job.from_id("jobs:1"), Job[Any])
+    assert_type(Job.from_id("jobs:1").status(), JobStatus)
+    remote = RemoteFunction.from_name("app", "function")
+    assert_type(remote.remote(1, "two"), Any)
+    assert_type(remote.spawn(1), Job[Any])
+
+
+def handles_can_be_passed_on(call: AsyncFunction[[int], int]) -> None:
+    handles_can_be_passed_on(awaited)
+
+
+def wrong_calls_are_found() -> None:
+    empty.remote(1)  # type: ignore[call-overload]
+    bare.spawn(1)  # type: ignore[arg-type]
+    app.function(cpus=3)  # type: ignore[call-overload]
+    app.function(cpu="3")  # type: ignore[call-overload]
+    Retries()  # type: ignore[call-arg]
