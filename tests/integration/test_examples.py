@@ -1,0 +1,48 @@
+"""Every example runs, as a program and by `apothic run`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+COMMAND = str(Path(sys.executable).with_name("apothic"))
+WAYS = [pytest.param([sys.executable], id="python"), pytest.param([COMMAND, "run"], id="apothic")]
+
+
+def run(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program in a folder of its own."""
+    ran = subprocess.run(command, check=False, cwd=cwd, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    return ran
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_hello_greets_from_other_processes(way: list[str], tmp_path: Path) -> None:
+    ran = run([*way, str(EXAMPLES / "hello.py")], tmp_path)
+
+    assert [line.partition(" from process ")[0] for line in ran.stdout.splitlines()] == [
+        "Hello, world,",
+        "Hello, Ada,",
+        "Hello, Grace,",
+        "Hello, Barbara,",
+    ]
+
+
+def test_the_census_counts_the_standard_library(tmp_path: Path) -> None:
+    ran = run([sys.executable, str(EXAMPLES / "stdlib_census.py")], tmp_path)
+
+    assert "the whole library" in ran.stdout
+    assert " of " in ran.stderr
+    dots = ET.parse(tmp_path / "stdlib_census.svg").findall(".//{*}circle/{*}title")
+    assert any("argparse: " in (dot.text or "") for dot in dots)
+
+
+def test_every_example_has_a_test() -> None:
+    tested = Path(__file__).read_text("utf-8")
+
+    assert [path.name for path in EXAMPLES.glob("*.py") if path.name not in tested] == []
