@@ -36,6 +36,7 @@ class _Deferred:
         self.is_open = False
         self.is_pending = False
         self.previous: _Handler | None = None
+        self.shut: list[int] = []
 
     def hold(self, signum: int, frame: FrameType | None) -> None:
         """Stand in for the user's handler: remember, or pass on where it does no harm."""
@@ -58,6 +59,9 @@ class _Deferred:
             if callable(previous):
                 self.previous = previous
                 _set_handler(SIGINT, self.hold)
+        elif self.is_open:  # user code in a window makes a blocking call of its own
+            self.is_open = False
+            self.shut.append(self.depth)
         self.depth += 1
 
     def __exit__(self, *exc: object) -> None:
@@ -71,6 +75,10 @@ class _Deferred:
             if self.is_pending:
                 self.is_pending = False
                 previous(SIGINT, None)
+        elif self.shut and self.shut[-1] == self.depth:
+            self.shut.pop()
+            self.is_open = True
+            self.deliver()
 
 
 class _Window:
