@@ -58,8 +58,10 @@ class Module(NamedTuple):
 # -- measuring, in the workers ---------------------------------------------------------------------
 
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-FORKS = (ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.Assert)
-FORKS += (ast.comprehension, ast.match_case)
+FORKS = (
+    *(ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.Assert),
+    *(ast.comprehension, ast.match_case),
+)
 
 
 # Two modules wait at most for each worker: `map` takes from its iterable as fast as they are done.
