@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from apothic_backends.model.errors import JobCancelled, JobTimeout, WorkerLost
+from apothic_backends.model.errors import JobCancelled, JobTimeout, SetupFailed, WorkerLost
 from apothic_backends.model.jobs import ErrorInfo, JobStatus
 from apothic_emulator.core.effects import Interrupt
 from apothic_emulator.core.executors import Executor, ExecutorStatus
 from apothic_emulator.core.facts import Ended, LoadFailed, Recalled, Reported
-from apothic_emulator.core.jobs import Job
+from apothic_emulator.core.jobs import NEVER, Job
 from apothic_emulator.core.ledger import Ledger
 from apothic_emulator.core.pools import PREFETCH_BELOW_S, Pool
-from apothic_emulator.core.scheduler import NEVER, Scheduler
+from apothic_emulator.core.scheduler import Scheduler
 
 MOST_LOSSES = 3
 """A job whose attempts took more processes down than this is not tried again."""
 
 INTERRUPT_S = 1.0
 """What one of several jobs in an executor gets to stop by itself before all are stopped."""
+
+REST_S = 5.0
+"""The pause in starting executors after too many of them did not start, while others work."""
+
+_RUNNING = JobStatus.RUNNING
+_STARTING, _STOPPING = ExecutorStatus.STARTING, ExecutorStatus.STOPPING
+_READY, _DRAINING = ExecutorStatus.READY, ExecutorStatus.DRAINING
+_RETIRING = ExecutorStatus.RETIRING
 
 
 class Attempts:
@@ -27,72 +35,88 @@ class Attempts:
     def __init__(self, ledger: Ledger, pools: Mapping[int, Pool]) -> None:
         self.ledger = ledger
         self.pools = pools
-        self.scheduler = Scheduler(self.begin)
+        self.scheduler = Scheduler(ledger.executors, self.begin)
+
+    # --- beginnings -----------------------------------------------------------------------------
 
     def begin(self, executor: Executor, job: Job, now: float) -> None:
         """The job has reached a slot: it runs from now on."""
-        job.move("start")
-        job.started_at = now
-        self.ledger.events.append("job.running", job.number, now, {"attempt": job.attempt})
-        self.scheduler.wake_at(now + job.function.spec.timeout_s)
+        self._start(job, now)
         if job.stop is not None:
             self.stop(executor, job, now)
 
+    def _start(self, job: Job, now: float) -> None:
+        job.start(now)
+        self.ledger.events.append("job.running", job.number, now, job.attempt)
+        self.scheduler.wake_at(job.deadline)
+
+    def works_on(self, executor: Executor, job: Job, now: float) -> bool:
+        """Whether that executor can be at work on the job: then it has begun, if we hear of it."""
+        if not executor.may_work_on(job):
+            return False
+        if job.started_at is None:
+            self._start(job, now)
+        return True
+
     def loaded(self, executor: Executor, now: float) -> None:
         """The executor takes jobs."""
-        if executor.status is not ExecutorStatus.STARTING:
+        if executor.status is not _STARTING:
             return
-        executor.status = ExecutorStatus.READY
-        executor.step_at = None
-        self.scheduler.advance(executor, now)
-        if not executor.line:
-            self.scheduler.idle(executor, now)
+        executor.loaded = True
+        executor.make_ready()
+        self.scheduler.settle(executor, now)
         self.scheduler.fill(self.pools[executor.function.number], now)
 
     def load_failed(self, executor: Executor, fact: LoadFailed, now: float) -> None:
-        """No executor of this function will do better: everything that waits for it fails."""
-        if executor.status is not ExecutorStatus.STARTING:
+        """Unless others have loaded the function, all that waits for it fails."""
+        if executor.status is not _STARTING:
             return
         pool = self.pools[executor.function.number]
+        executor.failure = fact.error
         self.scheduler.kill(executor, now)
-        doomed, executor.line = executor.line, []
-        for job in [*doomed, *pool.queue, *pool.delayed]:
-            self.ledger.end(job, "fail", now, None, fact.error)
-        pool.queue.clear()
-        pool.delayed.clear()
+        if not pool.has_hope:
+            line, executor.line = executor.line, []
+            self._doom(pool, line, "fail", fact.error, now)
+
+    # --- reports --------------------------------------------------------------------------------
 
     def reported(self, executor: Executor, fact: Reported, now: float) -> None:
         """A job has finished, if that is a job which this executor can have finished."""
         job = self.ledger.jobs.get(fact.job)
-        if job is None or job not in executor.running or job.attempt != fact.attempt:
-            self.scheduler.kill(executor, now)
+        error = fact.error
+        is_possible = job is not None and job.attempt == fact.attempt
+        if job is None or not is_possible or (error is None) is (fact.result is None):
+            self._breach(executor, now)
             return
+        if not self.works_on(executor, job, now):
+            self._breach(executor, now)
+            return
+        executor.take_out(job)
+        executor.proved = True
+        executor.is_used_up |= fact.retire
         pool = self.pools[executor.function.number]
-        executor.line.remove(job)
-        pool.measure(now - (job.started_at if job.started_at is not None else now))
-        if fact.error is None and job.stop != "time_out":
+        pool.failed_starts = 0
+        if job.started_at is not None:
+            pool.measure(now - job.started_at)
+        if error is None and job.stop != "time_out":
             self.ledger.end(job, "succeed", now, fact.result, None)
         elif job.stop is not None:
             self._end_stopped(executor, job, now)
-        else:
-            assert fact.error is not None, "only a stopped job has neither"
-            self._failed(job, fact.error, now)
-        if executor.status is ExecutorStatus.STOPPING:
-            if not executor.running:
-                self.scheduler.kill(executor, now)
-        elif fact.retire:
-            self.scheduler.retire(executor, now)
-        elif executor.line:
-            self.scheduler.advance(executor, now)
-        else:
-            self.scheduler.idle(executor, now)
-        self.scheduler.fill(pool, now)
+        elif error is not None:
+            self._failed(executor, job, error, now)
+        self.scheduler.settle(executor, now)
+        if pool.queue:
+            self.scheduler.fill(pool, now)
+
+    def _breach(self, executor: Executor, now: float) -> None:
+        """It says what cannot be: it is not to be trusted with anything else."""
+        executor.breach = True
+        self.scheduler.kill(executor, now)
 
     def _end_stopped(self, executor: Executor, job: Job, now: float) -> None:
         """End a job that was stopped, saying where its code was."""
         if job.stop == "cancel":
-            error = ErrorInfo(JobCancelled.code, f"{job.job_id} was cancelled while it ran")
-            self.ledger.end(job, "cancel", now, None, error)
+            self._end_cancelled(job, "while it ran", now)
             return
         limit_s = job.function.spec.timeout_s
         error = ErrorInfo(
@@ -104,9 +128,16 @@ class Attempts:
         if not self._retry(job, error, now):
             self.ledger.end(job, "time_out", now, None, error)
 
-    def _failed(self, job: Job, error: ErrorInfo, now: float) -> None:
+    def _end_cancelled(self, job: Job, when: str, now: float) -> None:
+        error = ErrorInfo(JobCancelled.code, f"{job.job_id} was cancelled {when}")
+        self.ledger.end(job, "cancel", now, None, error)
+
+    def _failed(self, executor: Executor, job: Job, error: ErrorInfo, now: float) -> None:
         """User code raised: try again while its retries last."""
-        if error.code != "user_error" or not self._retry(job, error, now):
+        if executor.status is _STOPPING and executor.step > 1:
+            # it was interrupted because of a neighbour, and what it raised may come of that
+            self._lost(executor, job, Ended(executor.number, "signal", signal=15), now)
+        elif error.code != "user_error" or not self._retry(job, error, now):
             self.ledger.end(job, "fail", now, None, error)
 
     def _retry(self, job: Job, error: ErrorInfo, now: float) -> bool:
@@ -115,157 +146,219 @@ class Attempts:
         if job.failures >= policy.max_retries:
             return False
         job.failures += 1
-        self._requeue(job, "retry")
-        job.stop = None
+        job.requeue("retry")
         delay_s = policy.delay_s(job.failures)
-        told = {"attempt": job.attempt, "delay_s": delay_s, "error": error.code}
-        self.ledger.events.append("job.retry", job.number, now, told)
+        told = {"delay_s": delay_s, "error": error.code}
+        self.ledger.events.append("job.retry", job.number, now, job.attempt, told)
         pool = self.pools[job.function.number]
         if delay_s <= 0:
-            pool.queue.append(job)
+            pool.put(job)
         else:
             job.not_before = now + delay_s
             pool.delayed.append(job)
             self.scheduler.wake_at(job.not_before)
         return True
 
-    def _requeue(self, job: Job, move: str) -> None:
-        job.move(move)
-        job.executor = None
-        job.started_at = None
-        job.parked = 0
+    # --- what is taken back ---------------------------------------------------------------------
 
     def recalled(self, executor: Executor, fact: Recalled, now: float) -> None:
-        """Unstarted jobs are back: they go to the front of the queue, in their old order."""
+        """Unstarted jobs are back: they go to their old places in the queue."""
         executor.recalling = False
         pool = self.pools[executor.function.number]
-        running = executor.running
-        if executor.line and executor.line[0].started_at is not None:
-            self._learn_slow(pool, now - executor.line[0].started_at)
-        taken = [job for job in executor.line if job.number in fact.jobs]
-        executor.line = [job for job in executor.line if job.number not in fact.jobs]
-        self._put_back(pool, taken, now)
-        if executor.status is ExecutorStatus.READY:
-            self.scheduler.advance(executor, now)
-            if not executor.line:
-                self.scheduler.idle(executor, now)
-        elif not executor.running and running:
-            self.scheduler.kill(executor, now)
+        line = executor.line
+        if line and line[0].started_at is not None:
+            _learn_slow(pool, now - line[0].started_at)
+        back = set(fact.jobs)
+        taken = [job for job in line if job.number in back]
+        for job in taken:
+            executor.take_out(job)
+            self._put_back(job, now)
+        self.scheduler.settle(executor, now)
         self.scheduler.fill(pool, now)
 
-    @staticmethod
-    def _learn_slow(pool: Pool, seconds: float) -> None:
-        """A call that still runs is slower than the mean believes: send nothing behind it."""
-        if seconds >= PREFETCH_BELOW_S and pool.depth:
-            pool.mean_s = PREFETCH_BELOW_S
+    def _put_back(self, job: Job, now: float) -> None:
+        """Its code has not begun: it is as if it had not been dispatched."""
+        if job.stop == "cancel":
+            self._end_cancelled(job, "before it began", now)
+            return
+        if job.status is _RUNNING:
+            self.ledger.events.append("job.queued", job.number, now, job.attempt + 1)
+        job.requeue("recall")
+        self.pools[job.function.number].put(job)
 
-    def _put_back(self, pool: Pool, jobs: list[Job], now: float) -> None:
-        for job in reversed(jobs):
-            self._requeue(job, "recall")
-            if job.stop == "cancel":
-                error = ErrorInfo(JobCancelled.code, f"{job.job_id} was cancelled before it began")
-                self.ledger.end(job, "cancel", now, None, error)
-            else:
-                job.stop = None
-                pool.queue.appendleft(job)
+    # --- losses ---------------------------------------------------------------------------------
 
     def ended(self, executor: Executor, fact: Ended, now: float) -> None:
         """The process is gone: what it had begun is stopped, retried or lost."""
         pool = self.pools[executor.function.number]
-        del self.scheduler.executors[executor.number], pool.executors[executor.number]
-        for awaited in executor.waits.values():
-            if awaited is not None:
-                self.cancel(awaited, now)
-        line, executor.line = executor.line, []
-        begun = [job for job in line if job.number not in fact.unstarted]
-        unstarted = [job for job in line if job.number in fact.unstarted]
-        self._put_back(pool, unstarted, now)
-        for job in reversed(begun):
-            if job.stop is not None and job.status is JobStatus.RUNNING:
+        del self.ledger.executors[executor.number], pool.executors[executor.number]
+        never_ran = fact.reason == "start" and not executor.loaded
+        unstarted = set(fact.unstarted)
+        had_begun = executor.proved
+        for job in list(executor.line):
+            executor.take_out(job)
+            if never_ran or job.number in unstarted:
+                self._put_back(job, now)
+                continue
+            had_begun = True
+            if job.stop is not None:
                 self._end_stopped(executor, job, now)
             else:
                 self._lost(executor, job, fact, now)
+        if not had_begun:
+            self._never_worked(executor, fact, now)
+        for token in list(executor.waits):
+            self._orphaned(token, now)
         self.scheduler.fill(pool, now)
+
+    def _orphaned(self, token: object, now: float) -> None:
+        """Whoever waited died: its handle goes with it, and so do jobs that were its own."""
+        wait = self.ledger.give_up(token)
+        if wait is None or wait.awaited is None:
+            return
+        if wait.last:
+            self.ledger.release(wait.awaited)
+        if wait.owned:
+            self.cancel(wait.awaited, now)
 
     def _lost(self, executor: Executor, job: Job, fact: Ended, now: float) -> None:
         """The process died under the job: run it again within the loss budget, or give it up."""
-        pool = self.pools[executor.function.number]
-        maybe_ran = job.started_at is not None
-        if executor.status is not ExecutorStatus.STOPPING:
+        if executor.breach or executor.status is not _STOPPING:
             job.losses += 1  # the innocent neighbour of a job that we stopped pays nothing
-        allowed = not maybe_ran or job.function.spec.retries.max_retries >= 1
+        allowed = job.function.spec.retries.max_retries >= 1
         if allowed and job.losses <= MOST_LOSSES:
-            self._requeue(job, "recall")
-            job.stop = None
-            told = {"attempt": job.attempt, "delay_s": 0.0, "error": WorkerLost.code}
-            self.ledger.events.append("job.retry", job.number, now, told)
-            pool.queue.appendleft(job)
+            job.requeue("recall")
+            told = {"delay_s": 0.0, "error": WorkerLost.code}
+            self.ledger.events.append("job.retry", job.number, now, job.attempt, told)
+            self.pools[job.function.number].put(job)
             return
-        reason = "poison" if allowed else fact.reason
-        error = ErrorInfo(
-            WorkerLost.code,
-            _how_lost(job, fact),
-            data={
-                "maybe_ran": maybe_ran,
-                "reason": reason,
-                "signal": fact.signal,
-                "exit_code": fact.exit_code,
-                "losses": job.losses,
-            },
-        )
+        reason = "protocol" if executor.breach else fact.reason
+        error = _worker_lost(job, fact, "poison" if allowed else reason, maybe_ran=True)
         self.ledger.end(job, "lose", now, None, error)
+
+    def _never_worked(self, executor: Executor, fact: Ended, now: float) -> None:
+        """It ended before it took any job, so that is no job's fault: but not too often in a row.
+
+        Not where we ended it ourselves, unless because it would not load.
+        """
+        is_ours = executor.status is _RETIRING or executor.status is _STOPPING
+        if is_ours and executor.failure is None and not executor.breach:
+            return
+        pool = self.pools[executor.function.number]
+        pool.failed_starts += 1
+        if executor.failure is None and pool.failed_starts <= MOST_LOSSES:
+            return
+        if pool.has_hope:
+            pool.rest_until = now + REST_S
+            self.scheduler.wake_at(pool.rest_until)
+            return
+        pool.failed_starts = 0
+        if executor.failure is not None:
+            error = executor.failure.replace(traceback=executor.failure.traceback or executor.stack)
+            self._doom(pool, [], "fail", error, now)
+            return
+        for job in list(pool.queue):
+            error = _worker_lost(job, fact, "start", maybe_ran=job.maybe_ran)
+            self.ledger.end(job, "lose", now, None, error)
+        pool.queue.clear()
+
+    def _doom(
+        self, pool: Pool, line: Iterable[Job], move: str, error: ErrorInfo, now: float
+    ) -> None:
+        """Give up what waits for an executor of the pool."""
+        doomed = [*line, *pool.queue]
+        pool.queue.clear()
+        for job in doomed:
+            if job.stop == "cancel":
+                self._end_cancelled(job, "before it began", now)
+            else:
+                self.ledger.end(job, move, now, None, error)
+
+    # --- stops ----------------------------------------------------------------------------------
 
     def cancel(self, job: Job, now: float) -> None:
         """Stop a job: at once while it waits, else by stopping what it runs in."""
-        if job.is_final or job.stop is not None:
+        if job.is_final or job.stop == "cancel":
             return
-        pool = self.pools[job.function.number]
-        if job.status is JobStatus.QUEUED:
-            (pool.queue if job in pool.queue else pool.delayed).remove(job)
-            error = ErrorInfo(JobCancelled.code, f"{job.job_id} was cancelled before it began")
-            self.ledger.end(job, "cancel", now, None, error)
+        if not job.executor:
+            self.pools[job.function.number].remove(job)
+            self._end_cancelled(job, "before it began", now)
             return
+        is_stopped = job.stop is not None
         job.stop = "cancel"
-        assert job.executor is not None, "a dispatched job has an executor"
-        executor = self.scheduler.executors[job.executor]
-        if job.status is JobStatus.RUNNING:
-            self.stop(executor, job, now)
-        else:
+        executor = self.ledger.executors[job.executor]
+        if job.status is not _RUNNING:
             self.scheduler.recall(executor)
+        elif not is_stopped:
+            self.stop(executor, job, now)
 
     def stop(self, executor: Executor, job: Job, now: float) -> None:
         """Stop a running job; alone in its executor, it takes the executor with it."""
-        if executor.slots == 1 or executor.status is ExecutorStatus.STOPPING:
+        if executor.slots == 1:
             self.scheduler.stop(executor, now)
             return
         self.scheduler.effects.append(Interrupt(executor.number, job.number))
-        job.not_before = now + INTERRUPT_S
-        self.scheduler.wake_at(job.not_before)
+        job.deadline = now + INTERRUPT_S
+        self.scheduler.wake_at(job.deadline)
 
     def tick(self, executor: Executor, now: float) -> float:
         """Stop what has run too long; when to look again."""
-        due = NEVER
-        if executor.status is ExecutorStatus.READY:
+        if executor.status is _READY or executor.status is _DRAINING:
+            due = NEVER
             for job in executor.running:
                 due = min(due, self._watch_over(executor, job, now))
-        return min(due, self.scheduler.tick(executor, now))
+            if executor.status is _READY:
+                due = min(due, self.scheduler.look_after(executor, now))
+            return min(due, executor.step_at)
+        if executor.step_at <= now:
+            if executor.status is _STARTING:
+                self._overdue(executor, now)
+            else:
+                self.scheduler.step(executor, now)
+        return executor.step_at
 
     def _watch_over(self, executor: Executor, job: Job, now: float) -> float:
-        assert job.started_at is not None, "a running job has begun"
+        if job.deadline > now:
+            return job.deadline
         if job.stop is not None:
-            if job.not_before > now:
-                return job.not_before
             self.scheduler.stop(executor, now)
             return NEVER
-        deadline = job.started_at + job.function.spec.timeout_s
-        if deadline > now:
-            return deadline
         job.stop = "time_out"
         self.stop(executor, job, now)
-        return job.not_before if job.not_before > now else NEVER
+        return job.deadline if job.deadline > now else NEVER
+
+    def _overdue(self, executor: Executor, now: float) -> None:
+        """Loading takes too long: what waits for it fails as soon as the process is gone."""
+        limit_s = now - executor.idle_since
+        executor.failure = ErrorInfo(
+            SetupFailed.code,
+            f"loading {executor.function.spec.name!r} took longer than {limit_s:g} s. "
+            "Import less at the top of its module, or raise timeout_s",
+        )
+        self.scheduler.stop(executor, now)
 
 
-def _how_lost(job: Job, fact: Ended) -> str:
+def _learn_slow(pool: Pool, seconds: float) -> None:
+    """A call that still runs is slower than the mean believes: send nothing behind it."""
+    if seconds >= PREFETCH_BELOW_S and pool.depth:
+        pool.mean_s = PREFETCH_BELOW_S
+
+
+def _worker_lost(job: Job, fact: Ended, reason: str, *, maybe_ran: bool) -> ErrorInfo:
+    return ErrorInfo(
+        WorkerLost.code,
+        _how_lost(job, fact, reason),
+        data={
+            "maybe_ran": maybe_ran,
+            "reason": reason,
+            "signal": fact.signal,
+            "exit_code": fact.exit_code,
+            "losses": job.losses,
+        },
+    )
+
+
+def _how_lost(job: Job, fact: Ended, reason: str) -> str:
     """Say what took the process, and what to do about it."""
     what = {
         "signal": f"was killed by signal {fact.signal}",
@@ -273,6 +366,8 @@ def _how_lost(job: Job, fact: Ended) -> str:
         "protocol": "broke its channel to the control plane",
         "start": "could not be started",
     }.get(fact.reason, fact.reason)
-    again = "" if job.function.spec.retries.max_retries else "; retries=1 would run it again"
     detail = f": {fact.detail}" if fact.detail else ""
+    if reason == "start":
+        return f"no process for {job.job_id} got as far as loading it: the last {what}{detail}"
+    again = "" if job.function.spec.retries.max_retries else "; retries=1 would run it again"
     return f"the process that ran {job.job_id} {what}{detail}{again}"

@@ -14,7 +14,7 @@ from apothic_backends.model.events import Cursor, Event, EventBatch
 RETAINED = 100_000
 """Events kept; twice as many may stand before the older half goes."""
 
-_Entry = tuple[str, int, float, dict[str, Any]]
+_Entry = tuple[str, int, float, int, dict[str, Any] | None]
 
 
 class EventLog:
@@ -30,25 +30,39 @@ class EventLog:
         """The number of the latest event, 0 before the first."""
         return self.first + len(self.entries) - 1
 
-    def append(self, name: str, job: int, at: float, data: dict[str, Any]) -> None:
-        """Write down that something happened to a job."""
-        self.entries.append((name, job, at, data))
-        if len(self.entries) >= 2 * RETAINED:
-            del self.entries[:RETAINED]
+    @property
+    def here(self) -> Cursor:
+        """The position after the latest event."""
+        return Cursor(self.epoch, self.seq)
+
+    def append(
+        self, name: str, job: int, at: float, attempt: int, more: dict[str, Any] | None = None
+    ) -> None:
+        """Write down that something happened to a job. `more` may be shared: it is not changed."""
+        entries = self.entries
+        entries.append((name, job, at, attempt, more))
+        if len(entries) >= 2 * RETAINED:
+            del entries[:RETAINED]
             self.first += RETAINED
+
+    def jobs_since(self, seq: int) -> set[int]:
+        """The jobs to which something has happened after a position."""
+        start = max(0, seq + 1 - self.first)
+        return {self.entries[i][1] for i in range(start, len(self.entries))}
 
     def read(self, after: Cursor, job: int | None, limit: int) -> EventBatch | None:
         """Events after a position, of one job or of all; None when there is nothing to tell."""
         reason = self._lost(after)
         if reason is not None:
             return self._reset(after, reason)
+        entries, first = self.entries, self.first
         found: list[Event] = []
         seq = after.seq
-        start = after.seq + 1 - self.first
-        for name, number, at, data in self.entries[start : start + limit if job is None else None]:
-            seq += 1
+        for i in range(seq + 1 - first, len(entries)):
+            seq = first + i
+            name, number, at, attempt, more = entries[i]
             if job is None or job == number:
-                told = {"job_id": f"jobs:{number}", "at": at, **data}
+                told = {"job_id": f"jobs:{number}", "at": at, "attempt": attempt, **(more or {})}
                 found.append(Event(name, told, Cursor(self.epoch, seq)))
                 if len(found) >= limit:
                     break
@@ -63,7 +77,7 @@ class EventLog:
         return "compacted" if after.seq + 1 < self.first else None
 
     def _reset(self, after: Cursor, reason: str) -> EventBatch:
-        here = Cursor(self.epoch, self.first - 1)
-        dropped = self.first - 1 - after.seq if reason == "compacted" else None
-        data = {"reason": reason, "epoch": self.epoch, "seq": here.seq, "dropped": dropped}
-        return EventBatch((Event("stream.reset", data, here),), here)
+        start = Cursor(self.epoch, self.first - 1)
+        dropped = start.seq - after.seq if reason == "compacted" else None
+        data = {"reason": reason, "epoch": self.epoch, "seq": start.seq, "dropped": dropped}
+        return EventBatch((Event("stream.reset", data, start),), start)

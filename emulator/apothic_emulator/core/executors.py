@@ -1,11 +1,15 @@
 """The life of an executor: a process that serves one function.
 
-    starting ──loaded──► ready ──stop──► stopping ──ended──► (gone)
-        └──────────── stop, ended ───────────┘
+    starting ──loaded──► ready ──retire──► draining ──► retiring ──ended──► (gone)
+        │                │   ▲                │
+        └───── stop ─────┤   └── reprieve ──┐ │
+                         └──────────────► stopping ──ended──► (gone)
 
-Jobs stand in its *line*, in the order in which it receives them; the first `slots` of a ready
-executor's line are running. Stopping goes in steps with a time limit each (`STEPS`), so that
-nothing that user code does can keep a process alive.
+Jobs stand in its *line*, in the order in which it receives them; the first `slots` of the line of
+an executor that has loaded are running. One that retires gets no more jobs, finishes what it works
+on (draining), and then ends by itself (retiring). Stopping goes in steps with a time limit each
+(`STEPS`), so that nothing that user code does can keep a process alive; as long as only its stack
+was asked for, it can be reprieved.
 """
 
 from __future__ import annotations
@@ -13,9 +17,10 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
+from apothic_backends.model.jobs import ErrorInfo, JobStatus
 from apothic_emulator.core.effects import DumpStack, Effect, Kill, Terminate
 from apothic_emulator.core.functions import Function
-from apothic_emulator.core.jobs import Job
+from apothic_emulator.core.jobs import NEVER, Job, Wait
 
 
 class ExecutorStatus(Enum):
@@ -23,11 +28,20 @@ class ExecutorStatus(Enum):
 
     STARTING = "starting"
     READY = "ready"
+    DRAINING = "draining"
+    RETIRING = "retiring"
     STOPPING = "stopping"
 
 
+_STARTING, _READY = ExecutorStatus.STARTING, ExecutorStatus.READY
+_RETIRING = ExecutorStatus.RETIRING
+_SHUT = -1_000_000
+
 IDLE_S = 60.0
 """An executor without work ends after this long."""
+
+LOAD_S = 60.0
+"""What an executor gets at the least to load its function; `timeout_s` if that is longer."""
 
 RETIRE_S = 2.0
 """What exit handlers and leftover threads get before an executor is killed."""
@@ -44,11 +58,17 @@ class Executor:
     """A process as the core knows it."""
 
     __slots__ = (
+        "breach",
         "deaf",
+        "failure",
         "function",
         "idle_since",
+        "is_used_up",
         "line",
+        "loaded",
         "number",
+        "parked",
+        "proved",
         "recalling",
         "slots",
         "stack",
@@ -62,37 +82,92 @@ class Executor:
         self.number = number
         self.function = function
         self.slots = function.spec.concurrent_requests
-        self.status = ExecutorStatus.STARTING
+        self.status = _STARTING
         self.line: list[Job] = []
         self.idle_since = now
         self.step = 0
         """The next of `STEPS`; counts only while stopping."""
-        self.step_at: float | None = now + function.spec.timeout_s
+        self.step_at = now + max(function.spec.timeout_s, LOAD_S)
         """When the next step is due; while starting, when loading has taken too long."""
+        self.loaded = False
+        self.failure: ErrorInfo | None = None
+        """Why it could not load its function, if it said so or took too long."""
+        self.proved = False
+        """Whether it has finished a job."""
         self.recalling = False
         self.stack = ""
         self.deaf = False
-        """It was killed or broke its channel: nothing that it still says counts."""
-        self.waits: dict[object, Job | None] = {}
-        """Waits of its jobs by token, with the job that is to be cancelled if this one dies."""
+        """It was killed: nothing that it still says counts."""
+        self.breach = False
+        """It was killed because it reported what it cannot have done."""
+        self.is_used_up = False
+        """A call left something behind in it: it gets no more jobs."""
+        self.parked = 0
+        """How many of its jobs are parked."""
+        self.waits: dict[object, Wait] = {}
+        """What its code waits for, by token."""
 
     @property
     def running(self) -> list[Job]:
-        """The jobs that it works on."""
-        return self.line[: self.slots] if self.status is not ExecutorStatus.STARTING else []
+        """The jobs in its slots."""
+        return self.line[: self.slots] if self.loaded else []
 
     @property
-    def counts(self) -> bool:
-        """Whether it takes one of its function's `max_containers`."""
-        if self.status is ExecutorStatus.STOPPING and not self.line:
+    def room(self) -> int:
+        """How many slots are free, less those who stand behind them; far below 0 if it is shut."""
+        if self.recalling or (self.status is not _READY and self.status is not _STARTING):
+            return _SHUT
+        return self.slots - len(self.line)
+
+    def is_lent(self, level: int) -> bool:
+        """Whether every slot is parked above that level, so that its place is free for it."""
+        return self.parked >= self.slots and level > min(job.level for job in self.running)
+
+    def park(self, wait: Wait, job: Job) -> None:
+        """A job's code blocks in the SDK."""
+        wait.caller = job
+        job.parked += 1
+        if job.parked == 1:
+            self.parked += 1
+
+    def unpark(self, wait: Wait) -> None:
+        """A wait is over."""
+        job, wait.caller = wait.caller, None
+        if job is not None:
+            job.parked -= 1
+            if job.parked == 0:
+                self.parked -= 1
+
+    def take_out(self, job: Job) -> None:
+        """A job leaves the line; what its code still waits for parks nobody."""
+        self.line.remove(job)
+        if job.parked:
+            for wait in self.waits.values():
+                if wait.caller is job:
+                    self.unpark(wait)
+
+    def may_work_on(self, job: Job) -> bool:
+        """Whether the job stands where this executor works."""
+        if job.executor != self.number or self.status is _STARTING or self.status is _RETIRING:
             return False
-        return not self.is_parked
+        line = self.line
+        return line[0] is job or (self.slots > 1 and job in line[: self.slots])
 
     @property
-    def is_parked(self) -> bool:
-        """Whether every slot is blocked in an SDK wait, so that it takes nobody's place."""
-        running = self.running
-        return len(running) == self.slots and all(job.parked for job in running)
+    def is_resting(self) -> bool:
+        """Whether nothing in its line has begun."""
+        return not any(job.status is JobStatus.RUNNING for job in self.line)
+
+    @property
+    def can_be_reprieved(self) -> bool:
+        """Whether there is no reason to stop it left, and no harm done yet."""
+        is_unharmed = self.loaded and self.step <= 1
+        return is_unharmed and not any(job.stop for job in self.line)
+
+    def make_ready(self) -> None:
+        """It takes jobs, for the first time or because there is no reason to stop it any more."""
+        self.status = _READY
+        self.step_at = NEVER
 
     def next_step(self, now: float) -> Effect:
         """Go on with stopping: the effect that is due, and when to look again."""

@@ -99,6 +99,5 @@ class Tick(Record):
     """Nothing but time has passed."""
 
 
-Input = (
-    Asked | GivenUp | Loaded | LoadFailed | Reported | Printed | Recalled | StackDumped | Ended | Tick
-)
+Fact = Loaded | LoadFailed | Reported | Printed | Recalled | StackDumped | Ended
+Input = Asked | GivenUp | Fact | Tick

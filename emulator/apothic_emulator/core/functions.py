@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from apothic_backends.model.errors import InvalidOption
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.payloads import Payload
+
+_AT_LEAST_ONE = (
+    "concurrent_requests",
+    "max_pending_tasks",
+    "max_containers",
+    "tasks_per_container",
+)
 
 
 class Function:
@@ -16,3 +24,22 @@ class Function:
         self.function_id = f"functions:{number}"
         self.spec = spec
         self.code = code
+
+
+def check_spec(spec: FunctionSpec) -> None:
+    """See to it that calls can run at all under these limits.
+
+    Raises:
+        InvalidOption: they cannot; the message says which limit to change.
+    """
+    for option in _AT_LEAST_ONE:
+        value = getattr(spec, option)
+        if value < 1:
+            raise InvalidOption(
+                f"{option}={value} of {spec.name!r}: it must be at least 1", option=option
+            )
+    if not spec.timeout_s > 0:
+        raise InvalidOption(
+            f"timeout_s={spec.timeout_s} of {spec.name!r}: it must be more than 0",
+            option="timeout_s",
+        )

@@ -12,16 +12,11 @@ stands where the executor works: no frame says so. Everything that can happen to
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import MutableSequence
+from typing import Any, Final
 
 from apothic_backends.model.errors import InternalError
-from apothic_backends.model.jobs import (
-    FINAL,
-    ErrorInfo,
-    JobOutcome,
-    JobSnapshot,
-    JobStatus,
-)
+from apothic_backends.model.jobs import ErrorInfo, JobOutcome, JobSnapshot, JobStatus
 from apothic_backends.model.payloads import Payload
 from apothic_emulator.core.functions import Function
 from apothic_emulator.core.logs import JobLog
@@ -36,13 +31,48 @@ MOVES: Final[dict[str, tuple[tuple[JobStatus, ...], JobStatus]]] = {
     "recall": ((_DISPATCHED, _RUNNING), _QUEUED),
     "retry": ((_RUNNING,), _QUEUED),
     "succeed": ((_RUNNING,), JobStatus.SUCCEEDED),
-    # a job fails while queued when its function cannot be loaded
+    # a job fails, or is lost, while queued when no process can load its function, or start at all
     "fail": ((_QUEUED, _DISPATCHED, _RUNNING), JobStatus.FAILED),
-    "cancel": ((_QUEUED, _RUNNING), JobStatus.CANCELLED),
+    "cancel": ((_QUEUED, _DISPATCHED, _RUNNING), JobStatus.CANCELLED),
     "time_out": ((_RUNNING,), JobStatus.TIMED_OUT),
-    "lose": ((_RUNNING, _DISPATCHED), JobStatus.LOST),
+    "lose": ((_QUEUED, _DISPATCHED, _RUNNING), JobStatus.LOST),
 }
 """Event: (statuses in which it can happen, status after it)."""
+
+NEVER = float("inf")
+"""The moment of what is not going to happen."""
+
+_NO_ARGUMENTS = Payload(b"")
+
+
+class Wait:
+    """A reply that is owed, once something has happened. Plain slots: made on the hot path."""
+
+    __slots__ = ("among", "awaited", "caller", "executor", "last", "owned", "token")
+
+    def __init__(
+        self,
+        token: object,
+        among: MutableSequence[Any],
+        awaited: Job | None = None,
+        *,
+        last: bool = False,
+        owned: bool = False,
+    ) -> None:
+        self.token = token
+        self.among = among
+        """Those who wait for the same."""
+        among.append(self)
+        self.awaited = awaited
+        """The job whose end, or whose next event, is the reply; None for other waits."""
+        self.last = last
+        """Whether the caller's handle goes with the reply."""
+        self.owned = owned
+        """Whether the job is cancelled when the process that waits for it dies."""
+        self.executor = 0
+        """The executor whose code waits, 0 if it is none."""
+        self.caller: Job | None = None
+        """The job that is parked for as long as this wait lasts."""
 
 
 class Job:
@@ -51,6 +81,7 @@ class Job:
     __slots__ = (
         "arguments",
         "attempt",
+        "deadline",
         "ended_at",
         "error",
         "executor",
@@ -75,28 +106,30 @@ class Job:
     def __init__(self, number: int, function: Function, arguments: Payload, now: float) -> None:
         self.number = number
         self.function = function
-        self.arguments: Payload | None = arguments
+        self.arguments = arguments
         self.nbytes = arguments.nbytes
         self.status = _QUEUED
-        self.attempt = 0
-        self.failures = 0
-        """Attempts that failed or timed out; each spends one of the caller's retries."""
-        self.losses = 0
-        """Attempts whose process died under them; they have a budget of their own."""
-        self.executor: int | None = None
+        self.attempt = self.failures = self.losses = 0
+        """Those dispatched; those of them that raised or timed out, each of which spends one of
+        the caller's retries; and those whose process died, which have a budget of their own."""
+        self.executor = 0
+        """The executor in whose line it stands, 0 if in none."""
         self.not_before = 0.0
+        """When its next attempt may begin; counts only while it is queued."""
+        self.deadline = NEVER
+        """When its code has to have stopped; counts only while it runs."""
         self.level = 0
-        """How many callers wait above this one."""
+        """How many callers wait above this one, at the most so far."""
         self.parked = 0
         """SDK waits that the job's code is blocked in."""
         self.stop: str | None = None
-        """The move that ends the job once its code has been stopped: "cancel" or "time_out"."""
+        """Why its code is being stopped: "cancel" or "time_out"."""
         self.held = True
         """Whether somebody may still ask for the result."""
         self.result: Payload | None = None
         self.error: ErrorInfo | None = None
         self.log: JobLog | None = None
-        self.waiters: list[tuple[object, bool]] | None = None
+        self.waiters: list[Wait] | None = None
         self.submitted_at = now
         self.started_at: float | None = None
         self.ended_at: float | None = None
@@ -105,6 +138,11 @@ class Job:
     def job_id(self) -> str:
         """The id that users see."""
         return f"jobs:{self.number}"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing can happen to it any more."""
+        return self.ended_at is not None
 
     def move(self, event: str) -> None:
         """Change status by the table.
@@ -117,10 +155,37 @@ class Job:
             raise InternalError(f"{self.job_id} is {self.status}: it cannot {event}")
         self.status = after
 
+    def start(self, now: float) -> None:
+        """It has reached the place where its executor works."""
+        self.move("start")
+        self.started_at = now
+        self.deadline = now + self.function.spec.timeout_s
+
+    def requeue(self, event: str) -> None:
+        """It is in nobody's hands any more, and is to be run again."""
+        self.move(event)
+        self.executor = 0
+        self.started_at = None
+        self.deadline = NEVER
+        self.stop = None
+
+    def end(
+        self, event: str, now: float, result: Payload | None, error: ErrorInfo | None
+    ) -> list[Wait] | None:
+        """End for good; gives those who waited for it."""
+        self.move(event)
+        self.result = result
+        self.error = error
+        self.ended_at = now
+        self.executor = 0
+        self.arguments = _NO_ARGUMENTS
+        waiters, self.waiters = self.waiters, None
+        return waiters
+
     @property
-    def is_final(self) -> bool:
-        """Whether nothing can happen to it any more."""
-        return self.status in FINAL
+    def maybe_ran(self) -> bool:
+        """Whether its code may have begun in an earlier attempt."""
+        return self.losses > 0 or self.failures > 0
 
     def snapshot(self) -> JobSnapshot:
         """The job as its callers see it now."""

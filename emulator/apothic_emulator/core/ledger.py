@@ -1,38 +1,64 @@
-"""All jobs by number, who waits for them, and what happened: the records of the control plane."""
+"""All jobs by number, who waits for what, and what happened: the records of the control plane."""
 
 from __future__ import annotations
 
 from collections import deque
 
 from apothic_backends.model.errors import JobGone, NotFound
-from apothic_backends.model.events import ALL_JOBS, Cursor, EventBatch
+from apothic_backends.model.events import Cursor
 from apothic_backends.model.ids import number_of
-from apothic_backends.model.jobs import ErrorInfo
+from apothic_backends.model.jobs import ErrorInfo, JobStatus
 from apothic_backends.model.payloads import Payload
 from apothic_emulator.core.eventlog import EventLog
-from apothic_emulator.core.jobs import Job
+from apothic_emulator.core.executors import Executor
+from apothic_emulator.core.jobs import Job, Wait
 
 KEPT_JOBS = 10_000
 """Ended jobs that nobody holds any more and that can still be looked at."""
+
+KEPT_CHARS = 64 << 20
+"""What such jobs have printed, taken together."""
 
 KEPT_S = 3600.0
 """How long such a job can be looked at."""
 
 Reply = tuple[object, object, BaseException | None]
 
+_SUCCEEDED = {"status": JobStatus.SUCCEEDED.value}
+
+
+class EventWait(Wait):
+    """A reader that has seen everything up to now."""
+
+    __slots__ = ("limit", "topic")
+
+    def __init__(self, token: object, job: Job | None, limit: int, readers: Readers) -> None:
+        self.topic = job.number if job is not None else 0
+        """The number of the job whose events are read, 0 for those of every job."""
+        self.limit = limit
+        super().__init__(token, readers.setdefault(self.topic, []), job)
+
+
+Readers = dict[int, list[EventWait]]
+
 
 class Ledger:
-    """Jobs, waiters, readers and the event log. `replies` collects answers; the plane empties it."""
+    """Jobs, executors, waits and the event log. `replies` collects answers for the plane."""
 
     def __init__(self, epoch: str) -> None:
         self.jobs: dict[int, Job] = {}
+        self.executors: dict[int, Executor] = {}
+        self.waits: dict[object, Wait] = {}
+        """Everybody to whom a reply is owed, by token."""
         self.events = EventLog(epoch)
         self.replies: list[Reply] = []
         self.payload_bytes = 0
         """Arguments of jobs that have not ended."""
-        self._waiting: dict[object, Job] = {}
-        self._readers: dict[object, tuple[int | None, Cursor, int]] = {}
-        self._let_go: deque[Job] = deque()
+        self.readers: Readers = {}
+        """Who waits for events, by topic."""
+        self._published = 0
+        self.let_go: deque[Job] = deque()
+        self.let_go_chars = 0
         self._last_job = 0
 
     def next_number(self) -> int:
@@ -44,7 +70,7 @@ class Ledger:
         """Take a new job in."""
         self.jobs[job.number] = job
         self.payload_bytes += job.nbytes
-        self.events.append("job.queued", job.number, job.submitted_at, {"attempt": 1})
+        self.events.append("job.queued", job.number, job.submitted_at, 1)
 
     def find(self, job_id: str) -> Job:
         """The job of that id.
@@ -61,62 +87,72 @@ class Ledger:
             raise JobGone(f"{job_id} ended and is forgotten: nobody held it", job_id=job_id)
         raise NotFound(f"no job {job_id!r} here", job_id=job_id)
 
-    def wait(self, job: Job, token: object, *, last: bool) -> bool:
-        """Answer with the job's outcome, at once or when it has ended; True if it waits.
+    # --- waits ----------------------------------------------------------------------------------
+
+    def answer(self, wait: Wait, value: object, error: BaseException | None = None) -> None:
+        """Give a reply that was owed."""
+        del self.waits[wait.token]
+        self.replies.append((wait.token, value, error))
+        if wait.executor:
+            self._detach(wait)
+
+    def give_up(self, token: object) -> Wait | None:
+        """Owe a reply no more; what was waited for."""
+        wait = self.waits.pop(token, None)
+        if wait is not None:
+            wait.among.remove(wait)
+            if isinstance(wait, EventWait) and not wait.among:
+                del self.readers[wait.topic]
+            if wait.executor:
+                self._detach(wait)
+        return wait
+
+    def _detach(self, wait: Wait) -> None:
+        executor = self.executors.get(wait.executor)
+        if executor is not None:
+            del executor.waits[wait.token]
+            executor.unpark(wait)
+
+    def wait(self, job: Job, token: object, *, last: bool, owned: bool) -> Wait | None:
+        """Answer with the job's outcome, at once or when it has ended: then gives the wait.
 
         Raises:
             JobGone: its result was dropped with its last handle.
         """
-        if job.is_final:
-            if not job.held:
-                raise JobGone(
-                    f"the result of {job.job_id} was dropped with its last handle",
-                    job_id=job.job_id,
-                )
-            self.replies.append((token, job.outcome(), None))
-            if last:
-                self.release(job)
-            return False
-        if job.waiters is None:
-            job.waiters = []
-        job.waiters.append((token, last))
-        self._waiting[token] = job
-        return True
+        if not job.is_final:
+            if job.waiters is None:
+                job.waiters = []
+            wait = self.waits[token] = Wait(token, job.waiters, job, last=last, owned=owned)
+            return wait
+        if not job.held:
+            raise JobGone(
+                f"the result of {job.job_id} was dropped with its last handle",
+                job_id=job.job_id,
+            )
+        self.replies.append((token, job.outcome(), None))
+        if last:
+            self.release(job)
+        return None
 
-    def tokens(self) -> list[object]:
-        """Everybody who waits for a job or for events."""
-        return [*self._waiting, *self._readers]
-
-    def give_up(self, token: object) -> None:
-        """Forget somebody who waited or read."""
-        self._readers.pop(token, None)
-        job = self._waiting.pop(token, None)
-        if job is not None and job.waiters:
-            job.waiters = [waiter for waiter in job.waiters if waiter[0] is not token]
+    # --- ends -----------------------------------------------------------------------------------
 
     def end(
         self, job: Job, move: str, now: float, result: Payload | None, error: ErrorInfo | None
     ) -> None:
         """End a job for good and answer everybody who waited for it."""
-        job.move(move)
-        job.result = result
-        job.error = error
-        job.ended_at = now
-        job.arguments = None
+        waiters = job.end(move, now, result, error)
         self.payload_bytes -= job.nbytes
-        told = {"attempt": job.attempt, "status": job.status.value}
+        told = _SUCCEEDED
         if error is not None:
-            told["error"] = error.code
+            told = {"status": job.status.value, "error": error.code}
         append = self.events.append
-        append("job.result", job.number, now, told)
-        append("job.end", job.number, now, told)
-        waiters, job.waiters = job.waiters, None
+        append("job.result", job.number, now, job.attempt, told)
+        append("job.end", job.number, now, job.attempt, told)
         if waiters:
             outcome = job.outcome()
-            for token, last in waiters:
-                self._waiting.pop(token, None)
-                self.replies.append((token, outcome, None))
-                if last:
+            for wait in waiters:
+                self.answer(wait, outcome)
+                if wait.last:
                     job.held = False
         if not job.held:
             self._forget_later(job, now)
@@ -125,37 +161,42 @@ class Ledger:
         """Nobody will ask for the job's result again."""
         if job.held:
             job.held = False
-            if job.is_final:
-                self._forget_later(job, job.ended_at or 0.0)
+            if job.ended_at is not None:
+                self._forget_later(job, job.ended_at)
 
     def _forget_later(self, job: Job, now: float) -> None:
         """Drop the result now, and the record once there are enough newer ones."""
         job.result = None
-        let_go = self._let_go
+        if job.log is not None:
+            self.let_go_chars += job.log.size
+        let_go = self.let_go
         let_go.append(job)
-        while len(let_go) > KEPT_JOBS or (let_go[0].ended_at or now) + KEPT_S < now:
-            self.jobs.pop(let_go.popleft().number, None)
+        while (
+            len(let_go) > KEPT_JOBS
+            or self.let_go_chars > KEPT_CHARS
+            or (let_go[0].ended_at or now) + KEPT_S < now
+        ):
+            gone = let_go.popleft()
+            del self.jobs[gone.number]
+            if gone.log is not None:
+                self.let_go_chars -= gone.log.size
 
-    def read(self, token: object, topic: str, after: Cursor | None, limit: int) -> None:
-        """Answer with events, at once or when there are some."""
-        job = None if topic == ALL_JOBS else self.find(topic).number
-        here = after or Cursor(self.events.epoch, self.events.seq)
-        batch = self.events.read(here, job, limit)
-        if batch is not None:
-            self.replies.append((token, batch, None))
-        else:
-            self._readers[token] = (job, Cursor(here.epoch, self.events.seq), limit)
+    # --- events ---------------------------------------------------------------------------------
+
+    def await_events(self, token: object, job: Job | None, limit: int) -> Wait:
+        """Answer with the next events of a job, or of all."""
+        self.publish()  # so that whoever waits has seen the same events
+        wait = self.waits[token] = EventWait(token, job, limit, self.readers)
+        return wait
 
     def publish(self) -> None:
         """Answer the readers for whom something has happened."""
-        if not self._readers:
+        seq = self.events.seq
+        if seq == self._published:
             return
-        for token, (job, after, limit) in list(self._readers.items()):
-            if after.seq == self.events.seq:
-                continue
-            batch: EventBatch | None = self.events.read(after, job, limit)
-            if batch is None:
-                self._readers[token] = (job, Cursor(after.epoch, self.events.seq), limit)
-                continue
-            del self._readers[token]
-            self.replies.append((token, batch, None))
+        after, self._published = Cursor(self.events.epoch, self._published), seq
+        if self.readers:
+            for number in (0, *self.events.jobs_since(after.seq)):
+                for wait in self.readers.pop(number, ()):
+                    batch = self.events.read(after, number or None, wait.limit)
+                    self.answer(wait, batch)

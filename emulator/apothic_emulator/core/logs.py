@@ -9,6 +9,9 @@ from apothic_backends.model.jobs import JobLogs
 KEPT_CHARS = 1 << 20
 """Text kept of one job: its beginning, and its end once there is more than that."""
 
+_PIECE = 4096
+"""Shorter pieces of one stream are joined up to this, since each costs a hundred bytes."""
+
 
 class JobLog:
     """Pieces of text in order, each with its stream; the middle goes when there is too much."""
@@ -16,7 +19,7 @@ class JobLog:
     __slots__ = ("dropped", "head", "size", "tail")
 
     def __init__(self) -> None:
-        self.head: list[tuple[str, str]] = []
+        self.head: deque[tuple[str, str]] = deque()
         self.tail: deque[tuple[str, str]] = deque()
         self.size = 0
         self.dropped = 0
@@ -24,13 +27,13 @@ class JobLog:
     def add(self, stream: str, text: str) -> None:
         """Keep a piece; half of the bound is for the first pieces, half for the latest."""
         if not self.tail and self.size + len(text) <= KEPT_CHARS // 2:
-            self.head.append((stream, text))
             self.size += len(text)
+            _extend(self.head, stream, text)
             return
         text_kept = text[-(KEPT_CHARS // 2) :]
         self.dropped += len(text) - len(text_kept)
-        self.tail.append((stream, text_kept))
         self.size += len(text_kept)
+        _extend(self.tail, stream, text_kept)
         while self.size > KEPT_CHARS:
             _, gone = self.tail.popleft()
             self.size -= len(gone)
@@ -46,3 +49,10 @@ class JobLog:
             text="".join(text for _, text in pieces),
             dropped=self.dropped,
         )
+
+
+def _extend(pieces: deque[tuple[str, str]], stream: str, text: str) -> None:
+    """Add a piece at the end, joined to the last one where both are short."""
+    if pieces and pieces[-1][0] == stream and len(pieces[-1][1]) + len(text) <= _PIECE:
+        text = pieces.pop()[1] + text
+    pieces.append((stream, text))

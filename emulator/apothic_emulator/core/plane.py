@@ -7,7 +7,6 @@ from typing import Any
 
 from apothic_backends.commands import (
     CancelJob,
-    Command,
     GetJob,
     GetJobLogs,
     ReadEvents,
@@ -16,7 +15,14 @@ from apothic_backends.commands import (
     SubmitJob,
     WaitJob,
 )
-from apothic_backends.model.errors import ApothicError, NotFound, QueueFull, SlotDeadlock
+from apothic_backends.model.errors import (
+    ApothicError,
+    BackendClosed,
+    InternalError,
+    NotFound,
+    QueueFull,
+)
+from apothic_backends.model.events import ALL_JOBS
 from apothic_backends.model.ids import number_of
 from apothic_emulator.core.attempts import Attempts
 from apothic_emulator.core.effects import Outcome
@@ -28,28 +34,24 @@ from apothic_emulator.core.facts import (
     Input,
     Loaded,
     LoadFailed,
-    Origin,
     Printed,
     Recalled,
     Reported,
     StackDumped,
     Tick,
 )
-from apothic_emulator.core.functions import Function
-from apothic_emulator.core.jobs import Job
+from apothic_emulator.core.functions import Function, check_spec
+from apothic_emulator.core.jobs import NEVER, Job, Wait
 from apothic_emulator.core.ledger import Ledger
+from apothic_emulator.core.levels import Levels, check_level
 from apothic_emulator.core.logs import JobLog
-from apothic_emulator.core.pools import Pool
-from apothic_emulator.core.scheduler import NEVER
-
-MOST_LEVELS = 32
-"""How many callers may wait above one another, each holding a process."""
+from apothic_emulator.core.pools import Pool, RoomWait
 
 MOST_PAYLOAD_BYTES = 4 << 30
 """Arguments of all jobs that have not ended; one job alone may be larger."""
 
 _WAITS: Any = object()
-"""What a rule returns when the reply comes later."""
+"""What a rule returns when the reply has been given, or comes later."""
 
 
 class Plane:
@@ -59,12 +61,10 @@ class Plane:
         self.pools: dict[int, Pool] = {}
         self.ledger = Ledger(epoch)
         self.attempts = Attempts(self.ledger, self.pools)
+        self.levels = Levels(self.ledger, self.pools)
         self.scheduler = self.attempts.scheduler
-        self._now = 0.0
-        self._crowded: list[Pool] = []
+        self.crowded: list[Pool] = []
         """Pools for whose room somebody waits."""
-        self._parked: dict[object, tuple[Executor, Job]] = {}
-        """Waits of jobs for the control plane: token to the executor and the job that waits."""
         self._commands: dict[type, Callable[[Any, Asked, float], Any]] = {
             RegisterFunction: self._register,
             SubmitJob: self._submit,
@@ -82,7 +82,7 @@ class Plane:
             Recalled: self.attempts.recalled,
             Printed: self._printed,
             StackDumped: self._stack,
-            Ended: self._ended,
+            Ended: self.attempts.ended,
         }
 
     @property
@@ -90,48 +90,61 @@ class Plane:
         """The moment by which something is due; may be early, is never late."""
         return self.scheduler.alarm
 
+    def tokens(self) -> list[object]:
+        """Everybody who waits for a reply."""
+        return list(self.ledger.waits)
+
     def step(self, inputs: Iterable[Input], now: float) -> Outcome:
         """Take inputs in order at one moment; gives replies by token, and effects in order."""
-        self._now = now
         for item in inputs:
-            kind = type(item)
-            if kind is Asked:
-                self._asked(item, now)  # type: ignore[arg-type]  # checked by the line above
-            elif kind is GivenUp:
-                self._given_up(item)  # type: ignore[arg-type]
-            elif kind is Tick:
+            if isinstance(item, Asked):
+                self._asked(item, now)
+            elif isinstance(item, GivenUp):
+                self.ledger.give_up(item.token)
+            elif isinstance(item, Tick):
                 self._tick(now)
             else:
-                executor = self.scheduler.executors.get(item.executor)  # type: ignore[union-attr]
-                if executor is not None and (not executor.deaf or kind is Ended):
-                    self._facts[kind](executor, item, now)
-        if self._crowded:
+                executor = self.ledger.executors.get(item.executor)
+                if executor is not None and (
+                    not executor.deaf or isinstance(item, (Ended, Recalled))
+                ):
+                    self._facts[type(item)](executor, item, now)
+        if self.crowded:
             self._make_room(now)
-        if self._parked:
-            self._unpark()
-        self.ledger.publish()
-        outcome = Outcome(self.ledger.replies, self.scheduler.effects)
-        self.ledger.replies = []
-        self.scheduler.effects = []
+        ledger, scheduler = self.ledger, self.scheduler
+        ledger.publish()
+        outcome = Outcome(ledger.replies, scheduler.effects)
+        ledger.replies = []
+        scheduler.effects = []
         return outcome
 
     def _asked(self, asked: Asked, now: float) -> None:
+        ledger = self.ledger
+        if asked.token in ledger.waits:
+            return  # it gets its one answer already
         try:
-            reply = self._commands[type(asked.command)](asked.command, asked, now)
+            if asked.origin is not None:
+                self._executor_of(asked.origin.executor)
+            rule = self._commands.get(type(asked.command))
+            if rule is None:
+                raise InternalError(f"no rule for {type(asked.command).__name__}")
+            reply = rule(asked.command, asked, now)
         except ApothicError as error:
-            self.ledger.replies.append((asked.token, None, error))
+            ledger.replies.append((asked.token, None, error))
             return
         if reply is not _WAITS:
-            self.ledger.replies.append((asked.token, reply, None))
+            ledger.replies.append((asked.token, reply, None))
 
-    def tokens(self) -> list[object]:
-        """Everybody who waits for a reply."""
-        crowded = [asked.token for pool in self._crowded for asked in pool.room]
-        return crowded + self.ledger.tokens()
+    def _executor_of(self, number: int) -> Executor:
+        executor = self.ledger.executors.get(number)
+        if executor is None or executor.deaf:
+            raise BackendClosed("the process that asks was stopped")
+        return executor
 
     # --- commands -------------------------------------------------------------------------------
 
     def _register(self, command: RegisterFunction, asked: Asked, now: float) -> str:
+        check_spec(command.spec)
         for pool in self.pools.values():
             known = pool.function
             if known.spec == command.spec and known.code == command.code:
@@ -144,49 +157,59 @@ class Plane:
         pool = self.pools.get(number_of(command.function_id, "functions"))
         if pool is None:
             raise NotFound(f"no function {command.function_id!r} here")
-        nbytes = self.ledger.payload_bytes
-        too_large = nbytes and nbytes + command.arguments.nbytes > MOST_PAYLOAD_BYTES
-        if pool.has_room and not too_large and not pool.room:
-            return self._admit(pool, asked, now)
+        if not pool.room and self._fits(pool, command):
+            return self._admit(pool, command, now)
         if not command.wait_for_room:
-            raise _queue_full(pool, too_large=bool(too_large))
-        self._park(asked)
-        pool.room.append(asked)
-        if pool not in self._crowded:
-            self._crowded.append(pool)
+            raise _queue_full(pool)
+        caller = self._caller(asked, now)
+        if caller is not None:
+            check_level(caller, caller.level + 1)
+        wait = RoomWait(asked.token, pool, command)
+        self.ledger.waits[asked.token] = wait
+        if pool not in self.crowded:
+            self.crowded.append(pool)
+        self._park(wait, asked, caller, now)
         return _WAITS
 
-    def _admit(self, pool: Pool, asked: Asked, now: float) -> str:
-        command = asked.command
-        assert isinstance(command, SubmitJob), "only submissions wait for room"
+    def _fits(self, pool: Pool, command: SubmitJob) -> bool:
+        """Whether a job may be queued now, by number and by bytes."""
+        if not pool.has_room:
+            return False
+        held = self.ledger.payload_bytes
+        return not held or held + command.arguments.nbytes <= MOST_PAYLOAD_BYTES
+
+    def _admit(self, pool: Pool, command: SubmitJob, now: float) -> str:
         job = Job(self.ledger.next_number(), pool.function, command.arguments, now)
-        if asked.origin is not None:
-            parent = self.ledger.jobs.get(asked.origin.job)
-            job.level = parent.level + 1 if parent is not None else 0
         self.ledger.add(job)
-        pool.queue.append(job)
+        pool.put(job)
         self.scheduler.fill(pool, now)
         return job.job_id
 
     def _make_room(self, now: float) -> None:
         """Admit submissions that wait, for as long as there is room."""
-        for pool in self._crowded:
-            while pool.room and pool.has_room:
-                asked = pool.room.popleft()
-                self.ledger.replies.append((asked.token, self._admit(pool, asked, now), None))
-        self._crowded = [pool for pool in self._crowded if pool.room]
+        for pool in self.crowded:
+            self._admit_waiting(pool, now)
+            while self.levels.lift(pool):
+                self.scheduler.fill(pool, now)
+                self._admit_waiting(pool, now)
+        self.crowded = [pool for pool in self.crowded if pool.room]
+
+    def _admit_waiting(self, pool: Pool, now: float) -> None:
+        while pool.room and self._fits(pool, pool.room[0].command):
+            wait = pool.room.popleft()
+            self.ledger.answer(wait, self._admit(pool, wait.command, now))
 
     def _wait(self, command: WaitJob, asked: Asked, now: float) -> Any:
         job = self.ledger.find(command.job_id)
-        waiting = self._job_of(asked.origin)
-        if waiting is not None and not job.is_final and waiting.level >= MOST_LEVELS:
-            raise SlotDeadlock(
-                f"{waiting.job_id} waits for {job.job_id} with {waiting.level} callers waiting "
-                f"above it; at most {MOST_LEVELS} may. Use spawn() and return the job, or a loop",
-                level=waiting.level,
-            )
-        if self.ledger.wait(job, asked.token, last=command.last):
-            self._park(asked, job, owned=command.owned)
+        caller = self._caller(asked, now)
+        sunk: list[Pool] = []
+        if caller is not None and not job.is_final:
+            sunk = self.levels.sink(job, caller)
+        wait = self.ledger.wait(job, asked.token, last=command.last, owned=command.owned)
+        if wait is not None:
+            self._park(wait, asked, caller, now)
+            for pool in sunk:
+                self.scheduler.fill(pool, now)
         return _WAITS
 
     def _get(self, command: GetJob, asked: Asked, now: float) -> Any:
@@ -206,47 +229,51 @@ class Plane:
             self.ledger.release(job)
 
     def _read(self, command: ReadEvents, asked: Asked, now: float) -> Any:
-        self.ledger.read(asked.token, command.topic, command.after, command.limit)
+        job = None if command.topic == ALL_JOBS else self.ledger.find(command.topic)
+        limit = max(1, command.limit)
+        if command.after is not None:
+            number = job.number if job is not None else None
+            batch = self.ledger.events.read(command.after, number, limit)
+            if batch is not None:
+                return batch
+        caller: Job | None = None
+        sunk: list[Pool] = []
+        if job is not None and not job.is_final:
+            caller = self._caller(asked, now)
+            sunk = self.levels.sink(job, caller) if caller is not None else []
+        self._park(self.ledger.await_events(asked.token, job, limit), asked, caller, now)
+        for pool in sunk:
+            self.scheduler.fill(pool, now)
         return _WAITS
 
-    # --- waits of jobs for jobs -----------------------------------------------------------------
+    # --- waits of jobs --------------------------------------------------------------------------
 
-    def _job_of(self, origin: Origin | None) -> Job | None:
-        return self.ledger.jobs.get(origin.job) if origin is not None else None
+    def _caller(self, asked: Asked, now: float) -> Job | None:
+        """The job whose code asks, if it is one that its executor can be at work on."""
+        if asked.origin is None:
+            return None
+        job = self.ledger.jobs.get(asked.origin.job)
+        executor = self._executor_of(asked.origin.executor)
+        return job if job is not None and self.attempts.works_on(executor, job, now) else None
 
-    def _park(self, asked: Asked, awaited: Job | None = None, *, owned: bool = False) -> None:
-        """A job's code blocks in the SDK: its executor takes nobody's place meanwhile."""
-        waiting = self._job_of(asked.origin)
-        executor = self.scheduler.executors.get(asked.origin.executor) if asked.origin else None
-        if waiting is None or executor is None or waiting not in executor.line:
+    def _park(self, wait: Wait, asked: Asked, caller: Job | None, now: float) -> None:
+        """A job's code blocks in the SDK: it lends its place meanwhile."""
+        if asked.origin is None:
             return
-        waiting.parked += 1
-        self._parked[asked.token] = executor, waiting
-        executor.waits[asked.token] = awaited if owned else None
-        if len(executor.line) > executor.slots:
-            self.scheduler.recall(executor)
-        self.scheduler.fill(self.pools[executor.function.number], self._now)
-
-    def _unpark(self) -> None:
-        """Whoever has an answer works on."""
-        for token, _, _ in self.ledger.replies:
-            wait = self._parked.pop(token, None)
-            if wait is not None:
-                executor, waiting = wait
-                executor.waits.pop(token, None)
-                waiting.parked = max(0, waiting.parked - 1)
+        executor = self._executor_of(asked.origin.executor)
+        wait.executor = executor.number
+        executor.waits[wait.token] = wait
+        if caller is not None:
+            executor.park(wait, caller)
+            if len(executor.line) > executor.slots:
+                self.scheduler.recall(executor)
+            self.scheduler.fill(self.pools[executor.function.number], now)
 
     # --- facts ----------------------------------------------------------------------------------
 
-    def _ended(self, executor: Executor, fact: Ended, now: float) -> None:
-        for token in executor.waits:
-            self._parked.pop(token, None)
-            self._forget(token)
-        self.attempts.ended(executor, fact, now)
-
     def _printed(self, executor: Executor, fact: Printed, now: float) -> None:
         job = self.ledger.jobs.get(fact.job) if fact.job else next(iter(executor.line), None)
-        if job is None or job not in executor.line:
+        if job is None or job.executor != executor.number:
             return
         if job.log is None:
             job.log = JobLog()
@@ -255,42 +282,23 @@ class Plane:
     def _stack(self, executor: Executor, fact: StackDumped, now: float) -> None:
         executor.stack = fact.stack
 
-    def _given_up(self, fact: GivenUp) -> None:
-        self._forget(fact.token)
-        wait = self._parked.pop(fact.token, None)
-        if wait is not None:
-            wait[0].waits.pop(fact.token, None)
-            wait[1].parked = max(0, wait[1].parked - 1)
-
-    def _forget(self, token: object) -> None:
-        """Nobody waits for the token any more."""
-        self.ledger.give_up(token)
-        for pool in self._crowded:
-            pool.room = type(pool.room)(a for a in pool.room if a.token is not token)
-
     def _tick(self, now: float) -> None:
         """Do everything that is due, and find out when to look again."""
-        if now < self.scheduler.alarm:
+        scheduler = self.scheduler
+        if now < scheduler.alarm:
             return
-        self.scheduler.alarm = NEVER
-        for executor in list(self.scheduler.executors.values()):
-            self.scheduler.wake_at(self.attempts.tick(executor, now))
+        scheduler.alarm = NEVER
+        for executor in list(self.ledger.executors.values()):
+            scheduler.wake_at(self.attempts.tick(executor, now))
         for pool in self.pools.values():
-            if pool.delayed:
-                self._wake_delayed(pool, now)
-
-    def _wake_delayed(self, pool: Pool, now: float) -> None:
-        due = [job for job in pool.delayed if job.not_before <= now]
-        pool.delayed = [job for job in pool.delayed if job.not_before > now]
-        pool.queue.extend(sorted(due, key=lambda job: job.not_before))
-        for job in pool.delayed:
-            self.scheduler.wake_at(job.not_before)
-        self.scheduler.fill(pool, now)
+            if pool.delayed or pool.rest_until:
+                scheduler.wake_at(pool.wake(now))
+                scheduler.fill(pool, now)
 
 
-def _queue_full(pool: Pool, *, too_large: bool) -> QueueFull:
+def _queue_full(pool: Pool) -> QueueFull:
     spec = pool.function.spec
-    if too_large:
+    if pool.has_room and not pool.room:
         text = f"{MOST_PAYLOAD_BYTES >> 30} GiB of arguments wait already"
     else:
         text = f"max_pending_tasks={spec.max_pending_tasks} jobs of {spec.name!r} wait already"

@@ -1,13 +1,17 @@
-"""The executors of one function, and the jobs that wait for them."""
+"""The executors of one function, and the jobs that wait for them.
+
+A parked job lends its place to the jobs that wait below it, and to no others: so there is always
+one that can go on, and never more than `max_containers` processes at each level of callers.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 
+from apothic_backends.commands import SubmitJob
 from apothic_emulator.core.executors import Executor, ExecutorStatus
-from apothic_emulator.core.facts import Asked
 from apothic_emulator.core.functions import Function
-from apothic_emulator.core.jobs import Job
+from apothic_emulator.core.jobs import NEVER, Job, Wait
 
 PREFETCH_BELOW_S = 0.005
 """Only calls that take less than this are sent ahead of time; longer ones would wait in line."""
@@ -15,29 +19,80 @@ PREFETCH_BELOW_S = 0.005
 PREFETCH_MOST = 32
 """The longest line of an executor, so that little is taken back when it dies."""
 
+_STARTING, _READY = ExecutorStatus.STARTING, ExecutorStatus.READY
+_RETIRING = ExecutorStatus.RETIRING
+
+
+class RoomWait(Wait):
+    """A submission that waits until the queue has room."""
+
+    __slots__ = ("command", "pool")
+
+    def __init__(self, token: object, pool: Pool, command: SubmitJob) -> None:
+        super().__init__(token, pool.room)
+        self.pool = pool
+        self.command = command
+
 
 class Pool:
     """One function's queue and executors."""
 
-    __slots__ = ("delayed", "executors", "function", "mean_s", "queue", "room")
+    __slots__ = (
+        "delayed",
+        "executors",
+        "failed_starts",
+        "function",
+        "mean_s",
+        "queue",
+        "rest_until",
+        "room",
+    )
 
     def __init__(self, function: Function) -> None:
         self.function = function
         self.queue: deque[Job] = deque()
-        """Jobs that could run now, oldest first."""
+        """Jobs that could run now: the deepest level first, then the oldest."""
         self.delayed: list[Job] = []
         """Jobs that wait for the time of their next attempt."""
-        self.room: deque[Asked] = deque()
-        """Submissions that wait until the queue has room."""
+        self.room: deque[RoomWait] = deque()
         self.executors: dict[int, Executor] = {}
         self.mean_s: float | None = None
         """How long a call takes, smoothed; None until one has ended."""
+        self.failed_starts = 0
+        """Executors in a row that ended before they had loaded."""
+        self.rest_until = 0.0
+        """No further executor is started before, since the last ones failed."""
 
     @property
     def has_room(self) -> bool:
         """Whether another job may be queued."""
         most = self.function.spec.max_pending_tasks
         return len(self.queue) + len(self.delayed) < most
+
+    def put(self, job: Job) -> None:
+        """Queue a job in its place: one that comes back gets its old one."""
+        queue = self.queue
+        if not queue or not _goes_before(job, queue[-1]):
+            queue.append(job)
+            return
+        place = next(i for i, other in enumerate(queue) if _goes_before(job, other))
+        queue.insert(place, job)
+
+    def remove(self, job: Job) -> None:
+        """Take out a job that is queued."""
+        (self.queue if job in self.queue else self.delayed).remove(job)
+
+    def wake(self, now: float) -> float:
+        """Queue the jobs whose time has come, and end a pause; when to look again."""
+        due = [job for job in self.delayed if job.not_before <= now]
+        if due:
+            self.delayed = [job for job in self.delayed if job.not_before > now]
+            for job in due:
+                self.put(job)
+        if self.rest_until <= now:
+            self.rest_until = 0.0
+        moments = [job.not_before for job in self.delayed]
+        return min([*moments, self.rest_until or NEVER])
 
     def measure(self, seconds: float) -> None:
         """Learn from a call that has ended."""
@@ -52,39 +107,64 @@ class Pool:
             return 0
         return PREFETCH_MOST if mean <= 0 else min(PREFETCH_MOST, int(PREFETCH_BELOW_S / mean))
 
-    def pick(self) -> Executor | None:
+    def taken(self, level: int, *, idle: bool) -> int:
+        """How many of `max_containers` are taken for a job of that level."""
+        count = 0
+        for executor in self.executors.values():
+            if executor.line or executor.status is _STARTING:
+                count += executor.status is not _RETIRING and not executor.is_lent(level)
+            elif executor.status is _READY:
+                count += idle
+        return count
+
+    def pick(self, level: int, now: float) -> Executor | None:
         """The executor for the next job, if one should have it now.
 
         Idle slots come first. A starting executor counts only while there is no ready one, since
         a job behind somebody else's imports would wait longer than behind a call.
         """
-        best: Executor | None = None
+        most = self.function.spec.max_containers
+        over = self.taken(level, idle=False) - most if len(self.executors) > most else -1
+        if over > 0:
+            return None
+        busy: Executor | None = None
         starting: Executor | None = None
         for executor in self.executors.values():
-            if executor.status is ExecutorStatus.READY:
-                if len(executor.line) < executor.slots:
+            room = executor.room
+            if executor.status is _READY:
+                if room > 0 and (over < 0 or executor.line):
                     return executor
-                if not executor.recalling and (best is None or len(executor.line) < len(best.line)):
-                    best = executor
-            elif executor.status is ExecutorStatus.STARTING and (
-                starting is None and len(executor.line) < executor.slots
-            ):
-                starting = executor
-        if best is None:
+                if room <= 0 and (busy is None or room > busy.room):
+                    busy = executor
+            elif room > 0:
+                starting = starting or executor
+        if busy is None:
             return starting
-        if self.may_start or best.is_parked or len(best.line) >= best.slots + self.depth:
-            return None
-        return best
+        may_queue = busy.slots == 1 and not busy.parked and -busy.room < self.depth
+        return busy if may_queue and not self.may_start(level, now) else None
 
-    @property
-    def may_start(self) -> bool:
+    def may_start(self, level: int, now: float) -> bool:
         """Whether the queue asks for another executor and the limit allows one.
 
-        Asked for when more than `tasks_per_container` jobs wait per executor. Executors whose
-        every slot waits for other jobs take nobody's place.
+        Asked for when more than `tasks_per_container` jobs wait per executor.
         """
+        count = self.taken(level, idle=True)
+        if count == 0:
+            return True
         spec = self.function.spec
-        count = sum(1 for e in self.executors.values() if e.counts)
-        if count >= spec.max_containers:
+        if count >= spec.max_containers or now < self.rest_until:
             return False
-        return count == 0 or len(self.queue) > spec.tasks_per_container * count
+        return len(self.queue) > spec.tasks_per_container * count
+
+    @property
+    def has_hope(self) -> bool:
+        """Whether some executor works, or may yet, so that a failed start is not the end."""
+        return any(
+            e.status is _STARTING or (e.status is _READY and e.parked < e.slots)
+            for e in self.executors.values()
+        )
+
+
+def _goes_before(one: Job, other: Job) -> bool:
+    """Whether a job is to run before another: whoever is waited for deeper, then the older."""
+    return one.level > other.level or (one.level == other.level and one.number < other.number)

@@ -6,46 +6,48 @@ from collections.abc import Callable
 
 from apothic_emulator.core.effects import Dispatch, Effect, Recall, Retire, StartExecutor
 from apothic_emulator.core.executors import IDLE_S, RETIRE_S, STEPS, Executor, ExecutorStatus
-from apothic_emulator.core.jobs import Job
+from apothic_emulator.core.jobs import NEVER, Job
 from apothic_emulator.core.pools import PREFETCH_BELOW_S, Pool
 
 Begin = Callable[[Executor, Job, float], None]
-NEVER = float("inf")
+
+_STARTING, _READY = ExecutorStatus.STARTING, ExecutorStatus.READY
+_DRAINING, _RETIRING = ExecutorStatus.DRAINING, ExecutorStatus.RETIRING
+_STOPPING = ExecutorStatus.STOPPING
 
 
 class Scheduler:
-    """Gives jobs to executors. `effects` collects what is to be done; the plane empties it."""
+    """Gives jobs to executors. `effects` collects what is to be done; the plane takes it."""
 
-    def __init__(self, begin: Begin) -> None:
+    def __init__(self, executors: dict[int, Executor], begin: Begin) -> None:
         self.effects: list[Effect] = []
         self.alarm = NEVER
         """When to look at the deadlines; never later than the first of them, perhaps earlier."""
-        self.executors: dict[int, Executor] = {}
-        self._pools: dict[int, Pool] = {}
+        self.executors = executors
         self._begin = begin
         self._last_executor = 0
 
     def wake_at(self, moment: float) -> None:
         """See to it that deadlines are looked at by then."""
-        if moment < self.alarm:
-            self.alarm = moment
+        if moment >= self.alarm:
+            return
+        self.alarm = moment
+
+    # --- jobs to executors ----------------------------------------------------------------------
 
     def fill(self, pool: Pool, now: float) -> None:
         """Hand out waiting jobs for as long as some executor should have one."""
         queue = pool.queue
         while queue:
-            executor = pool.pick()
+            level = queue[0].level
+            executor = pool.pick(level, now)
             if executor is None:
-                if not pool.may_start:
+                if not pool.may_start(level, now):
                     return
                 executor = self._start(pool, now)
-                if len(pool.executors) > 1 and self._has_ready(pool):
+                if len(pool.executors) > 1 and _has_ready(pool):
                     continue  # it gets its first job when it has loaded
             self._dispatch(executor, queue.popleft(), now)
-
-    @staticmethod
-    def _has_ready(pool: Pool) -> bool:
-        return any(e.status is ExecutorStatus.READY for e in pool.executors.values())
 
     def _start(self, pool: Pool, now: float) -> Executor:
         self._last_executor += 1
@@ -55,7 +57,7 @@ class Scheduler:
         self.effects.append(
             StartExecutor(executor.number, function.number, function.spec, function.code)
         )
-        self.wake_at(now + function.spec.timeout_s)
+        self.wake_at(executor.step_at)
         return executor
 
     def _dispatch(self, executor: Executor, job: Job, now: float) -> None:
@@ -64,20 +66,22 @@ class Scheduler:
         job.executor = executor.number
         line = executor.line
         line.append(job)
-        arguments = job.arguments
-        assert arguments is not None, "arguments are kept until a job has ended"
-        self.effects.append(Dispatch(executor.number, job.number, job.attempt, arguments))
-        if executor.status is ExecutorStatus.READY:
+        self.effects.append(Dispatch(executor.number, job.number, job.attempt, job.arguments))
+        if executor.status is _READY:
             if len(line) <= executor.slots:
                 self._begin(executor, job, now)
             else:
-                self.wake_at((line[0].started_at or now) + PREFETCH_BELOW_S)
+                self.wake_at(_relieve_at(executor, now))
 
     def advance(self, executor: Executor, now: float) -> None:
-        """Begin the jobs that have moved up to a slot."""
-        for job in executor.running:
-            if job.started_at is None:
-                self._begin(executor, job, now)
+        """Begin the jobs that have moved up to a slot.
+
+        Not while some are being taken back: what is left after that has moved up.
+        """
+        if not executor.recalling and executor.status in (_READY, _STOPPING):
+            for job in executor.running:
+                if job.started_at is None:
+                    self._begin(executor, job, now)
 
     def recall(self, executor: Executor) -> None:
         """Ask for an executor's line back, once at a time."""
@@ -85,62 +89,83 @@ class Scheduler:
             executor.recalling = True
             self.effects.append(Recall(executor.number))
 
+    # --- ends of executors ----------------------------------------------------------------------
+
     def stop(self, executor: Executor, now: float) -> None:
-        """Stop a busy executor: relieve it of its line, then step by step."""
-        if executor.status is ExecutorStatus.STOPPING:
+        """Stop an executor: relieve it of its line, then step by step."""
+        if executor.status is _STOPPING:
             return
-        executor.status = ExecutorStatus.STOPPING
+        executor.status = _STOPPING
         executor.step = 0
-        self.recall(executor)
-        self._step(executor, now)
+        if executor.loaded:
+            self.recall(executor)
+        self.step(executor, now)
+
+    def step(self, executor: Executor, now: float) -> None:
+        """Go on with stopping."""
+        executor.status = _STOPPING
+        self.effects.append(executor.next_step(now))
+        self.wake_at(executor.step_at)
 
     def kill(self, executor: Executor, now: float) -> None:
         """Kill an executor now."""
-        if executor.status is not ExecutorStatus.STOPPING:
-            executor.status = ExecutorStatus.STOPPING
         executor.step = len(STEPS) - 1
-        self._step(executor, now)
+        self.step(executor, now)
 
     def retire(self, executor: Executor, now: float) -> None:
-        """Let an executor without work end by itself, within limits."""
-        executor.status = ExecutorStatus.STOPPING
+        """Let an executor end by itself, once it has done what it works on, and within limits."""
+        if executor.status is not _DRAINING:
+            executor.status = _DRAINING
+            self.recall(executor)
+        if executor.recalling or not executor.is_resting:
+            return
+        executor.status = _RETIRING
         executor.step = len(STEPS) - 1
         executor.step_at = now + RETIRE_S
         self.wake_at(executor.step_at)
-        self.recall(executor)
         self.effects.append(Retire(executor.number))
 
-    def _step(self, executor: Executor, now: float) -> None:
-        self.effects.append(executor.next_step(now))
-        assert executor.step_at is not None
-        self.wake_at(executor.step_at)
+    def settle(self, executor: Executor, now: float) -> None:
+        """Go on with an executor whose line has become shorter."""
+        if executor.deaf:
+            return
+        if executor.status is _STOPPING:
+            self._settle_stopping(executor, now)
+        if executor.is_used_up and executor.status in (_READY, _DRAINING):
+            self.retire(executor, now)
+        elif executor.line:
+            self.advance(executor, now)
+        elif executor.status is _READY:
+            executor.idle_since = now
+            self.wake_at(now + IDLE_S)
 
-    def idle(self, executor: Executor, now: float) -> None:
-        """Note that an executor has nothing to do."""
-        executor.idle_since = now
-        self.wake_at(now + IDLE_S)
+    def _settle_stopping(self, executor: Executor, now: float) -> None:
+        if executor.can_be_reprieved:
+            executor.make_ready()
+        elif not executor.line:
+            self.kill(executor, now)
 
-    def tick(self, executor: Executor, now: float) -> float:
-        """Do what is due for one executor; when to look again."""
-        due = NEVER
-        if executor.step_at is not None:
-            if executor.step_at <= now:
-                if executor.status is ExecutorStatus.STARTING:
-                    executor.status = ExecutorStatus.STOPPING
-                self._step(executor, now)
-            due = executor.step_at
-        if executor.status is not ExecutorStatus.READY:
-            return due
+    def look_after(self, executor: Executor, now: float) -> float:
+        """See to a ready executor that may be idle, or slower than believed; when to look again."""
         line = executor.line
         if not line:
             if executor.idle_since + IDLE_S <= now:
                 self.retire(executor, now)
-                return executor.step_at or NEVER
-            return min(due, executor.idle_since + IDLE_S)
+                return executor.step_at
+            return executor.idle_since + IDLE_S
         if len(line) > executor.slots:
-            relieve_at = (line[0].started_at or now) + PREFETCH_BELOW_S
+            relieve_at = _relieve_at(executor, now)
             if relieve_at > now:
-                due = min(due, relieve_at)
-            else:
-                self.recall(executor)
-        return due
+                return relieve_at
+            self.recall(executor)
+        return NEVER
+
+
+def _has_ready(pool: Pool) -> bool:
+    return any(e.status is _READY for e in pool.executors.values())
+
+
+def _relieve_at(executor: Executor, now: float) -> float:
+    """When the call that it works on is slower than those behind it may wait."""
+    started_at = executor.line[0].started_at
+    return (now if started_at is None else started_at) + PREFETCH_BELOW_S

@@ -1,0 +1,175 @@
+"""What is always true of a control plane between two steps.
+
+`check` costs time in proportion to everything that is held, so it runs in tests and under
+`python -X dev` only.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from apothic_backends.model.jobs import JobStatus
+from apothic_emulator.core.executors import IDLE_S, Executor, ExecutorStatus
+from apothic_emulator.core.jobs import Job
+from apothic_emulator.core.ledger import Ledger
+from apothic_emulator.core.plane import Plane
+from apothic_emulator.core.pools import Pool
+
+_IN_LINE = (JobStatus.DISPATCHED, JobStatus.RUNNING)
+
+
+def check(plane: Plane) -> None:
+    """See to it that everything agrees with everything else.
+
+    Raises:
+        AssertionError: something does not; the message says what.
+    """
+    placed: set[int] = set()
+    for pool in plane.pools.values():
+        _check_queue(plane, pool, placed)
+        for executor in pool.executors.values():
+            _sure(plane.ledger.executors.get(executor.number) is executor, "executor", executor)
+            _check_line(executor, placed)
+            _check_slots(executor)
+            _check_waits(plane.ledger, executor)
+            _check_deadlines(plane, executor)
+    held = sum(len(pool.executors) for pool in plane.pools.values())
+    _sure(held == len(plane.ledger.executors), "executors without a pool")
+    _check_jobs(plane.ledger, placed)
+    _check_tokens(plane)
+    _check_let_go(plane.ledger)
+    _sure(not plane.ledger.replies and not plane.scheduler.effects, "left from a step")
+
+
+def _sure(is_true: object, what: str, *about: object) -> None:
+    if not is_true:
+        raise AssertionError(f"{what}: {', '.join(map(_name, about))}" if about else what)
+
+
+def _name(thing: object) -> str:
+    if isinstance(thing, Job):
+        return f"{thing.job_id} ({thing.status})"
+    if isinstance(thing, Executor):
+        return f"executor {thing.number} ({thing.status.value})"
+    return repr(thing)
+
+
+def _place(job: Job, placed: set[int]) -> None:
+    _sure(job.number not in placed, "in two places", job)
+    _sure(not job.is_final, "ended, but still somewhere", job)
+    placed.add(job.number)
+
+
+def _check_queue(plane: Plane, pool: Pool, placed: set[int]) -> None:
+    order = [(-job.level, job.number) for job in pool.queue]
+    _sure(order == sorted(order), "out of order", order)
+    for job in (*pool.queue, *pool.delayed):
+        _place(job, placed)
+        _sure(job.status is JobStatus.QUEUED, "queued with another status", job)
+        _sure(job.executor == 0 and job.stop is None, "queued, but also elsewhere", job)
+    for job in pool.delayed:
+        _sure(plane.alarm <= job.not_before, "a retry that nothing wakes", job)
+    _sure(not pool.rest_until or plane.alarm <= pool.rest_until, "a rest without an end")
+    _sure(not pool.room or pool in plane.crowded, "nobody looks for room")
+    _sure(not (pool.room and pool.has_room and not plane.ledger.payload_bytes), "room unused")
+    if pool.queue and not pool.rest_until:
+        level = pool.queue[0].level
+        idle = pool.pick(level, 0.0)
+        _sure(idle is None or idle.room <= 0, "an idle slot and a waiting job", pool.queue[0])
+        _sure(not pool.may_start(level, 0.0), "a free place and a waiting job", pool.queue[0])
+
+
+def _check_line(executor: Executor, placed: set[int]) -> None:
+    for job in executor.line:
+        _place(job, placed)
+        _sure(job.executor == executor.number, "in a foreign line", job, executor)
+        _sure(job.function is executor.function, "in another function's executor", job, executor)
+        _sure(job.status in _IN_LINE, "in a line with another status", job, executor)
+        _sure((job.started_at is None) is (job.status is _IN_LINE[0]), "start and status", job)
+
+
+def _check_slots(executor: Executor) -> None:
+    begun = [job for job in executor.line if job.status is JobStatus.RUNNING]
+    slots = executor.line[: executor.slots]
+    _sure(all(job in slots for job in begun), "running outside of its slots", executor)
+    if executor.status is ExecutorStatus.READY:
+        _sure(executor.loaded and not executor.is_used_up, "ready, but not fit", executor)
+        _sure(executor.recalling or begun == slots, "a slot that does not run", executor)
+        _sure(not executor.deaf, "ready, but deaf", executor)
+    if executor.status in (ExecutorStatus.STARTING, ExecutorStatus.RETIRING):
+        _sure(not begun, "running where nothing can run", executor)
+
+
+def _check_waits(ledger: Ledger, executor: Executor) -> None:
+    parked: dict[int, int] = {}
+    for token, wait in executor.waits.items():
+        _sure(ledger.waits.get(token) is wait, "a wait that nobody answers", executor)
+        _sure(wait.token is token and wait.executor == executor.number, "a foreign wait", executor)
+        if wait.caller is not None:
+            _sure(wait.caller in executor.running, "parked, but not running", wait.caller)
+            parked[wait.caller.number] = parked.get(wait.caller.number, 0) + 1
+            below = wait.awaited
+            is_below = below is None or below.level > wait.caller.level
+            _sure(is_below, "not below its caller", below, wait.caller)
+    for job in executor.line:
+        _sure(job.parked == parked.get(job.number, 0), "parked count", job)
+    _sure(executor.parked == len(parked), "parked jobs", executor)
+
+
+def _check_deadlines(plane: Plane, executor: Executor) -> None:
+    _sure(plane.alarm <= executor.step_at, "a step that nothing wakes", executor)
+    if executor.status is ExecutorStatus.READY and not executor.line:
+        _sure(plane.alarm <= executor.idle_since + IDLE_S, "idle for ever", executor)
+    if executor.status in (ExecutorStatus.READY, ExecutorStatus.DRAINING):
+        for job in executor.line:
+            _sure(plane.alarm <= job.deadline, "a deadline that nothing wakes", job)
+
+
+def _check_jobs(ledger: Ledger, placed: set[int]) -> None:
+    nbytes = 0
+    for number, job in ledger.jobs.items():
+        _sure(number == job.number, "under a foreign number", job)
+        if job.is_final:
+            _check_ended(job)
+        else:
+            _sure(number in placed, "nowhere", job)
+            nbytes += job.nbytes
+    _sure(placed <= ledger.jobs.keys(), "placed, but unknown")
+    _sure(nbytes == ledger.payload_bytes, "payload bytes", nbytes, ledger.payload_bytes)
+
+
+def _check_ended(job: Job) -> None:
+    _sure(job.status.is_final, "ended, but not final", job)
+    _sure(job.waiters is None and not job.parked, "ended, but somebody waits", job)
+    _sure(not job.arguments.data, "ended, but holds its arguments", job)
+    has_result = job.status is JobStatus.SUCCEEDED and job.held
+    _sure(has_result or job.result is None, "a result that nobody holds", job)
+    _sure((job.error is None) is (job.status is JobStatus.SUCCEEDED), "error and status", job)
+
+
+def _check_tokens(plane: Plane) -> None:
+    ledger = plane.ledger
+    groups = [job.waiters for job in ledger.jobs.values() if job.waiters]
+    groups += [[*pool.room] for pool in plane.pools.values()]
+    groups += [[*readers] for readers in ledger.readers.values()]
+    _sure(all(ledger.readers.values()), "an empty list of readers")
+    found = [wait for group in groups for wait in group]
+    _sure(all(ledger.waits.get(w.token) is w for w in found), "waits without a token")
+    _sure(len(found) == len(ledger.waits), "tokens", len(found), len(ledger.waits))
+    for wait in found:
+        if wait.executor:
+            executor = ledger.executors.get(wait.executor)
+            _sure(executor is not None and wait.token in executor.waits, "a dead executor's wait")
+        else:
+            _sure(wait.caller is None, "parked without an executor", wait.caller)
+
+
+def _check_let_go(ledger: Ledger) -> None:
+    let_go: deque[Job] = ledger.let_go
+    for job in let_go:
+        _sure(job.is_final and not job.held, "let go, but alive or held", job)
+        _sure(ledger.jobs.get(job.number) is job, "let go and forgotten", job)
+    chars = sum(job.log.size for job in let_go if job.log is not None)
+    _sure(chars == ledger.let_go_chars, "characters let go", chars, ledger.let_go_chars)
+    unheld = sum(1 for job in ledger.jobs.values() if job.is_final and not job.held)
+    _sure(unheld == len(let_go), "ended and unheld, but kept for ever")
