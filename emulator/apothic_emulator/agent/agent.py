@@ -87,7 +87,9 @@ class Agent:
         return line
 
     def _recall(self, line: Line, effect: Effect) -> None:
-        self.post(Recalled(line.number, line.take_back(all_of_them=False)))
+        # Reports of jobs that the executor takes meanwhile must not overtake this.
+        with line.reading:
+            self.post(Recalled(line.number, line.take_back(all_of_them=False)))
 
     def _signal(self, line: Line, signum: int) -> None:
         self.zygote.ask("signal", line.number, signal=int(signum))
