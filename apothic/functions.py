@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from functools import update_wrapper
-from typing import Any, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
+from typing import Any, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
 
 from apothic._code import lookup, preload, reference
 from apothic._values import number
@@ -262,6 +262,12 @@ def declare(
 
 def _kind_of(function: Callable[..., Any]) -> type[Declared[..., Any]]:
     return AsyncFunction if _flags(function) & IS_ASYNC else Function
+
+
+def as_declared(thing: object) -> Declared[..., Any] | None:
+    """The handle, if that is what it is."""
+    is_handle = isinstance(thing, Declared)
+    return cast("Declared[..., Any]", thing) if is_handle else None
 
 
 class RemoteFunction(Invocable[..., Any]):

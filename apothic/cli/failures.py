@@ -1,0 +1,96 @@
+"""What went wrong, for people, and as an exit code, for scripts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import IntEnum
+from functools import cache
+from traceback import StackSummary, TracebackException
+
+from apothic._serialize import RemoteTraceback
+from apothic_backends.model.errors import (
+    ApothicError,
+    BackendError,
+    EmulatorDead,
+    InternalError,
+    JobError,
+    JobTimeout,
+    NotFound,
+    UsageError,
+    WaitTimeout,
+)
+
+
+class ExitCode(IntEnum):
+    """How a command ended."""
+
+    DONE = 0
+    RAISED = 1
+    USAGE = 2
+    NOT_FOUND = 4
+    CAPACITY = 6
+    TIMEOUT = 7
+    BUG = 70
+    INTERRUPTED = 130
+
+
+CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
+    (KeyboardInterrupt, ExitCode.INTERRUPTED),
+    (JobTimeout, ExitCode.TIMEOUT),
+    (WaitTimeout, ExitCode.TIMEOUT),
+    (EmulatorDead, ExitCode.BUG),
+    (InternalError, ExitCode.BUG),
+    (BackendError, ExitCode.CAPACITY),
+    (NotFound, ExitCode.NOT_FOUND),
+    (UsageError, ExitCode.USAGE),
+)
+"""The first class that an error is of says how the command ends; other errors are the code's."""
+
+OURS = ("apothic", "apothic_backends", "apothic_emulator", "click", "anyio", "asyncio")
+
+
+def code_of(error: BaseException) -> int:
+    """The exit code that tells of an error; one that a worker's code raised is its own doing."""
+    if isinstance(error.__cause__, RemoteTraceback) and not isinstance(error, JobError):
+        return ExitCode.RAISED
+    return next((code for kind, code in CODES if isinstance(error, kind)), ExitCode.RAISED)
+
+
+def explain(error: BaseException) -> str:
+    """The traceback of the user's code, wherever it ran, without ours around it."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    remote = error.__cause__.text.rstrip() if isinstance(error.__cause__, RemoteTraceback) else ""
+    here = TracebackException.from_exception(error)
+    _keep_theirs(here)
+    if isinstance(error, ApothicError):
+        told = [remote] if remote else []
+        return "\n".join([*told, *_calls(here), f"error: {error.message}"])
+    if remote:
+        return "\n".join([remote, *_calls(here)])
+    return "".join(here.format()).rstrip()
+
+
+def _calls(here: TracebackException) -> list[str]:
+    """The user's own frames that led to the call."""
+    return ["called from:", "".join(here.stack.format()).rstrip()] if here.stack else []
+
+
+def _keep_theirs(told: TracebackException | None) -> None:
+    """Drop the frames of ours, and of what loads and starts the user's code."""
+    if told is not None:
+        told.stack = StackSummary.from_list([f for f in told.stack if not _is_ours(f.filename)])
+        _keep_theirs(told.__cause__)
+        _keep_theirs(told.__context__)
+
+
+def _is_ours(filename: str) -> bool:
+    return filename.startswith(("<frozen importlib", *_roots()))
+
+
+@cache
+def _roots() -> tuple[str, ...]:
+    """The directories of the packages whose frames tell a user nothing."""
+    packages = [getattr(sys.modules.get(name), "__path__", None) for name in OURS]
+    return tuple(f"{path[0]}{os.sep}" for path in packages if path)

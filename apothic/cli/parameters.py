@@ -1,0 +1,163 @@
+"""Command line options for the parameters of a function, after their type hints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from enum import Enum
+from inspect import Parameter, signature
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import click
+
+from apothic._values import is_tuple
+from apothic_backends.model.errors import UsageError
+
+PLAIN: dict[Any, click.ParamType[Any]] = {
+    str: click.STRING,
+    int: click.INT,
+    float: click.FLOAT,
+    bool: click.BOOL,
+    Path: click.Path(path_type=Path),
+}
+
+
+class _Moment(click.ParamType[datetime]):
+    name = "datetime"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> datetime:
+        """Read a moment as ISO 8601 writes it."""
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a moment such as 2026-01-31T12:00:00+00:00", param, ctx)
+
+
+class _Json(click.ParamType[Any]):
+    name = "json"
+
+    def __init__(self, hint: Any) -> None:
+        self._hint = hint
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Read what no plain value can say."""
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            shown = getattr(self._hint, "__name__", self._hint)
+            self.fail(f"{value!r} is not JSON ({error}); {shown} is given as JSON", param, ctx)
+
+
+class _Choice(click.ParamType[Any]):
+    """One of some values, each under the name that is typed."""
+
+    name = "choice"
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self._values = values
+
+    def get_metavar(self, param: Any, ctx: Any) -> str:
+        """What the help shows."""
+        del param, ctx
+        return f"[{'|'.join(self._values)}]"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Look the value up."""
+        if value not in self._values:
+            self.fail(f"{value!r} is none of {', '.join(self._values)}", param, ctx)
+        return self._values[value]
+
+
+def type_of(hint: Any) -> click.ParamType[Any]:
+    """How a value of that type is written on a command line."""
+    if hint is Parameter.empty or hint is Any:
+        return click.STRING
+    if get_origin(hint) in (Union, UnionType):
+        inner = [part for part in get_args(hint) if part is not NoneType]
+        return type_of(inner[0]) if len(inner) == 1 else _Json(hint)
+    if get_origin(hint) is Literal:
+        return _Choice({str(value): value for value in get_args(hint)})
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return _Choice({member.name: member for member in hint})
+    if hint is datetime:
+        return _Moment()
+    return PLAIN.get(hint) or _Json(hint)
+
+
+def element_of(hint: Any) -> Any:
+    """The type of the elements, where the parameter takes a list; else None."""
+    if hint is list:
+        return str
+    return get_args(hint)[0] if get_origin(hint) is list else None
+
+
+class Signature:
+    """The parameters of a function, and how to read them off a command line."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        try:
+            hints = get_type_hints(function)
+        except NameError as error:
+            raise UsageError(
+                f"the type hints of {function.__name__}() do not resolve: {error}"
+            ) from error
+        everything = signature(function).parameters.values()
+        self.rest = any(p.kind is Parameter.VAR_POSITIONAL for p in everything)
+        variable = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+        self.parameters = [p for p in everything if p.kind not in variable]
+        self.hints = {p.name: hints.get(p.name, _hint_of_default(p)) for p in self.parameters}
+
+    def options(self) -> list[click.Parameter]:
+        """An option for each parameter, and room for values that stand by place."""
+        made: list[click.Parameter] = [self._option(p) for p in self.parameters]
+        return [*made, click.Argument(["values"], nargs=-1, metavar="[VALUES]...")]
+
+    def _option(self, parameter: Parameter) -> click.Option:
+        hint, name = self.hints[parameter.name], parameter.name.replace("_", "-")
+        is_flag, element = hint is bool, element_of(hint)
+        is_required = parameter.default is Parameter.empty
+        return click.Option(
+            [f"--{name}/--no-{name}" if is_flag else f"--{name}", parameter.name],
+            type=None if is_flag else type_of(element or hint),
+            multiple=element is not None,
+            default=None,
+            help="required" if is_required else f"[default: {parameter.default!r}]",
+        )
+
+    def read(self, given: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments of the call; values by place fill what no option gave, in order.
+
+        Raises:
+            click.UsageError: one is missing, or there are too many.
+        """
+        places: list[str] = list(given.pop("values"))
+        found = {name: value for name, value in given.items() if value not in (None, ())}
+        for parameter in self.parameters:
+            if parameter.name not in found and places:
+                found[parameter.name] = self._by_place(parameter.name, places)
+            elif parameter.name not in found and parameter.default is Parameter.empty:
+                raise click.UsageError(f"missing --{parameter.name.replace('_', '-')}")
+        if places and not self.rest:
+            raise click.UsageError(f"too many values: {' '.join(places)}")
+        found = {k: [*v] if is_tuple(v) else v for k, v in found.items()}
+        by_place = [p.name for p in self.parameters if p.kind is Parameter.POSITIONAL_ONLY]
+        if places:
+            by_place = [p.name for p in self.parameters if p.kind is not Parameter.KEYWORD_ONLY]
+        args = [found.pop(name) for name in by_place if name in found]
+        return [*args, *places], found
+
+    def _by_place(self, name: str, places: list[str]) -> Any:
+        element = element_of(self.hints[name])
+        if element is None:
+            return type_of(self.hints[name]).convert(places.pop(0), None, None)
+        taken, places[:] = places[:], []
+        return [type_of(element).convert(value, None, None) for value in taken]
+
+
+def _hint_of_default(parameter: Parameter) -> Any:
+    """What a parameter without a hint takes: the type of its default, else a string."""
+    kinds = [kind for kind in PLAIN if type(parameter.default) is kind]
+    return kinds[0] if kinds else str

@@ -1,0 +1,42 @@
+"""The commands and their help; each imports what it does when it is run."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from apothic import __version__
+
+RAW = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+"""Options behind the target are the target's own."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="apothic", message="%(prog)s %(version)s")
+def program() -> None:
+    """Run functions in worker processes, on this machine or in the cloud.
+
+    \b
+    apothic run report.py                   the one entrypoint of a file
+    apothic run report.py::summarize --text hello
+    apothic run report.py::summarize --help
+
+    Exit codes: 0 done, 1 your code raised, 2 usage, 4 not found, 6 no capacity, 7 timeout,
+    70 a bug in apothic, 130 interrupted.
+    """  # noqa: D301 - click reads \b as "do not wrap this paragraph"
+
+
+@program.command(context_settings=RAW, short_help="Call one function of a file.")
+@click.argument("target")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def run(target: str, arguments: tuple[str, ...]) -> None:
+    """Call TARGET, which is path.py or path.py::name, with ARGUMENTS.
+
+    A local entrypoint runs in this process. A function runs in a worker: its result goes to
+    stdout, what it printed to stderr. Parameters are options (--text hello) or stand by place;
+    what is neither a plain value nor a list of them is given as JSON.
+    """
+    from apothic.cli.run import run_target  # noqa: PLC0415 - so that --help starts fast
+
+    sys.exit(run_target(target, list(arguments)))

@@ -1,0 +1,120 @@
+"""`apothic run`: call one function of a file, and say how it went."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from inspect import iscoroutinefunction
+from typing import Any
+
+import click
+
+from apothic.cli.failures import ExitCode, code_of, explain
+from apothic.cli.load import Target, choose, find_file, load
+from apothic.cli.parameters import Signature
+from apothic.functions import Declared, as_declared
+from apothic_backends.model.errors import NotFound, UsageError
+
+
+def run_target(target: str, arguments: list[str]) -> int:
+    """Run it and give the exit code."""
+    path, _, name = target.partition("::")
+    try:
+        file = find_file(path)
+        sys.argv = [path, *arguments]
+        status, module = _guarded(partial(load, file))
+        if status:
+            return status
+        found = choose(module, name)
+        return _command(found, target).main(
+            arguments, f"apothic run {target}", standalone_mode=False
+        )
+    except (NotFound, UsageError) as error:
+        click.echo(f"error: {error.message}", err=True)
+        return code_of(error)
+    except click.exceptions.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    except Exception:  # noqa: BLE001 - not the user's doing, whatever it is
+        import traceback  # noqa: PLC0415 - for the one case that should not be
+
+        traceback.print_exc()
+        click.echo("error: this is a bug in apothic; please report it with the above", err=True)
+        return ExitCode.BUG
+
+
+def _command(target: Target, name: str) -> click.Command:
+    """A command with the parameters of what it calls."""
+    handle = as_declared(target)
+    function = handle.raw() if handle else target
+    parameters = Signature(function)
+
+    def callback(**given: Any) -> int:
+        args, kwargs = parameters.read(given)
+        if handle:
+            return _call_remotely(handle, args, kwargs)
+        return _guarded(partial(_call_here, target, args, kwargs))[0]
+
+    return click.Command(
+        name,
+        params=parameters.options(),
+        callback=callback,
+        help=function.__doc__,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+def _call_here(function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> None:
+    if iscoroutinefunction(function):
+        import anyio  # costs two interpreter starts  # noqa: PLC0415
+
+        anyio.run(partial(function, *args, **kwargs))
+    else:
+        function(*args, **kwargs)
+
+
+def _call_remotely(function: Declared[..., Any], args: list[Any], kwargs: dict[str, Any]) -> int:
+    """Call it in a worker: its result to stdout, what it printed to stderr."""
+    status, job = _guarded(partial(function.spawn, *args, **kwargs))
+    if job is None:
+        return status
+    status, result = _guarded(partial(_wait, job))
+    click.echo(job.logs(), nl=False, err=True)
+    if not status and result is not None:
+        click.echo(shown(result))
+    return status
+
+
+def _wait(job: Any) -> Any:
+    try:
+        return job.wait()
+    except KeyboardInterrupt:
+        job.cancel()
+        raise
+
+
+def _guarded(call: Callable[[], Any]) -> tuple[int, Any]:
+    """Run the user's code: an exit code with its trouble told on stderr, and what it gave."""
+    try:
+        return ExitCode.DONE, call()
+    except SystemExit as error:
+        if isinstance(error.code, str):
+            click.echo(error.code, err=True)
+        return (error.code if isinstance(error.code, int) else bool(error.code)), None
+    except BaseException as error:  # noqa: BLE001 - its code may raise anything
+        click.echo(explain(error), err=True)
+        return code_of(error), None
+
+
+def shown(value: object) -> str:
+    """A result for people and pipes: a string as it is, JSON where it can be, else its repr."""
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError):
+        return repr(value)
