@@ -16,15 +16,15 @@ from apothic_backends.commands import (
     GetJobLogs,
     RegisterFunction,
     ReleaseJob,
+    RunJob,
     SubmitJob,
     WaitJob,
 )
 from apothic_backends.interrupts import WINDOW
 from apothic_backends.model.errors import ApothicError, WaitTimeout
 from apothic_backends.model.functions import FunctionSpec
-from apothic_backends.model.jobs import JobOutcome, JobStatus
+from apothic_backends.model.jobs import JobStatus
 from apothic_backends.model.payloads import Payload
-from apothic_backends.ticket import Ticket
 
 
 class Callee(Protocol):
@@ -68,22 +68,16 @@ class Calls:
         if owned:
             payload.own()
         backend = connect()
-        job_ids: list[str] = []
-        ticket: Ticket[JobOutcome] | None = None
+        if backend is not self._backend:
+            await self._register(backend, deadline)
+        ticket = backend.start(RunJob(self._function_id, payload))
         try:
-            job_id = await self._submit(backend, payload, deadline)
-            job_ids.append(job_id)
-            ticket = backend.start(WaitJob(job_id, last=True, owned=True))
             outcome = await step(ticket, deadline)
         except WaitTimeout:
             payload.own()  # the job may still need the arguments, and their owner goes on now
-            if ticket is not None:
-                ticket.cancel()
-            raise self._expired(timeout_s, job_ids) from None
+            raise self._expired(timeout_s, [ticket.job_id] if ticket.job_id else []) from None
         except BaseException:
-            abandon(backend, job_ids)
-            if ticket is not None:
-                ticket.cancel()
+            ticket.cancel()
             raise
         return decode_outcome(outcome)
 
@@ -137,6 +131,13 @@ class Calls:
         payload.own()
         return await self._submit(backend, payload, deadline, wait_for_room=True)
 
+    async def _register(self, backend: Backend, deadline: float | None) -> None:
+        """Make the function known where it is called for the first time."""
+        callee = self._callee
+        registering = backend.start(RegisterFunction(callee.spec(), callee.code()))
+        self._function_id = await step(registering, deadline)
+        self._backend = backend
+
     async def _submit(
         self,
         backend: Backend,
@@ -147,10 +148,7 @@ class Calls:
     ) -> str:
         """Queue one call; a submission that is given up leaves no job behind."""
         if backend is not self._backend:
-            callee = self._callee
-            registering = backend.start(RegisterFunction(callee.spec(), callee.code()))
-            self._function_id = await step(registering, deadline)
-            self._backend = backend
+            await self._register(backend, deadline)
         ticket = backend.start(SubmitJob(self._function_id, payload, wait_for_room))
         try:
             return await step(ticket, deadline)

@@ -16,6 +16,7 @@ which jobs to cancel. User code that may take long belongs inside `with WINDOW`.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -70,6 +71,21 @@ class Foreign(Generic[T]):
         """Await it on the running loop."""
         return self._awaitable.__await__()
 
+    async def until(self, deadline: float) -> T:
+        """Await it on the running loop, until the deadline at the latest."""
+        left_s = max(0.0, deadline - time.monotonic())
+        trio = sys.modules.get("trio")
+        if trio is not None and trio.lowlevel.in_trio_run():
+            with trio.move_on_after(left_s):
+                return await self._awaitable
+        else:
+            import asyncio  # its loop runs already  # noqa: PLC0415
+
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    return await self._awaitable
+        raise WaitTimeout("the next item did not come in time")
+
 
 def block(procedure: Coroutine[Any, Any, T]) -> T:
     """Run a procedure in this thread."""
@@ -94,7 +110,7 @@ async def drive(procedure: Coroutine[Any, Any, T]) -> T:
         asked, deadline = procedure.send(None)
         while True:
             try:
-                reply = await (asked if deadline is None else _until(asked, deadline))
+                reply = await (asked if deadline is None else asked.until(deadline))
             except BaseException as error:  # noqa: BLE001 - raised again inside
                 asked, deadline = procedure.throw(error)
             else:
@@ -102,14 +118,6 @@ async def drive(procedure: Coroutine[Any, Any, T]) -> T:
     except StopIteration as stop:
         result: T = stop.value
         return result
-
-
-async def _until(asked: Awaitable[T], deadline: float) -> T:
-    from anyio import move_on_after  # costs two interpreter starts  # noqa: PLC0415
-
-    with move_on_after(deadline - time.monotonic()):
-        return await asked
-    raise WaitTimeout("the reply did not come in time")
 
 
 def refuse_in_loop(owner: object, method: str) -> None:

@@ -52,6 +52,16 @@ class WaitJob(Command[JobOutcome]):
     owned: bool = False
 
 
+class RunJob(Command[JobOutcome]):
+    """Queue one call and wait for its end: `SubmitJob`, and `WaitJob` with `last` and `owned`.
+
+    The ticket's `job_id` says which job it has become. Giving the ticket up cancels the job.
+    """
+
+    function_id: str
+    arguments: Payload
+
+
 class GetJob(Command[JobSnapshot]):
     """Look at a job."""
 
@@ -96,6 +106,7 @@ COMMANDS: dict[str, type[Command[object]]] = {
         RegisterFunction,
         SubmitJob,
         WaitJob,
+        RunJob,
         GetJob,
         GetJobLogs,
         CancelJob,

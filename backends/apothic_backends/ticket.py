@@ -7,11 +7,12 @@ completion between "not yet" and "call me" cannot be missed.
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -32,6 +33,11 @@ class Ticket(Generic[T]):
         self._callbacks: list[Callable[[], object]] | None = None
         self._error: BaseException | None = None
         self._value: Any = None
+
+    @property
+    def job_id(self) -> str | None:
+        """The job that a `RunJob` has become, once that is known."""
+        return None
 
     def complete(self, value: T) -> None:
         """Give the reply; a ticket that has one already keeps it."""
@@ -114,14 +120,28 @@ class Ticket(Generic[T]):
     def __await__(self) -> Generator[Any, Any, T]:
         """Wait on the running loop, asyncio's or trio's."""
         if not self.done:
-            trio = sys.modules.get("trio")
-            if trio is not None and trio.lowlevel.in_trio_run():
-                yield from self._wait_trio(trio).__await__()
-            else:
-                yield from self._wait_asyncio().__await__()
+            yield from self._suspend(None).__await__()
         return self.result()
 
-    async def _wait_asyncio(self) -> None:
+    async def until(self, deadline: float) -> T:
+        """Wait on the running loop, until a moment of `time.monotonic` at the latest.
+
+        Raises:
+            WaitTimeout: the time is up; the ticket stays good.
+        """
+        if not self.done:
+            await self._suspend(deadline)
+            if not self.done:
+                raise WaitTimeout("no reply in time")
+        return self.result()
+
+    def _suspend(self, deadline: float | None) -> Coroutine[Any, Any, None]:
+        trio = sys.modules.get("trio")
+        if trio is not None and trio.lowlevel.in_trio_run():
+            return self._wait_trio(trio, deadline)
+        return self._wait_asyncio(deadline)
+
+    async def _wait_asyncio(self, deadline: float | None) -> None:
         import asyncio  # here, so that a program without a loop never pays for it  # noqa: PLC0415
 
         loop = asyncio.get_running_loop()
@@ -131,13 +151,19 @@ class Ticket(Generic[T]):
         def wake() -> None:
             mailbox.put(future)
 
-        if self.on_done(wake):
-            try:
-                await future
-            finally:
-                self.off_done(wake)
+        if not self.on_done(wake):
+            return
+        timer = None
+        if deadline is not None:
+            timer = loop.call_later(deadline - time.monotonic(), _wake_future, future)
+        try:
+            await future
+        finally:
+            self.off_done(wake)
+            if timer is not None:
+                timer.cancel()
 
-    async def _wait_trio(self, trio: Any) -> None:
+    async def _wait_trio(self, trio: Any, deadline: float | None) -> None:
         token = trio.lowlevel.current_trio_token()
         event = trio.Event()
 
@@ -148,10 +174,17 @@ class Ticket(Generic[T]):
                 pass  # the loop that waited is gone, and its waiter with it
 
         if self.on_done(wake):
+            left_s = math.inf if deadline is None else deadline - time.monotonic()
             try:
-                await event.wait()
+                with trio.move_on_after(max(0.0, left_s)):
+                    await event.wait()
             finally:
                 self.off_done(wake)
+
+
+def _wake_future(future: Any) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _left(deadline: float | None) -> float:
@@ -183,9 +216,7 @@ class _Mailbox:
     def _deliver(self) -> None:
         self._woken = False  # before emptying: what comes in from here on wakes the loop again
         while self._due:
-            future = self._due.popleft()
-            if not future.done():
-                future.set_result(None)
+            _wake_future(self._due.popleft())
 
 
 _mailboxes: WeakKeyDictionary[Any, _Mailbox] = WeakKeyDictionary()

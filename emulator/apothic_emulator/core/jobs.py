@@ -48,7 +48,7 @@ _NO_ARGUMENTS = Payload(b"")
 class Wait:
     """A reply that is owed, once something has happened. Plain slots: made on the hot path."""
 
-    __slots__ = ("among", "awaited", "caller", "executor", "last", "owned", "token")
+    __slots__ = ("among", "awaited", "caller", "executor", "last", "owned", "runs", "token")
 
     def __init__(
         self,
@@ -69,6 +69,8 @@ class Wait:
         """Whether the caller's handle goes with the reply."""
         self.owned = owned
         """Whether the job is cancelled when the process that waits for it dies."""
+        self.runs = False
+        """Whether the job is cancelled when this wait is given up: its caller knows nothing else."""
         self.executor = 0
         """The executor whose code waits, 0 if it is none."""
         self.caller: Job | None = None

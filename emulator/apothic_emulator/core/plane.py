@@ -12,6 +12,7 @@ from apothic_backends.commands import (
     ReadEvents,
     RegisterFunction,
     ReleaseJob,
+    RunJob,
     SubmitJob,
     WaitJob,
 )
@@ -69,6 +70,7 @@ class Plane:
             RegisterFunction: self._register,
             SubmitJob: self._submit,
             WaitJob: self._wait,
+            RunJob: self._run,
             GetJob: self._get,
             GetJobLogs: self._logs,
             CancelJob: self._cancel,
@@ -100,7 +102,7 @@ class Plane:
             if isinstance(item, Asked):
                 self._asked(item, now)
             elif isinstance(item, GivenUp):
-                self.ledger.give_up(item.token)
+                self._give_up(item.token, now)
             elif isinstance(item, Tick):
                 self._tick(now)
             else:
@@ -158,7 +160,7 @@ class Plane:
         if pool is None:
             raise NotFound(f"no function {command.function_id!r} here")
         if not pool.room and self._fits(pool, command):
-            return self._admit(pool, command, now)
+            return self._admit(pool, command, now).job_id
         if not command.wait_for_room:
             raise _queue_full(pool)
         caller = self._caller(asked, now)
@@ -171,19 +173,42 @@ class Plane:
         self._park(wait, asked, caller, now)
         return _WAITS
 
-    def _fits(self, pool: Pool, command: SubmitJob) -> bool:
+    def _run(self, command: RunJob, asked: Asked, now: float) -> Any:
+        pool = self.pools.get(number_of(command.function_id, "functions"))
+        if pool is None:
+            raise NotFound(f"no function {command.function_id!r} here")
+        if pool.room or not self._fits(pool, command):
+            raise _queue_full(pool)
+        job = self._admit(pool, command, now)
+        try:
+            wait = self._await(job, asked, now, last=True, owned=True)
+        except ApothicError:
+            self.attempts.cancel(job, now)
+            self.ledger.release(job)
+            raise
+        if wait is not None:
+            wait.runs = True
+        return _WAITS
+
+    def _give_up(self, token: object, now: float) -> None:
+        """A reply is not wanted any more; the job of a `RunJob` goes with it."""
+        wait = self.ledger.give_up(token)
+        if wait is not None and wait.runs and wait.awaited is not None:
+            self.attempts.cancel(wait.awaited, now)
+
+    def _fits(self, pool: Pool, command: SubmitJob | RunJob) -> bool:
         """Whether a job may be queued now, by number and by bytes."""
         if not pool.has_room:
             return False
         held = self.ledger.payload_bytes
         return not held or held + command.arguments.nbytes <= MOST_PAYLOAD_BYTES
 
-    def _admit(self, pool: Pool, command: SubmitJob, now: float) -> str:
+    def _admit(self, pool: Pool, command: SubmitJob | RunJob, now: float) -> Job:
         job = Job(self.ledger.next_number(), pool.function, command.arguments, now)
         self.ledger.add(job)
         pool.put(job)
         self.scheduler.fill(pool, now)
-        return job.job_id
+        return job
 
     def _make_room(self, now: float) -> None:
         """Admit submissions that wait, for as long as there is room."""
@@ -197,20 +222,27 @@ class Plane:
     def _admit_waiting(self, pool: Pool, now: float) -> None:
         while pool.room and self._fits(pool, pool.room[0].command):
             wait = pool.room.popleft()
-            self.ledger.answer(wait, self._admit(pool, wait.command, now))
+            self.ledger.answer(wait, self._admit(pool, wait.command, now).job_id)
 
     def _wait(self, command: WaitJob, asked: Asked, now: float) -> Any:
         job = self.ledger.find(command.job_id)
+        self._await(job, asked, now, last=command.last, owned=command.owned)
+        return _WAITS
+
+    def _await(self, job: Job, asked: Asked, now: float, *, last: bool, owned: bool) -> Wait | None:
+        """Answer with the job's outcome; gives the wait if that comes later."""
+        if asked.origin is None:
+            return self.ledger.wait(job, asked.token, last=last, owned=owned)
         caller = self._caller(asked, now)
         sunk: list[Pool] = []
         if caller is not None and not job.is_final:
             sunk = self.levels.sink(job, caller)
-        wait = self.ledger.wait(job, asked.token, last=command.last, owned=command.owned)
+        wait = self.ledger.wait(job, asked.token, last=last, owned=owned)
         if wait is not None:
             self._park(wait, asked, caller, now)
             for pool in sunk:
                 self.scheduler.fill(pool, now)
-        return _WAITS
+        return wait
 
     def _get(self, command: GetJob, asked: Asked, now: float) -> Any:
         return self.ledger.find(command.job_id).snapshot()

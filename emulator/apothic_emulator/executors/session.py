@@ -1,17 +1,18 @@
-"""The backend of code that runs in a worker: its commands go to the control plane that started it."""
+"""The backend of code in a worker: its commands go to the control plane that started it."""
 
 from __future__ import annotations
 
 import json
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from apothic_backends.base import EventStream
-from apothic_backends.commands import Command
+from apothic_backends.commands import CancelJob, Command, RunJob, SubmitJob, WaitJob
 from apothic_backends.model import codec
 from apothic_backends.model.errors import ApothicError, BackendClosed
 from apothic_backends.model.events import Cursor
 from apothic_backends.ticket import Ticket
 from apothic_emulator.executors import calls, child
+from apothic_emulator.executors.control import Control
 from apothic_emulator.executors.wire import FAILURE, Frame
 
 ReplyT = TypeVar("ReplyT")
@@ -20,13 +21,19 @@ ReplyT = TypeVar("ReplyT")
 class SessionBackend:
     """A backend over the executor's own channel."""
 
-    def __init__(self, executor: child.Executor) -> None:
-        self._control = executor.control
+    def __init__(self, control: Control) -> None:
+        self._control = control
 
     def start(self, command: Command[ReplyT]) -> Ticket[ReplyT]:
         """Send a command on behalf of the job that this thread or task works on."""
-        ticket: Ticket[ReplyT] = Ticket()
+        if isinstance(command, RunJob):
+            return _Run(self, command)  # type: ignore[return-value]  # its reply is an outcome
         current = calls.CURRENT.get()
+        return self.send(command, current[0] if current else 0)
+
+    def send(self, command: Command[ReplyT], job: int) -> Ticket[ReplyT]:
+        """Send a command on behalf of a job."""
+        ticket: Ticket[ReplyT] = Ticket()
         buffers: list[bytes | bytearray | memoryview] = []
         body = json.dumps(codec.to_json(command, buffers)).encode()
 
@@ -40,7 +47,7 @@ class SessionBackend:
             else:
                 ticket.complete(value)
 
-        self._control.request(current[0] if current else 0, body, tuple(buffers), answer)
+        self._control.request(job, body, tuple(buffers), answer)
         return ticket
 
     def watch(self, topic: str, after: Cursor | None = None) -> EventStream:
@@ -56,9 +63,56 @@ class SessionBackend:
         """Nothing to do: the channel belongs to the executor."""
 
 
+class _Run(Ticket[Any]):
+    """`RunJob` in two commands, so that the job's id is known here while it is waited for."""
+
+    __slots__ = ("_backend", "_caller", "_job_id", "_submitted")
+
+    def __init__(self, backend: SessionBackend, command: RunJob) -> None:
+        super().__init__()
+        current = calls.CURRENT.get()
+        self._caller = current[0] if current else 0
+        self._backend = backend
+        self._job_id: str | None = None
+        self._submitted = backend.send(
+            SubmitJob(command.function_id, command.arguments), self._caller
+        )
+        if not self._submitted.on_done(self._wait):
+            self._wait()
+
+    @property
+    def job_id(self) -> str | None:
+        """The job, once it is queued."""
+        return self._job_id
+
+    def _wait(self) -> None:
+        try:
+            self._job_id = job_id = self._submitted.result()
+        except ApothicError as error:
+            self.fail(error)
+            return
+        if self.done:  # given up before the job was known
+            self._backend.send(CancelJob(job_id), self._caller)
+            return
+        waiting = self._backend.send(WaitJob(job_id, last=True, owned=True), self._caller)
+
+        def finish() -> None:
+            try:
+                self.complete(waiting.result())
+            except ApothicError as error:
+                self.fail(error)
+
+        if not waiting.on_done(finish):
+            finish()
+
+    def _abandon(self) -> None:
+        if self._job_id is not None:
+            self._backend.send(CancelJob(self._job_id), self._caller)
+
+
 def open_session() -> SessionBackend:
     """The session of this worker."""
     executor = child.CURRENT_EXECUTOR
     if executor is None:
         raise BackendClosed("this process is not an executor")
-    return SessionBackend(executor)
+    return SessionBackend(executor.control)

@@ -185,7 +185,7 @@ class Host:
         self.die(BackendClosed("the backend was closed"))
         for line in list(self.agent.lines.values()):
             line.hang_up()
-        self.agent.zygote.ask("close", 0)
+        self.agent.zygote.end()
         self._poke()
         self._thread.join()
         self.agent.zygote.wait()
@@ -214,6 +214,12 @@ class HostTicket(Ticket[Any]):
     def __init__(self, host: Host) -> None:
         super().__init__()
         self._host = host
+
+    @property
+    def job_id(self) -> str | None:
+        """The job that a `RunJob` has become."""
+        wait = self._host.plane.ledger.waits.get(self)
+        return wait.awaited.job_id if wait is not None and wait.awaited is not None else None
 
     def _block(self, deadline: float | None) -> None:
         self._host.reader.wait(self, deadline)
