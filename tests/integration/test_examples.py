@@ -25,6 +25,7 @@ def run(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
 def test_hello_greets_from_other_processes(way: list[str], tmp_path: Path) -> None:
     ran = run([*way, str(EXAMPLES / "hello.py")], tmp_path)
 
+    assert ran.stderr == ""
     assert [line.partition(" from process ")[0] for line in ran.stdout.splitlines()] == [
         "Hello, world,",
         "Hello, Ada,",
