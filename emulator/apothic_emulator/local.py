@@ -8,7 +8,7 @@ import sys
 from typing import TypeVar
 
 from apothic_backends.base import EventStream
-from apothic_backends.commands import Command
+from apothic_backends.commands import Command, RunJob
 from apothic_backends.model.events import Cursor
 from apothic_backends.ticket import Ticket
 from apothic_emulator.core.facts import Asked
@@ -33,6 +33,8 @@ class LocalBackend:
             ticket.fail(host.dead)
             return ticket
         host.post(Asked(command, ticket))
+        if type(command) is not RunJob:  # its caller reads the result, or asks for a call-back
+            host.reader.watch()
         return ticket
 
     def watch(self, topic: str, after: Cursor | None = None) -> EventStream:

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Iterable
 from select import EPOLLIN, epoll
 from typing import Any
 
@@ -23,7 +24,7 @@ from apothic_backends.model.errors import ApothicError, BackendClosed, EmulatorD
 from apothic_backends.ticket import Ticket
 from apothic_emulator.agent.agent import Agent
 from apothic_emulator.agent.line import Line
-from apothic_emulator.core.facts import Asked, Input, Origin, Tick
+from apothic_emulator.core.facts import Asked, GivenUp, Input, Origin, Tick
 from apothic_emulator.core.plane import Plane
 from apothic_emulator.executors import wire
 from apothic_emulator.executors.wire import Frame
@@ -31,6 +32,8 @@ from apothic_emulator.host.reader import Reader
 from apothic_emulator.host.requests import SessionRequest
 
 NEVER = float("inf")
+
+Reply = tuple[Any, object, BaseException | None]
 
 
 class Host:
@@ -43,12 +46,17 @@ class Host:
         self._lock = threading.Lock()
         self._channels = epoll()
         self._errands = epoll()
-        self.reader = Reader(self._channels, self._errands, self._read)
+        self.reader = Reader(self._channels, self._errands, self._read, self.is_quiet)
         self.agent = Agent(self._channels, self._errands, self.inbox.append, self._asked_by_worker)
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._errands.register(self._wake_fd, EPOLLIN)
         self._wake_at = NEVER
         self._closing = False
+        self._check: Callable[[Plane], None] | None = None
+        if sys.flags.dev_mode:
+            from apothic_emulator.core.check import check  # a tenth of a step  # noqa: PLC0415
+
+            self._check = check
         self._thread = threading.Thread(target=self._run, name="apothic-host", daemon=True)
         self._thread.start()
 
@@ -61,60 +69,79 @@ class Host:
 
     def pump(self) -> None:
         """Step the core until there is nothing to step it with."""
-        with DEFERRED:
-            try:
-                while self.inbox and self._lock.acquire(blocking=False):
-                    try:
-                        replies, touched = self._step()
-                    finally:
-                        self._lock.release()
-                    for line in touched:
-                        self.agent.flush(line)
-                    self._deliver(replies)
-            except BaseException as error:  # noqa: BLE001 - whatever it is, nobody may hang
-                self.die(error)
+        if DEFERRED.depth and not DEFERRED.is_open:
+            self._pump()  # this thread defers already, or is one on which no handler ever runs
+        else:
+            with DEFERRED:
+                self._pump()
 
-    def _step(self) -> tuple[list[Any], set[Line]]:
-        inbox, plane = self.inbox, self.plane
-        replies: list[Any] = []
+    def _pump(self) -> None:
+        inbox, lock = self.inbox, self._lock
+        try:
+            while inbox and lock.acquire(blocking=False):
+                try:
+                    replies, touched = self._step()
+                finally:
+                    lock.release()
+                for line in touched:
+                    self.agent.flush(line)
+                if replies:
+                    self._deliver(replies)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, nobody may hang
+            self.die(error)
+
+    def _step(self) -> tuple[list[Reply], Iterable[Line]]:
+        """Take everything that has come in, under the lock."""
+        inbox, plane, agent = self.inbox, self.plane, self.agent
+        replies: list[Reply] = []
         touched: set[Line] = set()
         while inbox:
-            batch: list[Input] = []
+            batch = [inbox.popleft()]
             while inbox:
                 batch.append(inbox.popleft())
             outcome = plane.step(batch, time.monotonic())
-            replies += outcome.replies
+            replies = replies + outcome.replies if replies else outcome.replies
             for effect in outcome.effects:
-                self.agent.carry_out(effect, touched)
-        if sys.flags.dev_mode:
-            from apothic_emulator.core.check import check  # noqa: PLC0415
-
-            check(plane)
-        if plane.alarm < self._wake_at:
+                agent.carry_out(effect, touched)
+        if self._check is not None:
+            self._check(plane)
+        if plane.scheduler.alarm < self._wake_at:
             self._poke()
         return replies, touched
 
-    def _deliver(self, replies: list[tuple[Any, object, BaseException | None]]) -> None:
+    def _deliver(self, replies: list[Reply]) -> None:
         for token, value, error in replies:
             if error is None:
                 token.complete(value)
             else:
                 token.fail(error)
-        if replies:
-            self.reader.wake_leader()
+        self.reader.wake_leader()
+
+    def is_quiet(self) -> bool:
+        """Whether no executor has anything to report; asked without the lock, so it may be late."""
+        try:
+            return not any(e.line for e in self.plane.ledger.executors.values())
+        except RuntimeError:
+            return False  # another thread is adding one
 
     # --- executors ------------------------------------------------------------------------------
 
     def _read(self, events: list[tuple[int, int]]) -> None:
         """Take what executors say; the caller holds the right to read."""
-        with DEFERRED:
-            try:
-                for fd, mask in events:
-                    if not self.reader.woken(fd):
-                        self.agent.read_channel(fd, mask)
-            except BaseException as error:  # noqa: BLE001
-                self.die(error)
-        self.pump()
+        if DEFERRED.depth and not DEFERRED.is_open:
+            self._read_channels(events)
+        else:
+            with DEFERRED:
+                self._read_channels(events)
+
+    def _read_channels(self, events: list[tuple[int, int]]) -> None:
+        try:
+            for fd, mask in events:
+                if not self.reader.woken(fd):
+                    self.agent.read_channel(fd, mask)
+        except BaseException as error:  # noqa: BLE001
+            self.die(error)
+        self._pump()
 
     def _asked_by_worker(self, line: Line, frame: Frame) -> None:
         """User code in an executor asks for something."""
@@ -156,6 +183,7 @@ class Host:
         if self.plane.alarm <= time.monotonic():
             self.inbox.append(Tick())
         self.pump()
+        self.reader.watch()
 
     # --- the end --------------------------------------------------------------------------------
 
@@ -224,7 +252,13 @@ class HostTicket(Ticket[Any]):
     def _block(self, deadline: float | None) -> None:
         self._host.reader.wait(self, deadline)
 
-    def _abandon(self) -> None:
-        from apothic_emulator.core.facts import GivenUp  # noqa: PLC0415
+    def on_done(self, callback: Callable[[], object]) -> bool:
+        """Call back when done; nobody may wait, so the host's thread has to read."""
+        asked = super().on_done(callback)
+        if asked:
+            self._host.reader.watch()
+        return asked
 
+    def _abandon(self) -> None:
         self._host.post(GivenUp(self))
+        self._host.reader.watch()

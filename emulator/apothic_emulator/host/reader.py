@@ -17,6 +17,9 @@ from select import EPOLLIN, epoll
 from apothic_backends.interrupts import WINDOW
 from apothic_backends.ticket import Ticket
 
+_MOST_EVENTS = 64
+"""Taken at once; the default allocates room for a thousand with every poll."""
+
 Handle = Callable[[list[tuple[int, int]]], None]
 
 
@@ -42,20 +45,29 @@ class _Follower:
 
 
 class Reader:
-    """The right to poll `channels`, and the callers that wait for it."""
+    """The right to poll `channels`, and the callers that wait for it.
 
-    def __init__(self, channels: epoll, errands: epoll, handle: Handle) -> None:
+    The host's thread watches `channels` (they are *armed* in its own epoll) only while nobody
+    leads and something may be reported: so a program that makes one blocking call after another
+    never touches the host's epoll, and its thread sleeps on.
+    """
+
+    def __init__(
+        self, channels: epoll, errands: epoll, handle: Handle, is_quiet: Callable[[], bool]
+    ) -> None:
         self.channels = channels
         self._errands = errands
         self._handle = handle
+        self._is_quiet = is_quiet
         self._lock = threading.Lock()
         self._taken = False
+        self._armed = False
         self._followers: deque[_Follower] = deque()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._leading: Ticket[object] | None = None
         self._leader = 0
         channels.register(self._wake_fd, EPOLLIN)
-        errands.register(channels, EPOLLIN)
+        errands.register(channels, 0)
 
     def wait(self, ticket: Ticket[object], deadline: float | None) -> None:
         """Read, or wait for whoever reads, until the ticket is done or the deadline has passed."""
@@ -83,11 +95,23 @@ class Reader:
         with self._lock:
             if not self._taken:
                 self._taken = True
-                self._errands.modify(self.channels, 0)
+                if self._armed:
+                    self._arm(wanted=False)
                 return None
             follower = _Follower()
             self._followers.append(follower)
             return follower
+
+    def _arm(self, *, wanted: bool) -> None:
+        self._armed = wanted
+        self._errands.modify(self.channels, EPOLLIN if wanted else 0)
+
+    def watch(self) -> None:
+        """See to it that somebody reads: the host's thread, unless a caller does."""
+        if not self._armed and not self._taken:
+            with self._lock:
+                if not self._armed and not self._taken:
+                    self._arm(wanted=True)
 
     def _resign(self, follower: _Follower) -> None:
         with self._lock:
@@ -100,7 +124,7 @@ class Reader:
         try:
             while not ticket.done:
                 with WINDOW:
-                    events = self.channels.poll(_poll_timeout(deadline))
+                    events = self.channels.poll(_poll_timeout(deadline), _MOST_EVENTS)
                 if events:
                     self._handle(events)
                 elif deadline is not None and time.monotonic() >= deadline:
@@ -116,9 +140,10 @@ class Reader:
                 heir = self._followers.popleft()
                 heir.leads = True
                 heir.wake()
-            else:
-                self._taken = False
-                self._errands.modify(self.channels, EPOLLIN)
+                return
+            self._taken = False
+            if not self._armed and not self._is_quiet():
+                self._arm(wanted=True)
 
     def poll_for_all(self) -> None:
         """The host's thread: read what there is, unless a caller does."""
@@ -127,7 +152,7 @@ class Reader:
                 return
             self._taken = True
         try:
-            events = self.channels.poll(0)
+            events = self.channels.poll(0, _MOST_EVENTS)
             if events:
                 self._handle(events)
         finally:
