@@ -21,7 +21,7 @@ from apothic_backends.commands import (
     WaitJob,
 )
 from apothic_backends.interrupts import WINDOW
-from apothic_backends.model.errors import ApothicError, WaitTimeout
+from apothic_backends.model.errors import ApothicError, BackendClosed, WaitTimeout
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.jobs import JobStatus
 from apothic_backends.model.payloads import Payload
@@ -81,11 +81,12 @@ class Calls:
             raise
         return decode_outcome(outcome)
 
-    async def spawn(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        """Queue one call and give its job's id."""
+    async def spawn(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> JobLink:
+        """Queue one call and give the link to its job."""
         payload = encode_arguments(self._callee.raw, args, kwargs)
         payload.own()
-        return await self._submit(connect(), payload)
+        backend = connect()
+        return JobLink(await self._submit(backend, payload), backend)
 
     async def fan_out(
         self, items: Items, timeout_s: float | None, *, is_star: bool = False
@@ -110,7 +111,7 @@ class Calls:
             abandon(backend, unfinished)
             raise
 
-    async def submit_all(self, items: Items) -> list[str]:
+    async def submit_all(self, items: Items) -> list[JobLink]:
         """Queue one job for each item, waiting for room; an error cancels what is queued."""
         backend = connect()
         feed = Feed(items)
@@ -121,7 +122,7 @@ class Calls:
         except BaseException:
             abandon(backend, job_ids)
             raise
-        return job_ids
+        return [JobLink(job_id, backend) for job_id in job_ids]
 
     async def _submit_item(
         self, backend: Backend, arguments: tuple[Any, ...], deadline: float | None = None
@@ -177,25 +178,40 @@ def abandon(backend: Backend, job_ids: list[str]) -> None:
 
 
 class JobLink:
-    """The wishes of whoever holds the handle of a job."""
+    """The wishes of whoever holds the handle of a job.
 
-    def __init__(self, job_id: str) -> None:
-        self._id = job_id
+    A link that was made with the job knows its backend. Ids start afresh in another one, so after
+    a fork the same id would mean another job.
+    """
+
+    def __init__(self, job_id: str, backend: Backend | None = None) -> None:
+        self.job_id = job_id
+        self._backend = backend
+
+    def _connect(self) -> Backend:
+        backend = connect()
+        if self._backend is not None and self._backend is not backend:
+            raise BackendClosed(
+                f"{self.job_id} belongs to a control plane that this process is not connected to: "
+                "it was closed, or this process is a fork of the one that started the job",
+                job_id=self.job_id,
+            )
+        return backend
 
     async def status(self) -> JobStatus:
         """Where the job is in its life."""
-        return (await step(connect().start(GetJob(self._id)))).status
+        return (await step(self._connect().start(GetJob(self.job_id)))).status
 
     async def wait(self, timeout_s: float | None) -> Any:
         """Its result, each time as a fresh copy."""
-        ticket = connect().start(WaitJob(self._id, last=False, owned=False))
+        ticket = self._connect().start(WaitJob(self.job_id, last=False, owned=False))
         try:
             outcome = await step(ticket, deadline_after(timeout_s))
         except WaitTimeout:
             ticket.cancel()
             raise WaitTimeout(
-                f"{self._id} has not ended within {timeout_s:g} s; it runs on",
-                job_ids=[self._id],
+                f"{self.job_id} has not ended within {timeout_s:g} s; it runs on",
+                job_ids=[self.job_id],
                 timeout_s=timeout_s,
             ) from None
         except BaseException:
@@ -205,14 +221,13 @@ class JobLink:
 
     async def cancel(self) -> None:
         """Stop it."""
-        await step(connect().start(CancelJob(self._id)))
+        await step(self._connect().start(CancelJob(self.job_id)))
 
     async def logs(self) -> str:
         """What it has printed."""
-        return (await step(connect().start(GetJobLogs(self._id)))).text
+        return (await step(self._connect().start(GetJobLogs(self.job_id)))).text
 
     def release(self) -> None:
         """Say that nobody will ask for its result again."""
-        backend = connected()
-        if backend is not None:
-            backend.start(ReleaseJob(self._id))
+        if self._backend is not None and self._backend is connected():
+            self._backend.start(ReleaseJob(self.job_id))

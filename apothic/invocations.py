@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable, Sequence
 from functools import cached_property
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from apothic._twins import awaited, blocking, twin
 from apothic._values import NotBuilt
-from apothic.jobs import Job
+from apothic.jobs import Job, Link
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -24,11 +24,11 @@ class Calls(Protocol):
     async def call(  # noqa: D102
         self, args: tuple[Any, ...], kwargs: dict[str, Any], *, owned: bool
     ) -> Any: ...
-    async def spawn(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str: ...  # noqa: D102
+    async def spawn(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Link: ...  # noqa: D102
     async def fan_out(  # noqa: D102
         self, items: Items, timeout_s: float | None, *, is_star: bool = False
     ) -> list[Any]: ...
-    async def submit_all(self, items: Items) -> list[str]: ...  # noqa: D102
+    async def submit_all(self, items: Items) -> Sequence[Link]: ...  # noqa: D102
 
 
 class Target(Protocol):
@@ -67,7 +67,8 @@ class Invocable(Generic[P, R]):
         Raises:
             QueueFull: `max_pending_tasks` calls wait already.
         """
-        return Job(await self.target().calls.spawn(args, kwargs), is_sole=True)
+        link = await self.target().calls.spawn(args, kwargs)
+        return Job(link.job_id, link)
 
     @twin
     async def map(self, items: Items, *, timeout_s: float | None = WAIT_S) -> list[R]:
@@ -96,8 +97,7 @@ class Invocable(Generic[P, R]):
     @twin
     async def spawn_map(self, items: Items) -> list[Job[R]]:
         """Start one job for each item, waiting for room in the queue where it is full."""
-        job_ids = await self.target().calls.submit_all(items)
-        return [Job(job_id, is_sole=True) for job_id in job_ids]
+        return [Job(link.job_id, link) for link in await self.target().calls.submit_all(items)]
 
     remote_gen = NotBuilt("remote_gen()")
     remote_events = NotBuilt("remote_events()")

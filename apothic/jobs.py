@@ -15,6 +15,8 @@ T = TypeVar("T")
 class Link(Protocol):
     """What carries out the wishes below: a `_calls.JobLink`."""
 
+    job_id: str
+
     async def status(self) -> JobStatus: ...  # noqa: D102
     async def wait(self, timeout_s: float | None) -> Any: ...  # noqa: D102
     async def cancel(self) -> None: ...  # noqa: D102
@@ -29,9 +31,10 @@ class Job(Generic[T]):
     was read or the handle was pickled, because then another handle may come back for it.
     """
 
-    def __init__(self, job_id: str, *, is_sole: bool = False) -> None:
+    def __init__(self, job_id: str, link: Link | None = None) -> None:
         self._id = job_id
-        self._is_sole = is_sole
+        self._made_with = link
+        self._is_sole = link is not None
 
     @classmethod
     def from_id(cls, job_id: str) -> Job[Any]:
@@ -57,7 +60,7 @@ class Job(Generic[T]):
     def _link(self) -> Link:
         from apothic._calls import JobLink  # most programs only declare  # noqa: PLC0415
 
-        return JobLink(self._id)
+        return self._made_with or JobLink(self._id)
 
     @twin
     async def status(self) -> JobStatus:
@@ -113,8 +116,8 @@ class Job(Generic[T]):
     def __del__(self) -> None:
         """Let the result go with its only handle."""
         try:
-            if self._is_sole:
-                self._link().release()
+            if self._is_sole and self._made_with is not None:
+                self._made_with.release()
         except Exception:  # noqa: BLE001, S110 - nobody to tell, and modules may be gone already
             pass
 

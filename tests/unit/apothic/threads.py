@@ -28,6 +28,7 @@ from apothic_backends.commands import (
     RegisterFunction,
     ReleaseJob,
     ReplyT,
+    RunJob,
     SubmitJob,
     WaitJob,
 )
@@ -64,6 +65,23 @@ class FakeJob:
         self.printed = ""
 
 
+class RunTicket(Ticket[JobOutcome]):
+    """The reply of a `RunJob`; giving it up cancels the job."""
+
+    def __init__(self, backend: ThreadBackend) -> None:
+        super().__init__()
+        self.queued: str | None = None
+        self._backend = backend
+
+    @property
+    def job_id(self) -> str | None:
+        return self.queued
+
+    def _abandon(self) -> None:
+        if self.queued is not None:
+            self._backend.start(CancelJob(self.queued))
+
+
 class ThreadBackend:
     """Runs jobs in threads; `is_held` keeps them queued until `go()`."""
 
@@ -76,7 +94,7 @@ class ThreadBackend:
         self._lock = threading.RLock()
 
     def start(self, command: Command[ReplyT]) -> Ticket[ReplyT]:
-        ticket: Ticket[Any] = Ticket()
+        ticket: Ticket[Any] = RunTicket(self) if isinstance(command, RunJob) else Ticket()
         with self._lock:
             self.started.append(command)
             try:
@@ -130,12 +148,19 @@ class ThreadBackend:
         if not self.is_held:
             self._run(job)
 
+    def _RunJob(self, command: RunJob, ticket: Ticket[JobOutcome]) -> None:
+        assert isinstance(ticket, RunTicket)
+        submitted: Ticket[str] = Ticket()
+        self._SubmitJob(SubmitJob(command.function_id, command.arguments), submitted)
+        ticket.queued = submitted.result()
+        self._WaitJob(WaitJob(ticket.queued, last=True, owned=True), ticket)
+
     def _WaitJob(self, command: WaitJob, ticket: Ticket[JobOutcome]) -> None:
         job = self._job(command.job_id)
         if job.outcome is not None and job.is_released:
             raise JobGone(f"the result of {job.job_id} is gone", name=job.job_id)
-        job.is_released |= command.last
         if job.outcome is not None:
+            job.is_released |= command.last
             ticket.complete(job.outcome)
         else:
             job.waits.append(ticket)
