@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from apothic_backends.model.errors import JobCancelled, JobTimeout, SetupFailed, WorkerLost
 from apothic_backends.model.jobs import ErrorInfo, JobStatus
 from apothic_emulator.core.effects import Interrupt
-from apothic_emulator.core.executors import Executor, ExecutorStatus
+from apothic_emulator.core.executors import PREFETCH_BELOW_S, Executor, ExecutorStatus
 from apothic_emulator.core.facts import Ended, LoadFailed, Recalled, Reported
 from apothic_emulator.core.jobs import NEVER, Job
 from apothic_emulator.core.ledger import Ledger
-from apothic_emulator.core.pools import PREFETCH_BELOW_S, Pool
+from apothic_emulator.core.pools import Pool
 from apothic_emulator.core.scheduler import Scheduler
 
 MOST_LOSSES = 3
@@ -65,7 +65,6 @@ class Attempts:
         executor.loaded = True
         executor.make_ready()
         self.scheduler.settle(executor, now)
-        self.scheduler.fill(self.pools[executor.function.number], now)
 
     def load_failed(self, executor: Executor, fact: LoadFailed, now: float) -> None:
         """Unless others have loaded the function, all that waits for it fails."""
@@ -105,8 +104,6 @@ class Attempts:
         elif error is not None:
             self._failed(executor, job, error, now)
         self.scheduler.settle(executor, now)
-        if pool.queue:
-            self.scheduler.fill(pool, now)
 
     def _breach(self, executor: Executor, now: float) -> None:
         """It says what cannot be: it is not to be trusted with anything else."""
@@ -166,15 +163,14 @@ class Attempts:
         executor.recalling = False
         pool = self.pools[executor.function.number]
         line = executor.line
-        if line and line[0].started_at is not None:
-            _learn_slow(pool, now - line[0].started_at)
+        if line and executor.relieve_at(now) <= now and pool.depth:
+            pool.mean_s = PREFETCH_BELOW_S  # its call is slower than was believed
         back = set(fact.jobs)
         taken = [job for job in line if job.number in back]
         for job in taken:
             executor.take_out(job)
             self._put_back(job, now)
         self.scheduler.settle(executor, now)
-        self.scheduler.fill(pool, now)
 
     def _put_back(self, job: Job, now: float) -> None:
         """Its code has not begun: it is as if it had not been dispatched."""
@@ -193,7 +189,7 @@ class Attempts:
         pool = self.pools[executor.function.number]
         del self.ledger.executors[executor.number], pool.executors[executor.number]
         never_ran = fact.reason == "start" and not executor.loaded
-        unstarted = set(fact.unstarted)
+        unstarted = {*fact.unstarted, *self.scheduler.take_back_effects(executor)}
         had_begun = executor.proved
         for job in list(executor.line):
             executor.take_out(job)
@@ -209,7 +205,6 @@ class Attempts:
             self._never_worked(executor, fact, now)
         for token in list(executor.waits):
             self._orphaned(token, now)
-        self.scheduler.fill(pool, now)
 
     def _orphaned(self, token: object, now: float) -> None:
         """Whoever waited died: its handle goes with it, and so do jobs that were its own."""
@@ -336,12 +331,6 @@ class Attempts:
             "Import less at the top of its module, or raise timeout_s",
         )
         self.scheduler.stop(executor, now)
-
-
-def _learn_slow(pool: Pool, seconds: float) -> None:
-    """A call that still runs is slower than the mean believes: send nothing behind it."""
-    if seconds >= PREFETCH_BELOW_S and pool.depth:
-        pool.mean_s = PREFETCH_BELOW_S
 
 
 def _worker_lost(job: Job, fact: Ended, reason: str, *, maybe_ran: bool) -> ErrorInfo:

@@ -75,7 +75,8 @@ def _check_queue(plane: Plane, pool: Pool, placed: set[int]) -> None:
     if pool.queue and not pool.rest_until:
         level = pool.queue[0].level
         idle = pool.pick(level, 0.0)
-        _sure(idle is None or idle.room <= 0, "an idle slot and a waiting job", pool.queue[0])
+        is_idle = idle is not None and idle.loaded and idle.room > 0
+        _sure(not is_idle, "an idle slot and a waiting job", pool.queue[0])
         _sure(not pool.may_start(level, 0.0), "a free place and a waiting job", pool.queue[0])
 
 

@@ -40,6 +40,9 @@ _SHUT = -1_000_000
 IDLE_S = 60.0
 """An executor without work ends after this long."""
 
+PREFETCH_BELOW_S = 0.005
+"""Only calls that take less than this are sent ahead of time; longer ones would wait in line."""
+
 LOAD_S = 60.0
 """What an executor gets at the least to load its function; `timeout_s` if that is longer."""
 
@@ -152,6 +155,11 @@ class Executor:
             return False
         line = self.line
         return line[0] is job or (self.slots > 1 and job in line[: self.slots])
+
+    def relieve_at(self, now: float) -> float:
+        """When its call takes so long that nobody should wait behind it."""
+        started_at = self.line[0].started_at if self.line else None
+        return (now if started_at is None else started_at) + PREFETCH_BELOW_S
 
     @property
     def is_resting(self) -> bool:

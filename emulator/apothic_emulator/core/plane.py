@@ -111,6 +111,9 @@ class Plane:
                     not executor.deaf or isinstance(item, (Ended, Recalled))
                 ):
                     self._facts[type(item)](executor, item, now)
+                    pool = self.pools[executor.function.number]
+                    if pool.queue:
+                        self.scheduler.fill(pool, now)
         if self.crowded:
             self._make_room(now)
         ledger, scheduler = self.ledger, self.scheduler
@@ -325,7 +328,7 @@ class Plane:
         for pool in self.pools.values():
             if pool.delayed or pool.rest_until:
                 scheduler.wake_at(pool.wake(now))
-                scheduler.fill(pool, now)
+            scheduler.fill(pool, now)
 
 
 def _queue_full(pool: Pool) -> QueueFull:

@@ -9,12 +9,9 @@ from __future__ import annotations
 from collections import deque
 
 from apothic_backends.commands import SubmitJob
-from apothic_emulator.core.executors import Executor, ExecutorStatus
+from apothic_emulator.core.executors import PREFETCH_BELOW_S, Executor, ExecutorStatus
 from apothic_emulator.core.functions import Function
 from apothic_emulator.core.jobs import NEVER, Job, Wait
-
-PREFETCH_BELOW_S = 0.005
-"""Only calls that take less than this are sent ahead of time; longer ones would wait in line."""
 
 PREFETCH_MOST = 32
 """The longest line of an executor, so that little is taken back when it dies."""
@@ -135,7 +132,7 @@ class Pool:
                 if room > 0 and (over < 0 or executor.line):
                     return executor
                 if room <= 0 and (busy is None or room > busy.room):
-                    busy = executor
+                    busy = executor if executor.relieve_at(now) > now else busy
             elif room > 0:
                 starting = starting or executor
         if busy is None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from apothic_emulator.core.effects import Dispatch, Effect, Recall, Retire, StartExecutor
 from apothic_emulator.core.executors import IDLE_S, RETIRE_S, STEPS, Executor, ExecutorStatus
 from apothic_emulator.core.jobs import NEVER, Job
-from apothic_emulator.core.pools import PREFETCH_BELOW_S, Pool
+from apothic_emulator.core.pools import Pool
 
 Begin = Callable[[Executor, Job, float], None]
 
@@ -71,7 +71,7 @@ class Scheduler:
             if len(line) <= executor.slots:
                 self._begin(executor, job, now)
             else:
-                self.wake_at(_relieve_at(executor, now))
+                self.wake_at(executor.relieve_at(now))
 
     def advance(self, executor: Executor, now: float) -> None:
         """Begin the jobs that have moved up to a slot.
@@ -88,6 +88,12 @@ class Scheduler:
         if not executor.recalling and executor.line:
             executor.recalling = True
             self.effects.append(Recall(executor.number))
+
+    def take_back_effects(self, executor: Executor) -> set[int]:
+        """Forget what was to be done in this very step; gives the jobs that were not sent."""
+        mine = [effect for effect in self.effects if effect.executor == executor.number]
+        self.effects = [effect for effect in self.effects if effect.executor != executor.number]
+        return {effect.job for effect in mine if isinstance(effect, Dispatch)}
 
     # --- ends of executors ----------------------------------------------------------------------
 
@@ -154,18 +160,12 @@ class Scheduler:
                 return executor.step_at
             return executor.idle_since + IDLE_S
         if len(line) > executor.slots:
-            relieve_at = _relieve_at(executor, now)
-            if relieve_at > now:
-                return relieve_at
+            moment = executor.relieve_at(now)
+            if moment > now:
+                return moment
             self.recall(executor)
         return NEVER
 
 
 def _has_ready(pool: Pool) -> bool:
     return any(e.status is _READY for e in pool.executors.values())
-
-
-def _relieve_at(executor: Executor, now: float) -> float:
-    """When the call that it works on is slower than those behind it may wait."""
-    started_at = executor.line[0].started_at
-    return (now if started_at is None else started_at) + PREFETCH_BELOW_S

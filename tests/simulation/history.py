@@ -1,0 +1,190 @@
+"""What happened in a run, as the outside saw it, and what must be true of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from apothic_backends.model.errors import ApothicError, JobGone
+from apothic_backends.model.events import ALL_JOBS, Cursor, EventBatch
+from apothic_backends.model.functions import FunctionSpec
+from apothic_backends.model.jobs import JobOutcome, JobSnapshot, JobStatus
+from apothic_emulator.core.attempts import MOST_LOSSES
+from apothic_emulator.core.effects import Dispatch
+from apothic_emulator.core.pools import PREFETCH_MOST
+
+
+class Violation(AssertionError):
+    """A promise was broken; `invariant` names it."""
+
+    def __init__(self, invariant: str, what: str) -> None:
+        super().__init__(f"{invariant}: {what}")
+        self.invariant = invariant
+
+
+def sure(is_true: object, invariant: str, what: str, *about: object) -> None:
+    if not is_true:
+        raise Violation(invariant, what % about if about else what)
+
+
+class History:
+    """Kept by job number. Each method takes one observation and checks it."""
+
+    def __init__(self) -> None:
+        self.log: list[tuple[str, int]] = []
+        self.ended_just_now: set[int] = set()
+        """In this very step: replies that were given before it may not know yet."""
+        self.log_of: dict[int, list[int]] = {}
+        self.spec: dict[int, FunctionSpec] = {}
+        self.final: dict[int, str] = {}
+        self.outcome: dict[int, str] = {}
+        self.dispatched: dict[int, tuple[int, int]] = {}
+        self.holder: dict[int, int] = {}
+        self.executions: Counter[int] = Counter()
+        self.innocent: Counter[int] = Counter()
+        self.died_under: set[int] = set()
+        self.lied_about: set[int] = set()
+        self.asked_to_cancel: set[int] = set()
+        self.acknowledged: set[int] = set()
+        self.reached: Counter[str] = Counter()
+
+    # --- the log --------------------------------------------------------------------------------
+
+    def event(self, name: str, job: int, more: dict[str, Any] | None) -> None:
+        sure(job not in self.final, "I3", "jobs:%d ended, and then %s", job, name)
+        self.log.append((name, job))
+        self.log_of.setdefault(job, []).append(len(self.log))
+        if name == "job.end":
+            assert more is not None
+            self.final[job] = more["status"]
+            self.ended_just_now.add(job)
+
+    # --- work -----------------------------------------------------------------------------------
+
+    def dispatch(self, effect: Dispatch, spec: FunctionSpec, line: int) -> None:
+        job = effect.job
+        self.spec[job] = spec
+        before = self.dispatched.get(job, (0, 0))[0]
+        sure(effect.attempt > before, "I4", "jobs:%d attempt %d again", job, effect.attempt)
+        sure(job not in self.final, "I3", "jobs:%d ended and is dispatched", job)
+        sure(job not in self.acknowledged, "I6", "jobs:%d was cancelled and is dispatched", job)
+        sure(job not in self.holder, "I5", "jobs:%d has two live attempts", job)
+        most = spec.concurrent_requests
+        most += PREFETCH_MOST if most == 1 else 0
+        sure(line <= most, "I12", "%d jobs in the line of executor %d", line, effect.executor)
+        self.dispatched[job] = effect.attempt, effect.executor
+        self.holder[job] = effect.executor
+
+    def dies(self, executor: int) -> None:
+        """Whatever it holds may be lost."""
+        self.died_under.update(job for job, of in self.holder.items() if of == executor)
+
+    def let_go(self, job: int, executor: int) -> None:
+        if self.holder.get(job) == executor:
+            del self.holder[job]
+
+    def ran(self, job: int) -> None:
+        self.executions[job] += 1
+        times, spec = self.executions[job], self.spec[job]
+        most = 1
+        if spec.retries.max_retries:
+            most += spec.retries.max_retries + MOST_LOSSES + self.innocent[job]
+        sure(times <= most, "I5", "jobs:%d began %d times, %d allowed", job, times, most)
+
+    # --- what clients see -----------------------------------------------------------------------
+
+    def saw(self, what: object) -> None:
+        if isinstance(what, JobOutcome):
+            self._status(int(what.job_id[5:]), what.status)
+            self._outcome(int(what.job_id[5:]), what)
+        elif isinstance(what, JobSnapshot):
+            self._status(int(what.job_id[5:]), what.status)
+            if what.status is JobStatus.TIMED_OUT:
+                self._timed_out(what)
+
+    def _status(self, job: int, status: JobStatus) -> None:
+        final = self.final.get(job)
+        if status.is_final or (final is not None and job not in self.ended_just_now):
+            sure(status.value == final, "I3", "jobs:%d was %s and is %s", job, final, status)
+
+    def _timed_out(self, seen: JobSnapshot) -> None:
+        timeout_s = self.spec[int(seen.job_id[5:])].timeout_s
+        ran_s = (seen.ended_at or 0.0) - (seen.started_at or 0.0)
+        sure(ran_s >= timeout_s, "I7", "%s timed out after %g s", seen.job_id, ran_s)
+
+    def _outcome(self, job: int, seen: JobOutcome) -> None:
+        told = f"{seen.status} {seen.result and seen.result.data} {seen.error and seen.error.code}"
+        first = self.outcome.setdefault(job, told)
+        sure(first == told, "I3", "jobs:%d: first %s, then %s", job, first, told)
+        data = seen.error.data if seen.error is not None else {}
+        if seen.status is JobStatus.SUCCEEDED:
+            wanted = b"%d %d %d" % (job, *self.dispatched[job])
+            got = seen.result.data if seen.result is not None else b""
+            lied = b"forged %d" % self.dispatched[job][1]  # about a job of its own: it may
+            self.lied_about.update([job] if got == lied else [])
+            sure(got in (wanted, lied), "I4", "jobs:%d has the result %r, not %r", job, got, wanted)
+        elif seen.status is JobStatus.CANCELLED:
+            sure(job in self.asked_to_cancel, "I7", "jobs:%d was cancelled by nobody", job)
+        elif seen.status is JobStatus.LOST and data["reason"] != "start":
+            sure(job in self.died_under, "I7", "jobs:%d was lost, but no process died", job)
+        if seen.status is JobStatus.LOST:
+            self.reached[f"lost_{data['reason']}"] += 1
+            ran = self.executions[job] > 0
+            sure(data["maybe_ran"] or not ran, "I7", "jobs:%d ran, but 'cannot have'", job)
+        elif seen.error is not None:
+            self.reached[seen.error.code] += 1
+
+    def refused(self, error: BaseException, job: int, *, is_held: bool) -> None:
+        sure(isinstance(error, ApothicError), "I15", "%r is not typed", error)
+        gone = isinstance(error, JobGone) and is_held
+        sure(not gone, "I1", "jobs:%d is held and gone: %s", job, error)
+
+
+class Watcher:
+    """Follows a topic, and knows what it must have seen."""
+
+    def __init__(self, history: History, topic: str, after: Cursor | None) -> None:
+        self.history = history
+        self.topic = topic
+        self.job = 0 if topic == ALL_JOBS else int(topic[5:])
+        self.after = after
+        self.seen = after.seq if after is not None else -1
+        self.folded: dict[int, str] = {}
+
+    def take(self, batch: EventBatch) -> None:
+        for event in batch.events:
+            seq = event.cursor.seq
+            if event.event == "stream.reset":
+                self.history.reached[f"reset_{event.data['reason']}"] += 1
+                self.seen = seq
+                self.folded.clear()
+                continue
+            job = int(event.data["job_id"][5:])
+            sure((event.event, job) == self.history.log[seq - 1], "I10", "event %d is false", seq)
+            self._follow(seq, job)
+            self.folded[job] = event.data.get("status", event.event)
+        sure(batch.cursor.seq >= self.seen, "I10", "the cursor went back")
+        self.after = batch.cursor
+
+    def _follow(self, seq: int, job: int) -> None:
+        sure(seq > self.seen, "I10", "event %d came after %d", seq, self.seen)
+        if self.seen < 0:
+            pass  # the first event of a reader that asked for the next one
+        elif not self.job:
+            sure(seq == self.seen + 1, "I10", "event %d came after %d", seq, self.seen)
+        else:
+            self._is_next(seq)
+        sure(self.job in (0, job), "I10", "an event of jobs:%d on %s", job, self.topic)
+        self.seen = seq
+
+    def _is_next(self, seq: int) -> None:
+        following = [s for s in self.history.log_of.get(self.job, ()) if s > self.seen]
+        sure(following[0] == seq, "I10", "%s: %d came, not %d", self.topic, seq, following[0])
+
+    def close(self) -> None:
+        """At the end of a run, when everything was delivered."""
+        log = self.history.log_of.get(self.job, []) if self.job else [len(self.history.log)]
+        last = log[-1] if log and self.seen >= 0 else -1
+        sure(self.seen >= last, "L4", "%s stands at %d of %d", self.topic, self.seen, last)
+        for job, status in self.folded.items():
+            sure(status == self.history.final[job], "I10", "jobs:%d folds to %s", job, status)

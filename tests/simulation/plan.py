@@ -1,0 +1,134 @@
+"""A run as data: the functions, what clients do and when, and which faults fall."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from apothic_backends.model.functions import FunctionSpec, RetryPolicy
+from tests.simulation.chance import FAULT, FEATURE, OP, SPEC, draw, pick
+
+EPOCH_S = 1000.0
+"""When the clock of a run starts."""
+
+CHAOS_S = 60.0
+"""How long clients are busy and faults fall; after that everything is healed."""
+
+DEPTH = 3
+"""How deep calls nest."""
+
+FAULTS = (
+    "kill_before_load",
+    "kill_loading",
+    "kill_after_receive",
+    "kill_before_report",
+    "kill_after_report",
+    "lost_report",
+    "forged_job",
+    "forged_attempt",
+    "forged_executor",
+    "forged_origin",
+    "forged_loaded",
+    "duplicate_report",
+    "garbage",
+    "start_failure",
+    "load_failure",
+    "load_hang",
+    "slow_start",
+    "delayed_facts",
+    "recall_race",
+    "cancel_race",
+    "sigstop",
+    "client_vanish",
+    "late_tick",
+    "early_tick",
+    "dead_asks",
+)
+
+SCRIPTS = (
+    "raise",
+    "unserialisable",
+    "exit",
+    "segfault",
+    "hang",
+    "ignore",
+    "leave",
+    "nested",
+    "exact",
+    "slow",
+)
+"""What user code may do beside returning quickly."""
+
+TRAITS = ("batches", "far_reader", "short_memory", "large", "room", "bad")
+"""How hosts and clients may be beside the plain way."""
+
+OPS = (
+    *("remote",) * 8,
+    *("spawn",) * 4,
+    *("map",) * 4,
+    *("wait",) * 2,
+    *("cancel",) * 4,
+    *("give_up",) * 2,
+    *("watch",) * 2,
+    *("release", "get", "logs", "bad"),
+)
+
+
+@dataclass(frozen=True)
+class Fault:
+    at: float
+    kind: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a run depends on."""
+
+    seed: int
+    specs: tuple[FunctionSpec, ...]
+    ops: tuple[tuple[float, str], ...]
+    faults: tuple[Fault, ...]
+    features: frozenset[str]
+
+    def without(self, faults: tuple[Fault, ...]) -> Plan:
+        return replace(self, faults=faults)
+
+
+def make_plan(seed: int, ops: int = 160, faults: int = 24) -> Plan:
+    """The plan of a seed: a random half of all features and faults, so that none hides another."""
+    everything = (*FAULTS, *SCRIPTS, *TRAITS)
+    features = frozenset(f for i, f in enumerate(everything) if draw(seed, FEATURE, i) & 1)
+    calm = draw(seed, FEATURE, 1000) % 8 == 0
+    kinds = () if calm else tuple(kind for kind in FAULTS if kind in features)
+    fallen = [_fault(seed, i, kinds) for i in range(faults)] if kinds else []
+    chosen = [(_moment(seed, OP, i), pick(seed, OP, 10_000 + i, OPS)) for i in range(ops)]
+    return Plan(
+        seed,
+        tuple(_spec(seed, i) for i in range(3)),
+        tuple(sorted(chosen)),
+        tuple(sorted(fallen, key=lambda fault: fault.at)),
+        features,
+    )
+
+
+def _fault(seed: int, i: int, kinds: tuple[str, ...]) -> Fault:
+    return Fault(_moment(seed, FAULT, i), pick(seed, FAULT, 10_000 + i, kinds))
+
+
+def _moment(seed: int, stream: int, i: int) -> float:
+    return EPOCH_S + (draw(seed, stream, i) % 6000) * CHAOS_S / 6000
+
+
+def _spec(seed: int, i: int) -> FunctionSpec:
+    def of(what: int, *options: float) -> float:
+        return pick(seed, SPEC, 100 * i + what, options)
+
+    return FunctionSpec(
+        app_name="sim",
+        name=f"f{i}",
+        timeout_s=of(0, 1.0, 2.0, 5.0),
+        retries=RetryPolicy(int(of(1, 0, 0, 1, 2)), of(2, 0.0, 0.5), 2.0, 1.0),
+        concurrent_requests=int(of(3, 1, 1, 1, 2, 3)),
+        max_pending_tasks=int(of(4, 3, 20, 100)),
+        max_containers=int(of(5, 1, 1, 2, 3)),
+        tasks_per_container=int(of(6, 1, 1, 3)),
+    )

@@ -1,0 +1,327 @@
+"""Simulated executors: they follow the protocol, except where their script or a fault says not."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from apothic_backends.commands import SubmitJob, WaitJob
+from apothic_backends.model.functions import FunctionSpec
+from apothic_backends.model.jobs import ErrorInfo
+from apothic_backends.model.payloads import Payload
+from apothic_emulator.core.effects import Dispatch, Interrupt, StartExecutor
+from apothic_emulator.core.facts import (
+    Ended,
+    Fact,
+    Input,
+    Loaded,
+    LoadFailed,
+    Origin,
+    Recalled,
+    Reported,
+    StackDumped,
+)
+from tests.simulation.chance import LINK, SCRIPT, START, draw, pick
+from tests.simulation.history import History
+from tests.simulation.plan import DEPTH, Plan
+
+Reply = Callable[[object, BaseException | None], None]
+
+
+class Surroundings(Protocol):
+    """What a process needs of the world."""
+
+    now: float
+    plan: Plan
+    history: History
+    depth: dict[int, int]
+    processes: dict[int, Process]
+    owned: dict[int, set[int]]
+
+    def at(self, when: float, what: Callable[..., None], *args: Any) -> None: ...
+    def send(self, item: Input) -> None: ...
+    def ask(self, command: Any, reply: Reply, origin: Origin | None) -> object: ...
+    def falls(self, kind: str) -> bool: ...
+    def gone(self, process: Process, end: Ended) -> None: ...
+    def cancel_at(self, when: float, job: int) -> None: ...
+
+
+class Process:
+    """One executor."""
+
+    def __init__(self, world: Surroundings, effect: StartExecutor) -> None:
+        self.world = world
+        self.number = effect.executor
+        self.function = effect.function
+        self.spec: FunctionSpec = effect.spec
+        self.socket: deque[tuple[int, int]] = deque()
+        """Packets that it has not received."""
+        self.running: dict[int, tuple[int, str]] = {}
+        self.line = 0
+        """Packets sent and neither answered nor taken back, as the core counts them."""
+        self.alive = True
+        self.told_to_end = False
+        self.loaded = False
+        self.retired = False
+        self.frozen = False
+        self._later: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self._link_free = 0.0
+        self._said = 0
+        self._seed = world.plan.seed
+        self._begin()
+
+    # --- life -----------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        world = self.world
+        if world.falls("start_failure"):
+            self.die("start", detail="no process")
+            return
+        start_s = 2.0 if world.falls("slow_start") else 0.002
+        if world.falls("kill_before_load"):
+            self._at(start_s / 2, self.die, "signal", 9)
+        self._at(start_s + pick(self._seed, START, self.number, (0.01, 0.2)), self._load)
+
+    def _load(self) -> None:
+        world = self.world
+        if world.falls("load_hang"):
+            return
+        if world.falls("kill_loading"):
+            self.die("signal", 9)
+        elif world.falls("load_failure"):
+            self.say(LoadFailed(self.number, ErrorInfo("setup_failed", "no such module")))
+            self._at(0.01, self.die, "exit", 0, 1)
+        else:
+            self.loaded = True
+            self.say(Loaded(self.number))
+            self.receive()
+
+    def die(self, reason: str, signal: int = 0, code: int = 0, detail: str = "") -> None:
+        """It is gone, with all that it had not written."""
+        if not self.alive:
+            return
+        self.alive = False
+        self.world.history.died_under.update(self.running)
+        end = Ended(self.number, reason, (), signal or None, code, detail)
+        self.world.at(max(self._link_free, self.world.now + 0.001), self._bury, end)
+
+    def _bury(self, end: Ended) -> None:
+        end.unstarted = tuple(job for job, _ in self.socket)
+        self.world.gone(self, end)
+        self.world.send(end)
+
+    def freeze(self) -> None:
+        self.frozen = True
+
+    def thaw(self) -> None:
+        self.frozen = False
+        later, self._later = self._later, []
+        for what, args in later:
+            self._do(what, *args)
+
+    def _at(self, delay_s: float, what: Callable[..., None], *args: Any) -> None:
+        self.world.at(self.world.now + delay_s, self._do, what, *args)
+
+    def _do(self, what: Callable[..., None], *args: Any) -> None:
+        if self.alive:
+            if self.frozen and what != self.die:
+                self._later.append((what, args))
+            else:
+                what(*args)
+
+    def say(self, fact: Fact) -> None:
+        """Write a fact to the channel; facts arrive in order."""
+        world = self.world
+        self._said += 1
+        delay_s = pick(self._seed, LINK, self.number * 1000 + self._said, (0.0, 0.0, 0.0002, 0.001))
+        if world.falls("delayed_facts"):
+            delay_s = 0.5
+        self._link_free = max(self._link_free, world.now + delay_s)
+        world.at(self._link_free, world.send, fact)
+
+    # --- what the core asks ---------------------------------------------------------------------
+
+    def dispatch(self, effect: Dispatch) -> None:
+        self.socket.append((effect.job, effect.attempt))
+        self._at(0.0001, self.receive)
+
+    def recall(self) -> None:
+        """The host takes packets back; those with large arguments go in again."""
+        if self.world.falls("recall_race"):
+            self.world.at(self.world.now + 0.01, self._take_back)
+        else:
+            self._take_back()
+
+    def _take_back(self) -> None:
+        kept = [packet for packet in self.socket if self._is_large(packet[0])]
+        back = tuple(job for job, _ in self.socket if not self._is_large(job))
+        self.socket = deque(kept)
+        self.world.send(Recalled(self.number, back))
+
+    def _is_large(self, job: int) -> bool:
+        return "large" in self.world.plan.features and job % 8 == 0
+
+    def interrupt(self, effect: Interrupt) -> None:
+        attempt, kind = self.running.get(effect.job, (0, ""))
+        if attempt and kind not in ("ignore", "hang"):
+            self._at(0.05, self._interrupted, effect.job, attempt)
+
+    def dump_stack(self) -> None:
+        self._at(0.01, lambda: self.world.send(StackDumped(self.number, "the stack")))
+
+    def terminate(self) -> None:
+        self.told_to_end = True
+        for job, (attempt, kind) in self.running.items():
+            if kind != "ignore":
+                self._at(0.02, self._interrupted, job, attempt)
+
+    def kill(self) -> None:
+        self.told_to_end = True
+        self.world.at(self.world.now + 0.002, self.die, "signal", 9)
+
+    def retire(self) -> None:
+        self.told_to_end = True
+        self.retired = True
+        hangs = self.number % 5 == 0
+        if not hangs:
+            self._at(0.05, self.die, "exit")
+
+    def _interrupted(self, job: int, attempt: int) -> None:
+        error = ErrorInfo("user_error", "stopped", type_name="KeyboardInterrupt")
+        self._report(job, attempt, None, error)
+
+    # --- user code ------------------------------------------------------------------------------
+
+    def receive(self) -> None:
+        """Read packets while there are free slots."""
+        world = self.world
+        slots = self.spec.concurrent_requests
+        while self.alive and self.loaded and not self.retired and len(self.running) < slots:
+            if not self.socket:
+                return
+            job, attempt = self.socket.popleft()
+            if job in self.running:
+                continue
+            kind = self._script(job, attempt)
+            self.running[job] = attempt, kind
+            world.history.ran(job)
+            if world.falls("kill_after_receive"):
+                self.die("signal", 9)
+                return
+            self._run(job, attempt, kind)
+
+    def _script(self, job: int, attempt: int) -> str:
+        chance = draw(self._seed, SCRIPT, job * 64 + attempt)
+        if chance % 4:
+            return "ok"
+        kinds = ("raise", "exit", "segfault", "hang", "ignore", "leave", "slow", "exact", "nested")
+        more = (*kinds, "raise", "nested", "nested", "unserialisable")
+        kind = more[(chance >> 8) % len(more)]
+        return kind if kind in self.world.plan.features else "ok"
+
+    def _run(self, job: int, attempt: int, kind: str) -> None:
+        chance = draw(self._seed, SCRIPT, -job * 64 - attempt)
+        quick = (0.0005, 0.001, 0.003, 0.004, 0.005, 0.05)
+        duration_s = quick[chance % len(quick)]
+        if kind == "exact":
+            duration_s = self.spec.timeout_s
+        elif kind == "slow":
+            duration_s = self.spec.timeout_s * (0.5, 1.5)[chance % 2]
+        if kind == "nested" and self.world.depth.get(job, 0) < DEPTH:
+            self._at(duration_s, self._call, job, attempt)
+        elif kind == "exit":
+            self._at(duration_s, self.die, "exit", 0, 7)
+        elif kind == "segfault":
+            self._at(duration_s, self.die, "signal", 11)
+        elif kind not in ("hang", "ignore"):
+            self._at(duration_s, self._finish, job, attempt, kind)
+
+    def _finish(self, job: int, attempt: int, kind: str) -> None:
+        if self.running.get(job, (0, ""))[0] != attempt:
+            return
+        if kind == "raise":
+            self._report(job, attempt, None, ErrorInfo("user_error", "raised"))
+        elif kind == "unserialisable":
+            self._report(job, attempt, None, ErrorInfo("result_not_serializable", "a lock"))
+        else:
+            result = Payload(b"%d %d %d" % (job, attempt, self.number))
+            self._report(job, attempt, result, None, retire=kind == "leave")
+
+    def _call(self, job: int, attempt: int) -> None:
+        """Call another function and wait for it."""
+        world = self.world
+        chance = draw(self._seed, SCRIPT, job * 64 + attempt + (1 << 40))
+        function = chance % len(world.plan.specs) + 1
+        asks = Origin(self.number, job)
+        if world.falls("forged_origin"):
+            asks = Origin(self.number, max(1, job - 1))
+
+        def ended(value: object, error: BaseException | None) -> None:
+            self._at(0.001, self._finish, job, attempt, "ok" if error is None else "raise")
+
+        def submitted(value: object, error: BaseException | None) -> None:
+            if not self.alive or error is not None:
+                ended(value, error)
+                return
+            child = str(value)
+            world.depth[int(child[5:])] = world.depth.get(job, 0) + 1
+            world.owned.setdefault(self.number, set()).add(int(child[5:]))
+            world.ask(WaitJob(child, last=True, owned=True), ended, asks)
+
+        waits = "room" in world.plan.features
+        world.ask(SubmitJob(f"functions:{function}", Payload(b"nested"), waits), submitted, asks)
+
+    # --- reports --------------------------------------------------------------------------------
+
+    def _report(
+        self,
+        job: int,
+        attempt: int,
+        result: Payload | None,
+        error: ErrorInfo | None,
+        *,
+        retire: bool = False,
+    ) -> None:
+        if self.running.get(job, (0, ""))[0] != attempt:
+            return
+        world = self.world
+        if world.falls("kill_before_report"):
+            self.die("signal", 9)
+            return
+        if world.falls("garbage"):
+            self.die("protocol", detail="a frame of kind 77")
+            return
+        self._forge(job, attempt)
+        del self.running[job]
+        if world.falls("lost_report"):
+            world.history.died_under.add(job)
+            self.die("signal", 9)
+            return
+        report = Reported(self.number, job, attempt, result, error, retire)
+        if world.falls("cancel_race"):
+            world.cancel_at(max(self._link_free, world.now), job)
+        self.say(report)
+        if world.falls("duplicate_report"):
+            self.say(report)
+        if world.falls("kill_after_report"):
+            self.die("signal", 9)
+        self.retired = self.retired or retire
+        self.receive()
+
+    def _forge(self, job: int, attempt: int) -> None:
+        """Say what an executor cannot say."""
+        world, forged = self.world, Payload(b"forged %d" % self.number)
+        if world.falls("forged_job"):
+            self.say(Reported(self.number, job + 1, attempt, forged))
+        if world.falls("forged_attempt"):
+            self.say(Reported(self.number, job, attempt + 1, forged))
+        if world.falls("forged_loaded"):
+            self.say(Loaded(self.number))
+            self.say(LoadFailed(self.number, ErrorInfo("setup_failed", "forged")))
+        others = [p for p in world.processes.values() if p is not self and p.running]
+        if others and world.falls("forged_executor"):
+            other_job, (other_attempt, _) = next(iter(others[0].running.items()))
+            self.say(Reported(self.number, other_job, other_attempt, forged))
+
+
