@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+
+import pytest
+
+from apothic._connect import use
+from apothic.options import DEFAULTS, FunctionOptions
+from tests.spec.blocks import BLOCKS, Block
+from tests.unit.apothic.threads import ThreadBackend
+
+RUNNING = [block for block in BLOCKS if not block.waits_for]
+DECLARING = [block for block in BLOCKS if block.is_declaration]
+
+PRINTED = {
+    "remote": ["long input here"],
+    "spawn": ["jobs:1", "generate a summary"],
+}
+"""What a block prints, apart from the status, which depends on who is faster."""
+
+OPTIONS = """
+    schedule liv gpu gpu_count min_vram_gb geolocation offer_filters max_cost_per_hour_usd
+    max_cost_per_tflop_hour_usd min_total_flops min_gpu_ram_bandwidth_gbps min_cpu_cores
+    min_cpu_ram_gb min_cpu_ghz min_disk_bandwidth_mb_s min_internet_upload_mbps
+    min_internet_download_mbps secure_cloud_only cpu memory_mb disk_gb timeout_s retries max_retries
+    concurrent_requests max_pending_tasks max_containers tasks_per_container image secrets volumes
+"""
+"""The options of @app.function, in the order of the spec."""
+
+
+def title(block: Block) -> str:
+    """The block in test ids."""
+    return f"{block.spec} {block.title}"
+
+
+@pytest.fixture
+def module() -> Iterator[ModuleType]:
+    """A module to execute a block in, connected to a backend of its own."""
+    module = ModuleType("spec_block")
+    sys.modules[module.__name__] = module
+    before = use(ThreadBackend())
+    yield module
+    use(before)
+    del sys.modules[module.__name__]
+
+
+def execute(block: Block, module: ModuleType) -> None:
+    """Run a block after what it refers to."""
+    for source in (block.after, block.code):
+        exec(compile(source, block.title, "exec"), vars(module))
+
+
+@pytest.mark.parametrize("block", RUNNING, ids=title)
+def test_a_block_that_waits_for_nothing_runs(
+    block: Block, module: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    execute(block, module)
+
+    told = capsys.readouterr().out.splitlines()
+    assert [line for line in told if line not in {"queued", "running", "succeeded"}] == (
+        PRINTED.get(block.title, [])
+    )
+
+
+@pytest.mark.parametrize("block", DECLARING, ids=title)
+def test_a_block_that_only_declares_can_be_imported_already(
+    block: Block, module: ModuleType
+) -> None:
+    execute(block, module)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=title)
+def test_every_block_is_python(block: Block) -> None:
+    assert ast.parse(block.code).body != []
+
+
+def test_the_options_are_those_of_the_spec_in_its_order() -> None:
+    assert list(FunctionOptions.__annotations__) == OPTIONS.split()
+
+
+def test_the_defaults_are_those_of_the_spec() -> None:
+    assert DEFAULTS == {
+        "cpu": 1,
+        "memory_mb": 1024,
+        "timeout_s": 600,
+        "max_retries": 0,
+        "concurrent_requests": 1,
+        "max_pending_tasks": 100,
+        "max_containers": 1,
+        "tasks_per_container": 1,
+    }

@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from apothic import cli
+from apothic.cli.run import run_target, shown
+from tests.unit.apothic.threads import ThreadBackend
+
+KINDS = """
+from __future__ import annotations
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any, Literal, Optional
+from apothic import App
+
+app = App("kinds")
+
+class Color(Enum):
+    RED = 1
+    BLUE = 2
+
+@app.function
+def echo(
+    number: int,
+    when: Optional[datetime] = None,
+    color: Color = Color.RED,
+    mode: Literal["fast", "slow"] = "fast",
+    sizes: list[int] = [],
+    table: dict[str, Any] = {},
+    loud: bool = True,
+    factor: float | None = None,
+    path: Path | None = None,
+    bare=3,
+    text="",
+) -> str:
+    return repr((number, when, color.name, mode, sizes, table, loud, factor, path, bare, text))
+
+@app.function
+def prints(text: str) -> dict[str, str]:
+    print("working")
+    return {"text": text}
+
+@app.function
+def fails(number: int) -> float:
+    return inner(number)
+
+def inner(number):
+    return 1 / number
+
+@app.function
+def not_found() -> None:
+    from apothic import NotFound
+    raise NotFound("of its own")
+
+@app.local_entrypoint()
+def main(name: str = "you", *rest: str) -> None:
+    print("hello", name, *rest)
+
+@app.local_entrypoint()
+async def later(number: int) -> None:
+    print("later", number, await prints.aio.remote("x"))
+
+@app.local_entrypoint()
+def leaves(code: int) -> None:
+    raise SystemExit(code)
+"""
+
+SINGLE = """
+from apothic import App
+app = App("single")
+
+@app.function
+def only(number: int) -> int:
+    return number + 1
+"""
+
+
+@pytest.fixture
+def kinds(tmp_path: Path, backend: ThreadBackend) -> Iterator[str]:
+    """The path of a file with a bit of everything."""
+    yield from written(tmp_path, "cli_kinds", KINDS)
+
+
+@pytest.fixture
+def single(tmp_path: Path, backend: ThreadBackend) -> Iterator[str]:
+    """The path of a file with one function."""
+    yield from written(tmp_path, "cli_single", SINGLE)
+
+
+def written(folder: Path, name: str, source: str) -> Iterator[str]:
+    file = folder / f"{name}.py"
+    file.write_text(source)
+    path, argv = sys.path[:], sys.argv
+    yield str(file)
+    sys.path[:], sys.argv = path, argv
+    sys.modules.pop(name, None)
+
+
+Captured = pytest.CaptureFixture[str]
+
+
+def test_the_one_function_of_a_file_is_run(single: str, capsys: Captured) -> None:
+    assert run_target(single, ["3"]) == 0
+    assert capsys.readouterr().out == "4\n"
+
+
+@pytest.mark.parametrize("arguments", [["--number", "3"], ["--number=3"], ["3"]])
+def test_a_parameter_is_an_option_or_stands_by_place(
+    single: str, capsys: Captured, arguments: list[str]
+) -> None:
+    assert run_target(single, arguments) == 0
+    assert capsys.readouterr().out == "4\n"
+
+
+def test_options_follow_the_type_hints(kinds: str, capsys: Captured) -> None:
+    given = ["7", "--when", "2026-01-31T12:00", "--color", "BLUE", "--mode=slow", "--no-loud"]
+    given += ["--sizes", "1", "--sizes", "2", "--table", '{"a": [1]}', "--factor", "0.5"]
+    given += ["--path", "a/b", "--bare", "4", "--text", "hi"]
+
+    assert run_target(f"{kinds}::echo", given) == 0
+    assert capsys.readouterr().out == (
+        "(7, datetime.datetime(2026, 1, 31, 12, 0), 'BLUE', 'slow', [1, 2], {'a': [1]}, False, "
+        "0.5, PosixPath('a/b'), 4, 'hi')\n"
+    )
+
+
+def test_defaults_are_kept(kinds: str, capsys: Captured) -> None:
+    assert run_target(f"{kinds}::echo", ["7"]) == 0
+    assert capsys.readouterr().out == "(7, None, 'RED', 'fast', [], {}, True, None, None, 3, '')\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "missing --number"),
+        (["x"], "'x' is not a valid integer"),
+        (["1", "--color", "GREEN"], "'GREEN' is none of RED, BLUE"),
+        (["1", "--mode", "medium"], "'medium' is none of fast, slow"),
+        (["1", "--table", "{a"], "'{a' is not JSON"),
+        (["1", "--when", "noon"], "'noon' is not a moment"),
+        (["1", "--colour", "RED"], "Did you mean one of: '--color'"),
+    ],
+)
+def test_a_wrong_argument_is_a_usage_error(
+    kinds: str, capsys: Captured, arguments: list[str], message: str
+) -> None:
+    assert run_target(f"{kinds}::echo", arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_too_many_values_are_a_usage_error(single: str, capsys: Captured) -> None:
+    assert run_target(single, ["1", "2"]) == 2
+    assert "too many values: 2" in capsys.readouterr().err
+
+
+def test_a_result_goes_to_stdout_and_what_was_printed_to_stderr(
+    kinds: str, capsys: Captured
+) -> None:
+    assert run_target(f"{kinds}::prints", ["hi"]) == 0
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ('{"text": "hi"}\n', "working\n")
+
+
+def test_an_entrypoint_runs_here_and_takes_what_is_left(kinds: str, capsys: Captured) -> None:
+    assert run_target(f"{kinds}::main", ["a", "b", "c"]) == 0
+    assert capsys.readouterr().out == "hello a b c\n"
+
+
+def test_an_async_entrypoint_is_awaited(kinds: str, capsys: Captured) -> None:
+    assert run_target(f"{kinds}::later", ["--number", "2"]) == 0
+    assert capsys.readouterr().out == "later 2 {'text': 'x'}\n"
+
+
+def test_several_entrypoints_have_to_be_told_apart(kinds: str, capsys: Captured) -> None:
+    assert run_target(kinds, []) == 2
+    assert "there are: echo, fails, later, leaves, main" in capsys.readouterr().err
+
+
+def test_a_name_that_is_not_there_lists_those_that_are(kinds: str, capsys: Captured) -> None:
+    assert run_target(f"{kinds}::nope", []) == 4
+    assert "has no 'nope'; there are: echo" in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_there_is_not_found(capsys: Captured) -> None:
+    assert run_target("nowhere.py", []) == 4
+    assert "there is no file 'nowhere.py'" in capsys.readouterr().err
+
+
+def test_a_failure_shows_the_users_frames_only(kinds: str, capsys: Captured) -> None:
+    assert run_target(f"{kinds}::fails", ["0"]) == 1
+    shown_text = capsys.readouterr().err
+    assert "return 1 / number" in shown_text
+    assert shown_text.rstrip().endswith("ZeroDivisionError: division by zero")
+    assert "_drive.py" not in shown_text
+
+
+def test_an_error_of_ours_that_the_function_raised_is_its_own(kinds: str, capsys: Captured) -> None:
+    assert run_target(f"{kinds}::not_found", []) == 1
+    assert "of its own" in capsys.readouterr().err
+
+
+def test_a_file_that_does_not_import_is_the_users_error(tmp_path: Path, capsys: Captured) -> None:
+    for broken in written(tmp_path, "cli_broken", "def broken(:\n"):
+        assert run_target(broken, []) == 1
+    assert "SyntaxError" in capsys.readouterr().err
+
+
+def test_an_entrypoint_may_choose_its_exit_code(kinds: str) -> None:
+    assert run_target(f"{kinds}::leaves", ["3"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("a b", "a b"), ({"é": [1, None]}, '{"é": [1, null]}'), ({1, 2}, "{1, 2}"), (1.5, "1.5")],
+)
+def test_a_result_is_shown_for_people_and_pipes(value: object, text: str) -> None:
+    assert shown(value) == text
+
+
+def test_the_version_is_told_without_click() -> None:
+    program = "import sys; sys.argv = ['apothic', '--version']; from apothic.cli import main; "
+    program += "main(); print('click' in sys.modules)"
+
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert ran.stdout.splitlines() == ["apothic 0.1.0", "False"]
+
+
+def test_help_is_short_and_names_the_exit_codes(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["apothic", "--help"])
+
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+
+    told = capsys.readouterr().out
+    assert caught.value.code == 0
+    assert "130 interrupted" in told
+    assert len(told.splitlines()) <= 25
