@@ -9,7 +9,7 @@ from select import EPOLLIN, EPOLLOUT, epoll
 
 from apothic_emulator.agent.line import Line, Post
 from apothic_emulator.agent.logs import LogPipe
-from apothic_emulator.agent.zygote import Zygote
+from apothic_emulator.agent.zygote import Zygote, failure
 from apothic_emulator.core.effects import (
     Dispatch,
     DumpStack,
@@ -22,9 +22,12 @@ from apothic_emulator.core.effects import (
     Terminate,
 )
 from apothic_emulator.core.facts import Ended, Recalled, StackDumped
+from apothic_emulator.executors import orders, wire
+from apothic_emulator.executors.orders import Message
 from apothic_emulator.executors.wire import Frame
 
-_DUMP_SIGNAL = signal.SIGRTMIN + 7
+_HANG_UP_MS = 200
+"""Between the end of an executor's channel and its own, if it is only exiting."""
 
 Answer = Callable[[Line, Frame], None]
 
@@ -50,16 +53,19 @@ class Agent:
             Dispatch: lambda line, effect: line.dispatch(effect),  # type: ignore[arg-type]
             Recall: self._recall,
             Interrupt: lambda line, effect: line.interrupt(effect.job),  # type: ignore[union-attr]
-            DumpStack: lambda line, _: self._signal(line, _DUMP_SIGNAL),
+            DumpStack: lambda line, _: self.zygote.signal(line.number, wire.DUMP_SIGNAL),
             Terminate: self._terminate,
-            Kill: lambda line, _: self.zygote.ask("kill", line.number),
+            Kill: lambda line, _: self.zygote.signal(line.number, signal.SIGKILL),
             Retire: lambda line, _: line.hang_up(),
         }
 
     def carry_out(self, effect: Effect, touched: set[Line]) -> None:
         """Do one thing, under the core's lock; lines in `touched` are to be flushed after it."""
         if type(effect) is StartExecutor:
-            line = self._start(effect)
+            started = self._start(effect)
+            if started is None:
+                return
+            line = started
         else:
             found = self.lines.get(effect.executor)
             if found is None:
@@ -68,8 +74,12 @@ class Agent:
             self._effects[type(effect)](line, effect)
         touched.add(line)
 
-    def _start(self, effect: StartExecutor) -> Line:
-        line = Line(effect, self.post)
+    def _start(self, effect: StartExecutor) -> Line | None:
+        try:
+            line = Line(effect, self.post, self.zygote.mark)
+        except OSError as error:  # no descriptors left: others go on, and this one is tried again
+            self.post(Ended(effect.executor, "start", detail=str(error)))
+            return None
         self.lines[line.number] = line
         for channel in (line.bulk, line.session):
             self.by_fd[channel.fileno()] = line
@@ -79,11 +89,11 @@ class Agent:
             self.errands.register(pipe.fd, EPOLLIN)
         try:
             by_value = effect.code.codec != "ref"
-            self.zygote.fork(line.number, line.descriptors, by_value=by_value)
+            self.zygote.fork(line.number, line.channels.to_hand_over, by_value=by_value)
         except OSError as error:
             self._bury(line, Ended(line.number, "start", detail=str(error)))
         else:
-            line.handed_over()
+            line.channels.handed_over()
         return line
 
     def _recall(self, line: Line, effect: Effect) -> None:
@@ -91,12 +101,9 @@ class Agent:
         with line.reading:
             self.post(Recalled(line.number, line.take_back(all_of_them=False)))
 
-    def _signal(self, line: Line, signum: int) -> None:
-        self.zygote.ask("signal", line.number, signal=int(signum))
-
     def _terminate(self, line: Line, effect: Effect) -> None:
         self.post(StackDumped(line.number, line.read_stack()))
-        self._signal(line, signal.SIGTERM)
+        self.zygote.signal(line.number, signal.SIGTERM)
 
     # --- what comes back ------------------------------------------------------------------------
 
@@ -116,11 +123,14 @@ class Agent:
             good = line.read_bulk() if is_bulk else line.read_session(self.answer)
         if not good:
             self._hung_up(line)
+        elif line.preload and line.is_loaded:
+            self.zygote.preload(line.preload)
+            line.preload = ()
 
     def _hung_up(self, line: Line) -> None:
         """A channel has ended: its process is ending, or is to be ended if it is not."""
         self._forget_channels(line)
-        self.zygote.ask("hung_up", line.number, now=bool(line.fault))
+        self.zygote.hung_up(line.number, 0 if line.fault else _HANG_UP_MS)
 
     def flush(self, line: Line) -> None:
         """Write what can be written, and ask to be told when there is room for the rest."""
@@ -143,32 +153,17 @@ class Agent:
             del self.pipes[fd]
 
     def hear_zygote(self) -> None:
-        """Executors have started or ended."""
-        said = self.zygote.hear()
-        if said is None:
-            self._lost_zygote()
-            return
-        for what in said:
-            line = self.lines.get(what.get("ended", 0))
+        """Executors have ended."""
+        for message in self.zygote.hear():
+            line = self.lines.get(message.number)
             if line is not None:
-                self._bury(line, _end_of(line, what))
-
-    def _lost_zygote(self) -> None:
-        """Its executors died with it."""
-        self.errands.unregister(self.zygote.control)
-        self.zygote.wait()
-        self.zygote.close()
-        for line in list(self.lines.values()):
-            self._bury(line, Ended(line.number, "signal", signal=signal.SIGKILL))
-        self.zygote = Zygote()
-        self.errands.register(self.zygote.control, EPOLLIN)
-        self.zygote.start()
+                self._bury(line, _end_of(line, message))
 
     def _bury(self, line: Line, end: Ended) -> None:
         """Take what a dead executor has left, then report its end."""
         with line.reading:
             self._forget_channels(line)
-            line.drain(self.answer)
+            line.drain()
             stack = line.read_stack()
             if stack:
                 self.post(StackDumped(line.number, stack))
@@ -187,14 +182,14 @@ class Agent:
                 self.channels.unregister(fd)
 
 
-def _end_of(line: Line, what: dict[str, object]) -> Ended:
+def _end_of(line: Line, message: Message) -> Ended:
     """Turn a wait status into a reason."""
-    status, detail = what["status"], str(what.get("detail", line.fault))
-    if not isinstance(status, int):
-        return Ended(line.number, "start", detail=detail)
-    code = os.waitstatus_to_exitcode(status)
-    if line.fault or what.get("hung_up"):
-        return Ended(line.number, "protocol", detail=detail or "it closed its channel")
+    if message.kind == orders.FAILED:
+        return Ended(line.number, "start", detail=failure(message))
+    code = os.waitstatus_to_exitcode(message.value)
+    was_killed = bool(message.flags & orders.WAS_KILLED)
+    if line.fault or was_killed or code == wire.CHANNEL_LOST:
+        return Ended(line.number, "protocol", detail=line.fault or "its channel was closed")
     if code < 0:
-        return Ended(line.number, "signal", signal=-code, detail=detail)
-    return Ended(line.number, "exit", exit_code=code, detail=detail)
+        return Ended(line.number, "signal", signal=-code)
+    return Ended(line.number, "exit", exit_code=code)

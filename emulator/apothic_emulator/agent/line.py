@@ -13,8 +13,10 @@ from pathlib import Path
 
 from apothic_backends.model.jobs import ErrorInfo
 from apothic_backends.model.payloads import Payload
+from apothic_emulator.agent.channels import Channels
 from apothic_emulator.agent.logs import LogPipe
 from apothic_emulator.agent.outgoing import Outgoing
+from apothic_emulator.agent.zygote import MARK
 from apothic_emulator.core.effects import Dispatch, StartExecutor
 from apothic_emulator.core.facts import Input, Loaded, LoadFailed, Printed, Reported
 from apothic_emulator.executors import wire
@@ -28,44 +30,32 @@ Post = Callable[[Input], None]
 class Line:
     """One executor as this process holds it. Reading is for the holder of `reading`."""
 
-    def __init__(self, effect: StartExecutor, post: Post) -> None:
+    def __init__(self, effect: StartExecutor, post: Post, mark: str) -> None:
         self.number = effect.executor
         self.post = post
+        self.preload = effect.spec.preload
+        """Modules that further executors of this function should find imported."""
+        self.is_loaded = False
         self.is_closed = False
         self.fault = ""
         """How it broke the protocol, if it did."""
         self.reading = threading.Lock()
         self.logging = threading.Lock()
-        token = os.urandom(16)
-        self._ours: list[int] = []
-        jobs, self._unread = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.bulk, bulk = socket.socketpair()
-        self.session, session = socket.socketpair()
-        for mine in (jobs, self.bulk, self.session):
-            mine.setblocking(False)
-        self.jobs_out = Outgoing(jobs)
+        self.channels = channels = Channels()
+        self.bulk, self.session = channels.bulk, channels.session
+        self.jobs_out = Outgoing(channels.jobs)
         self.bulk_out = Outgoing(self.bulk)
         self.session_out = Outgoing(self.session)
-        out, out_end = os.pipe()
-        err, err_end = os.pipe()
-        self.logs = (LogPipe(out, "stdout", token), LogPipe(err, "stderr", token))
-        self._dump = os.memfd_create("apothic-stack")
-        self.theirs = [self._unread.fileno(), bulk.detach(), session.detach(), out_end, err_end]
+        token = os.urandom(16)
+        self.logs = (
+            LogPipe(channels.out, "stdout", token),
+            LogPipe(channels.err, "stderr", token),
+        )
         self._frames = FrameReader()
         self._session_frames = FrameReader()
-        self._begin(effect, token)
+        self._begin(effect, token, mark)
 
-    @property
-    def descriptors(self) -> list[int]:
-        """What the executor gets, in the order in which it expects it."""
-        return [*self.theirs, self._dump]
-
-    def handed_over(self) -> None:
-        """The executor has its descriptors: ours must not keep its channels open."""
-        for fd in self.theirs[1:]:
-            os.close(fd)
-
-    def _begin(self, effect: StartExecutor, token: bytes) -> None:
+    def _begin(self, effect: StartExecutor, token: bytes, mark: str) -> None:
         """The first packet: what to be, and the code."""
         spec = {
             "name": effect.spec.name,
@@ -73,7 +63,7 @@ class Line:
             "is_async": effect.spec.is_async,
             "codec": effect.code.codec,
             "token": token.hex(),
-            "env": dict(os.environ),
+            "env": {**os.environ, MARK: mark},
             "path": [*sys.path],
             "cwd": _cwd(),
         }
@@ -91,10 +81,10 @@ class Line:
         self, kind: int, attempt: int, job: int, body: Buffer, buffers: tuple[Buffer, ...]
     ) -> None:
         if not buffers and len(body) <= wire.MOST_INLINE:
-            packet = wire.head(kind, wire.INLINE, attempt, job, body, ()) + body
+            packet = wire.head(Frame(kind, wire.INLINE, attempt, job, body)) + body
             self.jobs_out.waiting.append(packet)
             return
-        header = wire.head(kind, 0, attempt, job, body, buffers)
+        header = wire.head(Frame(kind, 0, attempt, job, body, buffers))
         self.jobs_out.waiting.append(header[: wire.HEADER_SIZE])
         self.bulk_out.waiting.append(header[wire.HEADER_SIZE :] + body)
         self.bulk_out.waiting.extend(memoryview(b).cast("B") for b in buffers)
@@ -143,7 +133,7 @@ class Line:
         unwritten = self.jobs_out.take_back()
         packets: list[bytes] = []
         with contextlib.suppress(OSError):
-            while packet := self._unread.recv(wire.MOST_PACKET, socket.MSG_DONTWAIT):
+            while packet := self.channels.unread.recv(wire.MOST_PACKET, socket.MSG_DONTWAIT):
                 packets.append(packet)
         return packets + [bytes(piece) for piece in unwritten]
 
@@ -186,60 +176,59 @@ class Line:
         return bool(data)
 
     def _report(self, frame: Frame) -> None:
-        kind = frame.kind
-        if kind == wire.RESULT:
-            self._read_logs_before(frame)
-            result = Payload(bytes(frame.body), frame.buffers)
-            retire = bool(frame.flags & wire.RETIRE)
-            self.post(Reported(self.number, frame.job, frame.attempt, result, None, retire))
-        elif kind == wire.ERROR:
-            self._read_logs_before(frame)
-            error, retire = _error_info(frame), bool(frame.flags & wire.RETIRE)
-            self.post(Reported(self.number, frame.job, frame.attempt, None, error, retire))
-        elif kind == wire.LOADED:
-            self.post(Loaded(self.number))
-        elif kind == wire.LOAD_FAILED:
-            self._read_logs_before(frame)
-            self.post(LoadFailed(self.number, _error_info(frame)))
-        else:
-            raise WireError(f"a frame of kind {kind} where reports are expected")
-
-    def _read_logs_before(self, frame: Frame) -> None:
-        """See to it that a job's text is known before its end is."""
+        fact = self._fact(frame)
         with self.logging:  # taken in any case: another thread may hold text that it has just read
             if frame.flags & wire.PRINTED:
-                self._drain_logs()
+                for pipe in self.logs:
+                    self._print(pipe, pipe.read_to_end())
+                self.post(fact)
+                for pipe in self.logs:
+                    self._print(pipe, pipe.split(b""))
+            else:
+                self.post(fact)
+
+    def _fact(self, frame: Frame) -> Input:
+        """What a report says."""
+        kind, job, attempt = frame.kind, frame.job, frame.attempt
+        retire = bool(frame.flags & wire.RETIRE)
+        if kind == wire.RESULT:
+            result = Payload(bytes(frame.body), frame.buffers)
+            return Reported(self.number, job, attempt, result, None, retire)
+        if kind == wire.ERROR:
+            return Reported(self.number, job, attempt, None, _error_info(frame), retire)
+        if kind == wire.LOAD_FAILED:
+            return LoadFailed(self.number, _error_info(frame))
+        if kind != wire.LOADED:
+            raise WireError(f"a frame of kind {kind} where reports are expected")
+        self.is_loaded = True
+        return Loaded(self.number)
 
     def read_log(self, pipe: LogPipe) -> bool:
         """Take text from a pipe that has some; whether the pipe is still open."""
         with self.logging:
-            for owner, text in pipe.read():
-                self.post(Printed(self.number, owner, pipe.stream, text))
+            self._print(pipe, pipe.read())
             return pipe.is_open
 
-    def _drain_logs(self) -> None:
-        for pipe in self.logs:
-            for owner, text in pipe.drain():
-                self.post(Printed(self.number, owner, pipe.stream, text))
+    def _print(self, pipe: LogPipe, pieces: list[tuple[int, str]]) -> None:
+        for owner, text in pieces:
+            self.post(Printed(self.number, owner, pipe.stream, text))
 
     def read_stack(self) -> str:
         """What the executor wrote when it was asked where it is."""
-        return os.pread(self._dump, 1 << 20, 0).decode(errors="replace")
+        return os.pread(self.channels.dump, 1 << 20, 0).decode(errors="replace")
 
-    def drain(self, answer: Callable[[Line, Frame], None]) -> None:
+    def drain(self) -> None:
         """Its process is gone: take everything that it has left in its channels."""
         while self.read_bulk() and not self.fault and _is_readable(self.bulk):
             pass
         with self.logging:
-            self._drain_logs()
+            for pipe in self.logs:
+                self._print(pipe, pipe.read_all())
 
     def close(self) -> None:
         """Let go of every descriptor."""
         self.is_closed = True
-        for mine in (self.jobs_out.socket, self.bulk, self.session, self._unread):
-            mine.close()
-        for fd in (*(pipe.fd for pipe in self.logs), self._dump):
-            os.close(fd)
+        self.channels.close()
 
 
 def _is_readable(source: socket.socket) -> bool:

@@ -5,20 +5,31 @@ from __future__ import annotations
 import codecs
 import os
 
+from apothic_emulator.executors.output import END
+
 _CHUNK = 64 * 1024
+_MOST_READS = 1 + (1 << 20) // _CHUNK
+"""Empties the largest pipe; after that many, somebody writes faster than we read."""
+_MOST_AHEAD = 1 << 20
+"""Text beyond the end of a job waits for the job's report, but not more than this."""
 
 
 class LogPipe:
-    """Reads one stream of one executor, and tells whose text it is by the marks in it."""
+    """Reads one stream of one executor, and tells whose text it is by the marks in it.
+
+    What follows the end of a job stays here until that job's report has been taken, so that text
+    of the next one is not believed to be the first one's.
+    """
 
     def __init__(self, fd: int, stream: str, token: bytes) -> None:
         os.set_blocking(fd, False)
         self.fd = fd
         self.stream = stream
-        self.owner = 0
         self.is_open = True
+        self._owner = 0
         self._token = token
         self._rest = b""
+        self._is_at_end = False
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def read(self) -> list[tuple[int, str]]:
@@ -31,31 +42,55 @@ class LogPipe:
             self.is_open = False
         return self.split(data)
 
-    def drain(self) -> list[tuple[int, str]]:
-        """Everything that lies in the pipe now."""
-        found: list[tuple[int, str]] = []
-        while self.is_open and (pieces := self.read()):
+    def read_to_end(self) -> list[tuple[int, str]]:
+        """The rest of the text of a job that has ended."""
+        found = self.split(b"")
+        for _ in range(_MOST_READS):
+            if self._is_at_end or not self.is_open:
+                break
+            before = len(self._rest)
+            pieces = self.read()
+            if not pieces and len(self._rest) == before and not self._is_at_end:
+                break
             found += pieces
+        self._is_at_end = False
+        return found
+
+    def read_all(self) -> list[tuple[int, str]]:
+        """Whatever is left of an executor that is gone."""
+        found: list[tuple[int, str]] = []
+        for _ in range(_MOST_READS):
+            found += self.read_to_end()
+            if not self.is_open:
+                break
         return found
 
     def split(self, data: bytes) -> list[tuple[int, str]]:
         """Cut bytes at the marks; an unfinished mark at the end waits for its rest."""
-        data = self._rest + data
         pieces: list[tuple[int, str]] = []
+        rest = self._rest + data if self._rest else data
         size = len(self._token) + 8
-        while (at := data.find(self._token)) >= 0 and len(data) >= at + size:
-            self._add(pieces, data[:at])
-            self.owner = int.from_bytes(data[at + len(self._token) : at + size], "little")
-            data = data[at + size :]
-        keep = len(data) - at if at >= 0 else _overlap(data, self._token)
-        self._rest = data[len(data) - keep :]
-        self._add(pieces, data[: len(data) - keep])
+        at = rest.find(self._token)
+        while at >= 0 and len(rest) >= at + size and not self._is_at_end:
+            self._add(pieces, rest[:at])
+            owner = int.from_bytes(rest[at + size - 8 : at + size], "little")
+            self._is_at_end = owner == END
+            self._owner = 0 if owner == END else owner
+            rest = rest[at + size :]
+            at = rest.find(self._token)
+        if self._is_at_end and len(rest) <= _MOST_AHEAD:
+            self._rest = rest
+            return pieces
+        self._is_at_end = False
+        keep = len(rest) - at if at >= 0 else _overlap(rest, self._token)
+        self._rest = rest[len(rest) - keep :]
+        self._add(pieces, rest[: len(rest) - keep])
         return pieces
 
     def _add(self, pieces: list[tuple[int, str]], data: bytes) -> None:
         text = self._decoder.decode(data)
         if text:
-            pieces.append((self.owner, text))
+            pieces.append((self._owner, text))
 
 
 def _overlap(data: bytes, token: bytes) -> int:

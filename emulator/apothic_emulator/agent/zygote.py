@@ -1,4 +1,4 @@
-"""The host's end of the zygote: starting it, asking it to fork, and hearing who has ended.
+"""The host's end of the zygotes: starting one, asking it to fork, and hearing who has ended.
 
 This is the seam for other platforms: what `start` does on Linux with a zygote, a warm stand-by
 interpreter would do elsewhere.
@@ -8,21 +8,62 @@ from __future__ import annotations
 
 import array
 import contextlib
-import json
+import errno
 import os
+import signal
 import socket
 import sys
-from typing import Any
+from pathlib import Path
+from select import EPOLLIN, epoll
 
 from apothic_backends.model.errors import NotBuiltYet
+from apothic_emulator.agent import interpreter
+from apothic_emulator.executors import orders, preload
+from apothic_emulator.executors.orders import Message
 
-_MAIN = "import sys; sys.path[:] = sys.argv[3].split({sep!r}); {enter}"
-_ENTER = "from apothic_emulator.executors.zygote import main; main(int(sys.argv[1]), int(sys.argv[2]))"
 _CONTROL_FD = 3
+MARK = "APOTHIC_ZYGOTE"
+"""The environment variable by which everything under a zygote can be recognised."""
+
+
+class _Channel:
+    """One zygote's control channel, and the executors that it has forked."""
+
+    def __init__(self) -> None:
+        self.socket, self.far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.setblocking(False)
+        self.executors: set[int] = set()
+
+    def send(self, message: Message, descriptors: list[int] | None = None) -> None:
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors or []))
+        self.socket.setblocking(True)  # full only if the zygote is stuck, and then so are we
+        try:
+            self.socket.sendmsg([orders.pack(message)], [rights] if descriptors else [])
+        finally:
+            self.socket.setblocking(False)
+
+    def hear(self) -> tuple[list[Message], bool]:
+        """What it has said since, and whether it is gone."""
+        said: list[Message] = []
+        try:
+            while data := self.socket.recv(orders.MOST):
+                said.append(orders.parse(data))
+        except BlockingIOError:
+            return said, False
+        except OSError:
+            pass
+        return said, True
+
+    def close(self) -> None:
+        self.socket.close()
+        self.far.close()
 
 
 class Zygote:
-    """A child process that forks executors for us."""
+    """A child process that forks executors for us, and its forks with more modules in them.
+
+    The newest of them that is ready gets the next executor; the others keep those they have.
+    """
 
     def __init__(self) -> None:
         if not sys.platform.startswith("linux"):
@@ -30,54 +71,127 @@ class Zygote:
                 f"process executors are built for Linux so far, and this is {sys.platform}; "
                 "call the function in place with fn.local(...)"
             )
-        self.control, self._far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.control.setblocking(False)
+        self.control = epoll()
+        """Readable when one of them has said something."""
         self.pid: int | None = None
+        self.mark = os.urandom(8).hex()
+        self._asked_for: set[str] = set()
+        self._chain: list[_Channel] = []
+        """Zygotes by age, the ready ones first."""
+        self._ready = 1
+        self._add(_Channel())
+
+    def _add(self, channel: _Channel) -> None:
+        self._chain.append(channel)
+        self.control.register(channel.socket, EPOLLIN)
 
     def start(self) -> None:
-        """Start the process. Call from a thread that lives as long as it should."""
-        code = _MAIN.format(sep=os.pathsep, enter=_ENTER)
-        path = os.pathsep.join(entry for entry in sys.path if entry)
-        arguments = [str(_CONTROL_FD), str(os.getpid()), path]
+        """Start the process."""
+        first = self._chain[0]
+        program = interpreter.command(
+            "from apothic_emulator.executors.zygote import main; "
+            f"main({_CONTROL_FD}, {os.getpid()})"
+        )
         self.pid = os.posix_spawn(
-            sys.executable,
-            [sys.executable, *_interpreter_flags(), "-S", "-c", code, *arguments],
-            os.environ,
+            program[0],
+            program,
+            {**os.environ, MARK: self.mark},
             file_actions=[
-                (os.POSIX_SPAWN_DUP2, self._far.fileno(), _CONTROL_FD),
+                (os.POSIX_SPAWN_DUP2, first.far.fileno(), _CONTROL_FD),
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
             ],
             setsid=True,
         )
-        self._far.close()
+        first.far.close()
 
     def fork(self, number: int, descriptors: list[int], *, by_value: bool) -> None:
-        """Ask for an executor that gets these descriptors."""
-        data = json.dumps({"do": "fork", "number": number, "by_value": by_value}).encode()
-        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
-        self.control.setblocking(True)  # full only if the zygote is stuck, and then so are we
-        try:
-            self.control.sendmsg([data], [rights])
-        finally:
-            self.control.setblocking(False)
+        """Ask for an executor that gets these descriptors.
 
-    def ask(self, what: str, number: int, **more: Any) -> None:
-        """Ask for a signal or the like; an executor that has ended is past it."""
-        with contextlib.suppress(OSError):
-            self.control.send(json.dumps({"do": what, "number": number, **more}).encode())
+        Raises:
+            OSError: the zygote is gone, or a descriptor cannot be passed.
+        """
+        channel = self._chain[self._ready - 1]
+        flags = orders.BY_VALUE if by_value else 0
+        channel.send(Message(orders.FORK, number, flags=flags), descriptors)
+        channel.executors.add(number)
 
-    def hear(self) -> list[dict[str, Any]] | None:
-        """What it has said since; None when it is gone."""
-        said: list[dict[str, Any]] = []
+    def preload(self, modules: tuple[str, ...]) -> None:
+        """Have modules imported for executors to come, unless that has been asked for before."""
+        new = [name for name in modules if name not in self._asked_for]
+        if not new or len(self._chain) > self._ready:
+            return  # one at a time; the function's next executor asks again
+        self._asked_for.update(new)
+        parent, channel = self._chain[-1], _Channel()
+        order = preload.pack(new, [*map(str, sys.path)], dict(os.environ))
         try:
-            while data := self.control.recv(4096):
-                said.append(json.loads(data))
-        except BlockingIOError:
-            return said
+            parent.send(Message(orders.PRELOAD, rest=order), [channel.far.fileno()])
         except OSError:
-            return None
-        return said or None
+            channel.close()  # too much to say, or the zygote is gone: then without
+            return
+        channel.far.close()
+        self._add(channel)
+
+    def signal(self, number: int, signum: int) -> None:
+        """Send an executor a signal, if it has not ended."""
+        self._tell(number, Message(orders.SIGNAL, number, int(signum)))
+
+    def hung_up(self, number: int, patience_ms: int) -> None:
+        """Its channel has ended: it is killed unless it ends by itself within the time."""
+        self._tell(number, Message(orders.HUNG_UP, number, patience_ms))
+
+    def _tell(self, number: int, message: Message) -> None:
+        for channel in self._chain:
+            if number in channel.executors:
+                with contextlib.suppress(OSError):
+                    channel.send(message)
+
+    def end(self) -> None:
+        """Have everything end: executors get a moment for their exit handlers."""
+        for channel in self._chain:
+            with contextlib.suppress(OSError):
+                channel.send(Message(orders.CLOSE))
+
+    def hear(self) -> list[Message]:
+        """What they have said since; an executor whose zygote is gone has ended with it."""
+        news: list[Message] = []
+        for fd, _ in self.control.poll(0):
+            for channel in self._chain:
+                if channel.socket.fileno() == fd:
+                    news += self._hear(channel)
+                    break
+        return news
+
+    def _hear(self, channel: _Channel) -> list[Message]:
+        said, is_gone = channel.hear()
+        for message in said:
+            if message.kind == orders.READY:
+                self._ready = len(self._chain)
+            else:
+                channel.executors.discard(message.number)
+        if is_gone:
+            said += self._lose(channel)
+        return [message for message in said if message.kind != orders.READY]
+
+    def _lose(self, channel: _Channel) -> list[Message]:
+        """A zygote has ended, and its executors and successors with it."""
+        at = self._chain.index(channel)
+        lost, self._chain = self._chain[at:], self._chain[:at]
+        self._ready = min(self._ready, len(self._chain))
+        ended: list[Message] = []
+        for gone in lost:
+            self.control.unregister(gone.socket)
+            gone.close()
+            ended += [Message(orders.ENDED, n, int(signal.SIGKILL)) for n in sorted(gone.executors)]
+        if not self._chain:
+            self.wait()
+            self.pid = None
+            kill_marked(self.mark)
+            self._asked_for.clear()
+            self._ready = 1
+            self._add(_Channel())
+            self.start()
+        return ended
 
     def wait(self) -> None:
         """Block until the process has ended."""
@@ -86,13 +200,26 @@ class Zygote:
                 os.waitpid(self.pid, 0)
 
     def close(self) -> None:
-        """Let go of the channel."""
+        """Let go of the channels."""
+        for channel in self._chain:
+            channel.close()
         self.control.close()
-        self._far.close()
 
 
-def _interpreter_flags() -> list[str]:
-    """The options of this interpreter that change how Python code behaves."""
-    flags = [f"-W{option}" for option in sys.warnoptions]
-    flags += [f"-X{name}" if on is True else f"-X{name}={on}" for name, on in sys._xoptions.items()]
-    return flags + ["-O"] * sys.flags.optimize + ["-B"] * sys.flags.dont_write_bytecode
+def failure(message: Message) -> str:
+    """What a FAILED message says."""
+    return f"{errno.errorcode.get(message.value, 'error')}: {os.strerror(message.value)}"
+
+
+def kill_marked(mark: str) -> None:
+    """Kill what a zygote that was killed could not: processes that left their executor's session.
+
+    They are known by an environment variable, so those that have removed it live on.
+    """
+    wanted = f"{MARK}={mark}".encode()
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and wanted in (entry / "environ").read_bytes():
+                os.kill(int(entry.name), signal.SIGKILL)
+        except OSError:
+            continue  # it has ended, or is somebody else's

@@ -6,10 +6,12 @@ import pickle
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
+from importlib import import_module
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
-from apothic_emulator.executors.wire import Buffer
+from apothic_emulator.executors.stops import Stopped
+from apothic_emulator.executors.wire import MOST_BYTES, Buffer
 
 OUT_OF_BAND = 32 * 1024
 """Buffers of at least this many bytes travel beside the pickle instead of inside it."""
@@ -20,7 +22,25 @@ MOST_BUFFERS = 65_535
 CURRENT: ContextVar[tuple[int, int] | None] = ContextVar("apothic_current_job", default=None)
 """The number and the attempt of the job that this thread or task works on."""
 
-Encoded = tuple[bytes, tuple[Buffer, ...]]
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+class Encoded(NamedTuple):
+    """A pickle and the buffers beside it."""
+
+    data: Buffer
+    buffers: tuple[Buffer, ...] = ()
+
+
+class Failure(NamedTuple):
+    """What went wrong, as text, and the exception's own pickle where one survives the journey."""
+
+    info: dict[str, str]
+    exception: Encoded | None = None
+
+
+class Unsendable(Exception):
+    """A result that cannot be pickled; the cause says why."""
 
 
 def load(codec: str, data: Buffer, buffers: tuple[Buffer, ...]) -> Callable[..., Any]:
@@ -43,10 +63,33 @@ def load(codec: str, data: Buffer, buffers: tuple[Buffer, ...]) -> Callable[...,
     return function
 
 
-def arguments(data: Buffer, buffers: tuple[Buffer, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def arguments(data: Buffer, buffers: list[Buffer]) -> Arguments:
     """The positional and keyword arguments of a call."""
-    decoded: tuple[tuple[Any, ...], dict[str, Any]] = pickle.loads(data, buffers=buffers)
+    decoded: Arguments = pickle.loads(data, buffers=buffers)
     return decoded
+
+
+def encode_result(value: Any) -> Encoded:
+    """Pickle what a call returned.
+
+    Raises:
+        Unsendable: it refuses, or it is larger than a frame may be.
+    """
+    try:
+        encoded = encode(value)
+    except Stopped:
+        raise
+    except BaseException as error:
+        raise Unsendable(type(value).__name__) from error
+    if encoded.buffers:
+        size = len(encoded.data) + sum(memoryview(b).nbytes for b in encoded.buffers)
+    else:
+        size = len(encoded.data)
+    if size > MOST_BYTES - 1024 * 1024:  # room for the lengths
+        raise Unsendable(type(value).__name__) from ValueError(
+            f"it has {size} bytes; {MOST_BYTES >> 30} GiB can be sent"
+        )
+    return encoded
 
 
 def encode(value: Any) -> Encoded:
@@ -55,12 +98,12 @@ def encode(value: Any) -> Encoded:
     A class or function of `__main__` goes by value: the module of that name is another one here.
     """
     try:
-        data, buffers = _dump(pickle.dumps, value)
+        encoded = _dump(pickle.dumps, value)
     except Exception:  # noqa: BLE001 - any object may refuse in its own way
         return _dump(_cloud_dumps(), value)
-    if b"__main__" in data:
+    if b"__main__" in encoded.data:
         return _dump(_cloud_dumps(), value)
-    return data, buffers
+    return encoded
 
 
 def _dump(dumps: Callable[..., bytes], value: Any) -> Encoded:
@@ -74,40 +117,58 @@ def _dump(dumps: Callable[..., bytes], value: Any) -> Encoded:
         return False
 
     data = dumps(value, protocol=5, buffer_callback=in_band)
-    return data, tuple(found)
+    return Encoded(data, tuple(found))
 
 
 def _cloud_dumps() -> Callable[..., bytes]:
-    import cloudpickle  # 50 ms, so only for the values that need it  # noqa: PLC0415
-
+    cloudpickle: Any = import_module("cloudpickle")  # 50 ms, so only for values that need it
     dumps: Callable[..., bytes] = cloudpickle.dumps
     return dumps
 
 
-def describe(error: BaseException, skip: int = 1) -> tuple[dict[str, str], Encoded | None]:
-    """An exception as text, and as a pickle where one survives the journey.
-
-    `skip` frames of ours are left out of the traceback.
-    """
-    import traceback  # 15 ms, so only for a call that fails  # noqa: PLC0415
-
+def failure_of(error: BaseException, skip: int) -> Failure:
+    """What to report of an exception; `skip` frames of ours are left out of its traceback."""
+    if isinstance(error, Unsendable) and error.__cause__ is not None:
+        cause = failure_of(error.__cause__, skip=0).info
+        cause["code"] = "result_not_serializable"
+        cause["message"] = (
+            f"the result, a {error}, cannot be sent back: {cause['type_name']}: "
+            f"{cause['message']}. Return plain data, or write it to a file"
+        )
+        return Failure(cause)
     inner: TracebackType | None = error.__traceback__
     for _ in range(skip):
         inner = inner.tb_next if inner is not None else None
     kind = type(error)
+    info = {
+        "code": "user_error",
+        "message": _shown(lambda: str(error), f"<{kind.__name__} whose str() fails>"),
+        "type_name": _shown(lambda: _name(kind), kind.__name__),
+        "traceback": _shown(
+            lambda: _traceback(kind, error, inner), f"{kind.__name__} (with no usable traceback)\n"
+        ),
+    }
+    return Failure(info, _survivor(error))
+
+
+def _shown(show: Callable[[], str], otherwise: str) -> str:
+    """Text of which a user's class has a say: it may raise whatever it likes."""
     try:
-        text = "".join(traceback.format_exception(kind, error, inner))
-    except Exception as refusal:  # noqa: BLE001 - __str__ of a user's class
-        text = f"{kind.__name__} (its traceback cannot be shown: {refusal!r})\n"
-    try:
-        message = str(error)
-    except Exception:  # noqa: BLE001
-        message = f"<{kind.__name__} whose str() fails>"
-    name = kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else (
-        f"{kind.__module__}.{kind.__qualname__}"
-    )
-    info = {"code": "user_error", "message": message, "type_name": name, "traceback": text}
-    return info, _survivor(error)
+        return "".join(show())
+    except BaseException:  # noqa: BLE001
+        return otherwise
+
+
+def _name(kind: type) -> str:
+    if kind.__module__ in ("builtins", "__main__"):
+        return kind.__qualname__
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _traceback(kind: type[BaseException], error: BaseException, inner: TracebackType | None) -> str:
+    import traceback  # 15 ms, so only for a call that fails  # noqa: PLC0415
+
+    return "".join(traceback.format_exception(kind, error, inner))
 
 
 def _survivor(error: BaseException) -> Encoded | None:
@@ -115,7 +176,7 @@ def _survivor(error: BaseException) -> Encoded | None:
     for candidate in (lambda: error, lambda: _Rebuilt(error)):
         try:
             encoded = encode(candidate())
-            again = pickle.loads(encoded[0], buffers=[bytes(b) for b in encoded[1]])
+            again = pickle.loads(encoded.data, buffers=[bytes(b) for b in encoded.buffers])
             if isinstance(again, BaseException) and type(again).__name__ == type(error).__name__:
                 return encoded
         except BaseException:  # noqa: BLE001, S112 - a user's __reduce__ may raise anything

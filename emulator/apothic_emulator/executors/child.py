@@ -13,65 +13,67 @@ import os
 import signal
 import sys
 import threading
+from _socket import socket  # `socket` wraps this in enums, which costs the start 3 ms
 from collections.abc import Callable
-from socket import socket
 from types import FrameType
 from typing import Any
 
 from apothic_emulator.executors import calls, linux, wire
 from apothic_emulator.executors.control import Control
 from apothic_emulator.executors.output import Output
+from apothic_emulator.executors.stops import Stopped, Stops
 from apothic_emulator.executors.wire import Buffer, Frame, Packet
-
-DUMP_SIGNAL = signal.SIGRTMIN + 7
-"""Has the executor write its Python stacks to its dump file, whatever the main thread does."""
+from apothic_emulator.executors.world import World
 
 _HIGH = 500
 """Our descriptors lie above this, where code that closes "its" low ones does not meet them."""
 
-
-class Stopped(BaseException):
-    """Raised in user code when its time is up or its job is cancelled."""
+Report = tuple[int, Buffer, tuple[Buffer, ...]]
+"""The kind of a frame, its body, and its buffers."""
 
 
 class Executor:
-    """One process and its three channels."""
+    """One process, its three channels and its two pipes."""
 
-    def __init__(self, channels: list[int], number: int) -> None:
+    def __init__(self, channels: list[int]) -> None:
         jobs, bulk, session, out, err, dump = (_raise_fd(fd) for fd in channels)
         self.jobs = socket(fileno=jobs)
         self.bulk = socket(fileno=bulk)
         self.control = Control(session)
-        self.number = number
         self.pid = os.getpid()
         self.function: Callable[..., Any] = print
+        self.stops = Stops()
+        self.retiring = False
+        """Take no more jobs."""
         self._dump = dump
         self._logs = (out, err)
+        self.world = World()
         self._receiving = threading.Lock()
-        self._active = 0
         self._sending = threading.Lock()
-        self.in_user_code = False
-        self.retiring = False
+        self._active = 0
 
     def start(self) -> dict[str, Any] | None:
         """Become what the first packet describes; None when the function cannot be loaded."""
         _, body, buffers = self.receive()
-        spec: dict[str, Any] = json.loads(body)
+        spec: dict[str, Any] = json.loads(bytes(body))
         self._settle(spec)
-        signal.signal(signal.SIGTERM, self._on_term)
+        self.begin()
         try:
-            self.in_user_code = True
-            self.function = calls.load(spec["codec"], buffers[0], tuple(buffers[1:]))
-            self.in_user_code = False
+            self._load(spec["codec"], buffers)
         except BaseException as error:  # noqa: BLE001 - an import may raise anything, exit too
-            self.in_user_code = False
-            info, pickled = calls.describe(error, skip=2)
-            info["code"] = "setup_failed"
-            info["message"] = f"{spec['name']} cannot be loaded: {info['type_name']}: {error}"
-            self._report_error(wire.LOAD_FAILED, 0, 0, info, pickled)
+            self.stops.leave(0)
+            self.report(0, 0, self._cannot_load(spec["name"], error))
             return None
-        self.send(Frame(wire.LOADED, 0, 0, 0, b""))
+        self.world = World()
+        self.report(0, 0, (wire.LOADED, b"", ()))
         return spec
+
+    def _load(self, codec: str, buffers: list[Buffer]) -> None:
+        try:
+            self.stops.enter(0)
+            self.function = calls.load(codec, buffers[0], tuple(buffers[1:]))
+        finally:
+            self.stops.leave(0)
 
     def _settle(self, spec: dict[str, Any]) -> None:
         """Take over the caller's working directory, environment, and module path."""
@@ -85,14 +87,23 @@ class Executor:
         except OSError:
             os.chdir("/")  # the caller's directory was removed under it; its own calls fail too
         self.output = Output(*self._logs, bytes.fromhex(spec["token"]))
+        self.stops = Stops(is_shared=spec["slots"] > 1 and not spec["is_async"])
         faulthandler.enable(self._logs[1])
-        faulthandler.register(DUMP_SIGNAL, self._dump, all_threads=True)
-        self._world = _World()
+        faulthandler.register(wire.DUMP_SIGNAL, self._dump, all_threads=True)
+        signal.signal(signal.SIGTERM, self._on_term)
 
     def _on_term(self, signum: int, frame: FrameType | None) -> None:
+        """Stop every call; an executor without one has nothing to wait for."""
+        if not self._active:
+            linux.die_of(signum)
         self.retiring = True
-        if self.in_user_code:
-            raise Stopped
+        self.stops.on_signal(signum, frame)
+
+    def _cannot_load(self, name: str, error: BaseException) -> Report:
+        info = self._failure(error).info
+        info["code"] = "setup_failed"
+        info["message"] = f"{name} cannot be loaded: {info['type_name']}: {info['message']}"
+        return _error_report(calls.Failure(info))
 
     # --- channels -------------------------------------------------------------------------------
 
@@ -105,84 +116,86 @@ class Executor:
         body, buffers = wire.receive_rest(self.bulk, packet)
         return packet, body, buffers
 
-    def send(self, frame: Frame) -> None:
-        """Report; in a process that user code forked off, nothing but the end."""
+    def report(self, job: int, attempt: int, report: Report) -> None:
+        """Tell how a call ended; in a process that user code forked off, nothing but the end."""
         if os.getpid() != self.pid:
             os._exit(0)
+        kind, body, buffers = report
         with self._sending:
-            wire.send_all(self.bulk, wire.frame_parts(frame))
-
-    def _report_error(
-        self, kind: int, job: int, attempt: int, info: dict[str, str], pickled: Any
-    ) -> None:
-        parts = (pickled[0], *pickled[1]) if pickled is not None else ()
-        body = json.dumps(info).encode()
-        self.send(Frame(kind, self._end_job(), attempt, job, body, parts))
-
-    def begin_call(self) -> None:
-        """Count a call that begins."""
-        self._active += 1
-
-    def _end_job(self) -> int:
-        """What the host must know beside the result: text to read, leftovers of the last call."""
-        flags = wire.PRINTED if self.output.end_job() else 0
-        self._active -= 1
-        alone = self._active <= 0
-        if self.retiring or (alone and (linux.has_child() or self._world.has_leftover_thread())):
-            self.retiring = True
-            flags |= wire.RETIRE
-        return flags
+            flags = wire.PRINTED if self.output.end_job() else 0
+            if self._active == 1 and (self.retiring or self.world.has_leftovers()):
+                self.retiring = True
+                flags |= wire.RETIRE
+            wire.send_all(
+                self.bulk, wire.frame_parts(Frame(kind, flags, attempt, job, body, buffers))
+            )
+            self._active -= 1
 
     # --- one job --------------------------------------------------------------------------------
 
-    def run_job(self, packet: Packet, body: Any, buffers: list[Buffer]) -> None:
+    def begin(self) -> None:
+        """Count a call that begins."""
+        with self._sending:
+            self._active += 1
+
+    def run_job(self, packet: Packet, body: Buffer, buffers: list[Buffer]) -> None:
         """Run one call to its end and report it."""
         job, attempt = packet.job, packet.attempt
+        self.begin()
         token = calls.CURRENT.set((job, attempt))
-        self.begin_call()
         try:
-            self._call_and_report(job, attempt, body, buffers)
+            self.report(job, attempt, self._outcome(job, body, buffers))
         finally:
             calls.CURRENT.reset(token)
 
-    def _call_and_report(
-        self, job: int, attempt: int, body: Any, buffers: list[Buffer]
-    ) -> None:
+    def _outcome(self, job: int, body: Buffer, buffers: list[Buffer]) -> Report:
+        """What to report; when it is known, the call's objects are gone and have had their say."""
         try:
-            self.in_user_code = True
-            args, kwargs = calls.arguments(body, tuple(buffers))
-            value = self.function(*args, **kwargs)
-            self.in_user_code = False
+            return self._call(job, body, buffers)
         except BaseException as error:  # noqa: BLE001 - SystemExit and friends are the user's
-            self.in_user_code = False
-            self.report_exception(job, attempt, error)
-            return
-        self.report_value(job, attempt, value)
+            self.stops.leave(job)
+            return self.failed(error)
 
-    def report_value(self, job: int, attempt: int, value: Any) -> None:
-        """Send the result, or say why it cannot be sent."""
+    def _call(self, job: int, body: Buffer, buffers: list[Buffer]) -> Report:
         try:
-            self.in_user_code = True  # pickling runs the user's __reduce__
-            data, buffers = calls.encode(value)
-            self.in_user_code = False
-        except BaseException as error:  # noqa: BLE001
-            self.in_user_code = False
-            info, _ = calls.describe(error, skip=0)
-            info["code"] = "result_not_serializable"
-            info["message"] = (
-                f"the result, a {type(value).__name__}, cannot be sent back: "
-                f"{info['type_name']}: {info['message']}. Return plain data, or write it to a file"
-            )
-            self._report_error(wire.ERROR, job, attempt, info, None)
-            return
-        self.send(Frame(wire.RESULT, self._end_job(), attempt, job, data, buffers))
+            self.stops.enter(job)
+            args, kwargs = calls.arguments(body, buffers)
+            value = self.function(*args, **kwargs)
+            return self.finished(value)
+        finally:
+            self.stops.leave(job)
 
-    def report_exception(self, job: int, attempt: int, error: BaseException) -> None:
-        """Send what the call raised."""
-        info, pickled = calls.describe(error)
+    def finished(self, value: Any) -> Report:
+        """A report of a result. Pickling and flushing run user code too."""
+        data, parts = calls.encode_result(value)
+        self.output.flush()
+        return wire.RESULT, data, parts
+
+    def failed(self, error: BaseException) -> Report:
+        """A report of what a call raised.
+
+        Raises:
+            Stopped: there is nothing to report, because the process is on its way out.
+        """
+        return _error_report(self._failure(error))
+
+    def _failure(self, error: BaseException) -> calls.Failure:
+        if self.stops.terminated and isinstance(error, Stopped):
+            self._let_go()
+            raise error
         if isinstance(error, MemoryError | SystemError):
             self.retiring = True  # the interpreter itself may be damaged
-        self._report_error(wire.ERROR, job, attempt, info, pickled)
+        failure = calls.failure_of(error, skip=2)
+        self.output.flush()
+        return failure
+
+    def _let_go(self) -> None:
+        """A call was stopped together with its process, which ends with the last of them."""
+        with self._sending:
+            self._active -= 1
+            if not self._active:
+                self.output.flush()
+                linux.die_of(signal.SIGTERM)
 
     # --- loops ----------------------------------------------------------------------------------
 
@@ -196,63 +209,39 @@ class Executor:
             self.run_job(packet, body, buffers)
             del body, buffers  # a large argument would live until the next call
             if not self._active:
-                self._world.restore()
+                self.restore()
+
+    def restore(self) -> None:
+        """Undo what a call has changed for the next one."""
+        self.world.restore()
+        self.output.restore()
 
     def serve_threads(self, count: int) -> None:
-        """Take jobs on `count` threads, this one among them."""
-        for _ in range(count - 1):
-            threading.Thread(target=self._serve_quietly, name="apothic-slot", daemon=True).start()
-        self._world.count_threads()
-        self.serve()
+        """Take jobs on `count` threads, this one among them, and let each end its last call."""
+        self.control.on_interrupt = self.stops.interrupt
+        self.control.start()
+        others = [
+            threading.Thread(target=self._serve_quietly, name="apothic-slot", daemon=True)
+            for _ in range(count - 1)
+        ]
+        for thread in others:
+            thread.start()
+        self._serve_quietly()
+        for thread in others:
+            thread.join()
 
     def _serve_quietly(self) -> None:
         try:
             self.serve()
-        except (EOFError, OSError):
+        except (EOFError, OSError, Stopped):
             self.retiring = True
 
 
-class _World:
-    """What calls share and must not hand on: working directory, environment, umask."""
-
-    def __init__(self) -> None:
-        self.cwd = os.getcwd()  # noqa: PTH109 - compared as text on every call
-        self.env = dict(os.environ)
-        self.umask = os.umask(0o022)
-        os.umask(self.umask)
-        self._raw_env: Any = dict(os.environ._data)  # type: ignore[attr-defined]  # noqa: SLF001
-        self._threads = 0
-        self.count_threads()
-
-    def count_threads(self) -> None:
-        """Take the threads that run now for ours."""
-        self._threads = len(sys._current_frames())  # noqa: SLF001
-
-    def restore(self) -> None:
-        """Put back what a call has changed."""
-        if os.environ._data != self._raw_env:  # type: ignore[attr-defined]  # noqa: SLF001
-            os.environ.clear()
-            os.environ.update(self.env)
-        try:
-            if os.getcwd() != self.cwd:  # noqa: PTH109
-                os.chdir(self.cwd)
-        except OSError:
-            os.chdir("/")
-        os.umask(self.umask)
-
-    def has_leftover_thread(self) -> bool:
-        """Whether a call left a thread behind that would keep the process alive.
-
-        Idle workers of a `ThreadPoolExecutor` that the code keeps are meant to stay.
-        """
-        if threading.active_count() <= 1:
-            return False
-        pools = sys.modules.get("concurrent.futures.thread")
-        idle: Any = getattr(pools, "_threads_queues", {})
-        return any(
-            not thread.daemon and thread is not threading.main_thread() and thread not in idle
-            for thread in threading.enumerate()
-        )
+def _error_report(failure: calls.Failure) -> Report:
+    info, exception = failure
+    parts = (exception.data, *exception.buffers) if exception is not None else ()
+    kind = wire.LOAD_FAILED if info["code"] == "setup_failed" else wire.ERROR
+    return kind, json.dumps(info).encode(), parts
 
 
 def _raise_fd(fd: int) -> int:
@@ -262,27 +251,34 @@ def _raise_fd(fd: int) -> int:
     return high
 
 
-CURRENT_EXECUTOR: Executor | None = None
-"""The executor that this process is."""
+_this: Executor | None = None
 
 
-def main(channels: list[int], number: int) -> None:
+def this_executor() -> Executor | None:
+    """The executor that this process is."""
+    return _this
+
+
+def main(channels: list[int]) -> None:
     """Run an executor in this process; never returns."""
-    global CURRENT_EXECUTOR  # noqa: PLW0603 - a process is one executor at most
-    CURRENT_EXECUTOR = executor = Executor(channels, number)
+    global _this  # noqa: PLW0603 - a process is one executor at most
+    _this = executor = Executor(channels)
+    status = 0
     try:
         spec = executor.start()
         if spec is not None:
             _serve(executor, spec)
-    except (EOFError, OSError, wire.WireError):
-        pass  # the host hung up, or user code closed our channels: either way this is the end
+    except EOFError:
+        pass  # the host hung up
+    except (OSError, wire.WireError):
+        status = wire.CHANNEL_LOST
     finally:
-        _leave(executor)
+        _leave(executor, status)
 
 
 def _serve(executor: Executor, spec: dict[str, Any]) -> None:
     if spec["is_async"]:
-        from apothic_emulator.executors import tasks  # asyncio: only for those who need it  # noqa: PLC0415
+        from apothic_emulator.executors import tasks  # asyncio is slow to import  # noqa: PLC0415
 
         tasks.serve(executor, spec["slots"])
     elif spec["slots"] > 1:
@@ -291,14 +287,14 @@ def _serve(executor: Executor, spec: dict[str, Any]) -> None:
         executor.serve()
 
 
-def _leave(executor: Executor) -> None:
+def _leave(executor: Executor, status: int) -> None:
     """End as a Python program does: threads, exit handlers, streams. The host limits the time."""
     import atexit  # noqa: PLC0415
 
     try:
         threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - joins what is not a daemon
         atexit._run_exitfuncs()  # noqa: SLF001
-        executor.output.end_job()
+        executor.output.flush()
     except BaseException:  # noqa: BLE001, S110 - nobody is left to tell
         pass
-    os._exit(0)
+    os._exit(status)

@@ -7,8 +7,8 @@ anything runs without one.
 from __future__ import annotations
 
 import threading
+from _socket import socket
 from collections.abc import Callable
-from socket import socket
 
 from apothic_emulator.executors import wire
 from apothic_emulator.executors.wire import Buffer, Frame

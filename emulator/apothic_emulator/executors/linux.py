@@ -5,17 +5,20 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
-import struct
+import signal
 import termios
-from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
+_count = bytearray(4)
 
 flush_c_streams = _libc.fflush
 """Call with None: write out what C code has printed."""
+
+_set_async_exc = ctypes.pythonapi.PyThreadState_SetAsyncExc
+_set_async_exc.argtypes = (ctypes.c_ulong, ctypes.py_object)
 
 
 def die_with_parent(signum: int) -> None:
@@ -33,19 +36,32 @@ def set_name(name: str) -> None:
     _libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
 
 
-def unread(fd: int) -> int:
-    """Bytes that were written to this pipe and not read yet."""
-    answer = fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0")
-    count: int = struct.unpack("i", answer)[0]
-    return count
+def die_of(signum: int) -> None:
+    """End this process by a signal's default action, from any thread and whatever is installed."""
+    _libc.signal(signum, None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signum])
+    signal.raise_signal(signum)
+
+
+def raise_in_thread(ident: int, error: type[BaseException] | None) -> None:
+    """Have a thread raise when it next runs Python code; None takes that back."""
+    _set_async_exc(ident, ctypes.py_object(error) if error is not None else ctypes.py_object())
+
+
+def has_unread(fd: int) -> bool:
+    """Whether bytes lie in this pipe that were written and not read yet."""
+    fcntl.ioctl(fd, termios.FIONREAD, _count)
+    return any(_count)
 
 
 def children() -> list[int]:
     """The process ids of this process's children, started by whichever thread."""
     found: list[int] = []
-    for task in Path(f"/proc/{os.getpid()}/task").iterdir():
+    tasks = f"/proc/{os.getpid()}/task"
+    for task in os.listdir(tasks):  # noqa: PTH208 - pathlib doubles the start of a zygote
         try:
-            found += [int(pid) for pid in (task / "children").read_text().split()]
+            with open(f"{tasks}/{task}/children", encoding="ascii") as file:  # noqa: PTH123
+                found += map(int, file.read().split())
         except (FileNotFoundError, ProcessLookupError):
             continue  # a thread that has just ended
     return found

@@ -2,7 +2,8 @@
 
 A mark is a token that only this executor and the host know, and a job's number: what follows
 belongs to that job, or after number 0 to the job that the executor works on. Python's streams set
-a mark before a job's first text; what C code or a child process prints goes without.
+a mark where the job changes; what C code or a child process prints goes without. `END` closes the
+text of the job that is reported next: the host reads up to there before it believes the report.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable
-from typing import TextIO
+from typing import Final, TextIO
 
 from apothic_emulator.executors import linux
 from apothic_emulator.executors.calls import CURRENT
+
+END: Final = (1 << 64) - 1
 
 
 class _Pipe(io.RawIOBase):
@@ -22,73 +24,92 @@ class _Pipe(io.RawIOBase):
 
     def __init__(self, fd: int, token: bytes) -> None:
         super().__init__()
-        self.fd = fd
-        self.owner = 0
-        self.token = token
+        self._fd = fd
+        self._owner = 0
+        self._token = token
 
     def writable(self) -> bool:
         return True
 
     def fileno(self) -> int:
-        return self.fd
+        return self._fd
 
     def write(self, data: bytes | bytearray | memoryview, /) -> int:  # type: ignore[override]
         """Write all of it; a mark and its text leave in one piece."""
         current = CURRENT.get()
         owner = current[0] if current is not None else 0
         whole = bytes(data)
-        if owner != self.owner:
-            self.owner = owner
-            whole = self.mark(owner) + whole
+        if owner != self._owner:
+            self._owner = owner
+            whole = self._mark(owner) + whole
         view = memoryview(whole)
         while view:
-            view = view[os.write(self.fd, view) :]
+            view = view[os.write(self._fd, view) :]
         return len(data)
 
-    def mark(self, owner: int) -> bytes:
-        return self.token + owner.to_bytes(8, "little")
+    def _mark(self, owner: int) -> bytes:
+        return self._token + owner.to_bytes(8, "little")
 
-    def close_job(self) -> bool:
-        """At the end of a job: whether the host has text to read before it hears of the end."""
+    def has_text(self) -> bool:
+        """Whether the job that ends has printed something, as far as the host may not know."""
         try:
-            if not linux.unread(self.fd):
-                return False
-            self.owner = 0
-            os.write(self.fd, self.mark(0))
+            return bool(self._owner) or linux.has_unread(self._fd)
         except OSError:
             return False  # user code closed the pipe: there is nothing to wait for
-        return True
+
+    def end_job(self) -> None:
+        """Set the mark behind a job's text."""
+        self._owner = 0
+        try:
+            os.write(self._fd, self._mark(END))
+        except OSError:
+            return
 
 
 class Output:
     """Standard output and error of this process, captured."""
 
     def __init__(self, out_fd: int, err_fd: int, token: bytes) -> None:
-        for number, fd in ((1, out_fd), (2, err_fd)):
-            os.dup2(fd, number)
-        self._pipes = (_Pipe(out_fd, token), _Pipe(err_fd, token))
-        self._flushes: list[Callable[[], None]] = []
-        sys.stdout = self._text(self._pipes[0], line_buffering=False)
-        sys.stderr = self._text(self._pipes[1], line_buffering=True)
-        sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr  # type: ignore[misc]
+        self._fds, self._token = (out_fd, err_fd), token
+        self._install()
+        self.restore()
 
-    def _text(self, pipe: _Pipe, *, line_buffering: bool) -> TextIO:
-        stream = io.TextIOWrapper(
-            pipe,  # type: ignore[arg-type]  # raw: a buffer of its own would hide whose text it is
-            encoding="utf-8",
-            errors="backslashreplace",
-            line_buffering=line_buffering,
-            write_through=not line_buffering,
-        )
-        return stream
+    def _install(self) -> None:
+        self._out, self._err = (_Pipe(fd, self._token) for fd in self._fds)
+        self._ours = _text(self._out), _text(self._err)
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = self._ours
+
+    def flush(self) -> None:
+        """Push out what is held back: nothing by our streams, but by C's and by user code's own."""
+        if sys.stdout is not self._ours[0] or sys.stderr is not self._ours[1]:
+            for stream in (sys.stdout, sys.stderr):
+                try:
+                    stream.flush()
+                except Exception:  # noqa: BLE001, S112 - closed, None, or anything else
+                    continue
+        linux.flush_c_streams(None)
+
+    def restore(self) -> None:
+        """Make printing work again if a call has closed something."""
+        for number, fd in enumerate(self._fds, 1):
+            os.dup2(fd, number)
+        if self._ours[0].closed or self._ours[1].closed:
+            self._install()
 
     def end_job(self) -> bool:
-        """Push everything out; whether the host has to read before it hears of the end."""
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except (OSError, ValueError, AttributeError):
-                continue  # replaced or closed by user code
-        linux.flush_c_streams(None)
-        first = self._pipes[0].close_job()
-        return self._pipes[1].close_job() or first
+        """Close the text of a job; whether the host has to read before it hears of the end."""
+        if not self._out.has_text() and not self._err.has_text():
+            return False
+        self._out.end_job()
+        self._err.end_job()
+        return True
+
+
+def _text(pipe: _Pipe) -> TextIO:
+    """A text stream that keeps nothing to itself, as its process may die at any moment."""
+    return io.TextIOWrapper(
+        pipe,  # type: ignore[arg-type]  # raw: a buffer of its own would hide whose text it is
+        encoding="utf-8",
+        errors="backslashreplace",
+        write_through=True,
+    )

@@ -27,7 +27,7 @@ class SessionBackend:
     def start(self, command: Command[ReplyT]) -> Ticket[ReplyT]:
         """Send a command on behalf of the job that this thread or task works on."""
         if isinstance(command, RunJob):
-            return _Run(self, command)  # type: ignore[return-value]  # its reply is an outcome
+            return _Run(self, command)  # its reply is an outcome
         current = calls.CURRENT.get()
         return self.send(command, current[0] if current else 0)
 
@@ -112,7 +112,7 @@ class _Run(Ticket[Any]):
 
 def open_session() -> SessionBackend:
     """The session of this worker."""
-    executor = child.CURRENT_EXECUTOR
+    executor = child.this_executor()
     if executor is None:
         raise BackendClosed("this process is not an executor")
     return SessionBackend(executor.control)

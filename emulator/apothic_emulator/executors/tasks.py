@@ -3,13 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+import signal
+from _socket import socket
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Protocol
 
 from apothic_emulator.executors import calls
+from apothic_emulator.executors.control import Control
+from apothic_emulator.executors.stops import Stopped, Stops
 from apothic_emulator.executors.wire import Buffer, Packet
 
-if TYPE_CHECKING:
-    from apothic_emulator.executors.child import Executor
+Report = tuple[int, Buffer, tuple[Buffer, ...]]
+
+
+class Executor(Protocol):
+    """What the loop needs of the executor it runs in."""
+
+    function: Callable[..., Any]
+    jobs: socket
+    control: Control
+    stops: Stops
+    retiring: bool
+
+    def receive(self) -> tuple[Packet, Buffer, list[Buffer]]:
+        """The next packet and what follows it."""
+        ...
+
+    def begin(self) -> None:
+        """Count a call that begins."""
+        ...
+
+    def finished(self, value: Any) -> Report:
+        """A report of a result."""
+        ...
+
+    def failed(self, error: BaseException) -> Report:
+        """A report of what a call raised."""
+        ...
+
+    def report(self, job: int, attempt: int, report: Report) -> None:
+        """Tell how a call ended."""
+        ...
+
+    def restore(self) -> None:
+        """Undo what calls have changed."""
+        ...
 
 
 class Tasks:
@@ -30,38 +69,60 @@ class Tasks:
         except BlockingIOError:
             return  # the host took it back
         except (EOFError, OSError):
-            self.loop.remove_reader(self.executor.jobs)
-            self.ended.set()
+            self._stop_reading()
             return
         self.free -= 1
         if not self.free:
             self.loop.remove_reader(self.executor.jobs)
-        task = self.loop.create_task(self._run(packet, body, buffers))
-        self.running[packet.job] = task
+        self.executor.begin()
+        self.running[packet.job] = self.loop.create_task(self._run(packet, body, buffers))
 
-    async def _run(self, packet: Packet, body: Any, buffers: list[Buffer]) -> None:
-        executor = self.executor
+    async def _run(self, packet: Packet, body: Buffer, buffers: list[Buffer]) -> None:
         calls.CURRENT.set((packet.job, packet.attempt))
-        executor.begin_call()
+        report = await self._outcome(packet.job, body, buffers)
         try:
-            args, kwargs = calls.arguments(body, tuple(buffers))
-            value = await executor.function(*args, **kwargs)
-        except BaseException as error:  # noqa: BLE001 - also what would stop the loop
-            executor.report_exception(packet.job, packet.attempt, error)
-        else:
-            executor.report_value(packet.job, packet.attempt, value)
+            self.executor.report(packet.job, packet.attempt, report)
+        except OSError:
+            self.executor.retiring = True  # user code closed our channel: nothing more can be told
         self._finished(packet.job)
+
+    async def _outcome(self, job: int, body: Buffer, buffers: list[Buffer]) -> Report:
+        try:
+            return await self._call(job, body, buffers)
+        except BaseException as error:  # noqa: BLE001 - also what would stop the loop
+            stops = self.executor.stops
+            stops.leave(job)
+            if stops.terminated and isinstance(error, asyncio.CancelledError):
+                return self.executor.failed(Stopped())
+            return self.executor.failed(error)
+
+    async def _call(self, job: int, body: Buffer, buffers: list[Buffer]) -> Report:
+        executor = self.executor
+        try:
+            executor.stops.enter(job)
+            args, kwargs = calls.arguments(body, buffers)
+            value = await executor.function(*args, **kwargs)
+            return executor.finished(value)
+        finally:
+            executor.stops.leave(job)
 
     def _finished(self, job: int) -> None:
         del self.running[job]
+        if not self.running:
+            self.executor.restore()
         if self.executor.retiring:
-            self.loop.remove_reader(self.executor.jobs)
-            if not self.running:
-                self.ended.set()
+            self._stop_reading()
             return
         self.free += 1
         if self.free == 1:
             self.loop.add_reader(self.executor.jobs, self._readable)
+
+    def _stop_reading(self) -> None:
+        """Take no more jobs, and end with the last that runs."""
+        self.executor.retiring = True
+        self.loop.remove_reader(self.executor.jobs)
+        if not self.running:
+            self.ended.set()
 
     def interrupt(self, job: int) -> None:
         """Cancel a call, from any thread."""
@@ -73,6 +134,21 @@ class Tasks:
 
         self.loop.call_soon_threadsafe(cancel)
 
+    def on_term(self, before: Callable[[int, FrameType | None], Any]) -> Callable[..., None]:
+        """The handler of SIGTERM: cancel every call, or raise in the one that holds the loop."""
+
+        def handle(signum: int, frame: FrameType | None) -> None:
+            current = calls.CURRENT.get()
+            try:
+                before(signum, frame)
+            except Stopped:
+                if current is not None and self.executor.stops.is_inside(current[0]):
+                    raise
+            for job in list(self.running):
+                self.interrupt(job)
+
+        return handle
+
 
 def serve(executor: Executor, slots: int) -> None:
     """Run calls until the channel ends or the executor retires."""
@@ -82,6 +158,9 @@ def serve(executor: Executor, slots: int) -> None:
 async def _serve(executor: Executor, slots: int) -> None:
     executor.jobs.setblocking(False)  # a packet that was announced may have been taken back
     tasks = Tasks(executor, slots)
+    before = signal.getsignal(signal.SIGTERM)
+    assert callable(before), "the executor has a handler of its own"
+    signal.signal(signal.SIGTERM, tasks.on_term(before))
     if slots > 1:
         executor.control.on_interrupt = tasks.interrupt
         executor.control.start()

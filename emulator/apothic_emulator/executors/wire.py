@@ -13,8 +13,9 @@ and interrupts down.
 from __future__ import annotations
 
 import struct
+from _socket import socket
 from collections.abc import Iterable, Iterator
-from socket import socket
+from signal import SIGRTMIN
 from typing import Final, NamedTuple
 
 Buffer = bytes | bytearray | memoryview
@@ -36,6 +37,12 @@ PRINTED: Final = 2
 """Text lies in the log pipes, up to a delimiter."""
 RETIRE: Final = 4
 """The call left a thread or a process behind: use another executor."""
+
+CHANNEL_LOST: Final = 71
+"""The exit code of an executor whose channels user code has closed or overwritten."""
+
+DUMP_SIGNAL: Final = SIGRTMIN + 7
+"""Has an executor write its Python stacks to its dump file, whatever its threads do."""
 
 MOST_INLINE: Final = 32 * 1024
 """The largest body inside a packet. The kernel takes about 200 KiB in one."""
@@ -66,20 +73,20 @@ class Frame(NamedTuple):
     buffers: tuple[Buffer, ...] = ()
 
 
-def head(
-    kind: int, flags: int, attempt: int, job: int, body: Buffer, buffers: tuple[Buffer, ...]
-) -> bytes:
+def head(frame: Frame) -> bytes:
     """The header of a packet or a frame."""
+    kind, flags, attempt, job, body, buffers = frame
     fixed = _HEADER.pack(kind, flags, len(buffers), attempt, job, len(body))
     if not buffers:
         return fixed
-    return fixed + struct.pack(f"<{len(buffers)}Q", *(len(memoryview(b).cast("B")) for b in buffers))
+    return fixed + struct.pack(
+        f"<{len(buffers)}Q", *(len(memoryview(b).cast("B")) for b in buffers)
+    )
 
 
 def frame_parts(frame: Frame) -> list[Buffer]:
     """A frame as pieces to write one after the other; small ones are joined."""
-    kind, flags, attempt, job, body, buffers = frame
-    first = head(kind, flags, attempt, job, body, buffers)
+    first, body, buffers = head(frame), frame.body, frame.buffers
     if len(body) < _LARGE:
         first += body
         return [first, *buffers] if buffers else [first]
@@ -96,8 +103,8 @@ class Packet(NamedTuple):
     body: bytes
     length: int
     """Of the body on the bulk channel; 0 when INLINE."""
-    count: int
-    """Of the buffers on the bulk channel."""
+    buffers: int
+    """How many are on the bulk channel."""
 
 
 def parse_packet(data: bytes) -> Packet:
@@ -157,7 +164,7 @@ class FrameReader:
 
     def received(self, count: int) -> Frame | None:
         """Note bytes received in place; gives the frame if it is complete."""
-        assert self._large is not None, "bytes were received into a target"  # noqa: S101
+        assert self._large is not None, "bytes were received into a target"
         self._large.advance(count)
         if self._large.left:
             return None
@@ -251,7 +258,7 @@ def receive_rest(source: socket, packet: Packet) -> tuple[Buffer, list[Buffer]]:
     """Block for what follows a packet on the bulk channel: the body and the buffers."""
     if packet.flags & INLINE:
         return packet.body, []
-    count = packet.count
+    count = packet.buffers
     sizes = struct.unpack(f"<{count}Q", receive_exact(source, 8 * count)) if count else ()
     body = receive_exact(source, packet.length)
     return body, [receive_exact(source, size) for size in sizes]

@@ -4,52 +4,60 @@ It is never a fork of the user's program. It is the parent of every executor and
 what they leave behind, so when an executor ends, whatever else sits under the zygote and is no
 executor is a leftover and is killed before the end is reported. It ends with the user's process.
 
-    down   {"do": "fork", "number": n} with six descriptors, "signal", "kill", "retire"
-    up     {"ended": n, "status": wait status}, {"forked": n, "pid": pid}
+    zygote ─┬─ executor ── what user code starts
+            └─ successor: a fork that has imported modules, and is a zygote from then on
 """
 
 from __future__ import annotations
 
 import array
 import gc
-import json
 import os
 import select
 import signal
 import sys
 import time
-from socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket
-from typing import Any
+from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket
+from importlib import import_module
+from types import FrameType
+from typing import Any, NoReturn
 
-from apothic_emulator.executors import linux
+from apothic_emulator.executors import child, linux, orders, preload
+from apothic_emulator.executors.orders import Message
 
-_MOST = 64 * 1024
 _FDS = 6
-_HANG_UP_S = 0.2
-"""Between the end of an executor's channel and its own, if it is only exiting."""
-_CLOSE_S = 2.0
+_CLOSE_S = 2.5
 """What exit handlers get when the user's program ends."""
 _IDLE_MS = 5
 """Without a request for this long after the start, the zygote imports what pickles need."""
 
 
+class Child:
+    """A process that the zygote has forked."""
+
+    __slots__ = ("kill_at", "number", "pid", "was_killed")
+
+    def __init__(self, number: int, pid: int) -> None:
+        self.number = number
+        """0 for a successor."""
+        self.pid = pid
+        self.kill_at: float | None = None
+        self.was_killed = False
+
+
 class Zygote:
     """The loop: requests from the host, ends of executors, the end of the user's process."""
 
-    def __init__(self, control: socket, user_pid: int) -> None:
+    def __init__(self, control: socket, user_fd: int) -> None:
         self.control = control
+        self.user_fd = user_fd
+        self.children: dict[int, Child] = {}
+        """By pidfd."""
+        self.by_number: dict[int, Child] = {}
+        """Executors only."""
         self.poll = select.poll()
         self.poll.register(control, select.POLLIN)
-        self.user_fd = _pidfd(user_pid)
-        self.poll.register(self.user_fd, select.POLLIN)
-        self.executors: dict[int, int] = {}
-        """Executor number by pidfd."""
-        self.pids: dict[int, int] = {}
-        """Process id by executor number."""
-        self.hung_up: dict[int, float] = {}
-        """When to kill executors that have closed their channel and yet live."""
-        self.killed: set[int] = set()
-        """Those of them that had to be."""
+        self.poll.register(user_fd, select.POLLIN)
 
     def run(self) -> None:
         """Serve until the user's process or its end of the channel is gone."""
@@ -58,128 +66,147 @@ class Zygote:
             _import_pickles()
         while True:
             for fd, _ in ready or self.poll.poll(self._patience_ms()):
-                if fd == self.user_fd:
-                    return
-                if fd == self.control.fileno():
-                    if not self._request():
-                        return
-                else:
+                if fd in self.children:
                     self._reap(fd)
+                elif fd == self.user_fd or not self._take_order():
+                    return
             ready = []
-            if self.hung_up:
-                self._kill_hung_up()
+            self._kill_hung_up()
 
     def _patience_ms(self) -> float | None:
         """How long to wait for news, None for ever."""
-        due = [moment for number, moment in self.hung_up.items() if number not in self.killed]
-        return max(0.0, min(due) - time.monotonic()) * 1000 if due else None
+        due = [c.kill_at for c in self.by_number.values() if c.kill_at is not None]
+        return max(0.0, min(due) - time.monotonic()) * 1000 + 1 if due else None
 
-    def _request(self) -> bool:
+    def _take_order(self) -> bool:
+        """Do what the host asks; whether to go on."""
         room = CMSG_SPACE(_FDS * array.array("i").itemsize)
-        data, ancillary, _, _ = self.control.recvmsg(_MOST, room)
+        data, ancillary, _, _ = self.control.recvmsg(orders.MOST, room)
         if not data:
             return False
-        asked: dict[str, Any] = json.loads(data)
-        number = asked["number"]
-        match asked["do"]:
-            case "fork":
-                self._fork(number, _descriptors(ancillary), by_value=asked["by_value"])
-            case "signal":
-                self._signal(number, asked["signal"])
-            case "kill":
-                self._signal(number, signal.SIGKILL)
-            case "hung_up":
-                self._hung_up(number, 0.0 if asked["now"] else _HANG_UP_S)
-            case _:
+        order = orders.parse(data)
+        executor = self.by_number.get(order.number)
+        match order.kind:
+            case orders.FORK:
+                self._fork(order, _descriptors(ancillary))
+            case orders.PRELOAD:
+                self._fork_successor(order, _descriptors(ancillary))
+            case orders.SIGNAL if executor is not None:
+                os.kill(executor.pid, order.value)  # not reaped, so the id is nobody else's
+            case orders.HUNG_UP if executor is not None:
+                executor.kill_at = time.monotonic() + order.value / 1000
+            case orders.CLOSE:
                 self._close()
                 return False
+            case _:
+                pass  # it has ended meanwhile
         return True
 
-    def _hung_up(self, number: int, wait_s: float) -> None:
-        """An executor's channel has ended: if it does not end within the time, it is killed."""
-        if number in self.pids:
-            self.hung_up[number] = time.monotonic() + wait_s
-
     def _kill_hung_up(self) -> None:
+        """An executor whose channel has ended, and which does not follow, is of no more use."""
         now = time.monotonic()
-        for number, moment in self.hung_up.items():
-            if moment <= now and number not in self.killed:
-                self.killed.add(number)
-                self._signal(number, signal.SIGKILL)
+        for executor in self.by_number.values():
+            if executor.kill_at is not None and executor.kill_at <= now:
+                executor.kill_at = None
+                executor.was_killed = True
+                os.kill(executor.pid, signal.SIGKILL)
 
     def _close(self) -> None:
         """Give executors a moment to end by themselves; `end` kills the others."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         deadline = time.monotonic() + _CLOSE_S
-        while self.executors and (left_s := deadline - time.monotonic()) > 0:
+        while self.children and (left_s := deadline - time.monotonic()) > 0:
             for fd, _ in self.poll.poll(left_s * 1000):
                 if fd == self.user_fd:
                     return
-                if fd in self.executors:
+                if fd in self.children:
                     self._reap(fd)
+                else:
+                    self.poll.unregister(fd)  # the host has hung up, as it may by now
 
-    def _signal(self, number: int, signum: int) -> None:
-        """Not reaped yet, so the process id cannot have become somebody else's."""
-        pid = self.pids.get(number)
-        if pid is not None:
-            os.kill(pid, signum)
+    # --- forks ----------------------------------------------------------------------------------
 
-    def _fork(self, number: int, channels: list[int], *, by_value: bool) -> None:
-        if by_value:
+    def _fork(self, order: Message, channels: list[int]) -> None:
+        if order.flags & orders.BY_VALUE:
             _import_pickles()
-        gc.disable()  # a collection in the child would copy every page that it visits
         try:
-            pid = os.fork()
+            pid = _fork()
         except OSError as error:
-            self._say({"ended": number, "status": None, "detail": str(error)})
-            return
-        finally:
-            gc.enable()
-        if not pid:
-            self._become_executor(channels, number)
-        for fd in channels:
-            os.close(fd)
-        pidfd = _pidfd(pid)
-        self.executors[pidfd] = number
-        self.pids[number] = pid
-        self.poll.register(pidfd, select.POLLIN)
-        self._say({"forked": number, "pid": pid})
+            self._say(Message(orders.FAILED, order.number, error.errno or 0))
+        else:
+            if not pid:
+                self._become_executor(channels, order.number)
+            self.by_number[order.number] = self._watch(order.number, pid)
+        _close_all(channels)
 
-    def _become_executor(self, channels: list[int], number: int) -> None:
-        """In the child: let go of everything that is the zygote's, and never come back."""
+    def _watch(self, number: int, pid: int) -> Child:
+        pidfd = os.pidfd_open(pid)
+        self.children[pidfd] = forked = Child(number, pid)
+        self.poll.register(pidfd, select.POLLIN)
+        return forked
+
+    def _let_go(self) -> None:
+        """In the child: close what is the zygote's, and be nobody's zygote."""
+        linux.die_with_parent(signal.SIGKILL)
+        linux.adopt_orphans()
+        self.control.close()
+        _close_all(self.children)
+        self.children.clear()
+        self.by_number.clear()
+
+    def _become_executor(self, channels: list[int], number: int) -> NoReturn:
         try:
-            linux.die_with_parent(signal.SIGKILL)
-            linux.adopt_orphans()
+            self._let_go()
+            os.close(self.user_fd)
             linux.set_name(f"apothic-{number}")
             os.setpgid(0, 0)
-            self.control.close()
-            for fd in (self.user_fd, *self.executors):
-                os.close(fd)
-            for signum in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(signum, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            _reseed()
-            from apothic_emulator.executors import child  # noqa: PLC0415
-
-            child.main(channels, number)
+            preload.reseed()
+            child.main(channels)
         finally:
             os._exit(70)
 
+    def _fork_successor(self, order: Message, channels: list[int]) -> None:
+        wanted = preload.wanted(order.rest)
+        if wanted.modules:
+            try:
+                pid = _fork()
+            except OSError:
+                pid = -1  # then this one serves on
+            if not pid:
+                self._become_successor(channels, wanted)
+            if pid > 0:
+                self._watch(0, pid)
+        _close_all(channels)
+
+    def _become_successor(self, channels: list[int], wanted: preload.Wanted) -> NoReturn:
+        try:
+            self._let_go()
+            successor = Zygote(socket(fileno=channels[0]), self.user_fd)
+            if preload.is_safe_after(wanted, {channels[0]}):
+                gc.freeze()
+                successor._say(Message(orders.READY))
+                run(successor)
+        finally:
+            os._exit(0)
+
+    # --- ends -----------------------------------------------------------------------------------
+
     def _reap(self, pidfd: int) -> None:
-        number = self.executors.pop(pidfd)
+        ended = self.children.pop(pidfd)
         self.poll.unregister(pidfd)
         os.close(pidfd)
-        pid = self.pids.pop(number)
-        _, status = os.waitpid(pid, 0)
+        _, status = os.waitpid(ended.pid, 0)
         self.kill_leftovers()
-        self.hung_up.pop(number, None)
-        hung_up = number in self.killed
-        self.killed.discard(number)
-        self._say({"ended": number, "status": status, "hung_up": hung_up})
+        if self.by_number.pop(ended.number, None) is not None:
+            flags = orders.WAS_KILLED if ended.was_killed else 0
+            self._say(Message(orders.ENDED, ended.number, status, flags))
 
     def kill_leftovers(self) -> None:
-        """Kill every child that is no executor, and theirs as they come up, until none is left."""
-        executors = set(self.pids.values())
-        while left := [pid for pid in linux.children() if pid not in executors]:
+        """Kill every child that is not ours, and theirs as they come up, until none is left."""
+        ours = {forked.pid for forked in self.children.values()}
+        while left := [pid for pid in linux.children() if pid not in ours]:
             for pid in left:
                 try:
                     os.kill(pid, signal.SIGKILL)
@@ -187,18 +214,27 @@ class Zygote:
                 except (ProcessLookupError, ChildProcessError):
                     continue
 
-    def _say(self, what: dict[str, Any]) -> None:
+    def _say(self, message: Message) -> None:
         try:
-            self.control.send(json.dumps(what).encode())
+            self.control.send(orders.pack(message))
         except OSError:
             return  # the host is gone; the loop ends with its pidfd
 
     def end(self) -> None:
         """Kill everything."""
-        for pid in self.pids.values():
-            os.kill(pid, signal.SIGKILL)
-        self.pids.clear()
+        self.children.clear()
         self.kill_leftovers()
+
+
+def _fork() -> int:
+    """Fork; the child has a heap that no collection will copy page by page."""
+    gc.freeze()
+    return os.fork()
+
+
+def _close_all(descriptors: Any) -> None:
+    for fd in descriptors:
+        os.close(fd)
 
 
 def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
@@ -209,39 +245,36 @@ def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
     return list(received)
 
 
-def _pidfd(pid: int) -> int:
-    return os.pidfd_open(pid)
-
-
 def _import_pickles() -> None:
     """What a function by value needs, shared by all executors that are forked later."""
     try:
-        import cloudpickle  # noqa: F401, PLC0415
+        import_module("cloudpickle")
     except ImportError:
         return  # executors without it can still run functions of modules
 
 
-def _reseed() -> None:
-    """Forks of one process would all draw the same numbers."""
-    for name in ("random", "numpy.random"):
-        module: Any = sys.modules.get(name)
-        if module is not None:
-            module.seed()
-
-
-def main(control_fd: int, user_pid: int) -> None:
-    """Run a zygote in this process until its user's process ends."""
-    linux.set_name("apothic-zygote")
-    linux.adopt_orphans()
-    linux.die_with_parent(signal.SIGTERM)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    control = socket(fileno=control_fd)
-    try:
-        zygote = Zygote(control, user_pid)
-    except ProcessLookupError:
-        return  # the user's process is gone already
+def run(zygote: Zygote) -> None:
+    """Serve, and leave nothing behind."""
     try:
         zygote.run()
     finally:
         zygote.end()
+
+
+def _on_term(_signum: int, _frame: FrameType | None) -> None:
+    sys.exit(0)  # through `end`, which leaves nothing behind
+
+
+def main(control_fd: int, user_pid: int) -> None:
+    """Run a zygote in this process until its user's process ends."""
+    os.chdir("/")  # the caller's directory may be deleted or unmounted
+    linux.set_name("apothic-zygote")
+    linux.adopt_orphans()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _on_term)
+    preload.complete_interpreter()
+    try:
+        user_fd = os.pidfd_open(user_pid)
+    except ProcessLookupError:
+        return  # the user's process is gone already
+    run(Zygote(socket(fileno=control_fd), user_fd))

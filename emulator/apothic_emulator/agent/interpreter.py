@@ -1,0 +1,77 @@
+"""How to start another interpreter that is like this one, quickly and undisturbed.
+
+It runs without `site`, and with those entries of `sys.path` only that the zygote itself needs, so
+that nothing in the user's folders can stand in for a module of ours or of the standard library.
+Executors take over the user's whole `sys.path` later.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import os
+import sys
+
+import apothic_backends
+import apothic_emulator
+
+_SITES = ("site-packages", "dist-packages")
+_EDITABLE = "editable"
+
+
+def command(program: str) -> list[str]:
+    """The command line that runs a program text."""
+    before = (
+        f"import sys; sys.path[:] = {_path()!r}; "
+        f"sys.prefix, sys.exec_prefix = {sys.prefix!r}, {sys.exec_prefix!r}; "
+    )
+    return [sys.executable, *_flags(), "-S", "-P", "-c", before + _hooks() + program]
+
+
+def _flags() -> list[str]:
+    """The options of this interpreter that change how Python code behaves."""
+    flags = [f"-W{option}" for option in sys.warnoptions]
+    flags += [
+        f"-X{name}" if value is True else f"-X{name}={value}"
+        for name, value in sys._xoptions.items()  # noqa: SLF001 - the only place they are kept
+        if name != "importtime"  # that would be a report on our own imports
+    ]
+    own = sys.flags
+    for letter, count in (
+        ("O", own.optimize),
+        ("B", own.dont_write_bytecode),
+        ("b", own.bytes_warning),
+        ("E", own.ignore_environment),
+    ):
+        flags += [f"-{letter}"] * count
+    return flags
+
+
+def _path() -> list[str]:
+    """Where the standard library is, our own packages, and cloudpickle."""
+    stdlib = os.path.dirname(os.__file__)  # noqa: PTH120 - as `sys.path` spells it
+    path = [e for e in sys.path if e.endswith(".zip") or e == stdlib or _is_below(e, stdlib)]
+    for package in (apothic_emulator, apothic_backends):
+        path += [os.path.dirname(os.path.abspath(folder)) for folder in package.__path__]  # noqa: PTH100, PTH120
+    spec = importlib.machinery.PathFinder.find_spec("cloudpickle")
+    if spec is not None and spec.origin is not None:
+        path.append(os.path.dirname(os.path.dirname(os.path.abspath(spec.origin))))  # noqa: PTH100, PTH120
+    return list(dict.fromkeys(path))
+
+
+def _is_below(entry: str, stdlib: str) -> bool:
+    """Whether it is a part of the standard library, such as its folder of extension modules."""
+    return entry.startswith(stdlib + os.sep) and not entry.endswith(_SITES)
+
+
+def _hooks() -> str:
+    """Statements that bring back import hooks of editable installs, which `site` sets up."""
+    if not any(_EDITABLE in type_name(finder) for finder in sys.meta_path):
+        return ""
+    sites = [entry for entry in sys.path if entry.endswith(_SITES)]
+    return f"import site; [site.addsitedir(entry) for entry in {sites!r}]; "
+
+
+def type_name(finder: object) -> str:
+    """Where a finder comes from, be it a class or an instance of one."""
+    kind = finder if isinstance(finder, type) else type(finder)
+    return kind.__module__

@@ -1,0 +1,57 @@
+"""What the host and a zygote tell each other: one packet a message, numbers in fixed places.
+
+down   FORK number, flags, and six descriptors         start an executor
+       SIGNAL number, signal                           send it one, unless it has been reaped
+       HUNG_UP number, milliseconds                    kill it if it has not ended by then
+       PRELOAD -, -, marshalled `Wanted`, one channel  fork a successor that imports modules
+       CLOSE                                           let executors end, then end
+up     ENDED number, wait status, flags                and everything it started is gone
+       FAILED number, errno                            it could not be forked
+       READY                                           a successor has imported what it was told
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Final, NamedTuple
+
+FORK: Final = 1
+SIGNAL: Final = 2
+HUNG_UP: Final = 3
+PRELOAD: Final = 4
+CLOSE: Final = 5
+ENDED: Final = 6
+FAILED: Final = 7
+READY: Final = 8
+
+BY_VALUE: Final = 1
+"""With FORK: the executor will need cloudpickle."""
+WAS_KILLED: Final = 1
+"""With ENDED: it had hung up, and was killed because it lived on."""
+
+MOST: Final = 64 * 1024
+"""The longest message."""
+
+_FORMAT: Final = Struct("<BBIi")
+
+
+class Message(NamedTuple):
+    """One message, either way."""
+
+    kind: int
+    number: int = 0
+    value: int = 0
+    flags: int = 0
+    rest: bytes = b""
+
+
+def pack(message: Message) -> bytes:
+    """A message as a packet."""
+    fixed = _FORMAT.pack(message.kind, message.flags, message.number, message.value)
+    return fixed + message.rest
+
+
+def parse(data: bytes) -> Message:
+    """A packet as a message."""
+    kind, flags, number, value = _FORMAT.unpack_from(data)
+    return Message(kind, number, value, flags, data[_FORMAT.size :])

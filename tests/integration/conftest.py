@@ -1,0 +1,26 @@
+"""Fixtures for tests with real processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from apothic import Function
+from tests.integration.support import nothing_leaks, runner
+
+
+@pytest.fixture
+def clean() -> Iterator[None]:
+    """A backend of the test's own, which leaves nothing behind."""
+    with nothing_leaks():
+        yield
+
+
+@pytest.fixture
+def run(clean: None) -> Iterator[Function[..., Any]]:
+    """A function that calls what it is given; after the test it must still work."""
+    function = runner()
+    yield function
+    assert function.remote(lambda: "fine") == "fine"
