@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "backends/README.md"]
-DOCUMENTS += ["emulator/README.md"]
+DOCUMENTS = [
+    *("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"),
+    *("backends/README.md", "emulator/README.md"),
+]
 NAMED = re.compile(r"`([\w./]+(?:\.py|\.md|/))`")
 
 
