@@ -16,7 +16,10 @@ import click
 from apothic._values import is_tuple
 from apothic_backends.model.errors import UsageError
 
-PLAIN: dict[Any, click.ParamType[Any]] = {
+Reader = Any
+"""What click takes as the type of an option: one of its own, or a function of the text."""
+
+PLAIN: dict[Any, Reader] = {
     str: click.STRING,
     int: click.INT,
     float: click.FLOAT,
@@ -25,66 +28,62 @@ PLAIN: dict[Any, click.ParamType[Any]] = {
 }
 
 
-class _Moment(click.ParamType[datetime]):
-    name = "datetime"
+def moment(text: str) -> datetime:
+    """Read a moment as ISO 8601 writes it."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is not a moment such as 2026-01-31T12:00:00+00:00"
+        ) from None
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> datetime:
-        """Read a moment as ISO 8601 writes it."""
+
+def json_for(hint: Any) -> Reader:
+    """Read what no plain value can say."""
+    shown = getattr(hint, "__name__", hint)
+
+    def read_json(text: str) -> Any:
         try:
-            return datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a moment such as 2026-01-31T12:00:00+00:00", param, ctx)
-
-
-class _Json(click.ParamType[Any]):
-    name = "json"
-
-    def __init__(self, hint: Any) -> None:
-        self._hint = hint
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """Read what no plain value can say."""
-        try:
-            return json.loads(value)
+            return json.loads(text)
         except ValueError as error:
-            shown = getattr(self._hint, "__name__", self._hint)
-            self.fail(f"{value!r} is not JSON ({error}); {shown} is given as JSON", param, ctx)
+            raise click.BadParameter(
+                f"{text!r} is not JSON ({error}); {shown} is given as JSON"
+            ) from None
+
+    read_json.__name__ = "json"
+    return read_json
 
 
-class _Choice(click.ParamType[Any]):
-    """One of some values, each under the name that is typed."""
+def one_of(values: dict[str, Any]) -> Reader:
+    """Read one of some values by the name that is typed."""
 
-    name = "choice"
+    def choice(text: str) -> Any:
+        if text not in values:
+            raise click.BadParameter(f"{text!r} is none of {', '.join(values)}")
+        return values[text]
 
-    def __init__(self, values: dict[str, Any]) -> None:
-        self._values = values
-
-    def get_metavar(self, param: Any, ctx: Any) -> str:
-        """What the help shows."""
-        del param, ctx
-        return f"[{'|'.join(self._values)}]"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """Look the value up."""
-        if value not in self._values:
-            self.fail(f"{value!r} is none of {', '.join(self._values)}", param, ctx)
-        return self._values[value]
+    choice.__name__ = "|".join(values)
+    return choice
 
 
-def type_of(hint: Any) -> click.ParamType[Any]:
+def reader_of(hint: Any) -> Reader:
     """How a value of that type is written on a command line."""
     if hint is Parameter.empty or hint is Any:
         return click.STRING
     if get_origin(hint) in (Union, UnionType):
         inner = [part for part in get_args(hint) if part is not NoneType]
-        return type_of(inner[0]) if len(inner) == 1 else _Json(hint)
+        return reader_of(inner[0]) if len(inner) == 1 else json_for(hint)
     if get_origin(hint) is Literal:
-        return _Choice({str(value): value for value in get_args(hint)})
+        return one_of({str(value): value for value in get_args(hint)})
     if isinstance(hint, type) and issubclass(hint, Enum):
-        return _Choice({member.name: member for member in hint})
-    if hint is datetime:
-        return _Moment()
-    return PLAIN.get(hint) or _Json(hint)
+        return one_of({member.name: member for member in hint})
+    return moment if hint is datetime else PLAIN.get(hint) or json_for(hint)
+
+
+def read(hint: Any, text: str) -> Any:
+    """Read one value that stands by place."""
+    reader: click.ParamType[Any] = click.types.convert_type(reader_of(hint))
+    return reader.convert(text, None, None)
 
 
 def element_of(hint: Any) -> Any:
@@ -119,9 +118,12 @@ class Signature:
         hint, name = self.hints[parameter.name], parameter.name.replace("_", "-")
         is_flag, element = hint is bool, element_of(hint)
         is_required = parameter.default is Parameter.empty
+        reader = None if is_flag else reader_of(element or hint)
+        choices = getattr(reader, "__name__", "")
         return click.Option(
             [f"--{name}/--no-{name}" if is_flag else f"--{name}", parameter.name],
-            type=None if is_flag else type_of(element or hint),
+            type=reader,
+            metavar=f"[{choices}]" if "|" in choices else None,
             multiple=element is not None,
             default=None,
             help="required" if is_required else f"[default: {parameter.default!r}]",
@@ -152,9 +154,9 @@ class Signature:
     def _by_place(self, name: str, places: list[str]) -> Any:
         element = element_of(self.hints[name])
         if element is None:
-            return type_of(self.hints[name]).convert(places.pop(0), None, None)
+            return read(self.hints[name], places.pop(0))
         taken, places[:] = places[:], []
-        return [type_of(element).convert(value, None, None) for value in taken]
+        return [read(element, value) for value in taken]
 
 
 def _hint_of_default(parameter: Parameter) -> Any:
