@@ -82,8 +82,7 @@ def reader_of(hint: Any) -> Reader:
 
 def read(hint: Any, text: str) -> Any:
     """Read one value that stands by place."""
-    reader: click.ParamType[Any] = click.types.convert_type(reader_of(hint))
-    return reader.convert(text, None, None)
+    return click.Argument(["value"], type=reader_of(hint)).type.convert(text, None, None)
 
 
 def element_of(hint: Any) -> Any:
