@@ -23,8 +23,9 @@ from apothic_backends.commands import (
 from apothic_backends.interrupts import WINDOW
 from apothic_backends.model.errors import ApothicError, BackendClosed, WaitTimeout
 from apothic_backends.model.functions import FunctionSpec
-from apothic_backends.model.jobs import JobStatus
+from apothic_backends.model.jobs import JobOutcome, JobStatus
 from apothic_backends.model.payloads import Payload
+from apothic_backends.ticket import Ticket
 
 
 class Callee(Protocol):
@@ -68,16 +69,19 @@ class Calls:
         if owned:
             payload.own()
         backend = connect()
-        if backend is not self._backend:
-            await self._register(backend, deadline)
-        ticket = backend.start(RunJob(self._function_id, payload))
+        ticket: Ticket[JobOutcome] | None = None
         try:
+            if backend is not self._backend:
+                await self._register(backend, deadline)
+            ticket = backend.start(RunJob(self._function_id, payload))
             outcome = await step(ticket, deadline)
         except WaitTimeout:
             payload.own()  # the job may still need the arguments, and their owner goes on now
-            raise self._expired(timeout_s, [ticket.job_id] if ticket.job_id else []) from None
+            job_id = ticket and ticket.job_id
+            raise self._expired(timeout_s, [job_id] if job_id else []) from None
         except BaseException:
-            ticket.cancel()
+            if ticket is not None:
+                ticket.cancel()
             raise
         return decode_outcome(outcome)
 

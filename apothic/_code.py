@@ -42,16 +42,16 @@ def _finds(name: str) -> bool:
 def reference(function: Callable[..., Any]) -> str | None:
     """The `module:qualname` under which a worker finds this very function, if it does.
 
-    A worker unwraps what it finds down to the innermost function, so one that is wrapped already
-    has no reference of its own.
+    Behind a handle it is `module:qualname.__wrapped__`. Executors unwrap what they find down to the
+    innermost function, so one that is wrapped by a decorator of the user's has no address.
     """
-    module, qualname = function.__module__, function.__qualname__
+    module, path = function.__module__, function.__qualname__
     if hasattr(function, "__wrapped__") or not module or not is_importable(module):
         return None
-    found = lookup(module, qualname)
-    while hasattr(found, "__wrapped__"):
-        found = found.__wrapped__
-    return f"{module}:{qualname}" if found is function else None
+    found = lookup(module, path)
+    while found is not function and hasattr(found, "__wrapped__"):
+        found, path = found.__wrapped__, f"{path}.__wrapped__"
+    return f"{module}:{path}" if found is function else None
 
 
 def lookup(module: str, qualname: str) -> Any:

@@ -5,7 +5,8 @@ import importlib.util
 import pickle
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -107,7 +108,7 @@ def reloaded(function: Any) -> Any:
 def test_a_function_of_a_module_travels_by_its_address() -> None:
     payload = encode_code(countdown.raw())
 
-    assert (payload.codec, payload.data) == ("ref", f"{__name__}:countdown".encode())
+    assert (payload.codec, payload.data) == ("ref", f"{__name__}:countdown.__wrapped__".encode())
     assert load(payload) is countdown.raw()
 
 
@@ -265,3 +266,21 @@ def test_preload_names_installed_modules_and_none_of_the_project() -> None:
 
     assert {"pickle", "pytest", "threading"} <= set(names)
     assert not {"apothic", "tests", "apothic_backends", "sys", "builtins"} & set(names)
+
+
+def loud(function: Callable[[str], str]) -> Callable[[str], str]:
+    @wraps(function)
+    def inner(text: str) -> str:
+        return function(text).upper()
+
+    return inner
+
+
+@app.function
+@loud
+def shout(text: str) -> str:
+    return text
+
+
+def test_a_decorator_between_the_app_and_the_function_is_kept() -> None:
+    assert load(encode_code(shout.raw()))("a") == "A"

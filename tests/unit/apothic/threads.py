@@ -48,8 +48,6 @@ def load(code: Payload) -> Callable[..., Any]:
     found: Any = sys.modules[module]
     for name in qualname.split("."):
         found = getattr(found, name)
-    while hasattr(found, "__wrapped__"):
-        found = found.__wrapped__
     return found
 
 
