@@ -53,7 +53,7 @@ class Agent:
             Dispatch: lambda line, effect: line.dispatch(effect),  # type: ignore[arg-type]
             Recall: self._recall,
             Interrupt: lambda line, effect: line.interrupt(effect.job),  # type: ignore[union-attr]
-            DumpStack: lambda line, _: self.zygote.signal(line.number, wire.DUMP_SIGNAL),
+            DumpStack: self._dump_stack,
             Terminate: self._terminate,
             Kill: lambda line, _: self.zygote.signal(line.number, signal.SIGKILL),
             Retire: lambda line, _: line.hang_up(),
@@ -100,6 +100,10 @@ class Agent:
         # Reports of jobs that the executor takes meanwhile must not overtake this.
         with line.reading:
             self.post(Recalled(line.number, line.take_back(all_of_them=False)))
+
+    def _dump_stack(self, line: Line, effect: Effect) -> None:
+        line.asked_for_stack = True
+        self.zygote.signal(line.number, wire.DUMP_SIGNAL)
 
     def _terminate(self, line: Line, effect: Effect) -> None:
         self.post(StackDumped(line.number, line.read_stack()))

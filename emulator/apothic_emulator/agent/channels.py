@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import socket
 from contextlib import ExitStack
 
+from apothic_emulator.executors import wire
+
 
 class Channels:
-    """Both ends of the three channels and the two log pipes, and the file for stacks.
+    """Both ends of the three channels and the two log pipes, and the shared file.
 
     Raises:
         OSError: this process has no descriptors left; none is kept.
@@ -22,7 +25,10 @@ class Channels:
             self.session, session = _pair(undo, socket.SOCK_STREAM)
             self.out, out = _pipe(undo)
             self.err, err = _pipe(undo)
-            self.dump = os.memfd_create("apothic-stack")
+            self.shared = os.memfd_create("apothic-shared")
+            undo.callback(os.close, self.shared)
+            os.truncate(self.shared, wire.SHARED_FLAGS)
+            self.flags = mmap.mmap(self.shared, wire.SHARED_FLAGS)
             undo.pop_all()
         for mine in (self.jobs, self.bulk, self.session):
             mine.setblocking(False)
@@ -31,7 +37,7 @@ class Channels:
     @property
     def to_hand_over(self) -> list[int]:
         """What the executor gets, in the order in which it expects it."""
-        return [self.unread.fileno(), *self._theirs, self.dump]
+        return [self.unread.fileno(), *self._theirs, self.shared]
 
     def handed_over(self) -> None:
         """The executor has its ends: ours must not keep its channels open.
@@ -45,9 +51,10 @@ class Channels:
     def close(self) -> None:
         """Let go of all that is left."""
         self.handed_over()
+        self.flags.close()
         for mine in (self.jobs, self.unread, self.bulk, self.session):
             mine.close()
-        for fd in (self.out, self.err, self.dump):
+        for fd in (self.out, self.err, self.shared):
             os.close(fd)
 
 

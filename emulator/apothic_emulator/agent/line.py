@@ -18,7 +18,7 @@ from apothic_emulator.agent.logs import LogPipe
 from apothic_emulator.agent.outgoing import Outgoing
 from apothic_emulator.agent.zygote import MARK
 from apothic_emulator.core.effects import Dispatch, StartExecutor
-from apothic_emulator.core.facts import Input, Loaded, LoadFailed, Printed, Reported
+from apothic_emulator.core.facts import Input, Loaded, LoadFailed, Printed, Reported, StackDumped
 from apothic_emulator.executors import wire
 from apothic_emulator.executors.wire import Buffer, Frame, FrameReader, WireError
 
@@ -36,6 +36,7 @@ class Line:
         self.preload = effect.spec.preload
         """Modules that further executors of this function should find imported."""
         self.is_loaded = False
+        self.asked_for_stack = False
         self.is_closed = False
         self.fault = ""
         """How it broke the protocol, if it did."""
@@ -48,8 +49,8 @@ class Line:
         self.session_out = Outgoing(self.session)
         token = os.urandom(16)
         self.logs = (
-            LogPipe(channels.out, "stdout", token),
-            LogPipe(channels.err, "stderr", token),
+            LogPipe(channels.out, "stdout", token, channels.flags),
+            LogPipe(channels.err, "stderr", token, channels.flags),
         )
         self._frames = FrameReader()
         self._session_frames = FrameReader()
@@ -177,6 +178,8 @@ class Line:
 
     def _report(self, frame: Frame) -> None:
         fact = self._fact(frame)
+        if self.asked_for_stack:
+            self.post(StackDumped(self.number, self.read_stack()))
         with self.logging:  # taken in any case: another thread may hold text that it has just read
             if frame.flags & wire.PRINTED:
                 for pipe in self.logs:
@@ -215,7 +218,7 @@ class Line:
 
     def read_stack(self) -> str:
         """What the executor wrote when it was asked where it is."""
-        return os.pread(self.channels.dump, 1 << 20, 0).decode(errors="replace")
+        return os.pread(self.channels.shared, 1 << 20, wire.SHARED_FLAGS).decode(errors="replace")
 
     def drain(self) -> None:
         """Its process is gone: take everything that it has left in its channels."""

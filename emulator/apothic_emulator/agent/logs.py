@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+from mmap import mmap
 
 from apothic_emulator.executors.output import END
 
@@ -21,8 +22,10 @@ class LogPipe:
     of the next one is not believed to be the first one's.
     """
 
-    def __init__(self, fd: int, stream: str, token: bytes) -> None:
+    def __init__(self, fd: int, stream: str, token: bytes, flags: mmap) -> None:
         os.set_blocking(fd, False)
+        self._flags = flags
+        self._flag = 0 if stream == "stdout" else 1
         self.fd = fd
         self.stream = stream
         self.is_open = True
@@ -33,7 +36,12 @@ class LogPipe:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def read(self) -> list[tuple[int, str]]:
-        """What lies in the pipe now, at most one chunk: (job number or 0, text) in order."""
+        """What lies in the pipe now, at most one chunk: (job number or 0, text) in order.
+
+        The flag is set first, so that the executor never takes an empty pipe for one into which
+        nothing was printed.
+        """
+        self._flags[self._flag] = 1
         try:
             data = os.read(self.fd, _CHUNK)
         except BlockingIOError:
@@ -53,6 +61,8 @@ class LogPipe:
             if not pieces and len(self._rest) == before and not self._is_at_end:
                 break
             found += pieces
+        if self._is_at_end and not self._rest:
+            self._flags[self._flag] = 0  # of what comes next, nothing has been read
         self._is_at_end = False
         return found
 

@@ -36,7 +36,7 @@ class Executor:
     """One process, its three channels and its two pipes."""
 
     def __init__(self, channels: list[int]) -> None:
-        jobs, bulk, session, out, err, dump = (_raise_fd(fd) for fd in channels)
+        jobs, bulk, session, out, err, shared = (_raise_fd(fd) for fd in channels)
         self.jobs = socket(fileno=jobs)
         self.bulk = socket(fileno=bulk)
         self.control = Control(session)
@@ -45,7 +45,7 @@ class Executor:
         self.stops = Stops()
         self.retiring = False
         """Take no more jobs."""
-        self._dump = dump
+        self._shared = shared
         self._logs = (out, err)
         self.world = World()
         self._receiving = threading.Lock()
@@ -86,10 +86,11 @@ class Executor:
             os.chdir(spec["cwd"])
         except OSError:
             os.chdir("/")  # the caller's directory was removed under it; its own calls fail too
-        self.output = Output(*self._logs, bytes.fromhex(spec["token"]))
+        self.output = Output(*self._logs, bytes.fromhex(spec["token"]), self._shared)
         self.stops = Stops(is_shared=spec["slots"] > 1 and not spec["is_async"])
         faulthandler.enable(self._logs[1])
-        faulthandler.register(wire.DUMP_SIGNAL, self._dump, all_threads=True)
+        os.lseek(self._shared, wire.SHARED_FLAGS, os.SEEK_SET)
+        faulthandler.register(wire.DUMP_SIGNAL, self._shared, all_threads=True)
         signal.signal(signal.SIGTERM, self._on_term)
 
     def _on_term(self, signum: int, frame: FrameType | None) -> None:

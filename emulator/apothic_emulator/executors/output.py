@@ -11,9 +11,10 @@ from __future__ import annotations
 import io
 import os
 import sys
+from mmap import mmap
 from typing import Final, TextIO
 
-from apothic_emulator.executors import linux
+from apothic_emulator.executors import linux, wire
 from apothic_emulator.executors.calls import CURRENT
 
 END: Final = (1 << 64) - 1
@@ -51,9 +52,9 @@ class _Pipe(io.RawIOBase):
         return self._token + owner.to_bytes(8, "little")
 
     def has_text(self) -> bool:
-        """Whether the job that ends has printed something, as far as the host may not know."""
+        """Whether the host has something of this to read."""
         try:
-            return bool(self._owner) or linux.has_unread(self._fd)
+            return linux.has_unread(self._fd)
         except OSError:
             return False  # user code closed the pipe: there is nothing to wait for
 
@@ -69,7 +70,8 @@ class _Pipe(io.RawIOBase):
 class Output:
     """Standard output and error of this process, captured."""
 
-    def __init__(self, out_fd: int, err_fd: int, token: bytes) -> None:
+    def __init__(self, out_fd: int, err_fd: int, token: bytes, shared: int) -> None:
+        self._flags = mmap(shared, wire.SHARED_FLAGS)
         self._fds, self._token = (out_fd, err_fd), token
         self._install()
         self.restore()
@@ -98,8 +100,10 @@ class Output:
 
     def end_job(self) -> bool:
         """Close the text of a job; whether the host has to read before it hears of the end."""
-        if not self._out.has_text() and not self._err.has_text():
+        flags = self._flags
+        if not (flags[0] or flags[1] or self._out.has_text() or self._err.has_text()):
             return False
+        flags[0] = flags[1] = 0
         self._out.end_job()
         self._err.end_job()
         return True

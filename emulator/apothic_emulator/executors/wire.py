@@ -41,6 +41,10 @@ RETIRE: Final = 4
 CHANNEL_LOST: Final = 71
 """The exit code of an executor whose channels user code has closed or overwritten."""
 
+SHARED_FLAGS: Final = 4096
+"""The file that both sides hold begins with this many bytes of flags, one for each log pipe: the
+host has read from it since the last job ended. Python stacks follow when they are asked for."""
+
 DUMP_SIGNAL: Final = SIGRTMIN + 7
 """Has an executor write its Python stacks to its dump file, whatever its threads do."""
 
