@@ -42,15 +42,27 @@ class History:
         self.holder: dict[int, int] = {}
         self.executions: Counter[int] = Counter()
         self.innocent: Counter[int] = Counter()
+        self.began: dict[int, float] = {}
         self.died_under: set[int] = set()
         self.lied_about: set[int] = set()
         self.asked_to_cancel: set[int] = set()
         self.acknowledged: set[int] = set()
+        self.acknowledging: set[int] = set()
+        """In this very step, which may have dispatched them before."""
         self.reached: Counter[str] = Counter()
+
+    def next_step(self) -> None:
+        if self.ended_just_now:
+            self.ended_just_now.clear()
+        if self.acknowledging:
+            self.acknowledged |= self.acknowledging
+            self.acknowledging.clear()
 
     # --- the log --------------------------------------------------------------------------------
 
-    def event(self, name: str, job: int, more: dict[str, Any] | None) -> None:
+    def event(self, name: str, job: int, at: float, more: dict[str, Any] | None) -> None:
+        if name == "job.running":
+            self.began[job] = at
         sure(job not in self.final, "I3", "jobs:%d ended, and then %s", job, name)
         self.log.append((name, job))
         self.log_of.setdefault(job, []).append(len(self.log))
@@ -79,6 +91,18 @@ class History:
         """Whatever it holds may be lost."""
         self.died_under.update(job for job, of in self.holder.items() if of == executor)
 
+    def stopped(self, executor: int, now: float, sent: list[int]) -> None:
+        """An executor is stopped: for one of its jobs there is a reason."""
+        held = [*sent, *(job for job, of in self.holder.items() if of == executor)]
+        reasons = [job for job in held if self._may_stop(job, now)]
+        sure(reasons, "I7", "executor %d is stopped for no reason", executor)
+
+    def _may_stop(self, job: int, now: float) -> bool:
+        if job in self.asked_to_cancel:
+            return True
+        began = self.began.get(job)
+        return began is not None and now >= began + self.spec[job].timeout_s
+
     def let_go(self, job: int, executor: int) -> None:
         if self.holder.get(job) == executor:
             del self.holder[job]
@@ -99,18 +123,11 @@ class History:
             self._outcome(int(what.job_id[5:]), what)
         elif isinstance(what, JobSnapshot):
             self._status(int(what.job_id[5:]), what.status)
-            if what.status is JobStatus.TIMED_OUT:
-                self._timed_out(what)
 
     def _status(self, job: int, status: JobStatus) -> None:
         final = self.final.get(job)
         if status.is_final or (final is not None and job not in self.ended_just_now):
             sure(status.value == final, "I3", "jobs:%d was %s and is %s", job, final, status)
-
-    def _timed_out(self, seen: JobSnapshot) -> None:
-        timeout_s = self.spec[int(seen.job_id[5:])].timeout_s
-        ran_s = (seen.ended_at or 0.0) - (seen.started_at or 0.0)
-        sure(ran_s >= timeout_s, "I7", "%s timed out after %g s", seen.job_id, ran_s)
 
     def _outcome(self, job: int, seen: JobOutcome) -> None:
         told = f"{seen.status} {seen.result and seen.result.data} {seen.error and seen.error.code}"
@@ -130,7 +147,7 @@ class History:
         if seen.status is JobStatus.LOST:
             self.reached[f"lost_{data['reason']}"] += 1
             ran = self.executions[job] > 0
-            sure(data["maybe_ran"] or not ran, "I7", "jobs:%d ran, but 'cannot have'", job)
+            sure(data["maybe_ran"] is ran, "I7", "jobs:%d: whether it ran is false", job)
         elif seen.error is not None:
             self.reached[seen.error.code] += 1
 

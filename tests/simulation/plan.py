@@ -55,6 +55,8 @@ SCRIPTS = (
     "nested",
     "exact",
     "slow",
+    "cursed",
+    "stubborn",
 )
 """What user code may do beside returning quickly."""
 
@@ -89,8 +91,11 @@ class Plan:
     faults: tuple[Fault, ...]
     features: frozenset[str]
 
-    def without(self, faults: tuple[Fault, ...]) -> Plan:
+    def with_faults(self, faults: tuple[Fault, ...]) -> Plan:
         return replace(self, faults=faults)
+
+    def with_ops(self, most: int) -> Plan:
+        return replace(self, ops=self.ops[:most])
 
 
 def make_plan(seed: int, ops: int = 160, faults: int = 24) -> Plan:

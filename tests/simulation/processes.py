@@ -213,6 +213,10 @@ class Process:
 
     def _script(self, job: int, attempt: int) -> str:
         chance = draw(self._seed, SCRIPT, job * 64 + attempt)
+        if job % 16 == 7 and "cursed" in self.world.plan.features:
+            return "segfault"
+        if job % 16 == 9 and "stubborn" in self.world.plan.features:
+            return "raise"
         if chance % 4:
             return "ok"
         kinds = ("raise", "exit", "segfault", "hang", "ignore", "leave", "slow", "exact", "nested")

@@ -62,7 +62,7 @@ CLIENTS = 4
 class World:
     """One run. Everything that happens is an event in `_heap`, or follows from one."""
 
-    def __init__(self, plan: Plan, *, check_every: int = 64, trace: bool = False) -> None:
+    def __init__(self, plan: Plan, *, check_every: int = 256, trace: bool = False) -> None:
         self.plan = plan
         self.plane = Plane("sim")
         self.history = History()
@@ -92,6 +92,8 @@ class World:
         """Jobs that end with an executor, because its code waits for them."""
         self._ends: dict[int, Ended] = {}
         self._reading: dict[int, Watcher] = {}
+        self._used_up: list[Process] = []
+        """Those that have said in this very step that they take nothing more."""
         self._is_healed = False
         self._batches = "batches" in plan.features
         self._tap()
@@ -101,7 +103,7 @@ class World:
         append = log.append
 
         def tapped(name: str, job: int, at: float, attempt: int, more: Any = None) -> None:
-            history.event(name, job, more)
+            history.event(name, job, at, more)
             append(name, job, at, attempt, more)
 
         log.append = tapped
@@ -148,7 +150,10 @@ class World:
     def _step(self, batch: list[Input]) -> None:
         plane = self.plane
         pending = [len(p.queue) + len(p.delayed) for p in plane.pools.values()]
-        self.history.ended_just_now.clear()
+        self.history.next_step()
+        for process in self._used_up:
+            process.told_to_end = True
+        self._used_up.clear()
         for item in batch:
             if isinstance(item, Ended):
                 self.history.dies(item.executor)
@@ -160,6 +165,8 @@ class World:
         for effect in outcome.effects:
             if isinstance(effect, Terminate | Kill):
                 self.history.dies(effect.executor)
+            elif isinstance(effect, Interrupt | DumpStack):
+                self._check_stop(effect.executor, outcome.effects)
         for item in batch:
             self._was_stepped(item)
         for effect in outcome.effects:
@@ -172,6 +179,12 @@ class World:
         if plane.alarm < self._tick_at:
             self._tick_at = plane.alarm
             self.at(max(plane.alarm, self.now), self._tick, plane.alarm)
+
+    def _check_stop(self, executor: int, effects: list[Effect]) -> None:
+        process = self.processes.get(executor)
+        if process is not None and process.loaded:
+            sent = [e.job for e in effects if isinstance(e, Dispatch) and e.executor == executor]
+            self.history.stopped(executor, self.now, sent)
 
     def _audit(self, pending: list[int], batch: list[Input]) -> None:
         """What can be seen from the core's own books only."""
@@ -239,6 +252,9 @@ class World:
     def _was_stepped(self, item: Input) -> None:
         """What the core knows from now on."""
         if isinstance(item, Reported):
+            process = self.processes.get(item.executor)
+            if process is not None and process.retired:
+                self._used_up += [process] if item.retire else []
             self._take_off(item.executor, item.job, item.attempt)
         elif isinstance(item, Recalled):
             for job in item.jobs:
@@ -286,9 +302,11 @@ class World:
             case DumpStack():
                 process.dump_stack()
             case Terminate():
+                self.history.dies(effect.executor)
                 self.history.innocent.update(process.running.keys())
                 process.terminate()
             case Kill():
+                self.history.dies(effect.executor)
                 self.history.innocent.update(process.running.keys())
                 process.kill()
             case Retire():
@@ -418,7 +436,7 @@ class World:
 
         def cancelled(_: object, error: BaseException | None) -> None:
             if error is None:
-                history.acknowledged.add(job)
+                history.acknowledging.add(job)
 
         self.ask(CancelJob(f"jobs:{job}"), cancelled, None)
 
@@ -468,8 +486,8 @@ class World:
                 return
             assert isinstance(value, EventBatch)
             watcher.take(value)
-            pauses = (0.01, 0.5, 20.0) if "far_reader" in self.plan.features else (0.01, 0.1)
-            pause_s = 0.01 if self._is_healed else pick(self.plan.seed, WATCH, counter, pauses)
+            pauses = (0.1, 2.0, 20.0) if "far_reader" in self.plan.features else (0.1, 1.0)
+            pause_s = 0.1 if self._is_healed else pick(self.plan.seed, WATCH, counter, pauses)
             self.at(self.now + pause_s, self._read, watcher, client, counter + 1)
 
         limit = (1, 7, 1000)[draw(self.plan.seed, WATCH, -counter) % 3]

@@ -73,7 +73,9 @@ class Attempts:
         pool = self.pools[executor.function.number]
         executor.failure = fact.error
         self.scheduler.kill(executor, now)
-        if not pool.has_hope:
+        if pool.has_hope:
+            self._rest(pool, now)
+        else:
             line, executor.line = executor.line, []
             self._doom(pool, line, "fail", fact.error, now)
 
@@ -244,8 +246,7 @@ class Attempts:
         if executor.failure is None and pool.failed_starts <= MOST_LOSSES:
             return
         if pool.has_hope:
-            pool.rest_until = now + REST_S
-            self.scheduler.wake_at(pool.rest_until)
+            self._rest(pool, now)
             return
         pool.failed_starts = 0
         if executor.failure is not None:
@@ -256,6 +257,11 @@ class Attempts:
             error = _worker_lost(job, fact, "start", maybe_ran=job.maybe_ran)
             self.ledger.end(job, "lose", now, None, error)
         pool.queue.clear()
+
+    def _rest(self, pool: Pool, now: float) -> None:
+        """Start no more executors for a while; others are at work, or may yet be."""
+        pool.rest_until = now + REST_S
+        self.scheduler.wake_at(pool.rest_until)
 
     def _doom(
         self, pool: Pool, line: Iterable[Job], move: str, error: ErrorInfo, now: float

@@ -45,9 +45,11 @@ class EventLog:
             del entries[:RETAINED]
             self.first += RETAINED
 
-    def jobs_since(self, seq: int) -> set[int]:
-        """The jobs to which something has happened after a position."""
-        start = max(0, seq + 1 - self.first)
+    def jobs_since(self, seq: int) -> set[int] | None:
+        """The jobs to which something has happened after a position; None if that is forgotten."""
+        start = seq + 1 - self.first
+        if start < 0:
+            return None
         return {self.entries[i][1] for i in range(start, len(self.entries))}
 
     def read(self, after: Cursor, job: int | None, limit: int) -> EventBatch | None:

@@ -196,7 +196,8 @@ class Ledger:
             return
         after, self._published = Cursor(self.events.epoch, self._published), seq
         if self.readers:
-            for number in (0, *self.events.jobs_since(after.seq)):
+            touched = self.events.jobs_since(after.seq)
+            for number in [*self.readers] if touched is None else (0, *touched):
                 for wait in self.readers.pop(number, ()):
                     batch = self.events.read(after, number or None, wait.limit)
                     self.answer(wait, batch)

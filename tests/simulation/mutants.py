@@ -1,0 +1,222 @@
+"""Planted bugs: what the simulation has to find, so that its silence means something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from apothic_backends.model.events import Cursor, EventBatch
+from apothic_emulator.core import attempts
+from apothic_emulator.core.attempts import Attempts
+from apothic_emulator.core.eventlog import EventLog
+from apothic_emulator.core.executors import Executor, ExecutorStatus
+from apothic_emulator.core.facts import Ended, Reported
+from apothic_emulator.core.jobs import NEVER, Job, Wait
+from apothic_emulator.core.ledger import Ledger
+from apothic_emulator.core.levels import Levels
+from apothic_emulator.core.plane import Plane
+from apothic_emulator.core.pools import Pool
+from apothic_emulator.core.scheduler import Scheduler
+
+Mutant = Callable[[], Iterator[None]]
+MUTANTS: dict[str, Mutant] = {}
+
+
+def mutant(owner: Any, name: str) -> Callable[[Callable[..., Any]], None]:
+    """A bug that stands in for `owner.name`; it gets what it replaces as its first argument."""
+
+    def plant(bug: Callable[..., Any]) -> None:
+        @contextmanager
+        def planted() -> Iterator[None]:
+            right = getattr(owner, name)
+            wrong = (lambda *a, **k: bug(right, *a, **k)) if callable(right) else bug(right)
+            setattr(owner, name, wrong)
+            try:
+                yield
+            finally:
+                setattr(owner, name, right)
+
+        MUTANTS[bug.__name__] = planted  # type: ignore[assignment]
+
+    return plant
+
+
+@mutant(Attempts, "_lost")
+def a_lost_job_runs_again_without_retries(
+    right: Any, self: Attempts, executor: Executor, job: Job, fact: Ended, now: float
+) -> None:
+    job.requeue("recall")
+    self.pools[job.function.number].put(job)
+
+
+@mutant(Attempts, "reported")
+def a_report_of_an_old_attempt_is_accepted(
+    right: Any, self: Attempts, executor: Executor, fact: Reported, now: float
+) -> None:
+    job = self.ledger.jobs.get(fact.job)
+    right(self, executor, fact.replace(attempt=job.attempt) if job else fact, now)
+
+
+@mutant(Executor, "may_work_on")
+def a_report_of_another_executor_is_accepted(right: Any, self: Executor, job: Job) -> bool:
+    return job.executor != 0
+
+
+@mutant(Executor, "take_out")
+def a_report_of_another_executor_frees_its_line(right: Any, self: Executor, job: Job) -> None:
+    if job.number % 64:
+        right(self, job)
+
+
+@mutant(Attempts, "_put_back")
+def a_cancelled_job_is_dispatched_again(right: Any, self: Attempts, job: Job, now: float) -> None:
+    job.stop = None
+    right(self, job, now)
+
+
+@mutant(Plane, "_admit_waiting")
+def room_is_never_given(right: Any, self: Plane, pool: Pool, now: float) -> None:
+    pass
+
+
+@mutant(Pool, "has_room")
+def room_has_no_end(right: Any) -> Any:
+    return True
+
+
+@mutant(Attempts, "_watch_over")
+def a_timeout_never_fires(
+    right: Any, self: Attempts, executor: Executor, job: Job, now: float
+) -> float:
+    return right(self, executor, job, now) if job.stop is not None else NEVER
+
+
+@mutant(Attempts, "_watch_over")
+def a_timeout_fires_early(
+    right: Any, self: Attempts, executor: Executor, job: Job, now: float
+) -> float:
+    due: float = right(self, executor, job, now + 0.5)
+    return due
+
+
+@mutant(Attempts, "ended")
+def an_unstarted_job_counts_as_started(
+    right: Any, self: Attempts, executor: Executor, fact: Ended, now: float
+) -> None:
+    right(self, executor, fact.replace(unstarted=()), now)
+
+
+@mutant(Attempts, "ended")
+def a_started_job_counts_as_unstarted(
+    right: Any, self: Attempts, executor: Executor, fact: Ended, now: float
+) -> None:
+    everything = tuple(job.number for job in executor.line)
+    right(self, executor, fact.replace(unstarted=everything), now)
+
+
+@mutant(attempts, "MOST_LOSSES")
+def the_budget_for_losses_has_no_end(right: int) -> int:
+    return 1_000_000
+
+
+@mutant(Attempts, "_retry")
+def retries_have_no_end(right: Any, self: Attempts, job: Job, *rest: Any) -> bool:
+    if job.function.spec.retries.max_retries:
+        job.failures = 0
+    done: bool = right(self, job, *rest)
+    return done
+
+
+@mutant(Job, "end")
+def the_second_waiter_is_forgotten(right: Any, self: Job, *rest: Any) -> list[Wait] | None:
+    waiters: list[Wait] | None = right(self, *rest)
+    return waiters[:1] if waiters else waiters
+
+
+@mutant(EventLog, "read")
+def an_event_is_skipped(
+    right: Any, self: EventLog, after: Cursor, job: int | None, limit: int
+) -> EventBatch | None:
+    batch: EventBatch | None = right(self, after, job, limit)
+    if batch is not None and len(batch.events) > 2:
+        batch.events = (batch.events[0], *batch.events[2:])
+    return batch
+
+
+@mutant(EventLog, "_lost")
+def a_reset_is_kept_secret(right: Any, self: EventLog, after: Cursor) -> str | None:
+    reason: str | None = right(self, after)
+    return None if reason == "compacted" else reason
+
+
+@mutant(Executor, "room")
+def slots_are_exceeded(right: Any) -> Any:
+    def room(self: Executor) -> int:
+        found: int = right.fget(self)
+        return found + 1
+
+    return property(room)
+
+
+@mutant(Pool, "may_start")
+def containers_are_exceeded(right: Any, self: Pool, level: int, now: float) -> bool:
+    return right(self, level, now) or len(self.queue) > 2
+
+
+@mutant(Scheduler, "look_after")
+def prefetched_jobs_are_not_recalled(
+    right: Any, self: Scheduler, executor: Executor, now: float
+) -> float:
+    return NEVER if executor.line else right(self, executor, now)
+
+
+@mutant(Scheduler, "look_after")
+def an_idle_executor_never_ends(
+    right: Any, self: Scheduler, executor: Executor, now: float
+) -> float:
+    return NEVER if not executor.line else right(self, executor, now)
+
+
+@mutant(Executor, "unpark")
+def a_parked_job_stays_parked(right: Any, self: Executor, wait: Wait) -> None:
+    pass
+
+
+@mutant(Levels, "sink")
+def nested_jobs_wait_behind_their_callers(right: Any, *_: Any) -> list[Pool]:
+    return []
+
+
+@mutant(Scheduler, "wake_at")
+def the_alarm_comes_late(right: Any, self: Scheduler, moment: float) -> None:
+    right(self, moment + 100.0)
+
+
+@mutant(Pool, "wake")
+def a_delayed_retry_is_forgotten(right: Any, self: Pool, now: float) -> float:
+    return NEVER
+
+
+@mutant(Scheduler, "retire")
+def a_used_up_executor_gets_another_job(
+    right: Any, self: Scheduler, executor: Executor, now: float
+) -> None:
+    if executor.is_used_up and executor.status is ExecutorStatus.READY:
+        self.advance(executor, now)
+        executor.idle_since = now
+    else:
+        right(self, executor, now)
+
+
+@mutant(Ledger, "wait")
+def a_result_goes_with_its_first_reader(
+    right: Any, self: Ledger, job: Job, token: object, *, last: bool, owned: bool
+) -> Wait | None:
+    wait: Wait | None = right(self, job, token, last=True, owned=owned)
+    return wait
+
+
+@mutant(Ledger, "give_up")
+def waits_of_the_dead_are_answered(right: Any, self: Ledger, token: object) -> Wait | None:
+    return None

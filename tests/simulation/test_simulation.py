@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.simulation.runs import run_many
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.plan import FAULTS, make_plan
+from tests.simulation.shrink import failure_of, shrink
+from tests.simulation.world import World
+
+SEEDS = int(os.environ.get("APOTHIC_SIMULATION_SEEDS", "300"))
+"""A fraction of the nightly run: `APOTHIC_SIMULATION_SEEDS=1600` takes two million steps."""
+
+
+def test_every_promise_holds_under_every_fault():
+    tally = run_many(0, SEEDS, processes=2)
+
+    assert tally.failure == ""
+    assert tally.steps >= SEEDS * 800
+    assert {kind: n for kind in FAULTS if (n := tally.fired[kind]) < SEEDS // 3} == {}
+
+
+@pytest.mark.parametrize("seed", range(5000, 5010))
+def test_everything_agrees_after_every_single_step(seed: int):
+    World(make_plan(seed, ops=60), check_every=1).run()
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_planted_bug_is_found(name: str):
+    with MUTANTS[name]():  # type: ignore[attr-defined]
+        found = next((seed for seed in range(60) if failure_of(make_plan(seed, 80))), None)
+
+    assert found is not None
+
+
+def test_a_failure_is_made_small():
+    with MUTANTS["an_unstarted_job_counts_as_started"]():  # type: ignore[attr-defined]
+        plan = next(p for p in map(make_plan, range(100)) if failure_of(p) == "I7")
+        smaller = shrink(plan, "I7")
+
+        assert failure_of(smaller) == "I7"
+    assert len(smaller.faults) <= 3
+    assert len(smaller.ops) <= len(plan.ops)
+
+
+def trace_of(seed: int) -> int:
+    world = World(make_plan(seed), trace=True)
+    world.run()
+    return world.trace
+
+
+def test_the_same_seed_is_the_same_run_whatever_the_hash_seed():
+    code = "from tests.simulation.test_simulation import trace_of; print(trace_of(7))"
+    traces = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("0", "1")
+    }
+
+    assert traces == {f"{trace_of(7)}\n".encode()}
