@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections import deque
 from typing import Protocol
 
 from apothic_backends.commands import Command, ReadEvents, ReplyT
@@ -37,35 +37,56 @@ class WorkerBackend(Backend, Protocol):
 class EventStream:
     """Events of a topic, in order and without a hole, for `for` and for `async for`.
 
-    The stream holds no buffer: it reads the backend's retained log from its own position, so a
-    slow reader costs nobody anything, and one that falls behind the log is told by `stream.reset`.
+    `cursor` is the position of the last event that was given out: another watch may resume there.
+    The stream reads the backend's retained log from its own position, so a slow reader costs
+    nobody anything, and one that falls behind the log is told by `stream.reset`.
     """
 
     def __init__(self, backend: Backend, topic: str, after: Cursor | None = None) -> None:
         self.cursor = after
         self._backend = backend
         self._topic = topic
+        self._batch: deque[Event] = deque()
+        self._read_on = after
         # Asked for at once, so that "from now on" means from this call and not from the first read.
-        self._next: Ticket[EventBatch] | None = self._read()
+        self._asked: Ticket[EventBatch] | None = self._ask()
 
-    def _read(self) -> Ticket[EventBatch]:
-        return self._backend.start(ReadEvents(self._topic, self.cursor))
+    def _ask(self) -> Ticket[EventBatch]:
+        return self._backend.start(ReadEvents(self._topic, self._read_on))
 
-    def _take(self) -> Ticket[EventBatch]:
-        ticket, self._next = self._next or self._read(), None
-        return ticket
+    def __iter__(self) -> EventStream:
+        """Itself: each event is given out once."""
+        return self
 
-    def __iter__(self) -> Iterator[Event]:
-        """Wait for each event in turn, blocking."""
-        while True:
-            batch = self._take().wait()
-            self.cursor = batch.cursor
-            yield from batch.events
+    def __next__(self) -> Event:
+        """Wait for the next event, blocking."""
+        while not self._batch:
+            self._asked = self._asked or self._ask()
+            self._take(self._asked.wait())
+        return self._give()
 
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        """Wait for each event in turn, on asyncio or trio."""
-        while True:
-            batch = await self._take()
-            self.cursor = batch.cursor
-            for event in batch.events:
-                yield event
+    def __aiter__(self) -> EventStream:
+        """Itself: each event is given out once."""
+        return self
+
+    async def __anext__(self) -> Event:
+        """Wait for the next event, on asyncio or trio."""
+        while not self._batch:
+            self._asked = self._asked or self._ask()
+            self._take(await self._asked)
+        return self._give()
+
+    def _take(self, batch: EventBatch) -> None:
+        self._asked = None
+        self._read_on = batch.cursor
+        self._batch.extend(batch.events)
+
+    def _give(self) -> Event:
+        event = self._batch.popleft()
+        self.cursor = event.cursor
+        return event
+
+    def close(self) -> None:
+        """Stop waiting for events."""
+        if self._asked is not None:
+            self._asked.cancel()

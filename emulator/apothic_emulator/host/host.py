@@ -24,6 +24,7 @@ from apothic_backends.model.errors import ApothicError, BackendClosed, EmulatorD
 from apothic_backends.ticket import Ticket
 from apothic_emulator.agent.agent import Agent
 from apothic_emulator.agent.line import Line
+from apothic_emulator.core.executors import ExecutorStatus
 from apothic_emulator.core.facts import Asked, GivenUp, Input, Origin, Tick
 from apothic_emulator.core.plane import Plane
 from apothic_emulator.executors import wire
@@ -120,7 +121,8 @@ class Host:
     def is_quiet(self) -> bool:
         """Whether no executor has anything to report; asked without the lock, so it may be late."""
         try:
-            return not any(e.line for e in self.plane.ledger.executors.values())
+            executors = self.plane.ledger.executors.values()
+            return not any(e.line or e.status is ExecutorStatus.STARTING for e in executors)
         except RuntimeError:
             return False  # another thread is adding one
 
@@ -211,11 +213,11 @@ class Host:
         self._closing = True
         unfinished = sum(1 for job in list(self.plane.ledger.jobs.values()) if not job.is_final)
         self.die(BackendClosed("the backend was closed"))
+        self._poke()
+        self._thread.join()  # first, so that the zygote's end is not taken for a loss
         for line in list(self.agent.lines.values()):
             line.hang_up()
         self.agent.zygote.end()
-        self._poke()
-        self._thread.join()
         self.agent.zygote.wait()
         for line in list(self.agent.lines.values()):
             line.close()

@@ -1,0 +1,84 @@
+"""A client that speaks only the contract, for tests over every backend."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import cloudpickle
+from apothic_backends.base import Backend
+from apothic_backends.commands import GetJob, RegisterFunction, RunJob, SubmitJob, WaitJob
+from apothic_backends.model.events import Cursor, Event
+from apothic_backends.model.functions import FunctionSpec
+from apothic_backends.model.jobs import JobOutcome, JobSnapshot, JobStatus
+from apothic_backends.model.payloads import Payload
+
+class Client:
+    """Calls functions through a backend's commands alone."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self._names = 0
+
+    async def register(self, function: Callable[..., Any], **options: Any) -> str:
+        """Make a function known; its id."""
+        self._names += 1
+        spec = FunctionSpec("conformance", f"f{self._names}", **options)
+        module = sys.modules[function.__module__]
+        cloudpickle.register_pickle_by_value(module)  # executors need not import the tests
+        code = Payload(cloudpickle.dumps(function))
+        cloudpickle.unregister_pickle_by_value(module)
+        return await self.backend.start(RegisterFunction(spec, code))
+
+    async def submit(self, function_id: str, *args: Any, wait_for_room: bool = False) -> str:
+        """Queue one call; the job's id."""
+        return await self.backend.start(SubmitJob(function_id, arguments(*args), wait_for_room))
+
+    async def wait(self, job_id: str, *, last: bool = False) -> JobOutcome:
+        """How a job ends."""
+        return await self.backend.start(WaitJob(job_id, last=last))
+
+    async def run(self, function_id: str, *args: Any) -> JobOutcome:
+        """Queue one call and wait for its end."""
+        return await self.backend.start(RunJob(function_id, arguments(*args)))
+
+    async def look(self, job_id: str) -> JobSnapshot:
+        """A job as it is now."""
+        return await self.backend.start(GetJob(job_id))
+
+    async def events_until(
+        self, topic: str, after: Cursor | None, last: Callable[[Event], bool]
+    ) -> list[Event]:
+        """Events of a topic up to the first that is wanted."""
+        found: list[Event] = []
+        async for event in self.backend.watch(topic, after):
+            found.append(event)
+            if last(event):
+                break
+        return found
+
+    async def until_running(self, job_id: str) -> None:
+        """Wait until a job runs."""
+        await self.events_until(
+            job_id, await self.beginning(), lambda event: event.event == "job.running"
+        )
+
+    async def beginning(self) -> Cursor:
+        """The position before the first event."""
+        at = self.backend.watch("jobs", Cursor("nowhere", 0))
+        async for event in at:
+            return Cursor(event.data["epoch"], event.data["seq"])
+        raise AssertionError("a watch ended by itself")
+
+
+def arguments(*args: Any) -> Payload:
+    """What a call is given."""
+    return Payload(cloudpickle.dumps((args, {})))
+
+
+def value_of(outcome: JobOutcome) -> Any:
+    """The value of a job that succeeded."""
+    assert outcome.status is JobStatus.SUCCEEDED, outcome
+    assert outcome.result is not None
+    return cloudpickle.loads(outcome.result.data, buffers=outcome.result.buffers)

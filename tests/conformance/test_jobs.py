@@ -1,0 +1,303 @@
+"""What every backend does with jobs."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+from tests.conformance.client import Client, arguments, value_of
+
+from apothic_backends.commands import CancelJob, GetJobLogs, ReleaseJob, RunJob, SubmitJob, WaitJob
+from apothic_backends.model.errors import (
+    JobGone,
+    NotFound,
+    QueueFull,
+    TicketCancelled,
+    UsageError,
+    WaitTimeout,
+)
+from apothic_backends.model.functions import RetryPolicy
+from apothic_backends.model.jobs import JobStatus
+from apothic_backends.model.payloads import Payload
+
+AT_ONCE = RetryPolicy(max_retries=1, initial_delay_s=0.0)
+
+
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+def fail() -> None:
+    raise KeyError("missing")
+
+
+def hang() -> None:
+    import threading
+
+    threading.Event().wait()
+
+
+def die() -> None:
+    import os
+    import signal
+
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def test_a_call_gives_its_result(client: Client) -> None:
+    f = await client.register(add)
+
+    assert value_of(await client.run(f, 2, 3)) == 5
+
+
+async def test_ids_are_the_table_and_a_number(client: Client) -> None:
+    f = await client.register(add)
+
+    assert f == "functions:1"
+    assert await client.submit(f, 1, 2) == "jobs:1"
+    assert await client.submit(f, 1, 2) == "jobs:2"
+
+
+async def test_a_result_can_be_waited_for_again(client: Client) -> None:
+    job = await client.submit(await client.register(add), 1, 2)
+
+    assert [value_of(await client.wait(job)) for _ in range(2)] == [3, 3]
+
+
+async def test_the_last_wait_takes_the_result_along(client: Client) -> None:
+    job = await client.submit(await client.register(add), 1, 2)
+    await client.wait(job, last=True)
+
+    with pytest.raises(JobGone):
+        await client.wait(job)
+    assert (await client.look(job)).status is JobStatus.SUCCEEDED
+
+
+async def test_a_released_job_runs_to_its_end_and_drops_its_result(client: Client) -> None:
+    job = await client.submit(await client.register(add), 1, 2)
+    await client.backend.start(ReleaseJob(job))
+    await client.events_until(job, await client.beginning(), lambda e: e.event == "job.end")
+
+    with pytest.raises(JobGone):
+        await client.wait(job)
+
+
+@pytest.mark.parametrize("job_id", ["jobs:999", "jobs:0"])
+async def test_an_unknown_job_is_not_found(client: Client, job_id: str) -> None:
+    with pytest.raises(NotFound):
+        await client.wait(job_id)
+
+
+@pytest.mark.parametrize("job_id", ["", "jobs", "jobs:x", "functions:1", "jobs:-1", "jobs:1:2"])
+async def test_what_is_no_job_id_is_a_usage_error(client: Client, job_id: str) -> None:
+    with pytest.raises(UsageError):
+        await client.wait(job_id)
+
+
+async def test_an_unknown_function_is_not_found(client: Client) -> None:
+    with pytest.raises(NotFound):
+        await client.run("functions:7")
+
+
+async def test_a_failure_tells_type_message_and_traceback(client: Client) -> None:
+    outcome = await client.run(await client.register(fail))
+
+    assert outcome.status is JobStatus.FAILED
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.type_name) == ("user_error", "KeyError")
+    assert outcome.error.traceback.rstrip().endswith("KeyError: 'missing'")
+    assert outcome.error.exception is not None
+    assert repr(pickle.loads(outcome.error.exception.data)) == "KeyError('missing')"
+
+
+async def test_a_failed_attempt_is_tried_again_while_retries_last(client: Client) -> None:
+    job = await client.submit(await client.register(fail, retries=AT_ONCE))
+
+    assert (await client.wait(job)).status is JobStatus.FAILED
+    assert (await client.look(job)).attempt == 2
+
+
+async def test_a_job_without_retries_whose_process_dies_is_lost(client: Client) -> None:
+    outcome = await client.run(await client.register(die))
+
+    assert outcome.status is JobStatus.LOST
+    assert outcome.error is not None
+    assert outcome.error.data["maybe_ran"] is True
+    assert outcome.error.data["signal"] == 9
+
+
+async def test_a_job_that_kills_every_process_is_given_up(client: Client) -> None:
+    outcome = await client.run(await client.register(die, retries=AT_ONCE))
+
+    assert outcome.status is JobStatus.LOST
+    assert outcome.error is not None
+    assert outcome.error.data["reason"] == "poison"
+
+
+async def test_a_job_that_takes_too_long_is_stopped_and_says_where_it_was(client: Client) -> None:
+    outcome = await client.run(await client.register(hang, timeout_s=0.2))
+
+    assert outcome.status is JobStatus.TIMED_OUT
+    assert outcome.error is not None
+    assert outcome.error.code == "job_timeout"
+    assert "in hang" in outcome.error.traceback
+
+
+async def test_a_queued_job_is_cancelled_at_once(client: Client) -> None:
+    f = await client.register(hang)
+    await client.submit(f)
+    queued = await client.submit(f)
+
+    assert (await client.backend.start(CancelJob(queued))).status is JobStatus.CANCELLED
+
+
+async def test_a_running_job_is_stopped_when_it_is_cancelled(client: Client) -> None:
+    job = await client.submit(await client.register(hang))
+    await client.until_running(job)
+
+    assert (await client.backend.start(CancelJob(job))).cancel_requested
+    assert (await client.wait(job)).status is JobStatus.CANCELLED
+
+
+async def test_cancelling_a_job_that_has_ended_changes_nothing(client: Client) -> None:
+    job = await client.submit(await client.register(add), 1, 2)
+    await client.wait(job)
+
+    assert (await client.backend.start(CancelJob(job))).status is JobStatus.SUCCEEDED
+
+
+async def test_a_full_queue_refuses_and_keeps_what_it_has(client: Client) -> None:
+    f = await client.register(hang, max_pending_tasks=1)
+    running = await client.submit(f)
+    await client.until_running(running)
+    queued = await client.submit(f)
+
+    with pytest.raises(QueueFull):
+        await client.submit(f)
+    assert (await client.look(queued)).status is JobStatus.QUEUED
+
+
+async def test_a_submission_that_waits_for_room_is_answered_when_there_is_some(
+    client: Client,
+) -> None:
+    f = await client.register(hang, max_pending_tasks=1)
+    await client.until_running(await client.submit(f))
+    queued = await client.submit(f)
+    waiting = client.backend.start(SubmitJob(f, arguments(), wait_for_room=True))
+    assert not waiting.done
+
+    await client.backend.start(CancelJob(queued))
+
+    assert await waiting == "jobs:3"
+
+
+async def test_text_is_complete_when_the_job_has_ended(client: Client) -> None:
+    def talk() -> None:
+        import os
+        import sys
+
+        print("from python")
+        print("an error", file=sys.stderr)
+        os.write(1, b"from below\n")
+
+    job = await client.submit(await client.register(talk))
+    await client.wait(job)
+
+    logs = await client.backend.start(GetJobLogs(job))
+    assert (logs.stdout, logs.stderr) == ("from python\nfrom below\n", "an error\n")
+
+
+async def test_large_buffers_travel_beside_the_pickle(client: Client) -> None:
+    def double(data: bytearray) -> int:
+        return len(data) * 2
+
+    payload: list[memoryview] = []
+    pickled = pickle.PickleBuffer(bytearray(1 << 20))
+    data = pickle.dumps(((pickled,), {}), 5, buffer_callback=lambda b: payload.append(b.raw()))
+    f = await client.register(double)
+
+    outcome = await client.backend.start(RunJob(f, Payload(data, tuple(payload))))
+
+    assert value_of(outcome) == 2 << 20
+
+
+async def test_a_reply_that_is_given_up_takes_the_job_with_it(client: Client) -> None:
+    ticket = client.backend.start(RunJob(await client.register(hang), arguments()))
+    job_id = ticket.job_id
+    assert job_id is not None
+
+    ticket.cancel()
+
+    with pytest.raises(TicketCancelled):
+        await ticket
+    await client.events_until(job_id, await client.beginning(), lambda e: e.event == "job.end")
+    assert (await client.look(job_id)).status is JobStatus.CANCELLED
+
+
+async def test_a_wait_that_is_given_up_leaves_the_job_alone(client: Client) -> None:
+    job = await client.submit(await client.register(hang))
+    await client.until_running(job)
+    client.backend.start(WaitJob(job)).cancel()
+
+    assert (await client.look(job)).status is JobStatus.RUNNING
+
+
+def test_a_thread_that_stops_waiting_can_wait_again(client: Client) -> None:
+    def register_and_submit() -> str:
+        from anyio import run
+
+        async def both() -> str:
+            return await client.submit(await client.register(hang))
+
+        return run(both)
+
+    ticket = client.backend.start(WaitJob(register_and_submit()))
+
+    for _ in range(2):
+        with pytest.raises(WaitTimeout):
+            ticket.wait(0.01)
+
+
+async def test_async_functions_share_one_loop(client: Client) -> None:
+    async def which_loop() -> int:
+        import asyncio
+
+        return id(asyncio.get_running_loop())
+
+    f = await client.register(which_loop, is_async=True)
+
+    assert value_of(await client.run(f)) == value_of(await client.run(f))
+
+
+async def test_as_many_calls_run_at_once_as_an_executor_has_slots(client: Client) -> None:
+    def meet() -> int:
+        import os
+        import sys
+        import threading
+
+        shared = vars(sys).setdefault("_meeting", threading.Barrier(3))
+        shared.wait(10)
+        return os.getpid()
+
+    f = await client.register(meet, concurrent_requests=3)
+    jobs = [await client.submit(f) for _ in range(3)]
+
+    assert len({value_of(await client.wait(job)) for job in jobs}) == 1
+
+
+async def test_async_calls_run_at_once_on_one_loop(client: Client) -> None:
+    async def meet() -> int:
+        import asyncio
+        import os
+        import sys
+
+        arrived = vars(sys).setdefault("_arrived", [])
+        arrived.append(1)
+        while len(arrived) < 3:
+            await asyncio.sleep(0)
+        return os.getpid()
+
+    f = await client.register(meet, is_async=True, concurrent_requests=3)
+    jobs = [await client.submit(f) for _ in range(3)]
+
+    assert len({value_of(await client.wait(job)) for job in jobs}) == 1
