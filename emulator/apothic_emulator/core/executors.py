@@ -161,6 +161,10 @@ class Executor:
         started_at = self.line[0].started_at if self.line else None
         return (now if started_at is None else started_at) + PREFETCH_BELOW_S
 
+    def may_be_queued_at(self, now: float) -> bool:
+        """Whether it looks as if it were done soon."""
+        return not self.parked and self.relieve_at(now) > now
+
     @property
     def is_resting(self) -> bool:
         """Whether nothing in its line has begun."""

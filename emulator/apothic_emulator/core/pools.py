@@ -132,12 +132,12 @@ class Pool:
                 if room > 0 and (over < 0 or executor.line):
                     return executor
                 if room <= 0 and (busy is None or room > busy.room):
-                    busy = executor if executor.relieve_at(now) > now else busy
+                    busy = executor if executor.may_be_queued_at(now) else busy
             elif room > 0:
                 starting = starting or executor
         if busy is None:
             return starting
-        may_queue = busy.slots == 1 and not busy.parked and -busy.room < self.depth
+        may_queue = busy.slots == 1 and -busy.room < self.depth
         return busy if may_queue and not self.may_start(level, now) else None
 
     def may_start(self, level: int, now: float) -> bool:

@@ -168,4 +168,4 @@ class Scheduler:
 
 
 def _has_ready(pool: Pool) -> bool:
-    return any(e.status is _READY for e in pool.executors.values())
+    return any(e.status is _READY and not e.parked for e in pool.executors.values())
