@@ -97,14 +97,13 @@ class Attempts:
         executor.is_used_up |= fact.retire
         pool = self.pools[executor.function.number]
         pool.failed_starts = 0
-        if job.started_at is not None:
-            pool.measure(now - job.started_at)
-        if error is None and job.stop != "time_out":
-            self.ledger.end(job, "succeed", now, fact.result, None)
-        elif job.stop is not None:
+        pool.measure(now - (now if job.started_at is None else job.started_at))
+        if job.stop == "time_out" or (job.stop is not None and error is not None):
             self._end_stopped(executor, job, now)
         elif error is not None:
             self._failed(executor, job, error, now)
+        else:
+            self.ledger.end(job, "succeed", now, fact.result, None)
         self.scheduler.settle(executor, now)
 
     def _breach(self, executor: Executor, now: float) -> None:

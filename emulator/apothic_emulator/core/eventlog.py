@@ -30,11 +30,6 @@ class EventLog:
         """The number of the latest event, 0 before the first."""
         return self.first + len(self.entries) - 1
 
-    @property
-    def here(self) -> Cursor:
-        """The position after the latest event."""
-        return Cursor(self.epoch, self.seq)
-
     def append(
         self, name: str, job: int, at: float, attempt: int, more: dict[str, Any] | None = None
     ) -> None:

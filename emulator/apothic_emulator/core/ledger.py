@@ -171,7 +171,7 @@ class Ledger:
             self.let_go_chars += job.log.size
         let_go = self.let_go
         let_go.append(job)
-        while (
+        while let_go and (
             len(let_go) > KEPT_JOBS
             or self.let_go_chars > KEPT_CHARS
             or (let_go[0].ended_at or now) + KEPT_S < now

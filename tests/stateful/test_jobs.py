@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from apothic_backends.commands import (
+    CancelJob,
+    ReadEvents,
+    RegisterFunction,
+    ReleaseJob,
+    RunJob,
+    SubmitJob,
+    WaitJob,
+)
+from apothic_backends.model.functions import FunctionSpec, RetryPolicy
+from apothic_backends.model.jobs import ErrorInfo, JobOutcome
+from apothic_backends.model.payloads import Payload
+from apothic_emulator.core.check import check
+from apothic_emulator.core.effects import Dispatch, Kill, Recall, Retire, StartExecutor
+from apothic_emulator.core.facts import (
+    Asked,
+    Ended,
+    GivenUp,
+    Input,
+    Loaded,
+    LoadFailed,
+    Origin,
+    Recalled,
+    Reported,
+    Tick,
+)
+from apothic_emulator.core.plane import Plane
+
+TIMEOUT_S = 2.0
+RAISED = ErrorInfo("user_error", "boom")
+MOMENTS = [0.0, 0.001, 0.005, 0.1, 0.5, 1.0, TIMEOUT_S, 5.0, 60.0]
+NUMBERS = st.integers(1, 12)
+
+
+class Jobs(RuleBasedStateMachine):
+    """Clients, and executors whose packets lie in `sockets` until a rule receives them."""
+
+    @initialize(
+        slots=st.sampled_from([1, 1, 2]),
+        most=st.sampled_from([1, 2]),
+        retries=st.sampled_from([0, 1]),
+    )
+    def open(self, slots: int, most: int, retries: int) -> None:
+        self.plane = Plane("here")
+        self.now = 0.0
+        self.token = 0
+        self.sockets: dict[int, list[tuple[int, int]]] = {}
+        self.received: dict[int, list[tuple[int, int]]] = {}
+        self.retries = retries
+        self.begun: dict[int, int] = {}
+        self.final: dict[str, str] = {}
+        for name in "ab":
+            spec = FunctionSpec(
+                "app", name, TIMEOUT_S, RetryPolicy(retries, 0.5), slots, 4, most, 1
+            )
+            self.ask(RegisterFunction(spec, Payload(name.encode())))
+
+    def step(self, *inputs: Input) -> None:
+        outcome = self.plane.step(inputs, self.now)
+        for _, value, _ in outcome.replies:
+            if isinstance(value, JobOutcome):
+                first = self.final.setdefault(value.job_id, value.status.value)
+                assert first == value.status.value
+        recalls: list[int] = []
+        for effect in outcome.effects:
+            match effect:
+                case StartExecutor():
+                    self.sockets[effect.executor] = []
+                    self.received[effect.executor] = []
+                case Dispatch():
+                    self.sockets[effect.executor].append((effect.job, effect.attempt))
+                case Recall():
+                    recalls.append(effect.executor)
+                case _:
+                    pass
+        self.owed = [*getattr(self, "owed", []), *recalls]
+        self.ending = {e.executor for e in outcome.effects if isinstance(e, Kill | Retire)}
+        check(self.plane)
+
+    def ask(self, command: object, origin: Origin | None = None) -> None:
+        self.token += 1
+        self.step(Asked(command, self.token, origin))  # type: ignore[arg-type]
+
+    # --- fine rules -----------------------------------------------------------------------------
+
+    @rule(function=st.sampled_from([1, 2]), waits=st.booleans())
+    def submit(self, function: int, waits: bool) -> None:  # noqa: FBT001
+        self.ask(SubmitJob(f"functions:{function}", Payload(b"x"), waits))
+
+    @rule(job=NUMBERS, last=st.booleans())
+    def wait(self, job: int, last: bool) -> None:  # noqa: FBT001
+        self.ask(WaitJob(f"jobs:{job}", last=last))
+
+    @rule(job=NUMBERS)
+    def cancel(self, job: int) -> None:
+        self.ask(CancelJob(f"jobs:{job}"))
+
+    @rule(job=NUMBERS)
+    def release(self, job: int) -> None:
+        self.ask(ReleaseJob(f"jobs:{job}"))
+
+    @rule(job=st.sampled_from(["jobs", "jobs:1", "jobs:2"]))
+    def read(self, job: str) -> None:
+        self.ask(ReadEvents(job))
+
+    @rule(back=st.integers(0, 5))
+    def give_up(self, back: int) -> None:
+        self.step(GivenUp(self.token - back))
+
+    @rule(executor=NUMBERS, function=st.sampled_from([1, 2]), owned=st.booleans())
+    def call(self, executor: int, function: int, owned: bool) -> None:  # noqa: FBT001
+        if self.received.get(executor):
+            origin = Origin(executor, self.received[executor][0][0])
+            name = f"functions:{function}"
+            self.ask(RunJob(name, Payload(b"x")) if owned else SubmitJob(name, Payload(b"x")), origin)
+
+    @rule(executor=NUMBERS, job=NUMBERS)
+    def wait_inside(self, executor: int, job: int) -> None:
+        if self.received.get(executor):
+            origin = Origin(executor, self.received[executor][0][0])
+            self.ask(WaitJob(f"jobs:{job}", owned=True), origin)
+
+    @rule(executor=NUMBERS)
+    def load(self, executor: int) -> None:
+        self.step(Loaded(executor))
+
+    @rule(executor=NUMBERS)
+    def fail_to_load(self, executor: int) -> None:
+        self.step(LoadFailed(executor, ErrorInfo("setup_failed", "no module")))
+
+    @rule(executor=NUMBERS)
+    def receive(self, executor: int) -> None:
+        known = self.plane.ledger.executors.get(executor)
+        if known is None or not known.loaded or not self.sockets.get(executor):
+            return
+        if len(self.received[executor]) < known.slots:
+            job = self.sockets[executor].pop(0)
+            self.received[executor].append(job)
+            self.begun[job[0]] = self.begun.get(job[0], 0) + 1
+            assert self.retries or self.begun[job[0]] == 1, "began twice without retries"
+
+    @rule(executor=NUMBERS, fails=st.booleans(), retire=st.booleans())
+    def report(self, executor: int, fails: bool, retire: bool) -> None:  # noqa: FBT001
+        if self.received.get(executor):
+            job, attempt = self.received[executor].pop()
+            result, error = (None, RAISED) if fails else (Payload(b"r"), None)
+            self.step(Reported(executor, job, attempt, result, error, retire))
+
+    @rule(executor=NUMBERS, job=NUMBERS, attempt=st.integers(1, 3))
+    def forge(self, executor: int, job: int, attempt: int) -> None:
+        self.step(Reported(executor, job, attempt, Payload(b"forged")))
+
+    @precondition(lambda self: getattr(self, "owed", None))
+    @rule()
+    def recall(self) -> None:
+        executor = self.owed.pop(0)
+        jobs, self.sockets[executor] = self.sockets[executor], []
+        self.step(Recalled(executor, tuple(job for job, _ in jobs)))
+
+    @rule(executor=NUMBERS, reason=st.sampled_from(["signal", "exit", "start", "protocol"]))
+    def end(self, executor: int, reason: str) -> None:
+        if executor in self.plane.ledger.executors and (reason != "start" or not self._runs(executor)):
+            unstarted = tuple(job for job, _ in self.sockets[executor])
+            self.sockets[executor], self.received[executor] = [], []
+            self.owed = [other for other in self.owed if other != executor]
+            self.step(Ended(executor, reason, unstarted, signal=9))
+
+    def _runs(self, executor: int) -> bool:
+        return bool(self.received[executor])
+
+    @rule(seconds=st.sampled_from(MOMENTS))
+    def wait_s(self, seconds: float) -> None:
+        self.now += seconds
+        self.step(Tick())
+
+    # --- coarse rules ---------------------------------------------------------------------------
+
+    @rule()
+    def settle(self) -> None:
+        """Everything that is under way arrives, and every job that can finish does."""
+        for _ in range(30):
+            for executor in list(self.plane.ledger.executors):
+                self.load(executor)
+                self.receive(executor)
+                self.report(executor, fails=False, retire=False)
+            while self.owed:
+                self.recall()
+            self.wait_s(0.005)
+
+    @rule()
+    def start_over(self) -> None:
+        """Every process dies, and the jobs that may go on do."""
+        for executor in list(self.plane.ledger.executors):
+            self.end(executor, "signal")
+        self.settle()
+
+    @invariant()
+    def nothing_is_due(self) -> None:
+        if hasattr(self, "plane"):
+            assert self.plane.ledger.payload_bytes >= 0
+
+    def teardown(self) -> None:
+        """Whatever happened, everything ends when everything is healed."""
+        if not hasattr(self, "plane"):
+            return
+        for _ in range(12):
+            self.wait_s(5.0)
+            self.start_over()
+        left = [job for job in self.plane.ledger.jobs.values() if not job.is_final]
+        assert left == []
+        assert self.plane.ledger.payload_bytes == 0
+
+
+TestJobs = Jobs.TestCase
+TestJobs.settings = settings(
+    max_examples=100, stateful_step_count=40, deadline=None, report_multiple_bugs=False
+)

@@ -1,0 +1,425 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from apothic_backends.commands import (
+    Command,
+    GetJob,
+    GetJobLogs,
+    ReadEvents,
+    RegisterFunction,
+    ReleaseJob,
+    SubmitJob,
+    WaitJob,
+)
+from apothic_backends.model.errors import (
+    InternalError,
+    InvalidOption,
+    JobGone,
+    NotFound,
+    QueueFull,
+    UsageError,
+)
+from apothic_backends.model.events import Cursor
+from apothic_backends.model.functions import FunctionSpec
+from apothic_backends.model.jobs import JobStatus
+from apothic_backends.model.payloads import Payload
+from apothic_emulator.core import eventlog, jobs, ledger, logs, plane
+from apothic_emulator.core.check import check
+from apothic_emulator.core.facts import GivenUp, Printed
+from apothic_emulator.core.jobs import MOVES, Job
+from apothic_emulator.core.logs import JobLog
+from tests.unit.emulator.core.driving import RAISED, Driver, jobs_sent
+
+
+def ended(driver: Driver) -> int:
+    job = driver.ran()
+    driver.report(job)
+    return job
+
+
+# --- the table of a job's life --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize("status", JobStatus)
+def test_a_job_moves_only_by_the_table(move: str, status: JobStatus):
+    driver = Driver()
+    job = Job(1, driver.plane.pools[1].function, Payload(b""), now=0.0)
+    job.status = status
+    allowed, after = MOVES[move]
+
+    if status in allowed:
+        job.move(move)
+        assert job.status is after
+    else:
+        with pytest.raises(InternalError):
+            job.move(move)
+
+
+def test_nothing_happens_to_a_job_that_has_ended():
+    assert not any(status.is_final for allowed, _ in MOVES.values() for status in allowed)
+
+
+def test_the_picture_shows_every_status_and_the_moves_that_lead_back():
+    picture = str(jobs.__doc__)
+
+    assert all(status.value in picture for status in JobStatus)
+    back = {move for move, (_, after) in MOVES.items() if after is JobStatus.QUEUED}
+    assert back == set(re.findall(r"├?└?─+ (recall|retry) ─", picture))
+
+
+# --- functions ------------------------------------------------------------------------------------
+
+
+def test_the_same_function_registered_twice_is_one_function():
+    driver = Driver()
+
+    assert driver.register("g") == driver.register("g")
+    assert driver.register("g") != driver.function
+
+
+@pytest.mark.parametrize(
+    "limits", [{"max_containers": 0}, {"timeout_s": 0.0}, {"timeout_s": float("nan")}]
+)
+def test_limits_under_which_nothing_can_run_are_refused(limits: dict[str, Any]):
+    spec = FunctionSpec("app", "f", **limits)
+
+    with pytest.raises(InvalidOption):
+        Driver().ask(RegisterFunction(spec, Payload(b"")))
+
+
+# --- looking things up ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("job_id", ["jobs:1", "jobs:0"])
+def test_a_job_that_never_was_is_not_found(job_id: str):
+    with pytest.raises(NotFound):
+        Driver().ask(GetJob(job_id))
+
+
+@pytest.mark.parametrize("job_id", ["job:1", "jobs:", "jobs:-1", "jobs:١", "jobs:" + "1" * 5000])  # noqa: RUF001
+def test_what_is_no_id_is_refused(job_id: str):
+    with pytest.raises(UsageError):
+        Driver().ask(GetJob(job_id))
+
+
+def test_a_function_that_never_was_is_not_found():
+    with pytest.raises(NotFound):
+        Driver().submit("functions:9")
+
+
+def test_a_command_without_a_rule_is_our_mistake():
+    class Unheard(Command[None]):
+        """A command that nobody has written a rule for."""
+
+    with pytest.raises(InternalError):
+        Driver().ask(Unheard())
+
+
+# --- handles and results --------------------------------------------------------------------------
+
+
+def test_a_result_can_be_waited_for_again():
+    driver = Driver()
+    job = ended(driver)
+
+    assert driver.outcome(job) == driver.outcome(job)
+
+
+def test_a_result_goes_with_its_last_handle():
+    driver = Driver()
+    job = ended(driver)
+    driver.answers[driver.wait(job, last=True)]
+
+    with pytest.raises(JobGone):
+        driver.outcome(job)
+
+
+def test_a_result_goes_when_nobody_will_ask_for_it():
+    driver = Driver()
+    job = driver.ran()
+    driver.ask(ReleaseJob(f"jobs:{job}"))
+    driver.report(job)
+
+    assert driver.job(job).result is None
+    assert driver.status(job) == "succeeded"
+
+
+def test_releasing_twice_or_what_is_gone_changes_nothing():
+    driver = Driver()
+    job = ended(driver)
+    for job_id in (f"jobs:{job}", f"jobs:{job}", "jobs:99"):
+        driver.ask(ReleaseJob(job_id))
+
+    assert len(driver.plane.ledger.let_go) == 1
+
+
+def test_an_old_job_that_nobody_holds_is_forgotten(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ledger, "KEPT_JOBS", 1)
+    driver = Driver()
+    first = driver.ran()
+    second = driver.submit()
+    for job in (first, second):
+        driver.report(job)
+        driver.ask(ReleaseJob(f"jobs:{job}"))
+
+    with pytest.raises(JobGone):
+        driver.look(first)
+    assert driver.status(second) == "succeeded"
+
+
+def test_a_job_is_forgotten_after_an_hour(monkeypatch: pytest.MonkeyPatch):
+    driver = Driver()
+    first = ended(driver)
+    driver.ask(ReleaseJob(f"jobs:{first}"))
+    driver.now += ledger.KEPT_S + 1.0
+    second = driver.submit()
+    driver.report(second)
+    driver.ask(ReleaseJob(f"jobs:{second}"))
+
+    assert first not in driver.plane.ledger.jobs
+
+
+def test_jobs_that_printed_much_are_forgotten_sooner(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ledger, "KEPT_CHARS", 5)
+    driver = Driver()
+    first = driver.ran()
+    driver.step(Printed(1, first, "stdout", "123456"))
+    driver.report(first)
+    driver.ask(ReleaseJob(f"jobs:{first}"))
+
+    assert first not in driver.plane.ledger.jobs
+
+
+def test_the_queue_is_bounded_by_number():
+    driver = Driver(max_pending_tasks=1)
+    driver.submit_many(2)
+
+    with pytest.raises(QueueFull, match="max_pending_tasks=1"):
+        driver.submit()
+
+
+def test_the_queue_is_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(plane, "MOST_PAYLOAD_BYTES", 10)
+    driver = Driver()
+    driver.ask(SubmitJob(driver.function, Payload(b"x" * 100)))
+
+    with pytest.raises(QueueFull, match="GiB of arguments"):
+        driver.submit()
+
+
+# --- events ---------------------------------------------------------------------------------------
+
+START = Cursor("here", 0)
+
+
+def test_events_are_read_in_order_and_without_a_hole():
+    driver = Driver()
+    ended(driver)
+    batch = driver.ask(ReadEvents(after=START))
+
+    names = ["job.queued", "job.running", "job.result", "job.end"]
+    assert [event.event for event in batch.events] == names
+    assert [event.cursor.seq for event in batch.events] == [1, 2, 3, 4]
+    assert batch.events[3].data == {
+        "job_id": "jobs:1",
+        "at": 100.0,
+        "attempt": 1,
+        "status": "succeeded",
+    }
+
+
+def test_reading_goes_on_from_the_position_that_a_batch_gives():
+    driver = Driver()
+    ended(driver)
+    first = driver.ask(ReadEvents(after=START, limit=3))
+    second = driver.ask(ReadEvents(after=first.cursor))
+
+    assert [event.event for event in second.events] == ["job.end"]
+
+
+def test_a_reader_without_a_position_waits_for_the_next_event():
+    driver = Driver()
+    ended(driver)
+    token = driver.start(ReadEvents())
+    assert token not in driver.answers
+    driver.submit()
+
+    assert driver.answers[token].events[0].event == "job.queued"
+
+
+def test_a_reader_of_one_job_sees_no_other():
+    driver = Driver()
+    first = driver.ran()
+    token = driver.start(ReadEvents(f"jobs:{first}"))
+    driver.submit()
+    assert token not in driver.answers
+    driver.report(first)
+
+    assert {event.data["job_id"] for event in driver.answers[token].events} == {"jobs:1"}
+
+
+def test_a_reader_may_come_back_for_more_of_one_job():
+    driver = Driver()
+    job = ended(driver)
+    driver.submit()
+    batch = driver.ask(ReadEvents(f"jobs:{job}", START, limit=2))
+
+    assert [event.event for event in batch.events] == ["job.queued", "job.running"]
+
+
+def test_readers_that_give_up_leave_nothing_behind():
+    driver = Driver()
+    tokens = [driver.start(ReadEvents()) for _ in range(2)]
+    driver.step(GivenUp(tokens[0]), GivenUp(tokens[1]))
+
+    assert driver.plane.ledger.readers == {}
+
+
+def test_a_job_that_follows_another_is_parked():
+    driver = Driver()
+    outer = driver.ran()
+    inner = driver.submit()
+    driver.start(ReadEvents(f"jobs:{inner}"), driver.inside(outer))
+
+    assert driver.status(inner) == "dispatched"
+
+
+@pytest.mark.parametrize(
+    ("after", "reason"),
+    [(Cursor("other", 1), "epoch_changed"), (Cursor("here", 99), "future_position")],
+)
+def test_a_foreign_position_is_reset(after: Cursor, reason: str):
+    driver = Driver()
+    ended(driver)
+    event = driver.ask(ReadEvents(after=after)).events[0]
+
+    assert event.event == "stream.reset"
+    assert event.data == {"reason": reason, "epoch": "here", "seq": 0, "dropped": None}
+
+
+def test_a_position_that_is_not_retained_is_reset(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(eventlog, "RETAINED", 2)
+    driver = Driver()
+    ended(driver)
+    event = driver.ask(ReadEvents(after=START)).events[0]
+
+    assert event.data == {"reason": "compacted", "epoch": "here", "seq": 2, "dropped": 2}
+
+
+def test_a_waiting_reader_is_told_when_a_step_writes_more_than_is_retained(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(eventlog, "RETAINED", 1)
+    driver = Driver()
+    job = driver.ran()
+    token = driver.start(ReadEvents(f"jobs:{job}"))
+    driver.report(job)
+
+    assert driver.answers[token].events[0].event == "stream.reset"
+
+
+# --- logs -----------------------------------------------------------------------------------------
+
+
+def test_what_a_job_printed_is_kept_in_order():
+    driver = Driver()
+    job = driver.ran()
+    driver.step(Printed(1, job, "stdout", "a"), Printed(1, 0, "stderr", "b"))
+    seen = driver.ask(GetJobLogs(f"jobs:{job}"))
+
+    assert (seen.stdout, seen.stderr, seen.text) == ("a", "b", "ab")
+
+
+def test_a_job_that_printed_nothing_has_an_empty_log():
+    driver = Driver()
+
+    assert driver.ask(GetJobLogs(f"jobs:{driver.submit()}")).text == ""
+
+
+def test_an_executor_cannot_print_for_a_job_of_another():
+    driver = Driver(max_containers=2)
+    one, _, _ = driver.submit_many(3)
+    driver.step(Printed(2, one, "stdout", "forged"), Printed(2, 99, "stdout", "forged"))
+
+    assert driver.job(one).log is None
+
+
+def test_short_pieces_of_a_stream_are_joined():
+    log = JobLog()
+    for text in "abc":
+        log.add("stdout", text)
+
+    assert [*log.head] == [("stdout", "abc")]
+
+
+def test_the_middle_goes_when_there_is_too_much(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(logs, "KEPT_CHARS", 8)
+    log = JobLog()
+    for text in ("head", "12", "3456", "7", "8"):
+        log.add("stdout" if text != "7" else "stderr", text)
+    seen = log.read()
+
+    assert seen.text.startswith("head")
+    assert seen.text.endswith("78")
+    assert seen.dropped + log.size == len("head12345678")
+
+
+def test_a_piece_larger_than_the_bound_keeps_its_end(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(logs, "KEPT_CHARS", 8)
+    log = JobLog()
+    log.add("stdout", "0123456789")
+
+    assert log.read().dropped == 6
+
+
+# --- the check ------------------------------------------------------------------------------------
+
+
+def test_the_check_names_what_is_wrong():
+    driver = Driver()
+    job = driver.job(driver.ran())
+    job.executor = 7
+
+    with pytest.raises(AssertionError, match=r"in a foreign line: jobs:1 \(running\), executor 1"):
+        check(driver.plane)
+
+
+def test_the_check_counts():
+    driver = Driver()
+    driver.plane.ledger.payload_bytes = 5
+
+    with pytest.raises(AssertionError, match="payload bytes: 0, 5"):
+        check(driver.plane)
+
+
+def test_the_check_sees_what_is_left():
+    driver = Driver()
+    driver.plane.ledger.replies.append(("token", None, None))
+
+    with pytest.raises(AssertionError, match="left from a step"):
+        check(driver.plane)
+
+
+def test_a_retry_of_a_quick_failure_goes_ahead_of_younger_jobs():
+    driver = Driver(retries=1)
+    first, _ = driver.submit_many(2)
+    driver.loaded()
+    driver.pass_s(1.0)
+
+    assert jobs_sent(driver.report(first, error=RAISED)) == [first]
+
+
+def test_a_waiting_reader_and_a_waiting_caller_are_told_apart():
+    driver = Driver()
+    job = driver.ran()
+    reader = driver.start(ReadEvents(f"jobs:{job}"))
+    caller = driver.start(WaitJob(f"jobs:{job}"))
+    driver.step(GivenUp(reader))
+    driver.report(job)
+
+    assert [token in driver.answers for token in (reader, caller)] == [False, True]
