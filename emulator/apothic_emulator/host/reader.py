@@ -75,18 +75,8 @@ class Reader:
             follower = self._join()
             if follower is None:
                 self._lead(ticket, deadline)
-            elif ticket.on_done(follower.wake):
-                try:
-                    follower.sleep(_seconds_left(deadline))
-                finally:
-                    ticket.off_done(follower.wake)
-                    self._resign(follower)
-                if follower.leads:
-                    self._lead(ticket, deadline)
-            else:
-                self._resign(follower)
-                if follower.leads:
-                    self._pass_on()
+            elif self._follow(follower, ticket, deadline):
+                self._lead(ticket, deadline)
             if deadline is not None and time.monotonic() >= deadline:
                 return
 
@@ -113,10 +103,32 @@ class Reader:
                 if not self._armed and not self._taken:
                     self._arm(wanted=True)
 
-    def _resign(self, follower: _Follower) -> None:
+    def _follow(
+        self, follower: _Follower, ticket: Ticket[object], deadline: float | None
+    ) -> bool:
+        """Sleep until the ticket is done or the lead falls to this caller: whether it did."""
+        leads = False
+        try:
+            if ticket.on_done(follower.wake):
+                follower.sleep(_seconds_left(deadline))
+                ticket.off_done(follower.wake)
+                leads = not ticket.done
+        except BaseException:  # an interrupt, which may come together with the lead
+            ticket.off_done(follower.wake)
+            raise
+        finally:
+            leads = self._stand_down(follower, keep=leads)
+        return leads
+
+    def _stand_down(self, follower: _Follower, *, keep: bool) -> bool:
+        """Leave the line; a lead that has fallen to this caller is kept or passed on."""
         with self._lock:
             if not follower.leads:
                 self._followers.remove(follower)
+                return False
+        if not keep:
+            self._pass_on()
+        return keep
 
     def _lead(self, ticket: Ticket[object], deadline: float | None) -> None:
         self._leader = threading.get_ident()
