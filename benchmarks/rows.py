@@ -98,6 +98,7 @@ ROWS = {
             "cpu_us": "CPU µs/job",
             "watched_s": "s until all is seen",
             "events_missing": "events missing",
+            "events": "events seen",
         },
         workers=2,
     ),

@@ -27,10 +27,10 @@ class Subject(Protocol):
     def map(self, count: int) -> None:
         """Run that many no-ops, each its own job, and collect the results."""
 
-    def watch(self, count: int) -> Callable[[], int]:
-        """Follow what happens to the next `count` jobs; call what it gives to hear what is missing.
+    def watch(self, count: int) -> Callable[[], tuple[int, int]]:
+        """Follow what happens to the next `count` jobs; what it gives counts events.
 
-        Subjects without events give a function that says 0.
+        That is: those that are missing, and those that came. Some subjects have no events.
         """
         ...
 

@@ -40,7 +40,7 @@ class Apothic:
         """One job an item."""
         self._noop.map(range(count))
 
-    def watch(self, count: int) -> Callable[[], int]:
+    def watch(self, count: int) -> Callable[[], tuple[int, int]]:
         """Count every event of the next `count` jobs in a thread of its own."""
         seen: Counter[str] = Counter()
         stream = connect().watch("jobs")
@@ -54,11 +54,11 @@ class Apothic:
         watcher = threading.Thread(target=follow, daemon=True)
         watcher.start()
 
-        def missing() -> int:
+        def tell() -> tuple[int, int]:
             watcher.join(10)
-            return sum(abs(count - seen[name]) for name in EVENTS)
+            return sum(max(0, count - seen[name]) for name in EVENTS), seen.total()
 
-        return missing
+        return tell
 
     def send(self, array: Any) -> float:
         """Send an array there."""

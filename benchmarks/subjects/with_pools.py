@@ -30,10 +30,10 @@ class Pools:
         for _ in self._pool.map(work.noop, range(count)):
             pass
 
-    def watch(self, count: int) -> Callable[[], int]:
+    def watch(self, count: int) -> Callable[[], tuple[int, int]]:
         """There are no events."""
         del count
-        return lambda: 0
+        return lambda: (0, 0)
 
     def send(self, array: Any) -> float:
         """Send an array there."""
@@ -43,7 +43,7 @@ class Pools:
         """Get an array back from there."""
         return self._pool.submit(work.fetch, nbytes, value).result()
 
-    def hang_once(self, pid_file: str) -> Callable[[], int]:
+    def hang_once(self, pid_file: str) -> Callable[[], tuple[int, int]]:
         """There are no retries: a new executor and a second submission, as users write it."""
         first = self._pool.submit(work.hang_once, pid_file)
 
