@@ -185,7 +185,6 @@ class Zygote:
             ended += [Message(orders.ENDED, n, int(signal.SIGKILL)) for n in sorted(gone.executors)]
         if not self._chain:
             self.wait()
-            self.pid = None
             kill_marked(self.mark)
             self._asked_for.clear()
             self._ready = 1
@@ -194,10 +193,16 @@ class Zygote:
         return ended
 
     def wait(self) -> None:
-        """Block until the process has ended."""
-        if self.pid is not None:
-            with contextlib.suppress(ChildProcessError):
+        """Block until the process has ended; Ctrl-C makes it hurry."""
+        while self.pid is not None:
+            try:
                 os.waitpid(self.pid, 0)
+            except ChildProcessError:
+                pass
+            except KeyboardInterrupt:
+                self.end()
+                continue
+            self.pid = None
 
     def close(self) -> None:
         """Let go of the channels."""

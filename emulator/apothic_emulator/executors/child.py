@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import threading
-from _socket import socket  # `socket` wraps this in enums, which costs the start 3 ms
+from _socket import SHUT_RD, socket  # `socket` wraps this in enums, which costs the start 3 ms
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -94,9 +94,9 @@ class Executor:
         signal.signal(signal.SIGTERM, self._on_term)
 
     def _on_term(self, signum: int, frame: FrameType | None) -> None:
-        """Stop every call; an executor without one has nothing to wait for."""
+        """Stop every call; an executor without one ends as if the host had hung up."""
         if not self._active:
-            linux.die_of(signum)
+            raise EOFError
         self.retiring = True
         self.stops.on_signal(signum, frame)
 
@@ -236,6 +236,7 @@ class Executor:
             self.serve()
         except (EOFError, OSError, Stopped):
             self.retiring = True
+            self.jobs.shutdown(SHUT_RD)  # wakes the other threads
 
 
 def _error_report(failure: calls.Failure) -> Report:

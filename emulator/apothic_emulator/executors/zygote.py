@@ -15,18 +15,16 @@ import gc
 import os
 import select
 import signal
-import sys
 import time
 from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket
 from importlib import import_module
-from types import FrameType
 from typing import Any, NoReturn
 
 from apothic_emulator.executors import child, linux, orders, preload
 from apothic_emulator.executors.orders import Message
 
 _FDS = 6
-_CLOSE_S = 2.5
+_CLOSE_S = 2.0
 """What exit handlers get when the user's program ends."""
 _IDLE_MS = 5
 """Without a request for this long after the start, the zygote imports what pickles need."""
@@ -112,8 +110,9 @@ class Zygote:
                 os.kill(executor.pid, signal.SIGKILL)
 
     def _close(self) -> None:
-        """Give executors a moment to end by themselves; `end` kills the others."""
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        """Stop calls, and give executors a moment for exit handlers; `end` kills the others."""
+        for executor in self.by_number.values():
+            os.kill(executor.pid, signal.SIGTERM)
         deadline = time.monotonic() + _CLOSE_S
         while self.children and (left_s := deadline - time.monotonic()) > 0:
             for fd, _ in self.poll.poll(left_s * 1000):
@@ -122,7 +121,7 @@ class Zygote:
                 if fd in self.children:
                     self._reap(fd)
                 else:
-                    self.poll.unregister(fd)  # the host has hung up, as it may by now
+                    return  # the host is in a hurry
 
     # --- forks ----------------------------------------------------------------------------------
 
@@ -160,7 +159,6 @@ class Zygote:
             os.close(self.user_fd)
             linux.set_name(f"apothic-{number}")
             os.setpgid(0, 0)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
             preload.reseed()
             child.main(channels)
@@ -261,17 +259,12 @@ def run(zygote: Zygote) -> None:
         zygote.end()
 
 
-def _on_term(_signum: int, _frame: FrameType | None) -> None:
-    sys.exit(0)  # through `end`, which leaves nothing behind
-
-
 def main(control_fd: int, user_pid: int) -> None:
     """Run a zygote in this process until its user's process ends."""
     os.chdir("/")  # the caller's directory may be deleted or unmounted
     linux.set_name("apothic-zygote")
     linux.adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _on_term)
     preload.complete_interpreter()
     try:
         user_fd = os.pidfd_open(user_pid)
