@@ -101,7 +101,9 @@ class History:
         if job in self.asked_to_cancel:
             return True
         began = self.began.get(job)
-        return began is not None and now >= began + self.spec[job].timeout_s
+        if began is None or job not in self.spec:
+            return False
+        return now >= began + self.spec[job].timeout_s
 
     def let_go(self, job: int, executor: int) -> None:
         if self.holder.get(job) == executor:

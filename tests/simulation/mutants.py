@@ -161,7 +161,7 @@ def slots_are_exceeded(right: Any) -> Any:
 
 @mutant(Pool, "may_start")
 def containers_are_exceeded(right: Any, self: Pool, level: int, now: float) -> bool:
-    return right(self, level, now) or len(self.queue) > 2
+    return right(self, level, now) or (len(self.queue) > 2 and len(self.executors) < 9)
 
 
 @mutant(Scheduler, "look_after")

@@ -15,6 +15,7 @@ from apothic_backends.commands import (
     ReadEvents,
     RegisterFunction,
     ReleaseJob,
+    RunJob,
     SubmitJob,
     WaitJob,
 )
@@ -157,6 +158,7 @@ class World:
         for item in batch:
             if isinstance(item, Ended):
                 self.history.dies(item.executor)
+                self.history.asked_to_cancel.update(self.owned.pop(item.executor, ()))
         outcome = plane.step(batch, self.now)
         self.steps += 1
         sure(self.steps < MOST_STEPS, "L1", "%d steps and no end", self.steps)
@@ -271,7 +273,6 @@ class World:
             for token, (_, _, executor) in list(self._tokens.items()):
                 if executor == item.executor and token not in late:
                     del self._tokens[token]
-            self.history.asked_to_cancel.update(self.owned.pop(item.executor, ()))
 
     def _take_off(self, executor: int, job: int, attempt: int) -> None:
         if self.history.dispatched.get(job) == (attempt, executor):
@@ -376,7 +377,10 @@ class World:
     def _act(self, op: str, i: int) -> None:
         chance = draw(self.plan.seed, CLIENT, i)
         function, client = (chance >> 8) % len(self.plan.specs) + 1, chance % CLIENTS
-        if op == "remote":
+        if op == "remote" and chance & 2048:
+            run = RunJob(f"functions:{function}", Payload(b"x" * 10))
+            self.ask(run, _ignore, None, client)
+        elif op == "remote":
             self._submit(client, function, last=True)
         elif op == "spawn":
             self._submit(client, function, last=False)
@@ -445,16 +449,18 @@ class World:
 
     def _give_up(self, tokens: list[int], chance: int) -> None:
         if tokens and not self._inbox:
-            token = tokens[chance % len(tokens)]
-            _, client, executor = self._tokens[token]
-            self._tokens[token] = _ignore, client, executor
-            self.send(GivenUp(token))
+            self._give_up_later(tokens[chance % len(tokens)])
 
     def _vanish(self, client: int) -> None:
         for token in [t for t, (_, of, _) in self._tokens.items() if of == client]:
             self._give_up_later(token)
 
     def _give_up_later(self, token: int) -> None:
+        wait = self.plane.ledger.waits.get(token)
+        if wait is None:
+            return  # it is still on its way, and nobody could say which job goes with it
+        if wait.runs and wait.awaited is not None:
+            self.history.asked_to_cancel.add(wait.awaited.number)
         _, client, executor = self._tokens[token]
         self._tokens[token] = _ignore, client, executor
         self.send(GivenUp(token))
