@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+
+from apothic_backends import registry
+from apothic_backends.interrupts import DEFERRED, WINDOW
+from apothic_backends.model.errors import NotFound
+
+
+def test_an_unknown_backend_is_told_with_those_there_are() -> None:
+    with pytest.raises(NotFound, match="local"):
+        registry.open_backend("nowhere")
+
+
+def test_the_name_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APOTHIC_BACKEND", "elsewhere")
+
+    with pytest.raises(NotFound, match="elsewhere"):
+        registry.open_backend()
+
+
+def test_only_the_very_process_is_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APOTHIC_WORKER", str(os.getpid()))
+    assert registry.is_worker()
+
+    monkeypatch.setenv("APOTHIC_WORKER", "1")
+    assert not registry.is_worker()
+
+
+# --- Ctrl-C ---------------------------------------------------------------------------------------
+
+
+def interrupt() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_is_held_back_until_the_block_ends() -> None:
+    reached: list[str] = []
+    with pytest.raises(KeyboardInterrupt), DEFERRED:
+        interrupt()
+        reached.append("the end")
+
+    assert reached == ["the end"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_goes_through_a_window() -> None:
+    reached: list[str] = []
+    with pytest.raises(KeyboardInterrupt), DEFERRED, WINDOW:
+        interrupt()
+        reached.append("the end")
+
+    assert reached == []
+
+
+def test_ctrl_c_that_came_before_goes_through_when_the_window_opens() -> None:
+    reached: list[str] = []
+    with pytest.raises(KeyboardInterrupt), DEFERRED:
+        interrupt()
+        with WINDOW:
+            reached.append("the window")
+
+    assert reached == []
+
+
+def test_a_block_inside_a_window_holds_ctrl_c_back_again() -> None:
+    reached: list[str] = []
+    with pytest.raises(KeyboardInterrupt), DEFERRED, WINDOW:
+        with DEFERRED:
+            interrupt()
+            reached.append("inner")
+        reached.append("outer")
+
+    assert reached == ["inner"]
+
+
+def test_blocks_inside_blocks_are_one() -> None:
+    with DEFERRED, DEFERRED:
+        pass
+
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_handler_that_is_not_a_function_is_left_alone() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with DEFERRED:
+            interrupt()
+            inside = signal.getsignal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    assert inside is signal.SIG_IGN
+
+
+def test_other_threads_hold_nothing_back() -> None:
+    inside: list[object] = []
+
+    def work() -> None:
+        with DEFERRED, WINDOW:
+            inside.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+    assert inside == [signal.default_int_handler]
+
+
+def test_a_window_outside_of_a_block_does_nothing() -> None:
+    with WINDOW:
+        assert not DEFERRED.is_open
