@@ -31,22 +31,18 @@ class _Channel:
 
     def __init__(self) -> None:
         self.socket, self.far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.socket.setblocking(False)
         self.executors: set[int] = set()
 
     def send(self, message: Message, descriptors: list[int] | None = None) -> None:
         rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors or []))
-        self.socket.setblocking(True)  # full only if the zygote is stuck, and then so are we
-        try:
-            self.socket.sendmsg([orders.pack(message)], [rights] if descriptors else [])
-        finally:
-            self.socket.setblocking(False)
+        # Blocks only while the zygote is stuck, and then so are we.
+        self.socket.sendmsg([orders.pack(message)], [rights] if descriptors else [])
 
     def hear(self) -> tuple[list[Message], bool]:
         """What it has said since, and whether it is gone."""
         said: list[Message] = []
         try:
-            while data := self.socket.recv(orders.MOST):
+            while data := self.socket.recv(orders.MOST, socket.MSG_DONTWAIT):
                 said.append(orders.parse(data))
         except BlockingIOError:
             return said, False

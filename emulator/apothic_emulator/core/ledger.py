@@ -154,6 +154,7 @@ class Ledger:
                 self.answer(wait, outcome)
                 if wait.last:
                     job.held = False
+            waiters.clear()  # each of them knows this list: a circle would keep the result alive
         if not job.held:
             self._forget_later(job, now)
 
