@@ -18,7 +18,8 @@ SPEC, FEATURE, OP, FAULT, SCRIPT, LINK, CLIENT, WATCH, START = range(9)
 
 def draw(seed: int, stream: int, counter: int) -> int:
     """64 random bits for a key (splitmix64)."""
-    x = (seed * 0x9E3779B97F4A7C15 + stream * 0xD1B54A32D192ED03 + counter * 0x8CB92BA72F3D8DD7) & _MASK
+    x = seed * 0x9E3779B97F4A7C15 + stream * 0xD1B54A32D192ED03 + counter * 0x8CB92BA72F3D8DD7
+    x &= _MASK
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
     return x ^ (x >> 31)

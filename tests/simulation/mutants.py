@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from apothic_backends.model.events import Cursor, EventBatch
@@ -19,7 +19,7 @@ from apothic_emulator.core.plane import Plane
 from apothic_emulator.core.pools import Pool
 from apothic_emulator.core.scheduler import Scheduler
 
-Mutant = Callable[[], Iterator[None]]
+Mutant = Callable[[], AbstractContextManager[None]]
 MUTANTS: dict[str, Mutant] = {}
 
 
@@ -28,7 +28,7 @@ def mutant(owner: Any, name: str) -> Callable[[Callable[..., Any]], None]:
 
     def plant(bug: Callable[..., Any]) -> None:
         @contextmanager
-        def planted() -> Iterator[None]:
+        def planted() -> Generator[None]:
             right = getattr(owner, name)
             wrong = (lambda *a, **k: bug(right, *a, **k)) if callable(right) else bug(right)
             setattr(owner, name, wrong)
@@ -37,7 +37,7 @@ def mutant(owner: Any, name: str) -> Callable[[Callable[..., Any]], None]:
             finally:
                 setattr(owner, name, right)
 
-        MUTANTS[bug.__name__] = planted  # type: ignore[assignment]
+        MUTANTS[bug.__name__] = planted
 
     return plant
 

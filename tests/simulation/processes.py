@@ -327,5 +327,3 @@ class Process:
         if others and world.falls("forged_executor"):
             other_job, (other_attempt, _) = next(iter(others[0].running.items()))
             self.say(Reported(self.number, other_job, other_attempt, forged))
-
-

@@ -38,7 +38,7 @@ def run_seeds(seeds: range) -> Tally:
         world = World(plan)
         try:
             world.run()
-        except Exception:  # noqa: BLE001 - whatever it is, it is made small and told
+        except Exception:
             failure = failure_of(plan) or "only with another check_every"
             tally.failure = report(shrink(plan, failure), failure)
             return tally

@@ -17,7 +17,7 @@ def failure_of(plan: Plan, *, check_every: int = 8) -> str | None:
         return violation.invariant
     except AssertionError as error:
         return str(error).partition(":")[0]
-    except Exception as error:  # noqa: BLE001 - whatever the core raises is a failure
+    except Exception as error:
         return type(error).__name__
     return None
 

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from tests.simulation.runs import run_many
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.plan import FAULTS, make_plan
+from tests.simulation.runs import run_many
 from tests.simulation.shrink import failure_of, shrink
 from tests.simulation.world import World
 
@@ -16,7 +16,7 @@ SEEDS = int(os.environ.get("APOTHIC_SIMULATION_SEEDS", "300"))
 """A fraction of the nightly run: `APOTHIC_SIMULATION_SEEDS=1600` takes two million steps."""
 
 
-def test_every_promise_holds_under_every_fault():
+def test_every_promise_holds_under_every_fault() -> None:
     tally = run_many(0, SEEDS, processes=2)
 
     assert tally.failure == ""
@@ -25,20 +25,20 @@ def test_every_promise_holds_under_every_fault():
 
 
 @pytest.mark.parametrize("seed", range(5000, 5010))
-def test_everything_agrees_after_every_single_step(seed: int):
+def test_everything_agrees_after_every_single_step(seed: int) -> None:
     World(make_plan(seed, ops=60), check_every=1).run()
 
 
 @pytest.mark.parametrize("name", MUTANTS)
-def test_a_planted_bug_is_found(name: str):
-    with MUTANTS[name]():  # type: ignore[attr-defined]
+def test_a_planted_bug_is_found(name: str) -> None:
+    with MUTANTS[name]():
         found = next((seed for seed in range(60) if failure_of(make_plan(seed, 80))), None)
 
     assert found is not None
 
 
-def test_a_failure_is_made_small():
-    with MUTANTS["an_unstarted_job_counts_as_started"]():  # type: ignore[attr-defined]
+def test_a_failure_is_made_small() -> None:
+    with MUTANTS["an_unstarted_job_counts_as_started"]():
         plan = next(p for p in map(make_plan, range(100)) if failure_of(p) == "I7")
         smaller = shrink(plan, "I7")
 
@@ -53,7 +53,7 @@ def trace_of(seed: int) -> int:
     return world.trace
 
 
-def test_the_same_seed_is_the_same_run_whatever_the_hash_seed():
+def test_the_same_seed_is_the_same_run_whatever_the_hash_seed() -> None:
     code = "from tests.simulation.test_simulation import trace_of; print(trace_of(7))"
     traces = {
         subprocess.run(

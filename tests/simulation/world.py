@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from heapq import heappop, heappush
 from typing import Any
@@ -41,7 +41,6 @@ from apothic_emulator.core.facts import (
     GivenUp,
     Input,
     Origin,
-    Printed,
     Recalled,
     Reported,
     Tick,
@@ -482,7 +481,8 @@ class World:
         topic = f"jobs:{self._mine[chance % len(self._mine)]}" if self._mine else ALL_JOBS
         if chance & 4096:
             topic = ALL_JOBS
-        starts = (None, Cursor("sim", 0), Cursor("sim", 0), Cursor("old", 5), Cursor("sim", 1 << 40))
+        zero = Cursor("sim", 0)
+        starts = (None, zero, zero, Cursor("old", 5), Cursor("sim", 1 << 40))
         watcher = Watcher(self.history, topic, starts[(chance >> 20) % len(starts)])
         self._read(watcher, client, i * 1000)
 
@@ -534,7 +534,7 @@ def _must_fail(_: object, error: BaseException | None) -> None:
 
 
 @contextmanager
-def tuned(plan: Plan) -> Iterator[None]:
+def tuned(plan: Plan) -> Generator[None]:
     """Limits so small that a run of a minute meets them."""
     before = eventlog.RETAINED, executors.LOAD_S, ledger.KEPT_JOBS
     eventlog.RETAINED = 50 if "far_reader" in plan.features else before[0]

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import settings
-from hypothesis import strategies as st
+from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from apothic_backends.commands import (
@@ -90,11 +89,11 @@ class Jobs(RuleBasedStateMachine):
     # --- fine rules -----------------------------------------------------------------------------
 
     @rule(function=st.sampled_from([1, 2]), waits=st.booleans())
-    def submit(self, function: int, waits: bool) -> None:  # noqa: FBT001
+    def submit(self, function: int, waits: bool) -> None:
         self.ask(SubmitJob(f"functions:{function}", Payload(b"x"), waits))
 
     @rule(job=NUMBERS, last=st.booleans())
-    def wait(self, job: int, last: bool) -> None:  # noqa: FBT001
+    def wait(self, job: int, last: bool) -> None:
         self.ask(WaitJob(f"jobs:{job}", last=last))
 
     @rule(job=NUMBERS)
@@ -114,11 +113,12 @@ class Jobs(RuleBasedStateMachine):
         self.step(GivenUp(self.token - back))
 
     @rule(executor=NUMBERS, function=st.sampled_from([1, 2]), owned=st.booleans())
-    def call(self, executor: int, function: int, owned: bool) -> None:  # noqa: FBT001
+    def call(self, executor: int, function: int, owned: bool) -> None:
         if self.received.get(executor):
             origin = Origin(executor, self.received[executor][0][0])
             name = f"functions:{function}"
-            self.ask(RunJob(name, Payload(b"x")) if owned else SubmitJob(name, Payload(b"x")), origin)
+            kind = RunJob if owned else SubmitJob
+            self.ask(kind(name, Payload(b"x")), origin)
 
     @rule(executor=NUMBERS, job=NUMBERS)
     def wait_inside(self, executor: int, job: int) -> None:
@@ -146,7 +146,7 @@ class Jobs(RuleBasedStateMachine):
             assert self.retries or self.begun[job[0]] == 1, "began twice without retries"
 
     @rule(executor=NUMBERS, fails=st.booleans(), retire=st.booleans())
-    def report(self, executor: int, fails: bool, retire: bool) -> None:  # noqa: FBT001
+    def report(self, executor: int, fails: bool, retire: bool) -> None:
         if self.received.get(executor):
             job, attempt = self.received[executor].pop()
             result, error = (None, RAISED) if fails else (Payload(b"r"), None)
@@ -156,7 +156,7 @@ class Jobs(RuleBasedStateMachine):
     def forge(self, executor: int, job: int, attempt: int) -> None:
         self.step(Reported(executor, job, attempt, Payload(b"forged")))
 
-    @precondition(lambda self: getattr(self, "owed", None))
+    @precondition(lambda self: bool(getattr(self, "owed", None)))
     @rule()
     def recall(self) -> None:
         executor = self.owed.pop(0)
@@ -165,14 +165,12 @@ class Jobs(RuleBasedStateMachine):
 
     @rule(executor=NUMBERS, reason=st.sampled_from(["signal", "exit", "start", "protocol"]))
     def end(self, executor: int, reason: str) -> None:
-        if executor in self.plane.ledger.executors and (reason != "start" or not self._runs(executor)):
+        is_possible = reason != "start" or not self.received.get(executor)
+        if executor in self.plane.ledger.executors and is_possible:
             unstarted = tuple(job for job, _ in self.sockets[executor])
             self.sockets[executor], self.received[executor] = [], []
             self.owed = [other for other in self.owed if other != executor]
             self.step(Ended(executor, reason, unstarted, signal=9))
-
-    def _runs(self, executor: int) -> bool:
-        return bool(self.received[executor])
 
     @rule(seconds=st.sampled_from(MOMENTS))
     def wait_s(self, seconds: float) -> None:

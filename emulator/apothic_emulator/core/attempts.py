@@ -294,7 +294,7 @@ class Attempts:
 
     def stop(self, executor: Executor, job: Job, now: float) -> None:
         """Stop a running job; alone in its executor, it takes the executor with it."""
-        if executor.slots == 1:
+        if executor.slots == 1 or executor.status is _STOPPING:
             self.scheduler.stop(executor, now)
             return
         self.scheduler.effects.append(Interrupt(executor.number, job.number))

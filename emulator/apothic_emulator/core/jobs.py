@@ -70,7 +70,7 @@ class Wait:
         self.owned = owned
         """Whether the job is cancelled when the process that waits for it dies."""
         self.runs = False
-        """Whether the job is cancelled when this wait is given up: its caller knows nothing else."""
+        """Whether the job is cancelled when this wait is given up: its caller knows no more."""
         self.executor = 0
         """The executor whose code waits, 0 if it is none."""
         self.caller: Job | None = None

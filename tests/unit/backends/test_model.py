@@ -30,7 +30,7 @@ class Base(Record):
 class Derived(Base):
     """A record with one more field."""
 
-    three: int
+    three: int  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
 
 
 def test_required_fields_come_first_and_defaults_after() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -38,44 +39,52 @@ def interrupt() -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def test_ctrl_c_is_held_back_until_the_block_ends() -> None:
+def reached_by(work: Callable[[list[str]], None]) -> list[str]:
+    """How far it comes before Ctrl-C arrives."""
     reached: list[str] = []
-    with pytest.raises(KeyboardInterrupt), DEFERRED:
-        interrupt()
-        reached.append("the end")
+    with pytest.raises(KeyboardInterrupt):
+        work(reached)
+    return reached
 
-    assert reached == ["the end"]
+
+def test_ctrl_c_is_held_back_until_the_block_ends() -> None:
+    def work(reached: list[str]) -> None:
+        with DEFERRED:
+            interrupt()
+            reached.append("the end")
+
+    assert reached_by(work) == ["the end"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_ctrl_c_goes_through_a_window() -> None:
-    reached: list[str] = []
-    with pytest.raises(KeyboardInterrupt), DEFERRED, WINDOW:
-        interrupt()
-        reached.append("the end")
+    def work(reached: list[str]) -> None:
+        with DEFERRED, WINDOW:
+            interrupt()
+            reached.append("the end")
 
-    assert reached == []
+    assert reached_by(work) == []
 
 
 def test_ctrl_c_that_came_before_goes_through_when_the_window_opens() -> None:
-    reached: list[str] = []
-    with pytest.raises(KeyboardInterrupt), DEFERRED:
-        interrupt()
-        with WINDOW:
-            reached.append("the window")
+    def work(reached: list[str]) -> None:
+        with DEFERRED:
+            interrupt()
+            with WINDOW:
+                reached.append("the window")
 
-    assert reached == []
+    assert reached_by(work) == []
 
 
 def test_a_block_inside_a_window_holds_ctrl_c_back_again() -> None:
-    reached: list[str] = []
-    with pytest.raises(KeyboardInterrupt), DEFERRED, WINDOW:
-        with DEFERRED:
-            interrupt()
-            reached.append("inner")
-        reached.append("outer")
+    def work(reached: list[str]) -> None:
+        with DEFERRED, WINDOW:
+            with DEFERRED:
+                interrupt()
+                reached.append("inner")
+            reached.append("outer")
 
-    assert reached == ["inner"]
+    assert reached_by(work) == ["inner"]
 
 
 def test_blocks_inside_blocks_are_one() -> None:

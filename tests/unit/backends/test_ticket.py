@@ -173,7 +173,7 @@ def test_a_reply_to_a_loop_that_is_closed_harms_nobody(which: str) -> None:
         loop.run_until_complete(asyncio.sleep(0))
         loop.close()
         ticket.complete(3)
-        task.get_coro().close()  # type: ignore[union-attr]
+        task.get_coro().close()
         task._log_destroy_pending = False  # type: ignore[attr-defined]
         del task
         gc.collect()

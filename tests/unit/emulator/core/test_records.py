@@ -46,7 +46,7 @@ def ended(driver: Driver) -> int:
 
 @pytest.mark.parametrize("move", MOVES)
 @pytest.mark.parametrize("status", JobStatus)
-def test_a_job_moves_only_by_the_table(move: str, status: JobStatus):
+def test_a_job_moves_only_by_the_table(move: str, status: JobStatus) -> None:
     driver = Driver()
     job = Job(1, driver.plane.pools[1].function, Payload(b""), now=0.0)
     job.status = status
@@ -60,11 +60,11 @@ def test_a_job_moves_only_by_the_table(move: str, status: JobStatus):
             job.move(move)
 
 
-def test_nothing_happens_to_a_job_that_has_ended():
+def test_nothing_happens_to_a_job_that_has_ended() -> None:
     assert not any(status.is_final for allowed, _ in MOVES.values() for status in allowed)
 
 
-def test_the_picture_shows_every_status_and_the_moves_that_lead_back():
+def test_the_picture_shows_every_status_and_the_moves_that_lead_back() -> None:
     picture = str(jobs.__doc__)
 
     assert all(status.value in picture for status in JobStatus)
@@ -75,7 +75,7 @@ def test_the_picture_shows_every_status_and_the_moves_that_lead_back():
 # --- functions ------------------------------------------------------------------------------------
 
 
-def test_the_same_function_registered_twice_is_one_function():
+def test_the_same_function_registered_twice_is_one_function() -> None:
     driver = Driver()
 
     assert driver.register("g") == driver.register("g")
@@ -85,7 +85,7 @@ def test_the_same_function_registered_twice_is_one_function():
 @pytest.mark.parametrize(
     "limits", [{"max_containers": 0}, {"timeout_s": 0.0}, {"timeout_s": float("nan")}]
 )
-def test_limits_under_which_nothing_can_run_are_refused(limits: dict[str, Any]):
+def test_limits_under_which_nothing_can_run_are_refused(limits: dict[str, Any]) -> None:
     spec = FunctionSpec("app", "f", **limits)
 
     with pytest.raises(InvalidOption):
@@ -96,23 +96,23 @@ def test_limits_under_which_nothing_can_run_are_refused(limits: dict[str, Any]):
 
 
 @pytest.mark.parametrize("job_id", ["jobs:1", "jobs:0"])
-def test_a_job_that_never_was_is_not_found(job_id: str):
+def test_a_job_that_never_was_is_not_found(job_id: str) -> None:
     with pytest.raises(NotFound):
         Driver().ask(GetJob(job_id))
 
 
 @pytest.mark.parametrize("job_id", ["job:1", "jobs:", "jobs:-1", "jobs:١", "jobs:" + "1" * 5000])  # noqa: RUF001
-def test_what_is_no_id_is_refused(job_id: str):
+def test_what_is_no_id_is_refused(job_id: str) -> None:
     with pytest.raises(UsageError):
         Driver().ask(GetJob(job_id))
 
 
-def test_a_function_that_never_was_is_not_found():
+def test_a_function_that_never_was_is_not_found() -> None:
     with pytest.raises(NotFound):
         Driver().submit("functions:9")
 
 
-def test_a_command_without_a_rule_is_our_mistake():
+def test_a_command_without_a_rule_is_our_mistake() -> None:
     class Unheard(Command[None]):
         """A command that nobody has written a rule for."""
 
@@ -123,14 +123,14 @@ def test_a_command_without_a_rule_is_our_mistake():
 # --- handles and results --------------------------------------------------------------------------
 
 
-def test_a_result_can_be_waited_for_again():
+def test_a_result_can_be_waited_for_again() -> None:
     driver = Driver()
     job = ended(driver)
 
     assert driver.outcome(job) == driver.outcome(job)
 
 
-def test_a_result_goes_with_its_last_handle():
+def test_a_result_goes_with_its_last_handle() -> None:
     driver = Driver()
     job = ended(driver)
     driver.answers[driver.wait(job, last=True)]
@@ -139,7 +139,7 @@ def test_a_result_goes_with_its_last_handle():
         driver.outcome(job)
 
 
-def test_a_result_goes_when_nobody_will_ask_for_it():
+def test_a_result_goes_when_nobody_will_ask_for_it() -> None:
     driver = Driver()
     job = driver.ran()
     driver.ask(ReleaseJob(f"jobs:{job}"))
@@ -149,7 +149,7 @@ def test_a_result_goes_when_nobody_will_ask_for_it():
     assert driver.status(job) == "succeeded"
 
 
-def test_releasing_twice_or_what_is_gone_changes_nothing():
+def test_releasing_twice_or_what_is_gone_changes_nothing() -> None:
     driver = Driver()
     job = ended(driver)
     for job_id in (f"jobs:{job}", f"jobs:{job}", "jobs:99"):
@@ -158,7 +158,7 @@ def test_releasing_twice_or_what_is_gone_changes_nothing():
     assert len(driver.plane.ledger.let_go) == 1
 
 
-def test_an_old_job_that_nobody_holds_is_forgotten(monkeypatch: pytest.MonkeyPatch):
+def test_an_old_job_that_nobody_holds_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger, "KEPT_JOBS", 1)
     driver = Driver()
     first = driver.ran()
@@ -172,7 +172,7 @@ def test_an_old_job_that_nobody_holds_is_forgotten(monkeypatch: pytest.MonkeyPat
     assert driver.status(second) == "succeeded"
 
 
-def test_a_job_is_forgotten_after_an_hour(monkeypatch: pytest.MonkeyPatch):
+def test_a_job_is_forgotten_after_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
     driver = Driver()
     first = ended(driver)
     driver.ask(ReleaseJob(f"jobs:{first}"))
@@ -184,7 +184,7 @@ def test_a_job_is_forgotten_after_an_hour(monkeypatch: pytest.MonkeyPatch):
     assert first not in driver.plane.ledger.jobs
 
 
-def test_jobs_that_printed_much_are_forgotten_sooner(monkeypatch: pytest.MonkeyPatch):
+def test_jobs_that_printed_much_are_forgotten_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger, "KEPT_CHARS", 5)
     driver = Driver()
     first = driver.ran()
@@ -195,7 +195,7 @@ def test_jobs_that_printed_much_are_forgotten_sooner(monkeypatch: pytest.MonkeyP
     assert first not in driver.plane.ledger.jobs
 
 
-def test_the_queue_is_bounded_by_number():
+def test_the_queue_is_bounded_by_number() -> None:
     driver = Driver(max_pending_tasks=1)
     driver.submit_many(2)
 
@@ -203,7 +203,7 @@ def test_the_queue_is_bounded_by_number():
         driver.submit()
 
 
-def test_the_queue_is_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch):
+def test_the_queue_is_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plane, "MOST_PAYLOAD_BYTES", 10)
     driver = Driver()
     driver.ask(SubmitJob(driver.function, Payload(b"x" * 100)))
@@ -217,7 +217,7 @@ def test_the_queue_is_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch):
 START = Cursor("here", 0)
 
 
-def test_events_are_read_in_order_and_without_a_hole():
+def test_events_are_read_in_order_and_without_a_hole() -> None:
     driver = Driver()
     ended(driver)
     batch = driver.ask(ReadEvents(after=START))
@@ -233,7 +233,7 @@ def test_events_are_read_in_order_and_without_a_hole():
     }
 
 
-def test_reading_goes_on_from_the_position_that_a_batch_gives():
+def test_reading_goes_on_from_the_position_that_a_batch_gives() -> None:
     driver = Driver()
     ended(driver)
     first = driver.ask(ReadEvents(after=START, limit=3))
@@ -242,7 +242,7 @@ def test_reading_goes_on_from_the_position_that_a_batch_gives():
     assert [event.event for event in second.events] == ["job.end"]
 
 
-def test_a_reader_without_a_position_waits_for_the_next_event():
+def test_a_reader_without_a_position_waits_for_the_next_event() -> None:
     driver = Driver()
     ended(driver)
     token = driver.start(ReadEvents())
@@ -252,7 +252,7 @@ def test_a_reader_without_a_position_waits_for_the_next_event():
     assert driver.answers[token].events[0].event == "job.queued"
 
 
-def test_a_reader_of_one_job_sees_no_other():
+def test_a_reader_of_one_job_sees_no_other() -> None:
     driver = Driver()
     first = driver.ran()
     token = driver.start(ReadEvents(f"jobs:{first}"))
@@ -263,7 +263,7 @@ def test_a_reader_of_one_job_sees_no_other():
     assert {event.data["job_id"] for event in driver.answers[token].events} == {"jobs:1"}
 
 
-def test_a_reader_may_come_back_for_more_of_one_job():
+def test_a_reader_may_come_back_for_more_of_one_job() -> None:
     driver = Driver()
     job = ended(driver)
     driver.submit()
@@ -272,7 +272,7 @@ def test_a_reader_may_come_back_for_more_of_one_job():
     assert [event.event for event in batch.events] == ["job.queued", "job.running"]
 
 
-def test_readers_that_give_up_leave_nothing_behind():
+def test_readers_that_give_up_leave_nothing_behind() -> None:
     driver = Driver()
     tokens = [driver.start(ReadEvents()) for _ in range(2)]
     driver.step(GivenUp(tokens[0]), GivenUp(tokens[1]))
@@ -280,7 +280,7 @@ def test_readers_that_give_up_leave_nothing_behind():
     assert driver.plane.ledger.readers == {}
 
 
-def test_a_job_that_follows_another_is_parked():
+def test_a_job_that_follows_another_is_parked() -> None:
     driver = Driver()
     outer = driver.ran()
     inner = driver.submit()
@@ -293,7 +293,7 @@ def test_a_job_that_follows_another_is_parked():
     ("after", "reason"),
     [(Cursor("other", 1), "epoch_changed"), (Cursor("here", 99), "future_position")],
 )
-def test_a_foreign_position_is_reset(after: Cursor, reason: str):
+def test_a_foreign_position_is_reset(after: Cursor, reason: str) -> None:
     driver = Driver()
     ended(driver)
     event = driver.ask(ReadEvents(after=after)).events[0]
@@ -302,7 +302,7 @@ def test_a_foreign_position_is_reset(after: Cursor, reason: str):
     assert event.data == {"reason": reason, "epoch": "here", "seq": 0, "dropped": None}
 
 
-def test_a_position_that_is_not_retained_is_reset(monkeypatch: pytest.MonkeyPatch):
+def test_a_position_that_is_not_retained_is_reset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(eventlog, "RETAINED", 2)
     driver = Driver()
     ended(driver)
@@ -313,7 +313,7 @@ def test_a_position_that_is_not_retained_is_reset(monkeypatch: pytest.MonkeyPatc
 
 def test_a_waiting_reader_is_told_when_a_step_writes_more_than_is_retained(
     monkeypatch: pytest.MonkeyPatch,
-):
+) -> None:
     monkeypatch.setattr(eventlog, "RETAINED", 1)
     driver = Driver()
     job = driver.ran()
@@ -326,7 +326,7 @@ def test_a_waiting_reader_is_told_when_a_step_writes_more_than_is_retained(
 # --- logs -----------------------------------------------------------------------------------------
 
 
-def test_what_a_job_printed_is_kept_in_order():
+def test_what_a_job_printed_is_kept_in_order() -> None:
     driver = Driver()
     job = driver.ran()
     driver.step(Printed(1, job, "stdout", "a"), Printed(1, 0, "stderr", "b"))
@@ -335,13 +335,13 @@ def test_what_a_job_printed_is_kept_in_order():
     assert (seen.stdout, seen.stderr, seen.text) == ("a", "b", "ab")
 
 
-def test_a_job_that_printed_nothing_has_an_empty_log():
+def test_a_job_that_printed_nothing_has_an_empty_log() -> None:
     driver = Driver()
 
     assert driver.ask(GetJobLogs(f"jobs:{driver.submit()}")).text == ""
 
 
-def test_an_executor_cannot_print_for_a_job_of_another():
+def test_an_executor_cannot_print_for_a_job_of_another() -> None:
     driver = Driver(max_containers=2)
     one, _, _ = driver.submit_many(3)
     driver.step(Printed(2, one, "stdout", "forged"), Printed(2, 99, "stdout", "forged"))
@@ -349,7 +349,7 @@ def test_an_executor_cannot_print_for_a_job_of_another():
     assert driver.job(one).log is None
 
 
-def test_short_pieces_of_a_stream_are_joined():
+def test_short_pieces_of_a_stream_are_joined() -> None:
     log = JobLog()
     for text in "abc":
         log.add("stdout", text)
@@ -357,7 +357,7 @@ def test_short_pieces_of_a_stream_are_joined():
     assert [*log.head] == [("stdout", "abc")]
 
 
-def test_the_middle_goes_when_there_is_too_much(monkeypatch: pytest.MonkeyPatch):
+def test_the_middle_goes_when_there_is_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "KEPT_CHARS", 8)
     log = JobLog()
     for text in ("head", "12", "3456", "7", "8"):
@@ -369,7 +369,7 @@ def test_the_middle_goes_when_there_is_too_much(monkeypatch: pytest.MonkeyPatch)
     assert seen.dropped + log.size == len("head12345678")
 
 
-def test_a_piece_larger_than_the_bound_keeps_its_end(monkeypatch: pytest.MonkeyPatch):
+def test_a_piece_larger_than_the_bound_keeps_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "KEPT_CHARS", 8)
     log = JobLog()
     log.add("stdout", "0123456789")
@@ -380,7 +380,7 @@ def test_a_piece_larger_than_the_bound_keeps_its_end(monkeypatch: pytest.MonkeyP
 # --- the check ------------------------------------------------------------------------------------
 
 
-def test_the_check_names_what_is_wrong():
+def test_the_check_names_what_is_wrong() -> None:
     driver = Driver()
     job = driver.job(driver.ran())
     job.executor = 7
@@ -389,7 +389,7 @@ def test_the_check_names_what_is_wrong():
         check(driver.plane)
 
 
-def test_the_check_counts():
+def test_the_check_counts() -> None:
     driver = Driver()
     driver.plane.ledger.payload_bytes = 5
 
@@ -397,7 +397,7 @@ def test_the_check_counts():
         check(driver.plane)
 
 
-def test_the_check_sees_what_is_left():
+def test_the_check_sees_what_is_left() -> None:
     driver = Driver()
     driver.plane.ledger.replies.append(("token", None, None))
 
@@ -405,7 +405,7 @@ def test_the_check_sees_what_is_left():
         check(driver.plane)
 
 
-def test_a_retry_of_a_quick_failure_goes_ahead_of_younger_jobs():
+def test_a_retry_of_a_quick_failure_goes_ahead_of_younger_jobs() -> None:
     driver = Driver(retries=1)
     first, _ = driver.submit_many(2)
     driver.loaded()
@@ -414,7 +414,7 @@ def test_a_retry_of_a_quick_failure_goes_ahead_of_younger_jobs():
     assert jobs_sent(driver.report(first, error=RAISED)) == [first]
 
 
-def test_a_waiting_reader_and_a_waiting_caller_are_told_apart():
+def test_a_waiting_reader_and_a_waiting_caller_are_told_apart() -> None:
     driver = Driver()
     job = driver.ran()
     reader = driver.start(ReadEvents(f"jobs:{job}"))

@@ -13,7 +13,7 @@ from tests.unit.emulator.core.driving import RESULT, Driver, kinds
 ARGUMENTS = Payload(b"arguments")
 
 
-def test_a_run_is_answered_with_how_its_job_ended():
+def test_a_run_is_answered_with_how_its_job_ended() -> None:
     driver = Driver()
     token = driver.start(RunJob(driver.function, ARGUMENTS))
     driver.loaded()
@@ -22,7 +22,7 @@ def test_a_run_is_answered_with_how_its_job_ended():
     assert driver.answers[token].result == RESULT
 
 
-def test_giving_a_run_up_cancels_its_job():
+def test_giving_a_run_up_cancels_its_job() -> None:
     driver = Driver()
     token = driver.start(RunJob(driver.function, ARGUMENTS))
     driver.loaded()
@@ -32,12 +32,12 @@ def test_giving_a_run_up_cancels_its_job():
     assert token not in driver.answers
 
 
-def test_a_run_of_a_function_that_never_was_is_not_found():
+def test_a_run_of_a_function_that_never_was_is_not_found() -> None:
     with pytest.raises(NotFound):
         Driver().ask(RunJob("functions:9", ARGUMENTS))
 
 
-def test_a_run_needs_room():
+def test_a_run_needs_room() -> None:
     driver = Driver(max_pending_tasks=1)
     driver.submit_many(2)
 
@@ -45,7 +45,7 @@ def test_a_run_needs_room():
         driver.ask(RunJob(driver.function, ARGUMENTS))
 
 
-def test_a_run_that_would_wait_too_deep_leaves_no_job():
+def test_a_run_that_would_wait_too_deep_leaves_no_job() -> None:
     driver = Driver()
     caller = driver.ran()
     driver.job(caller).level = MOST_LEVELS
@@ -55,7 +55,7 @@ def test_a_run_that_would_wait_too_deep_leaves_no_job():
     assert driver.status(caller + 1) == "cancelled"
 
 
-def test_a_reader_that_has_seen_everything_waits():
+def test_a_reader_that_has_seen_everything_waits() -> None:
     driver = Driver()
     driver.ran()
     token = driver.start(ReadEvents(after=Cursor("here", 2)))
@@ -63,14 +63,14 @@ def test_a_reader_that_has_seen_everything_waits():
     assert token not in driver.answers
 
 
-def test_a_tick_before_its_time_does_nothing():
+def test_a_tick_before_its_time_does_nothing() -> None:
     driver = Driver()
     driver.ran()
 
     assert driver.step(Tick()) == []
 
 
-def test_a_second_log_line_joins_the_first():
+def test_a_second_log_line_joins_the_first() -> None:
     driver = Driver()
     job = driver.ran()
     driver.step(Printed(1, job, "stdout", "a"), Printed(1, job, "stdout", "b"))
@@ -80,7 +80,7 @@ def test_a_second_log_line_joins_the_first():
     assert log.read().stdout == "ab"
 
 
-def test_a_stack_is_kept_with_its_executor():
+def test_a_stack_is_kept_with_its_executor() -> None:
     driver = Driver()
     driver.ran()
     driver.step(StackDumped(1, "line 3"))
@@ -88,7 +88,7 @@ def test_a_stack_is_kept_with_its_executor():
     assert driver.plane.ledger.executors[1].stack == "line 3"
 
 
-def test_stopping_an_executor_that_is_stopping_changes_nothing():
+def test_stopping_an_executor_that_is_stopping_changes_nothing() -> None:
     driver = Driver(timeout_s=1.0)
     first = driver.ran()
     driver.pass_s(1.0)
@@ -97,7 +97,7 @@ def test_stopping_an_executor_that_is_stopping_changes_nothing():
     assert driver.effects == []
 
 
-def test_two_waits_of_a_job_park_it_once():
+def test_two_waits_of_a_job_park_it_once() -> None:
     driver = Driver()
     outer = driver.ran()
     inner = [driver.submit(), driver.submit()]
@@ -109,7 +109,7 @@ def test_two_waits_of_a_job_park_it_once():
     assert driver.plane.ledger.executors[1].parked == 0
 
 
-def test_a_parked_job_that_ends_leaves_the_waits_of_its_neighbours():
+def test_a_parked_job_that_ends_leaves_the_waits_of_its_neighbours() -> None:
     driver = Driver(concurrent_requests=2)
     one, two = driver.submit_many(2)
     driver.loaded()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from apothic_backends.commands import ReadEvents, SubmitJob, WaitJob
@@ -19,7 +21,7 @@ def call(driver: Driver, caller: int, function: str = "") -> int:
     return job
 
 
-def test_everybody_who_waits_is_answered():
+def test_everybody_who_waits_is_answered() -> None:
     driver = Driver()
     job = driver.ran()
     tokens = [driver.wait(job), driver.wait(job)]
@@ -28,7 +30,7 @@ def test_everybody_who_waits_is_answered():
     assert [driver.answers[token].status.value for token in tokens] == ["succeeded"] * 2
 
 
-def test_a_wait_that_was_given_up_is_not_answered():
+def test_a_wait_that_was_given_up_is_not_answered() -> None:
     driver = Driver()
     job = driver.ran()
     token = driver.wait(job)
@@ -38,21 +40,22 @@ def test_a_wait_that_was_given_up_is_not_answered():
     assert token not in driver.answers
 
 
-def test_giving_up_what_nobody_waits_for_changes_nothing():
+def test_giving_up_what_nobody_waits_for_changes_nothing() -> None:
     assert Driver().step(GivenUp("nothing")) == []
 
 
-def test_a_token_that_waits_already_gets_one_answer():
+def test_a_token_that_waits_already_gets_one_answer() -> None:
     driver = Driver()
     job = driver.ran()
     token = driver.wait(job)
-    driver.step(Asked(WaitJob(f"jobs:{job}"), token))
+    again: Any = WaitJob(f"jobs:{job}")
+    driver.step(Asked(again, token))
     driver.report(job)
 
     assert driver.answers[token].status.value == "succeeded"
 
 
-def test_the_plane_knows_everybody_who_waits():
+def test_the_plane_knows_everybody_who_waits() -> None:
     driver = Driver()
     token = driver.wait(driver.ran())
 
@@ -62,7 +65,7 @@ def test_the_plane_knows_everybody_who_waits():
 # --- calls from jobs ------------------------------------------------------------------------------
 
 
-def test_a_function_may_call_itself_in_its_only_container():
+def test_a_function_may_call_itself_in_its_only_container() -> None:
     driver = Driver()
     outer = driver.ran()
     inner = call(driver, outer)
@@ -70,7 +73,7 @@ def test_a_function_may_call_itself_in_its_only_container():
     assert driver.job(inner).executor == 2
 
 
-def test_a_parked_job_does_not_lend_its_place_to_its_equals():
+def test_a_parked_job_does_not_lend_its_place_to_its_equals() -> None:
     driver = Driver()
     outer, beside = driver.submit_many(2)
     driver.loaded()
@@ -80,7 +83,7 @@ def test_a_parked_job_does_not_lend_its_place_to_its_equals():
     assert driver.status(beside) == "queued"
 
 
-def test_a_job_that_is_waited_for_goes_first():
+def test_a_job_that_is_waited_for_goes_first() -> None:
     driver = Driver()
     outer, first, second = driver.submit_many(3)
     driver.loaded()
@@ -90,7 +93,7 @@ def test_a_job_that_is_waited_for_goes_first():
     assert driver.status(first) == "queued"
 
 
-def test_an_idle_executor_of_a_lent_place_waits_for_its_caller():
+def test_an_idle_executor_of_a_lent_place_waits_for_its_caller() -> None:
     driver = Driver()
     outer, beside = driver.submit_many(2)
     driver.loaded()
@@ -104,7 +107,7 @@ def test_an_idle_executor_of_a_lent_place_waits_for_its_caller():
     assert driver.status(beside) == "running"
 
 
-def test_callers_may_wait_above_one_another_only_so_deep():
+def test_callers_may_wait_above_one_another_only_so_deep() -> None:
     driver = Driver()
     job = driver.ran()
     for _ in range(MOST_LEVELS):
@@ -116,14 +119,14 @@ def test_callers_may_wait_above_one_another_only_so_deep():
     assert isinstance(driver.answers[token], SlotDeadlock)
 
 
-def test_a_job_that_waits_for_itself_is_told():
+def test_a_job_that_waits_for_itself_is_told() -> None:
     driver = Driver()
     job = driver.ran()
 
     assert isinstance(driver.answers[driver.wait(job, driver.inside(job))], SlotDeadlock)
 
 
-def test_two_jobs_that_wait_for_each_other_are_told():
+def test_two_jobs_that_wait_for_each_other_are_told() -> None:
     driver = Driver(max_containers=2)
     one, two, _ = driver.submit_many(3)
     driver.loaded(1)
@@ -133,7 +136,7 @@ def test_two_jobs_that_wait_for_each_other_are_told():
     assert isinstance(driver.answers[driver.wait(one, driver.inside(two))], SlotDeadlock)
 
 
-def test_what_a_job_waits_for_sinks_with_it():
+def test_what_a_job_waits_for_sinks_with_it() -> None:
     driver = Driver(max_containers=3)
     top, middle, bottom = driver.submit_many(3)
     driver.loaded(1)
@@ -146,7 +149,7 @@ def test_what_a_job_waits_for_sinks_with_it():
     assert [driver.job(job).level for job in (top, middle, bottom)] == [0, 1, 2]
 
 
-def test_waiting_twice_for_the_same_job_sinks_it_once():
+def test_waiting_twice_for_the_same_job_sinks_it_once() -> None:
     driver = Driver()
     outer = driver.ran()
     inner = call(driver, outer)
@@ -155,7 +158,7 @@ def test_waiting_twice_for_the_same_job_sinks_it_once():
     assert driver.job(inner).level == 1
 
 
-def test_a_job_works_on_when_it_has_its_answer():
+def test_a_job_works_on_when_it_has_its_answer() -> None:
     driver = Driver()
     outer = driver.ran()
     inner = call(driver, outer)
@@ -165,7 +168,7 @@ def test_a_job_works_on_when_it_has_its_answer():
     assert driver.job(outer).parked == 0
 
 
-def test_a_job_works_on_when_it_gives_its_wait_up():
+def test_a_job_works_on_when_it_gives_its_wait_up() -> None:
     driver = Driver()
     outer = driver.ran()
     inner = driver.submit()
@@ -175,7 +178,7 @@ def test_a_job_works_on_when_it_gives_its_wait_up():
     assert driver.job(outer).parked == 0
 
 
-def test_a_job_that_ends_while_it_waits_parks_nobody():
+def test_a_job_that_ends_while_it_waits_parks_nobody() -> None:
     driver = Driver(concurrent_requests=2)
     outer = driver.ran()
     inner = driver.submit()
@@ -187,7 +190,7 @@ def test_a_job_that_ends_while_it_waits_parks_nobody():
     assert driver.answers[token].status.value == "succeeded"
 
 
-def test_waiting_for_what_has_ended_parks_nobody():
+def test_waiting_for_what_has_ended_parks_nobody() -> None:
     driver = Driver(concurrent_requests=2)
     outer, done = driver.submit_many(2)
     driver.loaded()
@@ -198,7 +201,7 @@ def test_waiting_for_what_has_ended_parks_nobody():
     assert driver.job(outer).parked == 0
 
 
-def test_jobs_behind_a_job_that_waits_are_taken_back():
+def test_jobs_behind_a_job_that_waits_are_taken_back() -> None:
     driver = Driver()
     driver.report(driver.ran())
     outer, behind = driver.submit_many(2)
@@ -209,7 +212,7 @@ def test_jobs_behind_a_job_that_waits_are_taken_back():
     assert driver.status(behind) == "dispatched"
 
 
-def test_a_wait_of_a_job_that_its_executor_does_not_have_parks_nobody():
+def test_a_wait_of_a_job_that_its_executor_does_not_have_parks_nobody() -> None:
     driver = Driver()
     driver.ran()
     other = driver.submit()
@@ -218,7 +221,7 @@ def test_a_wait_of_a_job_that_its_executor_does_not_have_parks_nobody():
     assert driver.job(other).parked == 0
 
 
-def test_a_wait_of_a_job_that_never_was_parks_nobody():
+def test_a_wait_of_a_job_that_never_was_parks_nobody() -> None:
     driver = Driver()
     job = driver.ran()
     driver.wait(job, Origin(1, 77))
@@ -226,14 +229,14 @@ def test_a_wait_of_a_job_that_never_was_parks_nobody():
     assert driver.plane.ledger.executors[1].parked == 0
 
 
-def test_an_executor_that_has_ended_cannot_ask():
+def test_an_executor_that_has_ended_cannot_ask() -> None:
     driver = Driver()
     job = driver.submit()
 
     assert isinstance(driver.answers[driver.wait(job, Origin(77, job))], BackendClosed)
 
 
-def test_an_executor_that_was_killed_cannot_ask():
+def test_an_executor_that_was_killed_cannot_ask() -> None:
     driver = Driver(timeout_s=1.0)
     job = driver.ran()
     driver.pass_s(1.6)
@@ -244,7 +247,7 @@ def test_an_executor_that_was_killed_cannot_ask():
 # --- what dies with a process ---------------------------------------------------------------------
 
 
-def test_jobs_of_its_own_are_cancelled_with_a_process():
+def test_jobs_of_its_own_are_cancelled_with_a_process() -> None:
     driver = Driver()
     outer = driver.ran()
     inner = call(driver, outer)
@@ -254,7 +257,7 @@ def test_jobs_of_its_own_are_cancelled_with_a_process():
     assert driver.status(inner) == "cancelled"
 
 
-def test_jobs_of_others_run_on():
+def test_jobs_of_others_run_on() -> None:
     driver = Driver()
     outer = driver.ran()
     inner = driver.submit()
@@ -264,7 +267,7 @@ def test_jobs_of_others_run_on():
     assert driver.status(inner) == "dispatched"
 
 
-def test_a_job_that_runs_beside_its_owner_is_cancelled_with_it():
+def test_a_job_that_runs_beside_its_owner_is_cancelled_with_it() -> None:
     driver = Driver(concurrent_requests=2, retries=1)
     outer, inner = driver.submit_many(2)
     driver.loaded()
@@ -274,7 +277,7 @@ def test_a_job_that_runs_beside_its_owner_is_cancelled_with_it():
     assert driver.status(inner) == "cancelled"
 
 
-def test_nobody_answers_a_dead_process():
+def test_nobody_answers_a_dead_process() -> None:
     driver = Driver()
     outer = driver.ran()
     token = driver.start(ReadEvents(), driver.inside(outer))
@@ -293,7 +296,7 @@ def crowd(driver: Driver, count: int, origin: Origin | None = None) -> list[int]
     return [driver.start(command, origin) for _ in range(count)]
 
 
-def test_submissions_wait_for_room_in_their_order():
+def test_submissions_wait_for_room_in_their_order() -> None:
     driver = Driver(max_pending_tasks=1)
     running = driver.ran()
     tokens = crowd(driver, 3)
@@ -304,7 +307,7 @@ def test_submissions_wait_for_room_in_their_order():
     assert [token in driver.answers for token in tokens] == [True, True, False]
 
 
-def test_a_submission_that_waits_for_room_can_be_given_up():
+def test_a_submission_that_waits_for_room_can_be_given_up() -> None:
     driver = Driver(max_pending_tasks=1)
     running = driver.ran()
     tokens = crowd(driver, 3)
@@ -315,7 +318,7 @@ def test_a_submission_that_waits_for_room_can_be_given_up():
     assert tokens[2] in driver.answers
 
 
-def test_room_that_a_dead_process_waited_for_is_for_others():
+def test_room_that_a_dead_process_waited_for_is_for_others() -> None:
     driver = Driver(max_pending_tasks=1)
     running = driver.ran()
     driver.submit()
@@ -326,7 +329,7 @@ def test_room_that_a_dead_process_waited_for_is_for_others():
     assert driver.plane.tokens() == mine
 
 
-def test_a_job_that_waits_for_room_lends_its_place_to_make_some():
+def test_a_job_that_waits_for_room_lends_its_place_to_make_some() -> None:
     driver = Driver(max_pending_tasks=1)
     running = driver.ran()
     driver.submit()
@@ -336,7 +339,7 @@ def test_a_job_that_waits_for_room_lends_its_place_to_make_some():
     assert tokens[0] in driver.answers
 
 
-def test_jobs_that_wait_for_room_lend_only_so_many_places():
+def test_jobs_that_wait_for_room_lend_only_so_many_places() -> None:
     driver = Driver(max_pending_tasks=1)
     job = driver.ran()
     driver.submit()
@@ -349,7 +352,7 @@ def test_jobs_that_wait_for_room_lend_only_so_many_places():
 # --- executors come and go ------------------------------------------------------------------------
 
 
-def test_an_executor_without_work_ends_after_a_minute():
+def test_an_executor_without_work_ends_after_a_minute() -> None:
     driver = Driver()
     driver.report(driver.ran())
 
@@ -357,7 +360,7 @@ def test_an_executor_without_work_ends_after_a_minute():
     assert kinds(driver.pass_s(0.1)) == ["Retire"]
 
 
-def test_an_executor_that_had_nothing_to_do_from_the_start_ends_too():
+def test_an_executor_that_had_nothing_to_do_from_the_start_ends_too() -> None:
     driver = Driver()
     job = driver.submit()
     driver.cancel(job)
@@ -367,21 +370,21 @@ def test_an_executor_that_had_nothing_to_do_from_the_start_ends_too():
     assert kinds(driver.pass_s(60.0)) == ["Retire"]
 
 
-def test_more_jobs_start_more_executors_up_to_the_limit():
+def test_more_jobs_start_more_executors_up_to_the_limit() -> None:
     driver = Driver(max_containers=3)
     driver.submit_many(10)
 
     assert len(driver.plane.ledger.executors) == 3
 
 
-def test_executors_are_added_only_for_so_many_jobs_each():
+def test_executors_are_added_only_for_so_many_jobs_each() -> None:
     driver = Driver(max_containers=3, tasks_per_container=3)
     driver.submit_many(4)
 
     assert len(driver.plane.ledger.executors) == 1
 
 
-def test_a_further_executor_gets_its_first_job_when_it_has_loaded():
+def test_a_further_executor_gets_its_first_job_when_it_has_loaded() -> None:
     driver = Driver(max_containers=2)
     driver.ran()
     driver.pass_s(0.001)
@@ -391,14 +394,14 @@ def test_a_further_executor_gets_its_first_job_when_it_has_loaded():
     assert len(driver.plane.ledger.executors) == 2
 
 
-def test_an_early_tick_does_nothing():
+def test_an_early_tick_does_nothing() -> None:
     driver = Driver()
     driver.ran()
 
     assert driver.wait_until(driver.now + 0.1) == []
 
 
-def test_a_failed_retry_keeps_nobody_waiting():
+def test_a_failed_retry_keeps_nobody_waiting() -> None:
     driver = Driver(retries=1, delay_s=1.0, max_pending_tasks=1)
     first = driver.ran()
     driver.report(first, error=RAISED)
