@@ -33,6 +33,8 @@ class LocalBackend:
             ticket.fail(host.dead)
             return ticket
         host.post(Asked(command, ticket))
+        if host.dead is not None:
+            ticket.fail(host.dead)  # it died, or was closed, in between
         if type(command) is not RunJob:  # its caller reads the result, or asks for a call-back
             host.reader.watch()
         return ticket

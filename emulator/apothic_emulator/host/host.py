@@ -8,6 +8,7 @@ adds to the queue. Frames are appended under the lock and written after it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -44,6 +45,8 @@ class Host:
         self.plane = Plane(os.urandom(6).hex())
         self.inbox: deque[Input] = deque()
         self.dead: ApothicError | None = None
+        self._batch: list[Input] = []
+        """What is being stepped; its askers must hear of it if the step breaks."""
         self._lock = threading.Lock()
         self._channels = epoll()
         self._errands = epoll()
@@ -97,7 +100,7 @@ class Host:
         replies: list[Reply] = []
         touched: set[Line] = set()
         while inbox:
-            batch = [inbox.popleft()]
+            self._batch = batch = [inbox.popleft()]
             while inbox:
                 batch.append(inbox.popleft())
             outcome = plane.step(batch, time.monotonic())
@@ -164,7 +167,7 @@ class Host:
     def _run(self) -> None:
         try:
             self.agent.zygote.start()
-            while not self._closing:
+            while not self._closing and self.dead is None:
                 self._wait_and_work()
         except BaseException as error:  # noqa: BLE001
             self.die(error)
@@ -183,6 +186,7 @@ class Host:
             elif fd == self.agent.zygote.control.fileno():
                 self.agent.hear_zygote()
         if self.plane.alarm <= time.monotonic():
+            self.reader.poll_for_all()  # so that nothing is late which only lies unread
             self.inbox.append(Tick())
         self.pump()
         self.reader.watch()
@@ -191,20 +195,25 @@ class Host:
 
     def die(self, cause: BaseException) -> None:
         """Something unexpected broke the control plane: everybody who waits is told."""
-        if self.dead is not None:
-            return
-        if isinstance(cause, ApothicError) and cause.code == BackendClosed.code:
-            self.dead = cause
-        else:
+        if self.dead is None:
             self.dead = EmulatorDead(f"the local control plane stopped: {cause!r}")
             self.dead.__cause__ = cause
-        for token in self._everybody():
-            token.fail(self.dead)
-        self.reader.wake_leader()
+        self._tell_everybody(self.dead)
+        self._poke()  # the thread ends, and with it the zygote and everything below
 
-    def _everybody(self) -> list[Any]:
-        waiting = [item.token for item in list(self.inbox) if isinstance(item, Asked)]
-        return waiting + list(self.plane.tokens())
+    def _tell_everybody(self, error: ApothicError) -> None:
+        locked = self._lock.acquire(timeout=1.0)  # whoever holds it for longer is beyond hope
+        try:
+            asked = [item for item in [*self._batch, *self.inbox] if isinstance(item, Asked)]
+            tokens: list[Any] = [item.token for item in asked] + self.plane.tokens()
+        finally:
+            if locked:
+                self._lock.release()
+        self.inbox.clear()
+        for token in tokens:
+            with contextlib.suppress(Exception):  # the others must hear of it in any case
+                token.fail(error)
+        self.reader.wake_leader()
 
     def close(self) -> int:
         """End all executors and the thread; how many jobs were cut short."""
@@ -212,7 +221,8 @@ class Host:
             return 0
         self._closing = True
         unfinished = sum(1 for job in list(self.plane.ledger.jobs.values()) if not job.is_final)
-        self.die(BackendClosed("the backend was closed"))
+        self.dead = self.dead or BackendClosed("the backend was closed")
+        self._tell_everybody(self.dead)
         self._poke()
         self._thread.join()  # first, so that the zygote's end is not taken for a loss
         for line in list(self.agent.lines.values()):
