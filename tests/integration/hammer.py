@@ -151,7 +151,7 @@ def run_loop(run: Callable[..., Any], seed: int, count: int) -> None:
 
     try:
         run(main() if run is asyncio.run else main)
-    except BaseException as unexpected:  # noqa: BLE001
+    except BaseException as unexpected:
         failures.append(f"loop: {unexpected!r}")
 
 

@@ -35,7 +35,8 @@ BODIES = {
     "spawned": "jobs = [nap.spawn(60) for _ in range(3)]\ntime.sleep(60)",
     "asyncio": "import asyncio\nasync def main():\n    while True: await quick.remote.aio(1)\n"
     "asyncio.run(main())",
-    "asyncio nap": "import asyncio\nasync def main(): await nap.remote.aio(60)\nasyncio.run(main())",
+    "asyncio nap": "import asyncio\nasync def main(): await nap.remote.aio(60)\n"
+    "asyncio.run(main())",
     "trio": "import trio\nasync def main():\n    while True: await quick.remote.aio(1)\n"
     "trio.run(main)",
     "trio nap": "import trio\nasync def main(): await nap.remote.aio(60)\ntrio.run(main)",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 from select import EPOLLIN, EPOLLOUT, epoll
 
@@ -29,6 +30,8 @@ from apothic_emulator.executors.wire import Frame
 _HANG_UP_MS = 200
 """Between the end of an executor's channel and its own, if it is only exiting."""
 
+_MOST_ENDS = 256
+
 Answer = Callable[[Line, Frame], None]
 
 
@@ -46,6 +49,9 @@ class Agent:
         self.answer = answer
         self.lines: dict[int, Line] = {}
         self.by_fd: dict[int, Line] = {}
+        self.ends: dict[int, Ended] = {}
+        """The latest ends, of which the core may not have heard yet."""
+        self._burying = threading.Lock()
         self.pipes: dict[int, tuple[Line, LogPipe]] = {}
         self.zygote = Zygote()
         self.errands.register(self.zygote.control, EPOLLIN)
@@ -62,23 +68,28 @@ class Agent:
     def carry_out(self, effect: Effect, touched: set[Line]) -> None:
         """Do one thing, under the core's lock; lines in `touched` are to be flushed after it."""
         if type(effect) is StartExecutor:
-            started = self._start(effect)
-            if started is None:
-                return
-            line = started
+            line = self._start(effect)
         else:
-            found = self.lines.get(effect.executor)
-            if found is None:
-                return
-            line = found
-            self._effects[type(effect)](line, effect)
-        touched.add(line)
+            with self._burying:
+                line = self.lines.get(effect.executor)
+                if line is not None:
+                    self._effects[type(effect)](line, effect)
+                elif type(effect) is Dispatch:
+                    self._give_back(effect)
+        if line is not None:
+            touched.add(line)
+
+    def _give_back(self, effect: Dispatch) -> None:
+        """The executor has ended, and the core is about to hear of it: this job has not begun."""
+        end = self.ends.get(effect.executor)
+        if end is not None:
+            end.unstarted += (effect.job,)
 
     def _start(self, effect: StartExecutor) -> Line | None:
         try:
             line = Line(effect, self.post, self.zygote.mark)
         except OSError as error:  # no descriptors left: others go on, and this one is tried again
-            self.post(Ended(effect.executor, "start", detail=str(error)))
+            self._report_end(Ended(effect.executor, "start", detail=str(error)))
             return None
         self.lines[line.number] = line
         for channel in (line.bulk, line.session):
@@ -171,12 +182,20 @@ class Agent:
             stack = line.read_stack()
             if stack:
                 self.post(StackDumped(line.number, stack))
-            end.unstarted = line.take_back(all_of_them=True)
+            with self._burying:
+                end.unstarted = line.take_back(all_of_them=True)
+                self.lines.pop(line.number, None)
+                self._report_end(end)
             for pipe in line.logs:
                 if self.pipes.pop(pipe.fd, None) is not None:
                     self.errands.unregister(pipe.fd)
             line.close()
-            self.lines.pop(line.number, None)
+
+    def _report_end(self, end: Ended) -> None:
+        """Post it, and keep it for jobs that the core dispatches before it has heard of it."""
+        self.ends[end.executor] = end
+        if len(self.ends) > _MOST_ENDS:
+            del self.ends[next(iter(self.ends))]
         self.post(end)
 
     def _forget_channels(self, line: Line) -> None:

@@ -6,7 +6,7 @@ import codecs
 import os
 from mmap import mmap
 
-from apothic_emulator.executors.output import END
+from apothic_emulator.executors.wire import END
 
 _CHUNK = 64 * 1024
 _MOST_READS = 1 + (1 << 20) // _CHUNK

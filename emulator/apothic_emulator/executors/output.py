@@ -12,12 +12,10 @@ import io
 import os
 import sys
 from mmap import mmap
-from typing import Final, TextIO
+from typing import TextIO
 
 from apothic_emulator.executors import linux, wire
 from apothic_emulator.executors.calls import CURRENT
-
-END: Final = (1 << 64) - 1
 
 
 class _Pipe(io.RawIOBase):
@@ -62,7 +60,7 @@ class _Pipe(io.RawIOBase):
         """Set the mark behind a job's text."""
         self._owner = 0
         try:
-            os.write(self._fd, self._mark(END))
+            os.write(self._fd, self._mark(wire.END))
         except OSError:
             return
 

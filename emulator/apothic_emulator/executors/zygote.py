@@ -257,6 +257,7 @@ def run(zygote: Zygote) -> None:
         zygote.run()
     finally:
         zygote.end()
+        zygote.control.close()
 
 
 def main(control_fd: int, user_pid: int) -> None:
