@@ -300,6 +300,7 @@ class World:
             case Interrupt():
                 process.interrupt(effect)
             case DumpStack():
+                process.told_to_end = process.told_to_end or not process.loaded
                 process.dump_stack()
             case Terminate():
                 self.history.dies(effect.executor)

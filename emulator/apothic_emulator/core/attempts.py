@@ -336,6 +336,9 @@ class Attempts:
             "Import less at the top of its module, or raise timeout_s",
         )
         self.scheduler.stop(executor, now)
+        pool = self.pools[executor.function.number]
+        if pool.has_hope:
+            self._rest(pool, now)
 
 
 def _worker_lost(job: Job, fact: Ended, reason: str, *, maybe_ran: bool) -> ErrorInfo:

@@ -184,13 +184,12 @@ class Plane:
             raise _queue_full(pool)
         job = self._admit(pool, command, now)
         try:
-            wait = self._await(job, asked, now, last=True, owned=True)
+            self._await(job, asked, now, last=True, owned=True)
         except ApothicError:
             self.attempts.cancel(job, now)
             self.ledger.release(job)
             raise
-        if wait is not None:
-            wait.runs = True
+        self.ledger.waits[asked.token].runs = True
         return _WAITS
 
     def _give_up(self, token: object, now: float) -> None:

@@ -5,6 +5,7 @@ import pytest
 from apothic_backends.commands import CancelJob, ReadEvents, RunJob
 from apothic_backends.model.errors import NotFound, QueueFull, SlotDeadlock
 from apothic_backends.model.events import Cursor
+from apothic_backends.model.jobs import ErrorInfo
 from apothic_backends.model.payloads import Payload
 from apothic_emulator.core.facts import GivenUp, Printed, StackDumped, Tick
 from apothic_emulator.core.levels import MOST_LEVELS
@@ -119,3 +120,75 @@ def test_a_parked_job_that_ends_leaves_the_waits_of_its_neighbours() -> None:
     driver.report(one)
 
     assert driver.plane.ledger.executors[1].parked == 1
+
+
+def test_a_second_executor_that_loads_too_long_is_not_replaced_at_once() -> None:
+    driver = Driver(timeout_s=100.0, max_containers=2)
+    driver.ran()
+    driver.submit_many(3)
+    driver.pass_s(50.0)
+    driver.report(1)
+
+    assert kinds(driver.pass_s(50.0)) == ["DumpStack"]
+
+
+def test_an_executor_that_was_asked_to_end_may_still_be_told_to_stop_a_job() -> None:
+    driver = Driver(concurrent_requests=2)
+    one, two = driver.submit_many(2)
+    driver.loaded()
+    driver.report(one, retire=True)
+    driver.recalled(1)
+    driver.ask(CancelJob(f"jobs:{two}"))
+
+    assert kinds(driver.effects) == ["Interrupt"]
+
+
+def test_a_wait_for_the_end_of_a_pause_leaves_other_alarms() -> None:
+    driver = Driver(retries=1, delay_s=3.0)
+    job = driver.ran()
+    driver.report(job, error=ErrorInfo("user_error", "boom"))
+    driver.plane.pools[1].rest_until = driver.now + 1.0
+    driver.plane.scheduler.wake_at(driver.now + 1.0)
+    driver.pass_s(1.0)
+
+    assert driver.plane.alarm == driver.now + 2.0
+
+
+def test_a_packet_that_cannot_be_taken_back_is_asked_for_once() -> None:
+    driver = Driver(timeout_s=1.0)
+    driver.ran()
+    driver.pass_s(1.0)
+    scheduler, executor = driver.plane.scheduler, driver.plane.ledger.executors[1]
+    scheduler.stop(executor, driver.now)
+
+    assert scheduler.effects == []
+
+
+def test_a_pause_outlasts_the_retries_that_fall_into_it() -> None:
+    driver = Driver(retries=1, delay_s=3.0)
+    job = driver.ran()
+    driver.report(job, error=ErrorInfo("user_error", "boom"))
+    driver.plane.pools[1].rest_until = driver.now + 5.0
+    driver.pass_s(3.0)
+
+    assert driver.plane.pools[1].rest_until > 0.0
+    assert driver.status(job) == "running"
+
+
+def test_a_tick_leaves_an_executor_alone_that_still_loads() -> None:
+    driver = Driver(retries=1, delay_s=3.0)
+    job = driver.ran()
+    driver.report(job, error=ErrorInfo("user_error", "boom"))
+    driver.submit(driver.register("other"))
+
+    assert kinds(driver.pass_s(3.0)) == ["Dispatch"]
+
+
+def test_a_tick_leaves_jobs_alone_that_were_just_sent_ahead() -> None:
+    driver = Driver()
+    driver.report(driver.ran())
+    driver.submit_many(2)
+    driver.plane.scheduler.wake_at(driver.now + 0.001)
+
+    assert kinds(driver.pass_s(0.001)) == []
+    assert kinds(driver.pass_s(0.004)) == ["Recall"]
