@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from apothic_backends.model.events import ALL_JOBS, Cursor, EventBatch
 from apothic_backends.model.functions import FunctionSpec
@@ -100,7 +100,7 @@ class ReadEvents(Command[EventBatch]):
     limit: int = 1000
 
 
-COMMANDS: dict[str, type[Command[object]]] = {
+COMMANDS: dict[str, type[Command[Any]]] = {
     command.__name__: command
     for command in (
         RegisterFunction,

@@ -17,12 +17,14 @@ from __future__ import annotations
 
 import os
 import threading
-from _signal import SIGINT  # `signal` itself wraps these two in enums, at 3 us a call
-from _signal import getsignal as _get_handler
-from _signal import signal as _set_handler
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
+
+_signal: Any = __import__("_signal")  # `signal` itself wraps these in enums, at 3 us a call
+_get_handler: Callable[[int], Any] = _signal.getsignal
+_set_handler: Callable[[int, Any], Any] = _signal.signal
+SIGINT = 2
 
 _Handler = Callable[[int, FrameType | None], Any]
 

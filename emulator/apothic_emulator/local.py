@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from apothic_backends.base import EventStream
 from apothic_backends.commands import Command, RunJob
@@ -32,7 +32,7 @@ class LocalBackend:
         if host.dead is not None:
             ticket.fail(host.dead)
             return ticket
-        host.post(Asked(command, ticket))
+        host.post(Asked(cast("Command[object]", command), ticket))
         if host.dead is not None:
             ticket.fail(host.dead)  # it died, or was closed, in between
         if type(command) is not RunJob:  # its caller reads the result, or asks for a call-back

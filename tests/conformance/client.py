@@ -7,12 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import cloudpickle
+
 from apothic_backends.base import Backend
 from apothic_backends.commands import GetJob, RegisterFunction, RunJob, SubmitJob, WaitJob
 from apothic_backends.model.events import Cursor, Event
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.jobs import JobOutcome, JobSnapshot, JobStatus
 from apothic_backends.model.payloads import Payload
+
 
 class Client:
     """Calls functions through a backend's commands alone."""

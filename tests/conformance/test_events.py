@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from tests.conformance.client import Client, value_of
-
 from apothic_backends.model.events import ALL_JOBS, Cursor
+from tests.conformance.client import Client, value_of
 
 
 def nothing() -> None:

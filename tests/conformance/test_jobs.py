@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 
 import pytest
-from tests.conformance.client import Client, arguments, value_of
 
 from apothic_backends.commands import CancelJob, GetJobLogs, ReleaseJob, RunJob, SubmitJob, WaitJob
 from apothic_backends.model.errors import (
@@ -19,6 +18,7 @@ from apothic_backends.model.errors import (
 from apothic_backends.model.functions import RetryPolicy
 from apothic_backends.model.jobs import JobStatus
 from apothic_backends.model.payloads import Payload
+from tests.conformance.client import Client, arguments, value_of
 
 AT_ONCE = RetryPolicy(max_retries=1, initial_delay_s=0.0)
 
@@ -275,7 +275,7 @@ async def test_as_many_calls_run_at_once_as_an_executor_has_slots(client: Client
         import sys
         import threading
 
-        shared = vars(sys).setdefault("_meeting", threading.Barrier(3))
+        shared = sys.__dict__.setdefault("_meeting", threading.Barrier(3))
         shared.wait(10)
         return os.getpid()
 
@@ -291,7 +291,7 @@ async def test_async_calls_run_at_once_on_one_loop(client: Client) -> None:
         import os
         import sys
 
-        arrived = vars(sys).setdefault("_arrived", [])
+        arrived = sys.__dict__.setdefault("_arrived", [])
         arrived.append(1)
         while len(arrived) < 3:
             await asyncio.sleep(0)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any, TypeVar
 
+from apothic_backends import codec
 from apothic_backends.base import EventStream
 from apothic_backends.commands import CancelJob, Command, RunJob, SubmitJob, WaitJob
-from apothic_backends.model import codec
 from apothic_backends.model.errors import ApothicError, BackendClosed
 from apothic_backends.model.events import Cursor
 from apothic_backends.ticket import Ticket

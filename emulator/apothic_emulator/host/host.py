@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterable
 from select import EPOLLIN, epoll
 from typing import Any
 
+from apothic_backends import codec
 from apothic_backends.interrupts import DEFERRED
-from apothic_backends.model import codec
 from apothic_backends.model.errors import ApothicError, BackendClosed, EmulatorDead
 from apothic_backends.ticket import Ticket
 from apothic_emulator.agent.agent import Agent

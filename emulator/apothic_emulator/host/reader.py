@@ -73,9 +73,7 @@ class Reader:
         """Read, or wait for whoever reads, until the ticket is done or the deadline has passed."""
         while not ticket.done:
             follower = self._join()
-            if follower is None:
-                self._lead(ticket, deadline)
-            elif self._follow(follower, ticket, deadline):
+            if follower is None or self._follow(follower, ticket, deadline):
                 self._lead(ticket, deadline)
             if deadline is not None and time.monotonic() >= deadline:
                 return
@@ -103,9 +101,7 @@ class Reader:
                 if not self._armed and not self._taken:
                     self._arm(wanted=True)
 
-    def _follow(
-        self, follower: _Follower, ticket: Ticket[object], deadline: float | None
-    ) -> bool:
+    def _follow(self, follower: _Follower, ticket: Ticket[object], deadline: float | None) -> bool:
         """Sleep until the ticket is done or the lead falls to this caller: whether it did."""
         leads = False
         try:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from apothic_backends.model import codec
+from apothic_backends import codec
 from apothic_emulator.agent.line import Line
 from apothic_emulator.executors import wire
 
 
 class SessionRequest:
-    """Stands where a ticket stands for commands of this process: writes the reply to the channel."""
+    """What a ticket is to commands of this process: it writes the reply to the channel."""
 
     __slots__ = ("_agent", "_line", "_number", "done")
 

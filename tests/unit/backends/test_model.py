@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from apothic_backends import codec
 from apothic_backends.commands import COMMANDS, GetJob, SubmitJob
-from apothic_backends.model import codec
 from apothic_backends.model.errors import (
     ApothicError,
     NotFound,
@@ -30,7 +30,7 @@ class Base(Record):
 class Derived(Base):
     """A record with one more field."""
 
-    three: int  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
+    three: int  # type: ignore[misc]
 
 
 def test_required_fields_come_first_and_defaults_after() -> None:

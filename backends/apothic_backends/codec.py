@@ -6,7 +6,7 @@ Only the types that are listed can be named, and nothing is ever unpickled here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from apothic_backends import commands
 from apothic_backends.model import events, functions, jobs
@@ -53,11 +53,12 @@ def to_json(value: Any, buffers: list[Any]) -> Any:
         case ApothicError():
             return {"$error": [value.code, value.message, to_json(value.data, buffers)]}
         case tuple():
-            return {"$tuple": [to_json(item, buffers) for item in value]}
+            return {"$tuple": [to_json(item, buffers) for item in cast("tuple[Any, ...]", value)]}
         case list():
-            return [to_json(item, buffers) for item in value]
+            return [to_json(item, buffers) for item in cast("list[Any]", value)]
         case dict():
-            return {"$dict": {key: to_json(item, buffers) for key, item in value.items()}}
+            entries = cast("dict[str, Any]", value)
+            return {"$dict": {key: to_json(item, buffers) for key, item in entries.items()}}
         case _:
             raise TypeError(f"{type(value).__name__} is not a value that travels")
 
@@ -84,13 +85,13 @@ def _rebuild(value: Any, buffers: _Buffers) -> Any:
             return JobStatus(status)
         case {"$error": [str(code), str(message), data]}:
             return error_of(code, message, _rebuild(data, buffers))
-        case {"$tuple": list(items)}:
+        case {"$tuple": [*items]}:
             return tuple(_rebuild(item, buffers) for item in items)
-        case {"$dict": dict(items)}:
-            return {key: _rebuild(item, buffers) for key, item in items.items()}
+        case {"$dict": {**entries}}:
+            return {key: _rebuild(item, buffers) for key, item in entries.items()}
         case list():
-            return [_rebuild(item, buffers) for item in value]
+            return [_rebuild(item, buffers) for item in cast("list[Any]", value)]
         case dict():
-            raise ValueError(f"an object with the keys {sorted(value)}")
+            raise ValueError(f"an object with the keys {sorted(cast('dict[str, Any]', value))}")
         case _:
             return value
