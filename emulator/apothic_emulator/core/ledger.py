@@ -195,8 +195,9 @@ class Ledger:
         seq = self.events.seq
         if seq == self._published:
             return
-        after, self._published = Cursor(self.events.epoch, self._published), seq
+        last, self._published = self._published, seq
         if self.readers:
+            after = Cursor(self.events.epoch, last)
             touched = self.events.jobs_since(after.seq)
             for number in [*self.readers] if touched is None else (0, *touched):
                 for wait in self.readers.pop(number, ()):

@@ -117,7 +117,8 @@ class Plane:
         if self.crowded:
             self._make_room(now)
         ledger, scheduler = self.ledger, self.scheduler
-        ledger.publish()
+        if ledger.readers:
+            ledger.publish()
         outcome = Outcome(ledger.replies, scheduler.effects)
         ledger.replies = []
         scheduler.effects = []
