@@ -2,56 +2,16 @@
 
 from __future__ import annotations
 
-import atexit
-import os
-import sys
-from typing import TypeVar, cast
-
-from apothic_backends.base import EventStream
-from apothic_backends.commands import Command, RunJob
-from apothic_backends.model.events import Cursor
-from apothic_backends.ticket import Ticket
-from apothic_emulator.core.facts import Asked
-from apothic_emulator.host.host import Host, HostTicket
-
-ReplyT = TypeVar("ReplyT")
+from apothic_backends.base import Backend
+from apothic_emulator.agent.zygote import Zygote
+from apothic_emulator.host.thread import HostThread
 
 
-class LocalBackend:
-    """Runs functions in worker processes of this machine."""
-
-    def __init__(self) -> None:
-        self._host = Host()
-        atexit.register(self.close)
-        os.register_at_fork(after_in_child=self._host.abandon)
-
-    def start(self, command: Command[ReplyT]) -> Ticket[ReplyT]:
-        """Ask for something; never blocks or awaits."""
-        host = self._host
-        ticket = HostTicket(host)
-        if host.dead is not None:
-            ticket.fail(host.dead)
-            return ticket
-        host.post(Asked(cast("Command[object]", command), ticket))
-        if host.dead is not None:
-            ticket.fail(host.dead)  # it died, or was closed, in between
-        if type(command) is not RunJob:  # its caller reads the result, or asks for a call-back
-            host.reader.watch()
-        return ticket
-
-    def watch(self, topic: str, after: Cursor | None = None) -> EventStream:
-        """Follow what happens to `topic` from now on, or from just after a position."""
-        return EventStream(self, topic, after)
-
-    def close(self) -> None:
-        """End every process that was started; unfinished jobs are counted on stderr."""
-        atexit.unregister(self.close)
-        unfinished = self._host.close()
-        if unfinished:
-            word = "job was" if unfinished == 1 else "jobs were"
-            print(f"apothic: {unfinished} unfinished {word} cancelled", file=sys.stderr)  # noqa: T201
-
-
-def open_local() -> LocalBackend:
+def open_local() -> Backend:
     """Open a control plane in this process."""
-    return LocalBackend()
+    thread = HostThread(Zygote())
+    thread.start()
+    # Only now, so that the zygote starts up on another core while the rest is imported here.
+    from apothic_emulator.host.backend import LocalBackend
+
+    return LocalBackend(thread)

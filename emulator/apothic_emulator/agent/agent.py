@@ -42,7 +42,9 @@ class Agent:
     for what no caller waits for: log pipes and the zygote.
     """
 
-    def __init__(self, channels: epoll, errands: epoll, post: Post, answer: Answer) -> None:
+    def __init__(
+        self, zygote: Zygote, channels: epoll, errands: epoll, post: Post, answer: Answer
+    ) -> None:
         self.channels = channels
         self.errands = errands
         self.post = post
@@ -53,7 +55,7 @@ class Agent:
         """The latest ends, of which the core may not have heard yet."""
         self._burying = threading.Lock()
         self.pipes: dict[int, tuple[Line, LogPipe]] = {}
-        self.zygote = Zygote()
+        self.zygote = zygote
         self.errands.register(self.zygote.control, EPOLLIN)
         self._effects: dict[type, Callable[[Line, Effect], None]] = {
             Dispatch: lambda line, effect: line.dispatch(effect),  # type: ignore[arg-type]

@@ -32,6 +32,7 @@ from apothic_emulator.executors import wire
 from apothic_emulator.executors.wire import Frame
 from apothic_emulator.host.reader import Reader
 from apothic_emulator.host.requests import SessionRequest
+from apothic_emulator.host.thread import HostThread
 
 NEVER = float("inf")
 
@@ -41,7 +42,7 @@ Reply = tuple[Any, object, BaseException | None]
 class Host:
     """One control plane in this process: the core, its lock, its agent, and one thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, thread: HostThread) -> None:
         self.plane = Plane(os.urandom(6).hex())
         self.inbox: deque[Input] = deque()
         self.dead: ApothicError | None = None
@@ -51,7 +52,9 @@ class Host:
         self._channels = epoll()
         self._errands = epoll()
         self.reader = Reader(self._channels, self._errands, self._read, self.is_quiet)
-        self.agent = Agent(self._channels, self._errands, self.inbox.append, self._asked_by_worker)
+        self.agent = Agent(
+            thread.zygote, self._channels, self._errands, self.inbox.append, self._asked_by_worker
+        )
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._errands.register(self._wake_fd, EPOLLIN)
         self._wake_at = NEVER
@@ -61,8 +64,8 @@ class Host:
             from apothic_emulator.core.check import check  # a tenth of a step  # noqa: PLC0415
 
             self._check = check
-        self._thread = threading.Thread(target=self._run, name="apothic-host", daemon=True)
-        self._thread.start()
+        self._thread = thread
+        thread.give(self._run)
 
     # --- inputs ---------------------------------------------------------------------------------
 
@@ -166,7 +169,7 @@ class Host:
 
     def _run(self) -> None:
         try:
-            self.agent.zygote.start()
+            self._thread.check()
             while not self._closing and self.dead is None:
                 self._wait_and_work()
         except BaseException as error:  # noqa: BLE001
