@@ -43,6 +43,8 @@ class History:
         self.executions: Counter[int] = Counter()
         self.innocent: Counter[int] = Counter()
         self.began: dict[int, float] = {}
+        self.beginning: dict[int, float] = {}
+        """In this very step, which may have stopped an attempt before."""
         self.died_under: set[int] = set()
         self.lied_about: set[int] = set()
         self.asked_to_cancel: set[int] = set()
@@ -54,6 +56,9 @@ class History:
     def next_step(self) -> None:
         if self.ended_just_now:
             self.ended_just_now.clear()
+        if self.beginning:
+            self.began.update(self.beginning)
+            self.beginning.clear()
         if self.acknowledging:
             self.acknowledged |= self.acknowledging
             self.acknowledging.clear()
@@ -62,7 +67,7 @@ class History:
 
     def event(self, name: str, job: int, at: float, more: dict[str, Any] | None) -> None:
         if name == "job.running":
-            self.began[job] = at
+            self.beginning[job] = at
         sure(job not in self.final, "I3", "jobs:%d ended, and then %s", job, name)
         self.log.append((name, job))
         self.log_of.setdefault(job, []).append(len(self.log))

@@ -182,8 +182,8 @@ class World:
             self.at(max(plane.alarm, self.now), self._tick, plane.alarm)
 
     def _check_stop(self, executor: int, effects: list[Effect]) -> None:
-        process = self.processes.get(executor)
-        if process is not None and process.loaded:
+        known = self.plane.ledger.executors.get(executor)
+        if known is not None and known.loaded:
             sent = [e.job for e in effects if isinstance(e, Dispatch) and e.executor == executor]
             self.history.stopped(executor, self.now, sent)
 

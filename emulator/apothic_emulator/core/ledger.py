@@ -187,19 +187,18 @@ class Ledger:
     def await_events(self, token: object, job: Job | None, limit: int) -> Wait:
         """Answer with the next events of a job, or of all."""
         self.publish()  # so that whoever waits has seen the same events
+        self._published = self.events.seq
         wait = self.waits[token] = EventWait(token, job, limit, self.readers)
         return wait
 
     def publish(self) -> None:
         """Answer the readers for whom something has happened."""
         seq = self.events.seq
-        if seq == self._published:
+        if not self.readers or seq == self._published:
             return
-        last, self._published = self._published, seq
-        if self.readers:
-            after = Cursor(self.events.epoch, last)
-            touched = self.events.jobs_since(after.seq)
-            for number in [*self.readers] if touched is None else (0, *touched):
-                for wait in self.readers.pop(number, ()):
-                    batch = self.events.read(after, number or None, wait.limit)
-                    self.answer(wait, batch)
+        after, self._published = Cursor(self.events.epoch, self._published), seq
+        touched = self.events.jobs_since(after.seq)
+        for number in [*self.readers] if touched is None else (0, *touched):
+            for wait in self.readers.pop(number, ()):
+                batch = self.events.read(after, number or None, wait.limit)
+                self.answer(wait, batch)

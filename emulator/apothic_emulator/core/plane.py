@@ -117,8 +117,7 @@ class Plane:
         if self.crowded:
             self._make_room(now)
         ledger, scheduler = self.ledger, self.scheduler
-        if ledger.readers:
-            ledger.publish()
+        ledger.publish()
         outcome = Outcome(ledger.replies, scheduler.effects)
         ledger.replies = []
         scheduler.effects = []
