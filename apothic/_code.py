@@ -42,11 +42,10 @@ def _finds(name: str) -> bool:
 def reference(function: Callable[..., Any]) -> str | None:
     """The `module:qualname` under which a worker finds this very function, if it does.
 
-    Behind a handle it is `module:qualname.__wrapped__`. Executors unwrap what they find down to the
-    innermost function, so one that is wrapped by a decorator of the user's has no address.
+    Behind a handle it is `module:qualname.__wrapped__`.
     """
     module, path = function.__module__, function.__qualname__
-    if hasattr(function, "__wrapped__") or not module or not is_importable(module):
+    if not module or not is_importable(module):
         return None
     found = lookup(module, path)
     while found is not function and hasattr(found, "__wrapped__"):

@@ -94,9 +94,9 @@ class Agent:
             self._report_end(Ended(effect.executor, "start", detail=str(error)))
             return None
         self.lines[line.number] = line
-        for channel in (line.bulk, line.session):
+        for channel in (line.bulk, line.session, line.jobs_out.socket):
             self.by_fd[channel.fileno()] = line
-            self.channels.register(channel, EPOLLIN)
+            self.channels.register(channel, EPOLLIN if channel is not line.jobs_out.socket else 0)
         for pipe in line.logs:
             self.pipes[pipe.fd] = line, pipe
             self.errands.register(pipe.fd, EPOLLIN)
@@ -130,7 +130,7 @@ class Agent:
         if line is None:
             return
         if events & EPOLLOUT:
-            self.flush(line)
+            self._write_on(fd, line)
         if not events & ~EPOLLOUT:
             return
         with line.reading:
@@ -151,16 +151,24 @@ class Agent:
 
     def flush(self, line: Line) -> None:
         """Write what can be written, and ask to be told when there is room for the rest."""
-        line.flush()
-        for outgoing in line.blocked:
-            self._want_room(outgoing.socket.fileno(), line)
+        for outgoing in line.outgoing:
+            if outgoing.waiting and not outgoing.flush():
+                self._want(outgoing.socket.fileno(), line, EPOLLOUT)
 
-    def _want_room(self, fd: int, line: Line) -> None:
-        if fd in self.by_fd:
-            self.channels.modify(fd, EPOLLIN | EPOLLOUT)
-        elif fd >= 0:
-            self.by_fd[fd] = line
-            self.channels.register(fd, EPOLLOUT)
+    def _write_on(self, fd: int, line: Line) -> None:
+        """There is room again."""
+        for outgoing in line.outgoing:
+            if outgoing.socket.fileno() == fd and outgoing.flush():
+                self._want(fd, line, 0)
+                self.flush(line)  # what another thread has added meanwhile
+
+    def _want(self, fd: int, line: Line, more: int) -> None:
+        """Be told when there is something to read, except of `jobs`, and of `more`."""
+        reads = 0 if fd == line.jobs_out.socket.fileno() else EPOLLIN
+        try:
+            self.channels.modify(fd, reads | more)
+        except (OSError, ValueError):
+            return  # its executor was buried meanwhile
 
     def read_pipe(self, fd: int) -> None:
         """An executor has printed."""

@@ -46,6 +46,7 @@ class Line:
         self.jobs_out = Outgoing(channels.jobs)
         self.bulk_out = Outgoing(self.bulk)
         self.session_out = Outgoing(self.session)
+        self.outgoing = (self.jobs_out, self.bulk_out, self.session_out)
         token = os.urandom(16)
         self.logs = (
             LogPipe(channels.out, "stdout", token, channels.flags),
@@ -73,7 +74,7 @@ class Line:
     # --- down -----------------------------------------------------------------------------------
 
     def dispatch(self, effect: Dispatch) -> None:
-        """Put a job at the end of the line; `flush` writes it."""
+        """Put a job at the end of the line; the agent flushes it."""
         arguments = effect.arguments
         self._send(wire.JOB, effect.attempt, effect.job, arguments.data, arguments.buffers)
 
@@ -90,24 +91,13 @@ class Line:
         self.bulk_out.waiting.extend(memoryview(b).cast("B") for b in buffers)
 
     def reply(self, kind: int, request: int, body: bytes, buffers: tuple[Buffer, ...]) -> None:
-        """Answer a command of user code, or interrupt a job; `flush` writes it."""
+        """Answer a command of user code, or interrupt a job; the agent flushes it."""
         self.session_out.waiting.extend(wire.frame_parts(Frame(kind, 0, request, 0, body, buffers)))
 
     def interrupt(self, job: int) -> None:
         """Ask one job to stop."""
         frame = Frame(wire.INTERRUPT, 0, 0, job, b"")
         self.session_out.waiting.extend(wire.frame_parts(frame))
-
-    def flush(self) -> None:
-        """Write what the kernel takes."""
-        for outgoing in (self.jobs_out, self.bulk_out, self.session_out):
-            if outgoing.waiting:
-                outgoing.flush()
-
-    @property
-    def blocked(self) -> list[Outgoing]:
-        """What waits for the kernel."""
-        return [o for o in (self.jobs_out, self.bulk_out, self.session_out) if o.blocked]
 
     def take_back(self, *, all_of_them: bool) -> tuple[int, ...]:
         """Receive what the executor has not: the numbers of jobs that certainly have not begun.
@@ -164,6 +154,10 @@ class Line:
                 if whole is not None:
                     handle(whole)
             data = source.recv(_RECEIVE)
+            only = frames.only(data)
+            if only is not None:
+                handle(only)
+                return True
             for frame in frames.feed(data):
                 handle(frame)
         except BlockingIOError:

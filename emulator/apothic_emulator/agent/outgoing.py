@@ -16,13 +16,11 @@ class Outgoing:
     at a time writes; another that finds it busy leaves, because the writer looks again.
     """
 
-    __slots__ = ("_busy", "blocked", "socket", "waiting")
+    __slots__ = ("_busy", "socket", "waiting")
 
     def __init__(self, target: socket) -> None:
         self.socket = target
         self.waiting: deque[Buffer] = deque()
-        self.blocked = False
-        """The kernel takes no more: whoever polls calls `flush` when it does."""
         self._busy = threading.Lock()
 
     def flush(self) -> bool:
@@ -44,8 +42,7 @@ class Outgoing:
             try:
                 sent = self.socket.send(piece)
             except BlockingIOError:
-                self.blocked = True
-                return False
+                return False  # whoever polls calls `flush` again when the kernel takes more
             except OSError:
                 waiting.clear()  # the executor is gone; its end is reported elsewhere
                 return True
@@ -53,7 +50,6 @@ class Outgoing:
                 waiting[0] = memoryview(piece)[sent:]
             else:
                 waiting.popleft()
-        self.blocked = False
         return True
 
     def take_back(self) -> list[Buffer]:
@@ -61,5 +57,4 @@ class Outgoing:
         with self._busy:
             left = list(self.waiting)
             self.waiting.clear()
-            self.blocked = False
             return left

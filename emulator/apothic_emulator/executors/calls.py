@@ -46,8 +46,7 @@ class Unsendable(Exception):
 def load(codec: str, data: Buffer, buffers: tuple[Buffer, ...]) -> Callable[..., Any]:
     """The callable that a code payload stands for.
 
-    `ref` is `module:qualname`; a decorated function is unwrapped, since calling its handle is the
-    caller's business. Anything else is a pickle.
+    `ref` is the address `module:qualname`. Anything else is a pickle.
     """
     if codec != "ref":
         loaded: Callable[..., Any] = pickle.loads(data, buffers=buffers)
@@ -57,8 +56,6 @@ def load(codec: str, data: Buffer, buffers: tuple[Buffer, ...]) -> Callable[...,
     found: Any = sys.modules[module]
     for name in qualname.split("."):
         found = getattr(found, name)
-    while hasattr(found, "__wrapped__"):
-        found = found.__wrapped__
     function: Callable[..., Any] = found
     return function
 

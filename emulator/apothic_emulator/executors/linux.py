@@ -8,6 +8,8 @@ import os
 import signal
 import termios
 
+_P_ALL = 0
+_ANY_CHILD = os.WEXITED | os.WNOHANG | os.WNOWAIT
 _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -68,9 +70,9 @@ def children() -> list[int]:
 
 
 def has_child() -> bool:
-    """Whether this process has any child, dead or alive, without reaping it."""
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return False
-    return True
+    """Whether this process has any child, dead or alive, without reaping it.
+
+    By libc and not by `os.waitid`, whose exception for "none" costs more than the rest.
+    """
+    found: int = _libc.waitid(_P_ALL, 0, None, _ANY_CHILD)
+    return found == 0

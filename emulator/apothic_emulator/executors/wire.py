@@ -167,6 +167,15 @@ class FrameReader:
             yield _whole(data)
             data = data[size:]
 
+    def only(self, data: bytes) -> Frame | None:
+        """The frame, if the bytes are exactly one small one: the usual case, without the rest."""
+        if self._rest or self._large is not None or len(data) < HEADER_SIZE:
+            return None
+        kind, flags, count, attempt, job, length = _HEADER.unpack_from(data)
+        if count or length != len(data) - HEADER_SIZE or not LOAD <= kind <= INTERRUPT:
+            return None
+        return Frame(kind, flags, attempt, job, data[HEADER_SIZE:])
+
     def target(self) -> memoryview | None:
         """Where the next bytes may be received in place, if a large part is under way."""
         return self._large.target() if self._large is not None else None
