@@ -21,7 +21,7 @@ def test_every_promise_holds_under_every_fault() -> None:
 
     assert tally.failure == ""
     assert tally.steps >= SEEDS * 800
-    assert {kind: n for kind in FAULTS if (n := tally.fired[kind]) < SEEDS // 3} == {}
+    assert {kind: n for kind in FAULTS if (n := tally.fired[kind]) < SEEDS // 5} == {}
 
 
 @pytest.mark.parametrize("seed", range(5000, 5010))
