@@ -141,9 +141,10 @@ class Pool:
         return busy if may_queue and not self.may_start(level, now) else None
 
     def may_start(self, level: int, now: float) -> bool:
-        """Whether the queue asks for another executor and the limit allows one.
+        """Whether the load asks for another executor and the limit allows one.
 
-        Asked for when more than `tasks_per_container` jobs wait per executor.
+        Asked for when there are more than `tasks_per_container` jobs, waiting and running, for
+        each executor.
         """
         count = self.taken(level, idle=True)
         if count == 0:
@@ -151,7 +152,8 @@ class Pool:
         spec = self.function.spec
         if count >= spec.max_containers or now < self.rest_until:
             return False
-        return len(self.queue) > spec.tasks_per_container * count
+        jobs = len(self.queue) + sum(len(executor.line) for executor in self.executors.values())
+        return jobs > spec.tasks_per_container * count
 
     @property
     def has_hope(self) -> bool:

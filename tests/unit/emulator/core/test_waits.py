@@ -379,9 +379,11 @@ def test_more_jobs_start_more_executors_up_to_the_limit() -> None:
 
 def test_executors_are_added_only_for_so_many_jobs_each() -> None:
     driver = Driver(max_containers=3, tasks_per_container=3)
-    driver.submit_many(4)
-
+    driver.submit_many(3)
     assert len(driver.plane.ledger.executors) == 1
+
+    driver.submit_many(1)
+    assert len(driver.plane.ledger.executors) == 2
 
 
 def test_a_further_executor_gets_its_first_job_when_it_has_loaded() -> None:
