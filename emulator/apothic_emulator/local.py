@@ -12,6 +12,6 @@ def open_local() -> Backend:
     thread = HostThread(Zygote())
     thread.start()
     # Only now, so that the zygote starts up on another core while the rest is imported here.
-    from apothic_emulator.host.backend import LocalBackend
+    from apothic_emulator.host.backend import LocalBackend  # noqa: PLC0415
 
     return LocalBackend(thread)

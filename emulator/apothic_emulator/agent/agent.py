@@ -124,25 +124,25 @@ class Agent:
 
     # --- what comes back ------------------------------------------------------------------------
 
-    def read_channel(self, fd: int, events: int) -> None:
-        """Something can be read from, or written to, an executor."""
+    def read_channel(self, fd: int, events: int) -> bool:
+        """Something can be read from, or written to, an executor; False if it is not one's."""
         line = self.by_fd.get(fd)
         if line is None:
-            return
+            return False
         if events & EPOLLOUT:
             self._write_on(fd, line)
-        if not events & ~EPOLLOUT:
-            return
+            if events == EPOLLOUT:
+                return True
         with line.reading:
             if line.is_closed:
-                return
-            is_bulk = fd == line.bulk.fileno()
-            good = line.read_bulk() if is_bulk else line.read_session(self.answer)
-        if not good:
+                return True
+            is_good = line.read_bulk() if fd == line.bulk_fd else line.read_session(self.answer)
+        if not is_good:
             self._hung_up(line)
         elif line.preload and line.is_loaded:
             self.zygote.preload(line.preload)
             line.preload = ()
+        return True
 
     def _hung_up(self, line: Line) -> None:
         """A channel has ended: its process is ending, or is to be ended if it is not."""

@@ -46,6 +46,7 @@ class Line:
         self.jobs_out = Outgoing(channels.jobs)
         self.bulk_out = Outgoing(self.bulk)
         self.session_out = Outgoing(self.session)
+        self.bulk_fd = self.bulk.fileno()
         self.outgoing = (self.jobs_out, self.bulk_out, self.session_out)
         token = os.urandom(16)
         self.logs = (
@@ -146,13 +147,7 @@ class Line:
         self, source: socket.socket, frames: FrameReader, handle: Callable[[Frame], None]
     ) -> bool:
         try:
-            while (target := frames.target()) is not None:
-                count = source.recv_into(target)
-                if not count:
-                    return False
-                whole = frames.received(count)
-                if whole is not None:
-                    handle(whole)
+            self._receive_in_place(source, frames, handle)
             data = source.recv(_RECEIVE)
             only = frames.only(data)
             if only is not None:
@@ -165,9 +160,22 @@ class Line:
         except WireError as error:
             self.fault = str(error)
             return False
-        except OSError:
+        except (EOFError, OSError):
             return False
         return bool(data)
+
+    @staticmethod
+    def _receive_in_place(
+        source: socket.socket, frames: FrameReader, handle: Callable[[Frame], None]
+    ) -> None:
+        """Go on with a large part, for as long as one is under way."""
+        while (target := frames.target()) is not None:
+            count = source.recv_into(target)
+            if not count:
+                raise EOFError
+            whole = frames.received(count)
+            if whole is not None:
+                handle(whole)
 
     def _report(self, frame: Frame) -> None:
         fact = self._fact(frame)

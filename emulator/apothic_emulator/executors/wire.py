@@ -95,11 +95,11 @@ def head(frame: Frame) -> bytes:
 
 def frame_parts(frame: Frame) -> list[Buffer]:
     """A frame as pieces to write one after the other; small ones are joined."""
-    first, body, buffers = head(frame), frame.body, frame.buffers
-    if len(body) < _LARGE:
-        first += body
-        return [first, *buffers] if buffers else [first]
-    return [first, body, *buffers]
+    body, buffers = frame.body, frame.buffers
+    if not buffers and len(body) < _LARGE:
+        kind, flags, attempt, job, _, _ = frame
+        return [_HEADER.pack(kind, flags, 0, attempt, job, len(body)) + body]
+    return [head(frame), body, *buffers]
 
 
 class Packet(NamedTuple):

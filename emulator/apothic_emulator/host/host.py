@@ -127,10 +127,12 @@ class Host:
     def is_quiet(self) -> bool:
         """Whether no executor has anything to report; asked without the lock, so it may be late."""
         try:
-            executors = self.plane.ledger.executors.values()
-            return not any(e.line or e.status is ExecutorStatus.STARTING for e in executors)
+            for executor in self.plane.ledger.executors.values():
+                if executor.line or executor.status is ExecutorStatus.STARTING:
+                    return False
         except RuntimeError:
             return False  # another thread is adding one
+        return True
 
     # --- executors ------------------------------------------------------------------------------
 
@@ -145,8 +147,8 @@ class Host:
     def _read_channels(self, events: list[tuple[int, int]]) -> None:
         try:
             for fd, mask in events:
-                if not self.reader.woken(fd):
-                    self.agent.read_channel(fd, mask)
+                if not self.agent.read_channel(fd, mask):
+                    self.reader.woken(fd)
         except BaseException as error:  # noqa: BLE001
             self.die(error)
         self._pump()

@@ -172,15 +172,13 @@ class Reader:
         if ticket is not None and ticket.done and threading.get_ident() != self._leader:
             os.eventfd_write(self._wake_fd, 1)
 
-    def woken(self, fd: int) -> bool:
-        """Whether this event was only our own wake-up call."""
-        if fd != self._wake_fd:
-            return False
-        try:
-            os.eventfd_read(fd)
-        except BlockingIOError:
-            pass  # somebody else has seen it
-        return True
+    def woken(self, fd: int) -> None:
+        """Take our own wake-up call, if the event was that."""
+        if fd == self._wake_fd:
+            try:
+                os.eventfd_read(fd)
+            except BlockingIOError:
+                pass  # somebody else has seen it
 
     def close(self) -> None:
         """Let go of the descriptor."""
