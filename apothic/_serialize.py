@@ -51,7 +51,10 @@ def encode_arguments(
     buffers: list[memoryview] = []
     try:
         data = pickle.dumps((args, kwargs), 5, buffer_callback=_keeper(buffers))
-        if not any(name in data for name in _by_value):
+        for name in _by_value:
+            if name in data:
+                break
+        else:
             return Payload(data, tuple(buffers))
     except Exception:  # noqa: BLE001, S110 - whatever it is, cloudpickle has another try
         pass

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import sys
+
 from apothic_backends.base import Backend
-from apothic_emulator.agent.zygote import Zygote
-from apothic_emulator.host.thread import HostThread
+from apothic_backends.model.errors import NotBuiltYet
 
 
 def open_local() -> Backend:
-    """Open a control plane in this process."""
+    """Open a control plane in this process.
+
+    Raises:
+        NotBuiltYet: this is not Linux.
+    """
+    if not sys.platform.startswith("linux"):
+        raise NotBuiltYet(
+            f"worker processes are built for Linux so far, and this is {sys.platform}; "
+            "call the function in place with fn.local(...)"
+        )
+    from apothic_emulator.agent.zygote import Zygote  # noqa: PLC0415 - needs Linux's epoll
+    from apothic_emulator.host.thread import HostThread  # noqa: PLC0415
+
     thread = HostThread(Zygote())
     thread.start()
     # Only now, so that the zygote starts up on another core while the rest is imported here.

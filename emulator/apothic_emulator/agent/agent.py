@@ -58,7 +58,6 @@ class Agent:
         self.zygote = zygote
         self.errands.register(self.zygote.control, EPOLLIN)
         self._effects: dict[type, Callable[[Line, Effect], None]] = {
-            Dispatch: lambda line, effect: line.dispatch(effect),  # type: ignore[arg-type]
             Recall: self._recall,
             Interrupt: lambda line, effect: line.interrupt(effect.job),  # type: ignore[union-attr]
             DumpStack: self._dump_stack,
@@ -74,10 +73,13 @@ class Agent:
         else:
             with self._burying:
                 line = self.lines.get(effect.executor)
-                if line is not None:
+                if type(effect) is Dispatch:
+                    if line is None:
+                        self._give_back(effect)
+                    else:
+                        line.dispatch(effect)
+                elif line is not None:
                     self._effects[type(effect)](line, effect)
-                elif type(effect) is Dispatch:
-                    self._give_back(effect)
         if line is not None:
             touched.add(line)
 

@@ -15,7 +15,6 @@ import socket
 import sys
 from select import EPOLLIN, epoll
 
-from apothic_backends.model.errors import NotBuiltYet
 from apothic_emulator.agent import interpreter
 from apothic_emulator.executors import orders, preload
 from apothic_emulator.executors.orders import Message
@@ -61,11 +60,6 @@ class Zygote:
     """
 
     def __init__(self) -> None:
-        if not sys.platform.startswith("linux"):
-            raise NotBuiltYet(
-                f"process executors are built for Linux so far, and this is {sys.platform}; "
-                "call the function in place with fn.local(...)"
-            )
         self.control = epoll()
         """Readable when one of them has said something."""
         self.pid: int | None = None

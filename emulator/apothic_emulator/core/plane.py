@@ -60,6 +60,7 @@ class Plane:
 
     def __init__(self, epoch: str) -> None:
         self.pools: dict[int, Pool] = {}
+        self._by_id: dict[str, Pool] = {}
         self.ledger = Ledger(epoch)
         self.attempts = Attempts(self.ledger, self.pools)
         self.levels = Levels(self.ledger, self.pools)
@@ -155,13 +156,18 @@ class Plane:
             if known.spec == command.spec and known.code == command.code:
                 return known.function_id
         function = Function(len(self.pools) + 1, command.spec, command.code)
-        self.pools[function.number] = Pool(function)
+        self.pools[function.number] = self._by_id[function.function_id] = Pool(function)
         return function.function_id
 
-    def _submit(self, command: SubmitJob, asked: Asked, now: float) -> Any:
-        pool = self.pools.get(number_of(command.function_id, "functions"))
+    def _pool(self, function_id: str) -> Pool:
+        pool = self._by_id.get(function_id)
         if pool is None:
-            raise NotFound(f"no function {command.function_id!r} here")
+            number_of(function_id, "functions")
+            raise NotFound(f"no function {function_id!r} here", function_id=function_id)
+        return pool
+
+    def _submit(self, command: SubmitJob, asked: Asked, now: float) -> Any:
+        pool = self._pool(command.function_id)
         if not pool.room and self._fits(pool, command):
             return self._admit(pool, command, now).job_id
         if not command.wait_for_room:
@@ -177,9 +183,7 @@ class Plane:
         return _WAITS
 
     def _run(self, command: RunJob, asked: Asked, now: float) -> Any:
-        pool = self.pools.get(number_of(command.function_id, "functions"))
-        if pool is None:
-            raise NotFound(f"no function {command.function_id!r} here")
+        pool = self._pool(command.function_id)
         if pool.room or not self._fits(pool, command):
             raise _queue_full(pool)
         job = self._admit(pool, command, now)

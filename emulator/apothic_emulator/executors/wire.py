@@ -135,7 +135,7 @@ class FrameReader:
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self.most_bytes = most_bytes
-        self._rest = b""
+        self._rest: bytes = b""
         self._large: _Large | None = None
 
     def feed(self, data: bytes) -> Iterator[Frame]:
