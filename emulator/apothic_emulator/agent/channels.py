@@ -9,6 +9,10 @@ from contextlib import ExitStack
 
 from apothic_emulator.executors import wire
 
+_BULK_BYTES = 4 << 20
+"""What the kernel is asked to hold of a large payload. It gives what its own limit allows (often
+208 KiB): each time that it is full, sender and receiver have to wake each other."""
+
 
 class Channels:
     """Both ends of the three channels and the two log pipes, and the shared file.
@@ -22,6 +26,8 @@ class Channels:
         with ExitStack() as undo:
             self.jobs, self.unread = _pair(undo, socket.SOCK_SEQPACKET)
             self.bulk, bulk = _pair(undo, socket.SOCK_STREAM)
+            for end in (self.bulk, bulk):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BULK_BYTES)
             self.session, session = _pair(undo, socket.SOCK_STREAM)
             self.out, out = _pipe(undo)
             self.err, err = _pipe(undo)

@@ -79,7 +79,7 @@ class Zygote:
         first = self._chain[0]
         program = interpreter.command(
             "from apothic_emulator.executors.zygote import main; "
-            f"main({_CONTROL_FD}, {os.getpid()})"
+            f"main({_CONTROL_FD}, {os.getpid()}, by_value={_has_functions_by_value()})"
         )
         self.pid = os.posix_spawn(
             program[0],
@@ -198,6 +198,19 @@ class Zygote:
         for channel in self._chain:
             channel.close()
         self.control.close()
+
+
+def _has_functions_by_value() -> bool:
+    """Whether the user's script itself declares functions: those travel as pickles.
+
+    Only a guess that saves time: the zygote then imports beforehand what it needs in any case.
+    """
+    script = vars(sys.modules.get("__main__", os))
+    return any(
+        type(value).__module__.partition(".")[0] == "apothic"
+        and getattr(value, "__module__", None) == "__main__"
+        for value in list(script.values())
+    )
 
 
 def failure(message: Message) -> str:

@@ -57,10 +57,13 @@ class Zygote:
         self.poll.register(control, select.POLLIN)
         self.poll.register(user_fd, select.POLLIN)
 
-    def run(self) -> None:
-        """Serve until the user's process or its end of the channel is gone."""
-        ready = self.poll.poll(_IDLE_MS)
-        if not ready:
+    def run(self, *, by_value: bool = False) -> None:
+        """Serve until the user's process or its end of the channel is gone.
+
+        With `by_value` a quiet moment at the start is used for what such functions need.
+        """
+        ready = self.poll.poll(_IDLE_MS) if by_value else []
+        if by_value and not ready:
             _import_pickles()
         while True:
             for fd, _ in ready or self.poll.poll(self._patience_ms()):
@@ -251,16 +254,16 @@ def _import_pickles() -> None:
         return  # executors without it can still run functions of modules
 
 
-def run(zygote: Zygote) -> None:
+def run(zygote: Zygote, *, by_value: bool = False) -> None:
     """Serve, and leave nothing behind."""
     try:
-        zygote.run()
+        zygote.run(by_value=by_value)
     finally:
         zygote.end()
         zygote.control.close()
 
 
-def main(control_fd: int, user_pid: int) -> None:
+def main(control_fd: int, user_pid: int, *, by_value: bool) -> None:
     """Run a zygote in this process until its user's process ends."""
     os.chdir("/")  # the caller's directory may be deleted or unmounted
     linux.set_name("apothic-zygote")
@@ -271,4 +274,4 @@ def main(control_fd: int, user_pid: int) -> None:
         user_fd = os.pidfd_open(user_pid)
     except ProcessLookupError:
         return  # the user's process is gone already
-    run(Zygote(socket(fileno=control_fd), user_fd))
+    run(Zygote(socket(fileno=control_fd), user_fd), by_value=by_value)
