@@ -9,7 +9,6 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 _PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
-_STDLIB = os.__file__.removesuffix("os.py")
 _importable: dict[str, bool] = {}
 
 
@@ -64,8 +63,8 @@ def lookup(module: str, qualname: str) -> Any:
 def preload(function: Callable[..., Any]) -> tuple[str, ...]:
     """Top-level modules that the function's module uses and that are nobody's work in progress.
 
-    A fresh process may import these before the code arrives: what is installed, and what comes
-    with Python. The project's own modules are never among them, because they change.
+    A fresh process may import these before the code arrives. Only what is installed is worth a
+    process of its own; the project's own modules are never among them, because they change.
     """
     names: set[str] = set()
     for value in [*getattr(function, "__globals__", {}).values()]:
@@ -84,4 +83,4 @@ def _is_settled(name: str) -> bool:
     path = getattr(sys.modules.get(name), "__file__", None)
     if not isinstance(path, str) or name in ("apothic", "apothic_backends", "__main__"):
         return False
-    return path.startswith(_STDLIB) or any(part in path for part in _PACKAGES)
+    return any(part in path for part in _PACKAGES)

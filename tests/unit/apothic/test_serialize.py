@@ -264,7 +264,8 @@ def uses_array() -> object:
 def test_preload_names_installed_modules_and_none_of_the_project() -> None:
     names = preload(uses_array)
 
-    assert {"pickle", "pytest", "threading"} <= set(names)
+    assert "pytest" in names
+    assert not {"pickle", "threading"} & set(names)  # they come with Python, and cost little
     assert not {"apothic", "tests", "apothic_backends", "sys", "builtins"} & set(names)
 
 
