@@ -138,9 +138,9 @@ def install(): sys.meta_path.append(Finder)
 
 PRELOADING = """
 import os, sys, time
-import mailbox
+import installed
 @app.function()
-def look(): return os.getpid(), os.getppid(), "mailbox" in sys.modules
+def look(): return os.getpid(), os.getppid(), "installed" in sys.modules
 if __name__ == "__main__":
     pid, first, _ = look.remote()
     deadline, parent = time.monotonic() + 20, first
@@ -154,7 +154,12 @@ if __name__ == "__main__":
 
 
 def test_executors_to_come_find_modules_imported(tmp_path: Path) -> None:
-    assert program(tmp_path, PRELOADING) == "True"
+    packages = tmp_path / "site-packages"
+    packages.mkdir()
+    (packages / "installed.py").write_text("")
+    env = {**os.environ, "PYTHONPATH": str(packages)}
+
+    assert program(tmp_path, PRELOADING, env=env) == "True"
 
 
 def test_a_module_that_starts_a_thread_is_not_preloaded(tmp_path: Path) -> None:
