@@ -44,6 +44,8 @@ class Executor:
         self.function: Callable[..., Any] = print
         self.stops = Stops()
         self.retiring = False
+        self.leaving = False
+        """Its exit handlers run, or are about to: asking it to end once more must not tear them."""
         """Take no more jobs."""
         self._shared = shared
         self._logs = (out, err)
@@ -95,7 +97,10 @@ class Executor:
 
     def _on_term(self, signum: int, frame: FrameType | None) -> None:
         """Stop every call; an executor without one ends as if the host had hung up."""
+        if self.leaving:
+            return
         if not self._active:
+            self.leaving = True
             raise EOFError
         self.retiring = True
         self.stops.on_signal(signum, frame)
@@ -112,6 +117,7 @@ class Executor:
         """Block for the next packet and what follows it on the bulk channel."""
         data = self.jobs.recv(wire.MOST_PACKET)
         if not data:
+            self.leaving = True
             raise EOFError
         packet = wire.parse_packet(data)
         body, buffers = wire.receive_rest(self.bulk, packet)
@@ -294,6 +300,7 @@ def _leave(executor: Executor, status: int) -> None:
     import atexit  # noqa: PLC0415
 
     try:
+        executor.leaving = True
         threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - joins what is not a daemon
         atexit._run_exitfuncs()  # noqa: SLF001
         executor.output.flush()
