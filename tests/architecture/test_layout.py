@@ -15,7 +15,7 @@ FOLDERS = (*PACKAGES, "tests", "examples", "benchmarks")
 MOST_LINES_OF_A_FILE = 400
 MOST_LINES_OF_A_FUNCTION = 60
 
-HOMES = re.compile(r"/(?:home|Users)/\w+/|/root/|/work/|[A-Z]:\\Users\\")
+HOMES = re.compile(r"/(?:home|Users)/\w+/|/root/|[A-Z]:\\Users\\")
 """Where people keep their files; no file here may know."""
 
 

@@ -44,6 +44,7 @@ class Executor:
         self.function: Callable[..., Any] = print
         self.stops = Stops()
         self.retiring = False
+        self.is_loaded = False
         self.leaving = False
         """Its exit handlers run, or are about to: asking it to end once more must not tear them."""
         """Take no more jobs."""
@@ -67,6 +68,7 @@ class Executor:
             self.report(0, 0, self._cannot_load(spec["name"], error))
             return None
         self.world = World()
+        self.is_loaded = True
         self.report(0, 0, (wire.LOADED, b"", ()))
         return spec
 

@@ -8,11 +8,10 @@ from typing import Any, TypeVar
 from apothic_backends import codec
 from apothic_backends.base import EventStream
 from apothic_backends.commands import CancelJob, Command, RunJob, SubmitJob, WaitJob
-from apothic_backends.model.errors import ApothicError, BackendClosed
+from apothic_backends.model.errors import ApothicError, BackendClosed, UsageError
 from apothic_backends.model.events import Cursor
 from apothic_backends.ticket import Ticket
 from apothic_emulator.executors import calls, child
-from apothic_emulator.executors.control import Control
 from apothic_emulator.executors.wire import FAILURE, Frame
 
 ReplyT = TypeVar("ReplyT")
@@ -21,8 +20,9 @@ ReplyT = TypeVar("ReplyT")
 class SessionBackend:
     """A backend over the executor's own channel."""
 
-    def __init__(self, control: Control) -> None:
-        self._control = control
+    def __init__(self, executor: child.Executor) -> None:
+        self._executor = executor
+        self._control = executor.control
 
     def start(self, command: Command[ReplyT]) -> Ticket[ReplyT]:
         """Send a command on behalf of the job that this thread or task works on."""
@@ -34,6 +34,14 @@ class SessionBackend:
     def send(self, command: Command[ReplyT], job: int) -> Ticket[ReplyT]:
         """Send a command on behalf of a job."""
         ticket: Ticket[ReplyT] = Ticket()
+        if not self._executor.is_loaded:  # the worker that answers would load the same module
+            ticket.fail(
+                UsageError(
+                    "a module calls a function from afar while a worker imports it, and every "
+                    "worker imports it: put the call under `if __name__ == '__main__':`"
+                )
+            )
+            return ticket
         buffers: list[bytes | bytearray | memoryview] = []
         body = json.dumps(codec.to_json(command, buffers)).encode()
 
@@ -115,4 +123,4 @@ def open_session() -> SessionBackend:
     executor = child.this_executor()
     if executor is None:
         raise BackendClosed("this process is not an executor")
-    return SessionBackend(executor.control)
+    return SessionBackend(executor)
