@@ -47,7 +47,7 @@ CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
 )
 """The first class that an error is of says how the command ends; other errors are the code's."""
 
-OURS = ("apothic", "apothic_backends", "apothic_emulator", "click", "anyio", "asyncio")
+OURS = ("apothic", "apothic_backends", "apothic_emulator", "click", "asyncio")
 
 
 def code_of(error: BaseException) -> int:

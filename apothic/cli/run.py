@@ -70,9 +70,9 @@ def _command(target: Target, name: str) -> click.Command:
 
 def _call_here(function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> None:
     if iscoroutinefunction(function):
-        import anyio  # costs two interpreter starts  # noqa: PLC0415
+        import asyncio  # costs an interpreter start  # noqa: PLC0415
 
-        anyio.run(partial(function, *args, **kwargs))
+        asyncio.run(function(*args, **kwargs))
     else:
         function(*args, **kwargs)
 

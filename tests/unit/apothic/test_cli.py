@@ -177,6 +177,14 @@ def test_an_async_entrypoint_is_awaited(kinds: str, capsys: Captured) -> None:
     assert capsys.readouterr().out == "later 2 {'text': 'x'}\n"
 
 
+def test_an_async_entrypoint_needs_only_what_is_installed_with_us(
+    kinds: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "anyio", None)
+
+    assert run_target(f"{kinds}::later", ["--number", "2"]) == 0
+
+
 def test_several_entrypoints_have_to_be_told_apart(kinds: str, capsys: Captured) -> None:
     assert run_target(kinds, []) == 2
     assert "there are: echo, fails, later, leaves, main" in capsys.readouterr().err
