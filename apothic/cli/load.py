@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -35,16 +34,20 @@ def load(file: Path) -> ModuleType:
 
     Not as `__main__`: workers import it too, so its functions travel by address. Where its name is
     taken by another module it gets one of its own, and its functions travel by value.
+
+    Raises:
+        UsageError: it is not a Python file.
     """
     sys.path.insert(0, str(file.parent))
-    if file.stem.isidentifier() and file.stem not in sys.modules:
-        module = import_module(file.stem)
-        if is_importable(file.stem) and module.__file__ == str(file):
+    is_module = file.suffix == ".py" and file.stem.isidentifier()
+    if is_module and file.stem not in sys.modules:
+        module = __import__(file.stem)
+        if is_importable(file.stem) and getattr(module, "__file__", None) == str(file):
             return module
     name = f"apothic_run_{file.stem}"
     spec = spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise UsageError(f"{file} is not a Python file")
+        raise UsageError(f"{file} is not a Python file: its name does not end in .py")
     module = sys.modules[name] = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

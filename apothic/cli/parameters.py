@@ -28,6 +28,10 @@ PLAIN: dict[Any, Reader] = {
 }
 
 
+PLACES = "[values]"
+"""What click calls the values that stand by place; no parameter can have this name."""
+
+
 def moment(text: str) -> datetime:
     """Read a moment as ISO 8601 writes it."""
     try:
@@ -98,12 +102,12 @@ class Signature:
     def __init__(self, function: Callable[..., Any]) -> None:
         try:
             hints = get_type_hints(function)
-        except NameError as error:
+        except Exception as error:  # a hint may be any expression of the user's
             raise UsageError(
                 f"the type hints of {function.__name__}() do not resolve: {error}"
             ) from error
         everything = signature(function).parameters.values()
-        self.rest = any(p.kind is Parameter.VAR_POSITIONAL for p in everything)
+        self.rest = [hints.get(p.name, str) for p in everything if p.kind is p.VAR_POSITIONAL]
         variable = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
         self.parameters = [p for p in everything if p.kind not in variable]
         self.hints = {p.name: hints.get(p.name, _hint_of_default(p)) for p in self.parameters}
@@ -111,10 +115,10 @@ class Signature:
     def options(self) -> list[click.Parameter]:
         """An option for each parameter, and room for values that stand by place."""
         made: list[click.Parameter] = [self._option(p) for p in self.parameters]
-        return [*made, click.Argument(["values"], nargs=-1, metavar="[VALUES]...")]
+        return [*made, click.Argument([PLACES], nargs=-1, metavar="[VALUES]...")]
 
     def _option(self, parameter: Parameter) -> click.Option:
-        hint, name = self.hints[parameter.name], parameter.name.replace("_", "-")
+        hint, name = self.hints[parameter.name], spelled(parameter)
         is_flag, element = hint is bool, element_of(hint)
         is_required = parameter.default is Parameter.empty
         reader = None if is_flag else reader_of(element or hint)
@@ -134,21 +138,25 @@ class Signature:
         Raises:
             click.UsageError: one is missing, or there are too many.
         """
-        places: list[str] = list(given.pop("values"))
+        places: list[str] = list(given.pop(PLACES))
         found = {name: value for name, value in given.items() if value not in (None, ())}
         for parameter in self.parameters:
-            if parameter.name not in found and places:
+            if parameter.name in found:
+                continue
+            if places and parameter.kind is not Parameter.KEYWORD_ONLY:
                 found[parameter.name] = self._by_place(parameter.name, places)
-            elif parameter.name not in found and parameter.default is Parameter.empty:
-                raise click.UsageError(f"missing --{parameter.name.replace('_', '-')}")
+            elif parameter.default is Parameter.empty:
+                raise click.UsageError(f"missing --{spelled(parameter)}")
         if places and not self.rest:
             raise click.UsageError(f"too many values: {' '.join(places)}")
         found = {k: [*v] if is_tuple(v) else v for k, v in found.items()}
-        by_place = [p.name for p in self.parameters if p.kind is Parameter.POSITIONAL_ONLY]
+        by_place = [p for p in self.parameters if p.kind is Parameter.POSITIONAL_ONLY]
         if places:
-            by_place = [p.name for p in self.parameters if p.kind is not Parameter.KEYWORD_ONLY]
-        args = [found.pop(name) for name in by_place if name in found]
-        return [*args, *places], found
+            by_place = [p for p in self.parameters if p.kind is not Parameter.KEYWORD_ONLY]
+        while by_place and by_place[-1].name not in found:
+            by_place.pop()
+        args = [found.pop(p.name, p.default) for p in by_place]
+        return [*args, *(read(hint, value) for hint in self.rest for value in places)], found
 
     def _by_place(self, name: str, places: list[str]) -> Any:
         element = element_of(self.hints[name])
@@ -156,6 +164,11 @@ class Signature:
             return read(self.hints[name], places.pop(0))
         taken, places[:] = places[:], []
         return [read(element, value) for value in taken]
+
+
+def spelled(parameter: Parameter) -> str:
+    """The name of a parameter as an option has it."""
+    return parameter.name.strip("_").replace("_", "-") or parameter.name
 
 
 def _hint_of_default(parameter: Parameter) -> Any:

@@ -71,6 +71,34 @@ def leaves(code: int) -> None:
     raise SystemExit(code)
 """
 
+PLACED = """
+from apothic import App
+app = App("placed")
+
+@app.function
+def total(values: list[int]) -> int:
+    return sum(values)
+
+@app.function
+def private(_number: int, class_: str = "c") -> list:
+    return [_number, class_]
+
+@app.function
+def by_place_only(a: int = 1, b: int = 2, /) -> list:
+    return [a, b]
+
+@app.function
+def with_rest(a: str, *numbers: int, mark: str = "-") -> list:
+    return [a, numbers, mark]
+
+@app.function
+def by_name_only(*, name: str) -> str:
+    return name
+
+@app.function
+def hinted(number: "App.Nothing") -> None: ...
+"""
+
 SINGLE = """
 from apothic import App
 app = App("single")
@@ -85,6 +113,12 @@ def only(number: int) -> int:
 def kinds(tmp_path: Path, backend: ThreadBackend) -> Iterator[str]:
     """The path of a file with a bit of everything."""
     yield from written(tmp_path, "cli_kinds", KINDS)
+
+
+@pytest.fixture
+def placed(tmp_path: Path, backend: ThreadBackend) -> Iterator[str]:
+    """The path of a file whose parameters are of every kind."""
+    yield from written(tmp_path, "cli_placed", PLACED)
 
 
 @pytest.fixture
@@ -154,6 +188,47 @@ def test_a_wrong_argument_is_a_usage_error(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("call", "result"),
+    [
+        ("total --values 1 --values 2", "3"),
+        ("total 1 2 3", "6"),
+        ("private --number 1 --class d", '[1, "d"]'),
+        ("by_place_only --b 5", "[1, 5]"),
+        ("by_place_only 3", "[3, 2]"),
+        ("with_rest x 1 2", '["x", [1, 2], "-"]'),
+        ("with_rest x 1 2 --mark +", '["x", [1, 2], "+"]'),
+        ("by_name_only --name x", "x"),
+    ],
+)
+def test_each_kind_of_parameter_takes_what_python_would_give_it(
+    placed: str, capsys: Captured, call: str, result: str
+) -> None:
+    name, *arguments = call.split()
+
+    assert run_target(f"{placed}::{name}", arguments) == 0
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == (f"{result}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("by_name_only x", "missing --name"),
+        ("with_rest x y", "'y' is not a valid integer"),
+        ("private", "missing --number"),
+        ("hinted 1", "the type hints of hinted() do not resolve"),
+    ],
+)
+def test_what_python_would_refuse_is_a_usage_error(
+    placed: str, capsys: Captured, call: str, message: str
+) -> None:
+    name, *arguments = call.split()
+
+    assert run_target(f"{placed}::{name}", arguments) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_too_many_values_are_a_usage_error(single: str, capsys: Captured) -> None:
     assert run_target(single, ["1", "2"]) == 2
     assert "too many values: 2" in capsys.readouterr().err
@@ -217,6 +292,32 @@ def test_a_file_that_does_not_import_is_the_users_error(tmp_path: Path, capsys: 
     for broken in written(tmp_path, "cli_broken", "def broken(:\n"):
         assert run_target(broken, []) == 1
     assert "SyntaxError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["notes.md", "noextension"])
+def test_a_file_that_is_not_python_is_a_usage_error(
+    tmp_path: Path, capsys: Captured, name: str
+) -> None:
+    (tmp_path / name).write_text("hello")
+
+    assert run_target(str(tmp_path / name), []) == 2
+    assert f"{name} is not a Python file" in capsys.readouterr().err
+
+
+def test_a_file_may_be_called_as_a_built_in_module(
+    tmp_path: Path, backend: ThreadBackend, capsys: Captured
+) -> None:
+    for path in written(tmp_path, "xxsubtype", SINGLE):
+        assert run_target(path, ["3"]) == 0
+    assert capsys.readouterr().out == "4\n"
+
+
+def test_an_import_that_fails_shows_the_users_lines_only(tmp_path: Path, capsys: Captured) -> None:
+    for path in written(tmp_path, "cli_importer", "import no_such_module\n"):
+        assert run_target(path, []) == 1
+    told = capsys.readouterr().err
+    assert told.count('File "') == 1
+    assert "import no_such_module" in told
 
 
 def test_an_entrypoint_may_choose_its_exit_code(kinds: str) -> None:
