@@ -189,7 +189,9 @@ def _wake_future(future: Any) -> None:
 
 def _left(deadline: float | None) -> float:
     """Seconds until the deadline as lock timeouts want them: -1 is for ever."""
-    return -1 if deadline is None else max(0.0, deadline - time.monotonic())
+    if deadline is None:
+        return -1
+    return min(threading.TIMEOUT_MAX, max(0.0, deadline - time.monotonic()))
 
 
 class _Mailbox:

@@ -6,7 +6,15 @@ import pickle
 
 import pytest
 
-from apothic_backends.commands import CancelJob, GetJobLogs, ReleaseJob, RunJob, SubmitJob, WaitJob
+from apothic_backends.commands import (
+    CancelJob,
+    GetJobLogs,
+    RegisterFunction,
+    ReleaseJob,
+    RunJob,
+    SubmitJob,
+    WaitJob,
+)
 from apothic_backends.model.errors import (
     JobGone,
     NotFound,
@@ -15,7 +23,7 @@ from apothic_backends.model.errors import (
     UsageError,
     WaitTimeout,
 )
-from apothic_backends.model.functions import RetryPolicy
+from apothic_backends.model.functions import FunctionSpec, RetryPolicy
 from apothic_backends.model.jobs import JobStatus
 from apothic_backends.model.payloads import Payload
 from tests.conformance.client import Client, arguments, value_of
@@ -256,6 +264,24 @@ def test_a_thread_that_stops_waiting_can_wait_again(client: Client) -> None:
     for _ in range(2):
         with pytest.raises(WaitTimeout):
             ticket.wait(0.01)
+
+
+async def test_a_call_may_take_months(client: Client) -> None:
+    function = await client.register(add, timeout_s=90 * 86_400.0)
+
+    assert value_of(await client.run(function, 1, 2)) == 3
+    assert value_of(await client.run(function, 3, 4)) == 7
+
+
+@pytest.mark.parametrize("timeout_s", [90 * 86_400.0, float("inf")])
+def test_a_thread_may_wait_for_months(client: Client, timeout_s: float) -> None:
+    spec = FunctionSpec("conformance", "add")
+    code = Payload(b"operator:add", codec="ref")
+    function = client.backend.start(RegisterFunction(spec, code)).wait()
+
+    outcome = client.backend.start(RunJob(function, arguments(1, 2))).wait(timeout_s)
+
+    assert value_of(outcome) == 3
 
 
 async def test_async_functions_share_one_loop(client: Client) -> None:

@@ -30,7 +30,7 @@ from apothic_emulator.core.facts import Asked, GivenUp, Input, Origin, Tick
 from apothic_emulator.core.plane import Plane
 from apothic_emulator.executors import wire
 from apothic_emulator.executors.wire import Frame
-from apothic_emulator.host.reader import Reader
+from apothic_emulator.host.reader import Reader, poll_timeout
 from apothic_emulator.host.requests import SessionRequest
 from apothic_emulator.host.thread import HostThread
 
@@ -180,8 +180,7 @@ class Host:
     def _wait_and_work(self) -> None:
         self._wake_at = NEVER  # so that a deadline which is set from here on wakes the poll
         self._wake_at = alarm = self.plane.alarm
-        timeout = None if alarm == NEVER else max(0.0, alarm - time.monotonic())
-        for fd, _ in self._errands.poll(timeout):
+        for fd, _ in self._errands.poll(poll_timeout(alarm)):
             if fd == self._channels.fileno():
                 self.reader.poll_for_all()
             elif fd == self._wake_fd:

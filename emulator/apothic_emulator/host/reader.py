@@ -20,6 +20,9 @@ from apothic_backends.ticket import Ticket
 _MOST_EVENTS = 64
 """Taken at once; the default allocates room for a thousand with every poll."""
 
+LONGEST_POLL_S = 1_000_000.0
+"""The kernel takes no longer timeout than 24 days; whoever polls looks at the clock afterwards."""
+
 Handle = Callable[[list[tuple[int, int]]], None]
 
 
@@ -132,7 +135,7 @@ class Reader:
         try:
             while not ticket.done:
                 with WINDOW:
-                    events = self.channels.poll(_poll_timeout(deadline), _MOST_EVENTS)
+                    events = self.channels.poll(_seconds_left(deadline), _MOST_EVENTS)
                 if events:
                     self._handle(events)
                 elif deadline is not None and time.monotonic() >= deadline:
@@ -186,8 +189,9 @@ class Reader:
 
 
 def _seconds_left(deadline: float | None) -> float:
-    return -1 if deadline is None else max(0.0, deadline - time.monotonic())
+    return -1 if deadline is None else poll_timeout(deadline)
 
 
-def _poll_timeout(deadline: float | None) -> float | None:
-    return None if deadline is None else max(0.0, deadline - time.monotonic())
+def poll_timeout(deadline: float) -> float:
+    """Seconds until the deadline, as far ahead as can be polled for."""
+    return min(LONGEST_POLL_S, max(0.0, deadline - time.monotonic()))

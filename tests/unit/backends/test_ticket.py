@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import threading
 import time
+from collections.abc import Callable
 
 import anyio
 import pytest
@@ -58,6 +60,19 @@ def test_waiting_ends_with_its_time_and_the_ticket_stays_good() -> None:
     ticket.complete(3)
 
     assert ticket.wait(0.0) == 3
+
+
+class CompletedOnceWaitedFor(Ticket[int]):
+    """Its reply comes as soon as somebody has asked to be told."""
+
+    def on_done(self, callback: Callable[[], object]) -> bool:
+        asked = super().on_done(callback)
+        self.complete(3)
+        return asked
+
+
+def test_a_reply_can_be_waited_for_as_long_as_anybody_likes() -> None:
+    assert CompletedOnceWaitedFor().wait(math.inf) == 3
 
 
 def test_a_cancelled_ticket_says_so() -> None:
