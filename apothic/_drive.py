@@ -16,11 +16,10 @@ which jobs to cancel. User code that may take long belongs inside `with WINDOW`.
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from types import coroutine
 from typing import Any, Generic, TypeVar
 
@@ -53,8 +52,8 @@ class Foreign(Generic[T]):
 
     done = False
 
-    def __init__(self, awaitable: Awaitable[T]) -> None:
-        self._awaitable = awaitable
+    def __init__(self, begin: Callable[[], Awaitable[T]]) -> None:
+        self._begin = begin
 
     def result(self) -> T:
         """Never asked for: it is not done before it is awaited."""
@@ -69,7 +68,7 @@ class Foreign(Generic[T]):
 
     def __await__(self) -> Generator[Any, Any, T]:
         """Await it on the running loop."""
-        return self._awaitable.__await__()
+        return self._begin().__await__()
 
     async def until(self, deadline: float) -> T:
         """Await it on the running loop, until the deadline at the latest."""
@@ -77,13 +76,17 @@ class Foreign(Generic[T]):
         trio = sys.modules.get("trio")
         if trio is not None and trio.lowlevel.in_trio_run():
             with trio.move_on_after(left_s):
-                return await self._awaitable
+                return await self._begin()
         else:
             import asyncio  # its loop runs already  # noqa: PLC0415
 
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left_s):
-                    return await self._awaitable
+            limit = asyncio.timeout(left_s)
+            try:
+                async with limit:
+                    return await self._begin()
+            except TimeoutError:
+                if not limit.expired():
+                    raise  # the user's own
         raise WaitTimeout("the next item did not come in time")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any
 
 from apothic._drive import Foreign, step
@@ -26,17 +26,18 @@ class Feed:
 
     def __init__(self, items: Items, *, is_star: bool = False) -> None:
         is_awaited = isinstance(items, AsyncIterable)
-        self._awaited = aiter(items) if is_awaited else None
+        self._awaited: AsyncIterator[Any] | None = aiter(items) if is_awaited else None
         self._iterator: Iterator[Any] = iter(() if is_awaited else items)
         self._is_star = is_star
 
     async def next(self, deadline: float | None = None) -> tuple[Any, ...] | None:
         """The arguments for the next item; None after the last."""
-        if self._awaited is None:
+        awaited = self._awaited
+        if awaited is None:
             with WINDOW:
                 item = next(self._iterator, _END)
         else:
-            item = await step(Foreign(anext(self._awaited, _END)), deadline)
+            item = await step(Foreign(lambda: anext(awaited, _END)), deadline)
         if item is _END:
             return None
         return _row(item) if self._is_star else (item,)

@@ -74,10 +74,11 @@ class Invocable(Generic[P, R]):
     async def map(self, items: Items, *, timeout_s: float | None = WAIT_S) -> list[R]:
         """Call it once for each item, and give the results in the order of the items.
 
-        The first failure cancels the others and is raised.
+        The first failure cancels the others and is raised. `timeout_s` bounds all the waiting, for
+        room in the queue and for results, but not what a plain iterable takes to give its items.
 
         Raises:
-            WaitTimeout: all of it took longer than `timeout_s` seconds; what was queued runs on.
+            WaitTimeout: `timeout_s` seconds passed; what was queued runs on.
         """
         target = self.target()
         return await target.calls.fan_out(items, target.wait_s(timeout_s))

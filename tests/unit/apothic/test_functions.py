@@ -217,6 +217,18 @@ def test_map_that_takes_too_long_names_the_jobs_that_run_on(held: ThreadBackend)
 def test_an_async_iterable_needs_the_awaited_form(backend: ThreadBackend) -> None:
     with pytest.raises(UsageError, match="aio"):
         double.map(numbers())
+    with pytest.raises(UsageError, match="aio"):
+        double.map(Endless())
+
+
+class Endless:
+    """An async iterator whose items are coroutines, which Python wants awaited once made."""
+
+    def __aiter__(self) -> Endless:
+        return self
+
+    async def __anext__(self) -> int:
+        return 1
 
 
 def test_spawn_map_gives_a_job_for_each_item(backend: ThreadBackend) -> None:
@@ -240,6 +252,26 @@ async def test_every_call_has_two_awaited_spellings(backend: ThreadBackend) -> N
 
 async def test_awaited_map_takes_an_async_iterable(backend: ThreadBackend) -> None:
     assert await double.map.aio(numbers()) == [0, 2, 4]
+
+
+async def test_a_timeout_of_an_async_iterable_is_its_own(held: ThreadBackend) -> None:
+    async def items() -> AsyncIterator[int]:
+        yield 1
+        raise TimeoutError("of its own")
+
+    with pytest.raises(TimeoutError, match="of its own"):
+        await double.map.aio(items())
+    assert held.seen(CancelJob) == [CancelJob("jobs:1")]
+
+
+async def test_an_async_iterable_is_not_waited_for_too_long(held: ThreadBackend) -> None:
+    async def items() -> AsyncIterator[int]:
+        yield 1
+        await anyio.sleep_forever()
+
+    with pytest.raises(WaitTimeout) as caught:
+        await double.map.aio(items(), timeout_s=0.01)
+    assert caught.value.data["job_ids"] == ["jobs:1"]
 
 
 async def test_cancelling_an_awaited_call_cancels_its_job(backend: ThreadBackend) -> None:
