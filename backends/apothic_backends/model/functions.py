@@ -18,7 +18,11 @@ class RetryPolicy(Record):
 
     def delay_s(self, retry: int) -> float:
         """Seconds to wait before retry number `retry`, counted from 1."""
-        return min(self.max_delay_s, self.initial_delay_s * self.backoff_coefficient ** (retry - 1))
+        try:
+            delay_s = self.initial_delay_s * self.backoff_coefficient ** (retry - 1)
+        except OverflowError:
+            delay_s = self.initial_delay_s and self.max_delay_s
+        return min(self.max_delay_s, delay_s)
 
 
 class FunctionSpec(Record):

@@ -12,6 +12,7 @@ _AT_LEAST_ONE = (
     "max_containers",
     "tasks_per_container",
 )
+_AT_LEAST_ZERO = ("max_retries", "initial_delay_s", "backoff_coefficient", "max_delay_s")
 
 
 class Function:
@@ -43,3 +44,9 @@ def check_spec(spec: FunctionSpec) -> None:
             f"timeout_s={spec.timeout_s} of {spec.name!r}: it must be more than 0",
             option="timeout_s",
         )
+    for option in _AT_LEAST_ZERO:
+        value = getattr(spec.retries, option)
+        if not value >= 0:
+            raise InvalidOption(
+                f"{option}={value} of {spec.name!r}: it must be at least 0", option=option
+            )

@@ -110,6 +110,11 @@ def test_delays_grow_up_to_their_limit() -> None:
     assert [policy.delay_s(retry) for retry in (1, 2, 3, 4)] == [1.0, 2.0, 3.0, 3.0]
 
 
+def test_delays_stay_at_their_limit_however_many_retries_there_are() -> None:
+    assert RetryPolicy(5000, 1.0, 10.0, 60.0).delay_s(5000) == 60.0
+    assert RetryPolicy(5000, 0.0, 10.0, 60.0).delay_s(5000) == 0.0
+
+
 def test_the_number_of_an_id_is_read() -> None:
     assert number_of("jobs:12", "jobs") == 12
 

@@ -24,7 +24,7 @@ from apothic_backends.model.errors import (
     UsageError,
 )
 from apothic_backends.model.events import Cursor
-from apothic_backends.model.functions import FunctionSpec
+from apothic_backends.model.functions import FunctionSpec, RetryPolicy
 from apothic_backends.model.jobs import JobStatus
 from apothic_backends.model.payloads import Payload
 from apothic_emulator.core import eventlog, jobs, ledger, logs, plane
@@ -83,7 +83,14 @@ def test_the_same_function_registered_twice_is_one_function() -> None:
 
 
 @pytest.mark.parametrize(
-    "limits", [{"max_containers": 0}, {"timeout_s": 0.0}, {"timeout_s": float("nan")}]
+    "limits",
+    [
+        {"max_containers": 0},
+        {"timeout_s": 0.0},
+        {"timeout_s": float("nan")},
+        {"retries": RetryPolicy(-1)},
+        {"retries": RetryPolicy(1, float("nan"))},
+    ],
 )
 def test_limits_under_which_nothing_can_run_are_refused(limits: dict[str, Any]) -> None:
     spec = FunctionSpec("app", "f", **limits)
