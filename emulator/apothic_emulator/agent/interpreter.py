@@ -21,10 +21,15 @@ _EDITABLE = "editable"
 def command(program: str) -> list[str]:
     """The command line that runs a program text."""
     before = (
-        f"import sys; sys.path[:] = {_path()!r}; "
+        f"import sys; sys.path[:] = {_own_path()!r}; "
         f"sys.prefix, sys.exec_prefix = {sys.prefix!r}, {sys.exec_prefix!r}; "
     )
     return [sys.executable, *_flags(), "-S", "-P", "-c", before + _hooks() + program]
+
+
+def path() -> list[str]:
+    """`sys.path` as imports see it, who pass over a `Path` in it."""
+    return [entry for entry in sys.path if isinstance(entry, str)]
 
 
 def _flags() -> list[str]:
@@ -46,16 +51,16 @@ def _flags() -> list[str]:
     return flags
 
 
-def _path() -> list[str]:
+def _own_path() -> list[str]:
     """Where the standard library is, our own packages, and cloudpickle."""
     stdlib = os.path.dirname(os.__file__)  # noqa: PTH120 - as `sys.path` spells it
-    path = [e for e in sys.path if e.endswith(".zip") or e == stdlib or _is_below(e, stdlib)]
+    found = [e for e in path() if e.endswith(".zip") or e == stdlib or _is_below(e, stdlib)]
     for package in (apothic_emulator, apothic_backends):
-        path += [os.path.dirname(os.path.abspath(folder)) for folder in package.__path__]  # noqa: PTH100, PTH120
+        found += [os.path.dirname(os.path.abspath(folder)) for folder in package.__path__]  # noqa: PTH100, PTH120
     spec = importlib.machinery.PathFinder.find_spec("cloudpickle")
     if spec is not None and spec.origin is not None:
-        path.append(os.path.dirname(os.path.dirname(os.path.abspath(spec.origin))))  # noqa: PTH100, PTH120
-    return list(dict.fromkeys(path))
+        found.append(os.path.dirname(os.path.dirname(os.path.abspath(spec.origin))))  # noqa: PTH100, PTH120
+    return list(dict.fromkeys(found))
 
 
 def _is_below(entry: str, stdlib: str) -> bool:
@@ -67,7 +72,7 @@ def _hooks() -> str:
     """Statements that bring back import hooks of editable installs, which `site` sets up."""
     if not any(_EDITABLE in type_name(finder) for finder in sys.meta_path):
         return ""
-    sites = [entry for entry in sys.path if entry.endswith(_SITES)]
+    sites = [entry for entry in path() if entry.endswith(_SITES)]
     return f"import site; [site.addsitedir(entry) for entry in {sites!r}]; "
 
 

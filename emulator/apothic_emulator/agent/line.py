@@ -6,12 +6,12 @@ import contextlib
 import json
 import os
 import socket
-import sys
 import threading
 from collections.abc import Callable
 
 from apothic_backends.model.jobs import ErrorInfo
 from apothic_backends.model.payloads import Payload
+from apothic_emulator.agent import interpreter
 from apothic_emulator.agent.channels import Channels
 from apothic_emulator.agent.logs import LogPipe
 from apothic_emulator.agent.outgoing import Outgoing
@@ -66,7 +66,7 @@ class Line:
             "codec": effect.code.codec,
             "token": token.hex(),
             "env": {**os.environ, MARK: mark},
-            "path": [*sys.path],
+            "path": interpreter.path(),
             "cwd": _cwd(),
         }
         code = (effect.code.data, *effect.code.buffers)

@@ -112,7 +112,7 @@ class Zygote:
             return  # one at a time; the function's next executor asks again
         self._asked_for.update(new)
         parent, channel = self._chain[-1], _Channel()
-        order = preload.pack(new, [*map(str, sys.path)], dict(os.environ))
+        order = preload.pack(new, interpreter.path(), dict(os.environ))
         try:
             parent.send(Message(orders.PRELOAD, rest=order), [channel.far.fileno()])
         except OSError:

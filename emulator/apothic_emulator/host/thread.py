@@ -20,7 +20,7 @@ class HostThread(threading.Thread):
         self.zygote = zygote
         self._work: Callable[[], None] | None = None
         self._given = threading.Event()
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
 
     def give(self, work: Callable[[], None]) -> None:
         """Say what to do from now on; it may find that the zygote could not be started."""
@@ -36,7 +36,7 @@ class HostThread(threading.Thread):
         """Start the zygote, then do what is given."""
         try:
             self.zygote.start()
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the host has to tell its callers
             self._error = error
         self._given.wait()
         if self._work is not None:
