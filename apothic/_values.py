@@ -50,6 +50,11 @@ def number(what: str, value: Any, low: float, high: float | None = None) -> floa
     return float(value)
 
 
+def seconds(what: str, value: Any) -> float | None:
+    """Check how long to wait; None is for ever."""
+    return None if value is None else number(what, value, 0)
+
+
 def whole(what: str, value: Any, low: int, high: int | None = None) -> int:
     """Check a whole number within a range, both ends included."""
     is_whole = isinstance(value, int) and not isinstance(value, bool)

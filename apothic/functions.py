@@ -7,7 +7,7 @@ from functools import update_wrapper
 from typing import Any, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
 
 from apothic._code import lookup, preload, reference
-from apothic._values import number
+from apothic._values import seconds
 from apothic.clients import ControlPlaneClient
 from apothic.invocations import WAIT_S, Calls, Invocable
 from apothic.options import DEFAULTS, NOT_BUILT, FunctionOptions, checked, retry_policy
@@ -35,6 +35,7 @@ class Declared(Invocable[P, R]):
 
     options: FunctionOptions
     """Every option that was given or has a default."""
+    _wait_s: float | None = WAIT_S
 
     def __init__(
         self,
@@ -93,16 +94,16 @@ class Declared(Invocable[P, R]):
         if "retries" in options or "max_retries" in options:
             kept.pop("retries", None)
             kept.pop("max_retries", None)
-        wait_s = self._wait_s if wait_timeout_s is WAIT_S else wait_timeout_s
+        wait_s = self._wait_s
+        if wait_timeout_s is not WAIT_S:
+            wait_s = seconds("wait_timeout_s", wait_timeout_s)
         made = type(self)(self.raw(), self.app_name, kept | options, wait_s)
         made.__dict__[MARKS] = dict(self.__dict__.get(MARKS, {}))
         return made
 
     def wait_s(self, timeout_s: float | None) -> float | None:
         """How long to wait: what the call says, else what this handle says."""
-        if timeout_s is WAIT_S or timeout_s is None:
-            return self._wait_s if timeout_s is WAIT_S else None
-        return number("timeout_s", timeout_s, 0)
+        return self._wait_s if timeout_s is WAIT_S else seconds("timeout_s", timeout_s)
 
     def take_wait(self, kwargs: dict[str, Any]) -> float | None:
         """Take the caller's `timeout_s` out of a call's keywords.
@@ -177,13 +178,14 @@ class Declared(Invocable[P, R]):
             "app_name": self.app_name,
             "name": self.name,
             "options": self.options,
-            "_wait_s": self._wait_s,
             "_raw": None if where else self.raw(),
             "_where": where,
             "_spec": self._spec,
             "_calls": None,
             MARKS: self.__dict__.get(MARKS, {}),
         }
+        if self._wait_s is not WAIT_S:  # which is told from what users say by its identity
+            state["_wait_s"] = self._wait_s
         return (_blank, (type(self),), state)
 
     def __getattr__(self, name: str) -> Any:

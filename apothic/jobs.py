@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Generic, Protocol, TypeVar
 
 from apothic._twins import twin
-from apothic._values import NotBuilt
+from apothic._values import NotBuilt, seconds, text
 from apothic_backends.model.ids import number_of
 from apothic_backends.model.jobs import JobStatus
 
@@ -43,7 +43,7 @@ class Job(Generic[T]):
         Raises:
             UsageError: that is not the id of a job.
         """
-        number_of(job_id, "jobs")
+        number_of(text("job_id", job_id), "jobs")
         return Job(job_id)
 
     @property
@@ -79,7 +79,7 @@ class Job(Generic[T]):
             WaitTimeout: `timeout_s` seconds passed; the job runs on.
             JobError: the job did not succeed; or the very exception that its code raised.
         """
-        result: T = await self._link().wait(timeout_s)
+        result: T = await self._link().wait(seconds("timeout_s", timeout_s))
         return result
 
     @twin

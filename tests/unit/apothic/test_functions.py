@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import pickle
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import anyio
+import cloudpickle
 import pytest
 
 from apothic import (
     App,
     BlockingCall,
     ControlPlaneClient,
+    InvalidOption,
     Job,
     NotBuiltYet,
     NotFound,
@@ -136,6 +139,30 @@ def test_a_parameter_called_timeout_s_is_not_guessed_at(backend: ThreadBackend) 
     assert with_own_timeout.remote(3.0) == 3.0
     assert with_own_timeout.with_options(wait_timeout_s=60).remote(timeout_s=3.0) == 3.0
     assert with_own_timeout.spawn(timeout_s=3.0).wait() == 3.0
+
+
+def test_a_handle_that_has_travelled_does_not_guess_either(backend: ThreadBackend) -> None:
+    travelled = pickle.loads(cloudpickle.dumps(with_own_timeout))
+
+    with pytest.raises(UsageError, match="with_options"):
+        travelled.remote(timeout_s=3.0)
+
+    patient = pickle.loads(cloudpickle.dumps(travelled.with_options(wait_timeout_s=60)))
+    assert patient.remote(timeout_s=3.0) == 3.0
+
+
+@pytest.mark.parametrize("wait", ["soon", -1, True])
+def test_how_long_to_wait_is_checked_where_it_is_said(held: ThreadBackend, wait: Any) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: double.remote(1, timeout_s=wait),
+        lambda: double.map([1], timeout_s=wait),
+        lambda: double.spawn(1).wait(wait),
+        lambda: double.with_options(wait_timeout_s=wait),
+    ]
+
+    for call in calls:
+        with pytest.raises(InvalidOption, match="timeout_s must be a number of at least 0"):
+            call()
 
 
 def test_with_options_says_how_long_to_wait(held: ThreadBackend) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import pickle
+from typing import Any
 
 import pytest
 
@@ -100,6 +101,9 @@ def test_a_pickled_handle_is_the_same_job_and_keeps_its_result(backend: ThreadBa
 def test_an_id_of_something_else_is_refused_at_once() -> None:
     with pytest.raises(UsageError, match="not an id of jobs"):
         Job.from_id("functions:1")
+    not_text: Any = 1
+    with pytest.raises(UsageError, match="job_id must be a non-empty string, not 1"):
+        Job.from_id(not_text)
 
 
 def test_watching_is_not_built() -> None:
