@@ -5,13 +5,29 @@ from __future__ import annotations
 import sys
 
 
-def main() -> None:
-    """Run the command line of this process and exit with its code."""
+def main() -> int:
+    """Run the command line of this process and give the exit code."""
+    try:
+        return _run()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _run() -> int:
     if sys.argv[1:] == ["--version"]:
         from apothic import __version__  # without click, which costs twice Python  # noqa: PLC0415
 
         print(f"apothic {__version__}")
-        return
-    from apothic.cli.program import program  # noqa: PLC0415 - as above
+        return 0
+    import click  # noqa: PLC0415 - as above
 
-    program(prog_name="apothic")
+    from apothic.cli.program import program  # noqa: PLC0415
+
+    try:
+        return program.main(prog_name="apothic", standalone_mode=False) or 0
+    except click.Abort:  # what click makes of Ctrl-C; by itself it would exit with 1
+        raise KeyboardInterrupt from None
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code

@@ -37,8 +37,8 @@ def run_target(target: str, arguments: list[str]) -> int:
     except click.exceptions.ClickException as error:
         error.show()
         return error.exit_code
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        return ExitCode.INTERRUPTED
+    except click.exceptions.Abort:  # what click makes of Ctrl-C
+        raise KeyboardInterrupt from None
     except Exception:  # noqa: BLE001 - not the user's doing, whatever it is
         import traceback  # noqa: PLC0415 - for the one case that should not be
 

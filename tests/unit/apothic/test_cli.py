@@ -348,10 +348,8 @@ def test_help_is_short_and_names_the_exit_codes(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["apothic", "--help"])
 
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
+    assert cli.main() == 0
 
     told = capsys.readouterr().out
-    assert caught.value.code == 0
     assert "130 interrupted" in told
     assert len(told.splitlines()) <= 25
