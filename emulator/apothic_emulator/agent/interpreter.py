@@ -29,7 +29,8 @@ def command(program: str) -> list[str]:
 
 def path() -> list[str]:
     """`sys.path` as imports see it, who pass over a `Path` in it."""
-    return [entry for entry in sys.path if isinstance(entry, str)]
+    entries: list[object] = [*sys.path]
+    return [entry for entry in entries if isinstance(entry, str)]
 
 
 def _flags() -> list[str]:
