@@ -195,12 +195,14 @@ def _left(deadline: float | None) -> float:
 
 
 class _Mailbox:
-    """Futures of one asyncio loop that are due: a burst of completions wakes the loop once."""
+    """Futures of one asyncio loop that are due: a burst of completions wakes the loop once.
 
-    __slots__ = ("_due", "_loop", "_woken")
+    It does not hold the loop, under which it is filed for as long as there is the loop.
+    """
 
-    def __init__(self, loop: Any) -> None:
-        self._loop = loop
+    __slots__ = ("_due", "_woken")
+
+    def __init__(self) -> None:
         self._due: deque[Any] = deque()
         self._woken = False
 
@@ -210,7 +212,7 @@ class _Mailbox:
         if not self._woken:
             self._woken = True
             try:
-                self._loop.call_soon_threadsafe(self._deliver)
+                future.get_loop().call_soon_threadsafe(self._deliver)
             except RuntimeError:
                 self._due.clear()
                 self._woken = False
@@ -227,5 +229,5 @@ _mailboxes: WeakKeyDictionary[Any, _Mailbox] = WeakKeyDictionary()
 def _mailbox(loop: Any) -> _Mailbox:
     found = _mailboxes.get(loop)
     if found is None:
-        found = _mailboxes[loop] = _Mailbox(loop)
+        found = _mailboxes[loop] = _Mailbox()
     return found

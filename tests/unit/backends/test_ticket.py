@@ -5,6 +5,7 @@ import gc
 import math
 import threading
 import time
+import weakref
 from collections.abc import Callable
 
 import anyio
@@ -198,6 +199,17 @@ def test_a_reply_to_a_loop_that_is_closed_harms_nobody(which: str) -> None:
         ticket.complete(3)
 
     assert ticket.wait() == 3
+
+
+def test_a_loop_that_has_waited_is_let_go() -> None:
+    async def wait() -> weakref.ref[asyncio.AbstractEventLoop]:
+        await CompletedOnceWaitedFor()
+        return weakref.ref(asyncio.get_running_loop())
+
+    loop = asyncio.run(wait())
+    gc.collect()
+
+    assert loop() is None
 
 
 async def _wait_a_moment(ticket: Ticket[int]) -> None:
