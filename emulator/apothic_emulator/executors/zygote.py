@@ -205,15 +205,20 @@ class Zygote:
             self._say(Message(orders.ENDED, ended.number, status, flags))
 
     def kill_leftovers(self) -> None:
-        """Kill every child that is not ours, and theirs as they come up, until none is left."""
-        ours = {forked.pid for forked in self.children.values()}
-        while left := [pid for pid in linux.children() if pid not in ours]:
+        """Kill every child that is not ours, and theirs as they come up, until none is left.
+
+        What runs as another user (`sudo`) cannot be killed, and is no reason to give up the others.
+        """
+        spared = {forked.pid for forked in self.children.values()}
+        while left := [pid for pid in linux.children() if pid not in spared]:
             for pid in left:
                 try:
                     os.kill(pid, signal.SIGKILL)
                     os.waitpid(pid, 0)
                 except (ProcessLookupError, ChildProcessError):
                     continue
+                except PermissionError:
+                    spared.add(pid)
 
     def _say(self, message: Message) -> None:
         try:
