@@ -19,7 +19,8 @@ _count = bytearray(4)
 flush_c_streams = _libc.fflush
 """Call with None: write out what C code has printed."""
 
-_set_async_exc = ctypes.pythonapi.PyThreadState_SetAsyncExc
+# By item, since an attribute of `pythonapi` is shared with user code, argument types included.
+_set_async_exc = ctypes.pythonapi["PyThreadState_SetAsyncExc"]
 _set_async_exc.argtypes = (ctypes.c_ulong, ctypes.py_object)
 
 
