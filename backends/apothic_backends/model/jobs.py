@@ -76,7 +76,7 @@ class JobOutcome(Record):
 
 
 class JobLogs(Record):
-    """What a job printed, all attempts in order; `dropped` counts bytes beyond the limit."""
+    """What a job printed, all attempts in order; `dropped` counts characters beyond the limit."""
 
     stdout: str
     stderr: str

@@ -44,10 +44,10 @@ class Executor:
         self.function: Callable[..., Any] = print
         self.stops = Stops()
         self.retiring = False
+        """Take no more jobs."""
         self.is_loaded = False
         self.leaving = False
         """Its exit handlers run, or are about to: asking it to end once more must not tear them."""
-        """Take no more jobs."""
         self._shared = shared
         self._logs = (out, err)
         self.world = World()
