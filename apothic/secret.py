@@ -10,7 +10,10 @@ class Secret(Value):
 
     name: str
 
+    def __init__(self, name: str) -> None:
+        super().__init__(name=text("name", name))
+
     @classmethod
     def from_name(cls, name: str) -> Secret:
         """The secret of that name; it is looked up when a function that needs it runs."""
-        return cls(name=text("name", name))
+        return cls(name)

@@ -44,6 +44,7 @@ from apothic.generation import LivOptions, as_config
         lambda: Image.debian_slim("2.7"),
         lambda: Image.debian_slim().pip_install("--upgrade", "numpy"),
         lambda: Secret.from_name(""),
+        lambda: Secret(""),
         lambda: Volume.from_name("a").mounted_at("cache"),
         lambda: Volume.from_name("a").mounted_at("/a/../b"),
         lambda: Volume.from_name("a").mounted_at("/"),
