@@ -6,7 +6,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
 from apothic._values import NotBuilt, is_string
-from apothic.functions import AsyncFunction, Declared, Decorator, Function, declare
+from apothic.functions import (
+    AsyncFunction,
+    Declared,
+    Decorator,
+    Function,
+    check_function,
+    declare,
+)
 from apothic.options import FunctionOptions
 from apothic_backends.model.errors import InvalidOption, UsageError
 
@@ -57,6 +64,7 @@ class App:
         `fn()` still runs it in place. With or without parentheses.
 
         Raises:
+            UsageError: it is no function, or is declared already.
             InvalidOption: an option is unknown or cannot be meant.
         """
         if function is not None:
@@ -80,13 +88,14 @@ class App:
         """Mark a function that `apothic run` starts in this process, as a program's `main`.
 
         Raises:
-            UsageError: it is a function that `@app.function` made callable from afar.
+            UsageError: it is no function, or one that `@app.function` made callable from afar.
         """
         return self._enter if function is None else self._enter(function)
 
     def _enter(self, function: F) -> F:
         if isinstance(function, Declared):
             raise UsageError("a local entrypoint is a plain function; leave @app.function off it")
+        check_function(function, "@app.local_entrypoint")
         self.entrypoints[function.__name__] = function
         return function
 

@@ -98,7 +98,7 @@ class Declared(Invocable[P, R]):
         if wait_timeout_s is not WAIT_S:
             wait_s = seconds("wait_timeout_s", wait_timeout_s)
         made = type(self)(self.raw(), self.app_name, kept | options, wait_s)
-        made.__dict__[MARKS] = dict(self.__dict__.get(MARKS, {}))
+        vars(made)[MARKS] = dict(self.__dict__.get(MARKS, {}))
         return made
 
     def wait_s(self, timeout_s: float | None) -> float | None:
@@ -252,14 +252,28 @@ def declare(
     """Make the handle of a function, and let `RemoteFunction.from_name` find it.
 
     Raises:
-        UsageError: it is not a function.
+        UsageError: it is not a function, or it is one that is declared already.
         InvalidOption: an option cannot be meant.
     """
-    if isinstance(function, type) or not callable(function) or not hasattr(function, "__name__"):
-        raise UsageError(f"@app.function needs a function, not {function!r}")
+    if isinstance(function, Declared):
+        raise UsageError(
+            f"{function.name}() is declared already; {function.name}.with_options(...) gives the "
+            "same function other options"
+        )
+    check_function(function, "@app.function")
     handle = _kind_of(function)(function, app_name, options)
     _declared[app_name, handle.name] = handle
     return handle
+
+
+def check_function(thing: object, decorator: str) -> None:
+    """Refuse what a decorator of functions cannot be put on.
+
+    Raises:
+        UsageError: it has no name, or is a class, or cannot be called at all.
+    """
+    if isinstance(thing, type) or not callable(thing) or not hasattr(thing, "__name__"):
+        raise UsageError(f"{decorator} needs a function, not {thing!r}")
 
 
 def _kind_of(function: Callable[..., Any]) -> type[Declared[..., Any]]:

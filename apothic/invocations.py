@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Iterable, Sequence
 from functools import cached_property
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
@@ -41,19 +42,19 @@ class Target(Protocol):
     def wait_s(self, timeout_s: float | None) -> float | None: ...  # noqa: D102
 
 
-class Invocable(Generic[P, R]):
+class Invocable(ABC, Generic[P, R]):
     """Something that can be called from afar, by any of the ways below."""
 
     app_name: str
     name: str
 
+    @abstractmethod
     def target(self) -> Target:
         """The declared function behind it.
 
         Raises:
             NotFound: it was named, and no function has that name.
         """
-        raise NotImplementedError
 
     @cached_property
     def remote(self) -> Remote[P, R]:

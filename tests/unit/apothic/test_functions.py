@@ -22,6 +22,7 @@ from apothic import (
     UsageError,
     WaitTimeout,
 )
+from apothic.invocations import Invocable
 from apothic_backends.commands import CancelJob, RegisterFunction, SubmitJob
 from tests.unit.apothic.threads import ThreadBackend
 
@@ -364,8 +365,21 @@ def test_generators_are_not_built(backend: ThreadBackend) -> None:
 
 @pytest.mark.parametrize("thing", [int, 3, object()])
 def test_only_functions_can_be_declared(thing: Any) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="function needs a function"):
         app.function(thing)
+    with pytest.raises(UsageError, match="local_entrypoint needs a function"):
+        app.local_entrypoint(thing)
+
+
+@pytest.mark.parametrize("handle", [double, later])
+def test_a_function_is_declared_once(handle: Any) -> None:
+    with pytest.raises(UsageError, match=r"declared already; .*with_options"):
+        app.function(timeout_s=5)(handle)
+
+
+def test_what_can_be_called_says_which_function_it_is() -> None:
+    with pytest.raises(TypeError, match="target"):
+        type("Nameless", (Invocable,), {})()
 
 
 def test_a_local_entrypoint_stays_a_plain_function() -> None:
