@@ -1,4 +1,4 @@
-"""Apothic: decorators for functions that run in worker processes, on a laptop or in the cloud.
+"""Apothic: decorators for functions that run in worker processes, today on this machine.
 
 Names are loaded when they are first used: `import apothic` costs next to nothing.
 """

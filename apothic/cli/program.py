@@ -15,7 +15,7 @@ RAW = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="apothic", message="%(prog)s %(version)s")
 def program() -> None:
-    """Run functions in worker processes, on this machine or in the cloud.
+    """Run functions in worker processes of this machine.
 
     \b
     apothic run report.py                   the one entrypoint of a file
