@@ -189,6 +189,8 @@ class Agent:
     def _bury(self, line: Line, end: Ended) -> None:
         """Take what a dead executor has left, then report its end."""
         with line.reading:
+            if line.is_closed:
+                return  # its zygote ended while it was asked for it, and that was heard first
             self._forget_channels(line)
             line.drain()
             stack = line.read_stack()

@@ -102,8 +102,12 @@ class Zygote:
         """
         channel = self._chain[self._ready - 1]
         flags = orders.BY_VALUE if by_value else 0
-        channel.send(Message(orders.FORK, number, flags=flags), descriptors)
-        channel.executors.add(number)
+        channel.executors.add(number)  # first, so that it ends with the zygote if that ends now
+        try:
+            channel.send(Message(orders.FORK, number, flags=flags), descriptors)
+        except OSError:
+            channel.executors.discard(number)
+            raise
 
     def preload(self, modules: tuple[str, ...]) -> None:
         """Have modules imported for executors to come, unless that has been asked for before."""
@@ -165,19 +169,21 @@ class Zygote:
     def _lose(self, channel: _Channel) -> list[Message]:
         """A zygote has ended, and its executors and successors with it."""
         at = self._chain.index(channel)
-        lost, self._chain = self._chain[at:], self._chain[:at]
-        self._ready = min(self._ready, len(self._chain))
+        lost, left = self._chain[at:], self._chain[:at]
+        if not left:
+            left = [_Channel()]  # what is asked meanwhile lies in there until the next one starts
+            self.control.register(left[0].socket, EPOLLIN)
+        self._ready = min(self._ready, len(left))
+        self._chain = left
         ended: list[Message] = []
         for gone in lost:
             self.control.unregister(gone.socket)
             gone.close()
             ended += [Message(orders.ENDED, n, int(signal.SIGKILL)) for n in sorted(gone.executors)]
-        if not self._chain:
+        if not at:
             self.wait()
             kill_marked(self.mark)
             self._asked_for.clear()
-            self._ready = 1
-            self._add(_Channel())
             self.start()
         return ended
 

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from apothic_emulator.agent import zygote
+from apothic_emulator.agent.zygote import Zygote
+from apothic_emulator.executors import orders
+
+
+class Dying(Zygote):
+    """A zygote without a process; an executor is asked for while the next one is waited for."""
+
+    def start(self) -> None:
+        """There is none."""
+
+    def wait(self) -> None:
+        self.fork(7, [], by_value=False)
+
+
+def test_an_executor_can_be_asked_for_while_a_zygote_is_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(zygote, "kill_marked", lambda mark: None)
+    dying = Dying()
+    dying.fork(3, [], by_value=False)
+    dying._chain[0].far.close()
+
+    assert [message.number for message in dying.hear()] == [3]
+    asked = orders.parse(dying._chain[0].far.recv(orders.MOST))
+    assert (asked.kind, asked.number) == (orders.FORK, 7)
+    dying.close()
