@@ -6,6 +6,7 @@ import atexit
 import os
 import sys
 from typing import TypeVar, cast
+from weakref import WeakSet
 
 from apothic_backends.base import EventStream
 from apothic_backends.commands import Command, RunJob
@@ -17,6 +18,16 @@ from apothic_emulator.host.thread import HostThread
 
 ReplyT = TypeVar("ReplyT")
 
+_hosts: WeakSet[Host] = WeakSet()
+
+
+def _abandon_all() -> None:
+    for host in _hosts:
+        host.abandon()
+
+
+os.register_at_fork(after_in_child=_abandon_all)  # once: what is registered is kept for ever
+
 
 class LocalBackend:
     """Runs functions in worker processes of this machine."""
@@ -24,7 +35,7 @@ class LocalBackend:
     def __init__(self, thread: HostThread) -> None:
         self._host = Host(thread)
         atexit.register(self.close)
-        os.register_at_fork(after_in_child=self._host.abandon)
+        _hosts.add(self._host)
 
     def start(self, command: Command[ReplyT]) -> Ticket[ReplyT]:
         """Ask for something; never blocks or awaits."""

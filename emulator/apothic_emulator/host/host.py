@@ -85,7 +85,7 @@ class Host:
     def _pump(self) -> None:
         inbox, lock = self.inbox, self._lock
         try:
-            while inbox and lock.acquire(blocking=False):
+            while inbox and self.dead is None and lock.acquire(blocking=False):
                 try:
                     replies, touched = self._step()
                 finally:
@@ -266,15 +266,20 @@ class HostTicket(Ticket[Any]):
         return wait.awaited.job_id if wait is not None and wait.awaited is not None else None
 
     def _block(self, deadline: float | None) -> None:
+        if self._host.dead is not None:
+            self.fail(self._host.dead)  # in a fork, nobody else does
         self._host.reader.wait(self, deadline)
 
     def on_done(self, callback: Callable[[], object]) -> bool:
         """Call back when done; nobody may wait, so the host's thread has to read."""
+        if self._host.dead is not None:
+            self.fail(self._host.dead)  # in a fork, nobody else does
         asked = super().on_done(callback)
         if asked:
             self._host.reader.watch()
         return asked
 
     def _abandon(self) -> None:
-        self._host.post(GivenUp(self))
-        self._host.reader.watch()
+        if self._host.dead is None:
+            self._host.post(GivenUp(self))
+            self._host.reader.watch()
