@@ -6,7 +6,7 @@ Only the types that are listed can be named, and nothing is ever unpickled here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from apothic_backends import commands
 from apothic_backends.model import events, functions, jobs
@@ -71,14 +71,16 @@ def from_json(value: Any, buffers: _Buffers) -> Any:
     """
     try:
         return _rebuild(value, buffers)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"not a message of ours: {error!r}") from error
 
 
 def _rebuild(value: Any, buffers: _Buffers) -> Any:
     match value:
         case {"$record": str(name), **held}:
-            return _RECORDS[name](**{k: _rebuild(v, buffers) for k, v in held.items()})
+            record = _RECORDS[name](**{k: _rebuild(v, buffers) for k, v in held.items()})
+            _check(record)
+            return record
         case {"$payload": [str(codec), int(first), int(end)]}:
             return Payload(bytes(buffers[first]), tuple(buffers[first + 1 : end]), codec)
         case {"$status": str(status)}:
@@ -95,3 +97,36 @@ def _rebuild(value: Any, buffers: _Buffers) -> Any:
             raise ValueError(f"an object with the keys {sorted(cast('dict[str, Any]', value))}")
         case _:
             return value
+
+
+_Accepted = tuple[tuple[type, ...], tuple[type, ...]]
+"""The types of a field, and those of what is in it if it is a tuple."""
+
+_accepted: dict[type[Record], dict[str, _Accepted]] = {}
+
+
+def _check(record: Record) -> None:
+    """See to it that every field holds what its annotation says."""
+    kind = type(record)
+    fields = _accepted.get(kind)
+    if fields is None:
+        hints = get_type_hints(kind)
+        fields = _accepted[kind] = {f: _accepted_by(hints[f]) for f in kind.fields}
+    for field, (types, of_items) in fields.items():
+        value = getattr(record, field)
+        is_good = isinstance(value, types)
+        if is_good and of_items:
+            is_good = all(isinstance(item, of_items) for item in value)
+        if not is_good:
+            raise TypeError(f"{kind.__name__}.{field} cannot be {value!r:.100}")
+
+
+def _accepted_by(hint: Any) -> _Accepted:
+    origin = get_origin(hint)
+    if origin is None:
+        return ((int, float) if hint is float else (hint,)), ()
+    if origin is tuple:
+        return (tuple,), _accepted_by(get_args(hint)[0])[0]
+    if origin is dict:
+        return (dict,), ()
+    return tuple(kind for one in get_args(hint) for kind in _accepted_by(one)[0]), ()

@@ -110,6 +110,7 @@ class Host:
             replies = replies + outcome.replies if replies else outcome.replies
             for effect in outcome.effects:
                 agent.carry_out(effect, touched)
+            batch.clear()  # until the next step, it would keep a result alive
         if self._check is not None:
             self._check(plane)
         if plane.scheduler.alarm < self._wake_at:
@@ -159,9 +160,14 @@ class Host:
             raise wire.WireError(f"a frame of kind {frame.kind} where commands are expected")
         request = SessionRequest(self.agent, line, frame.attempt)
         try:
-            command = codec.from_json(json.loads(bytes(frame.body)), frame.buffers)
-        except (ValueError, ApothicError, RecursionError) as error:
+            said = json.loads(bytes(frame.body))
+        except (ValueError, RecursionError) as error:
             raise wire.WireError(f"a command that cannot be read: {error}") from error
+        try:
+            command = codec.from_json(said, frame.buffers)
+        except ApothicError as error:
+            request.fail(error)
+            return
         self.inbox.append(Asked(command, request, Origin(line.number, frame.job)))
 
     # --- the thread -----------------------------------------------------------------------------

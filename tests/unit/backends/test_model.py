@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from apothic_backends import codec
-from apothic_backends.commands import COMMANDS, GetJob, SubmitJob
+from apothic_backends.commands import COMMANDS, GetJob, ReadEvents, SubmitJob
 from apothic_backends.model.errors import (
     ApothicError,
     NotFound,
@@ -13,9 +13,10 @@ from apothic_backends.model.errors import (
     WaitTimeout,
     error_of,
 )
-from apothic_backends.model.functions import RetryPolicy
+from apothic_backends.model.events import Cursor
+from apothic_backends.model.functions import FunctionSpec, RetryPolicy
 from apothic_backends.model.ids import number_of
-from apothic_backends.model.jobs import JobStatus
+from apothic_backends.model.jobs import ErrorInfo, JobSnapshot, JobStatus
 from apothic_backends.model.payloads import Payload
 from apothic_backends.model.record import Record
 
@@ -142,6 +143,10 @@ def test_five_statuses_are_final(status: JobStatus) -> None:
         JobStatus.LOST,
         GetJob("jobs:1"),
         SubmitJob("functions:1", Payload(b"a", (b"b", b"c"))),
+        FunctionSpec("app", "f", timeout_s=1, preload=("json",)),
+        JobSnapshot("jobs:1", "functions:1", JobStatus.LOST, 1, False, 1.0, None, 2.0),
+        ErrorInfo("code", "message", exception=Payload(b"a"), data={"a": 1}),
+        ReadEvents("jobs", Cursor("here", 1)),
     ],
 )
 def test_a_value_that_travels_comes_back(value: Any) -> None:
@@ -168,6 +173,12 @@ def test_what_does_not_travel_is_refused() -> None:
         {"$record": "GetJob"},
         {"$payload": ["pickle5", 5, 6]},
         {"$status": "happy"},
+        {"$record": "GetJob", "job_id": 5},
+        {"$record": "ReadEvents", "limit": "5"},
+        {"$record": "ReadEvents", "after": {"$record": "GetJob", "job_id": "jobs:1"}},
+        {"$record": "SubmitJob", "function_id": "functions:1", "arguments": None},
+        {"$record": "FunctionSpec", "app_name": "a", "name": "f", "timeout_s": "1"},
+        {"$record": "FunctionSpec", "app_name": "a", "name": "f", "preload": {"$tuple": [1]}},
         {"what": 1},
     ],
 )

@@ -13,6 +13,8 @@ from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.payloads import Payload
 from apothic_emulator.agent.zygote import Zygote
 from apothic_emulator.core.facts import Asked
+from apothic_emulator.executors import wire
+from apothic_emulator.executors.wire import Frame
 from apothic_emulator.host.backend import LocalBackend
 from apothic_emulator.host.host import Host, HostTicket
 from apothic_emulator.host.thread import HostThread
@@ -61,6 +63,30 @@ def test_nobody_is_called_back_in_a_fork(host: Host) -> None:
     host.abandon()
 
     assert not ticket.on_done(lambda: None)
+
+
+class Worker:
+    """Takes replies, in place of an executor's line."""
+
+    number = 1
+    is_closed = False
+    outgoing = ()
+
+    def __init__(self) -> None:
+        self.replies: list[int] = []
+
+    def reply(self, kind: int, *rest: object) -> None:
+        self.replies.append(kind)
+
+
+def test_a_worker_is_told_that_its_command_is_none(host: Host) -> None:
+    worker: Any = Worker()
+    body = b'{"$record": "GetJob", "job_id": 5}'
+
+    host._asked_by_worker(worker, Frame(wire.COMMAND, 0, 1, 1, body))
+
+    assert worker.replies == [wire.FAILURE]
+    assert not host.inbox
 
 
 def test_a_backend_that_was_closed_is_let_go() -> None:
