@@ -46,9 +46,17 @@ class Control:
         with self._lock:
             self._last = number = (self._last + 1) & 0xFFFFFFFF
             self._pending[number] = answer
-            wire.send_all(
-                self._socket, wire.frame_parts(Frame(wire.COMMAND, 0, number, job, body, buffers))
-            )
+            try:
+                wire.send_all(
+                    self._socket,
+                    wire.frame_parts(Frame(wire.COMMAND, 0, number, job, body, buffers)),
+                )
+            except OSError:
+                is_sent = False  # the channel is gone, and perhaps whoever reads it
+            else:
+                is_sent = True
+        if not is_sent:
+            self._hang_up()
 
     def _read(self) -> None:
         try:
@@ -61,5 +69,11 @@ class Control:
                     answer(frame)
         except (OSError, wire.WireError):
             pass  # the channel is gone: everybody who waits is told so below
-        for answer in list(self._pending.values()):
-            answer(None)
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Tell everybody who waits, once, that no reply will come."""
+        for number in list(self._pending):
+            answer = self._pending.pop(number, None)
+            if answer is not None:
+                answer(None)
