@@ -62,7 +62,7 @@ class Reader:
         self._errands = errands
         self._handle = handle
         self._is_quiet = is_quiet
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finaliser, halfway through here, asks for something too
         self._taken = False
         self._armed = False
         self._followers: deque[_Follower] = deque()
