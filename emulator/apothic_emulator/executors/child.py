@@ -25,7 +25,7 @@ from apothic_emulator.executors.stops import Stopped, Stops
 from apothic_emulator.executors.wire import Buffer, Frame, Packet
 from apothic_emulator.executors.world import World
 
-_HIGH = 500
+_HIGH = min(500, os.sysconf("SC_OPEN_MAX") // 2)
 """Our descriptors lie above this, where code that closes "its" low ones does not meet them."""
 
 Report = tuple[int, Buffer, tuple[Buffer, ...]]
