@@ -115,10 +115,13 @@ class Zygote:
         if not new or len(self._chain) > self._ready:
             return  # one at a time; the function's next executor asks again
         self._asked_for.update(new)
-        parent, channel = self._chain[-1], _Channel()
+        try:
+            channel = _Channel()
+        except OSError:
+            return  # no descriptors left: then without
         order = preload.pack(new, interpreter.path(), dict(os.environ))
         try:
-            parent.send(Message(orders.PRELOAD, rest=order), [channel.far.fileno()])
+            self._chain[-1].send(Message(orders.PRELOAD, rest=order), [channel.far.fileno()])
         except OSError:
             channel.close()  # too much to say, or the zygote is gone: then without
             return

@@ -49,13 +49,16 @@ class Host:
         self._batch: list[Input] = []
         """What is being stepped; its askers must hear of it if the step breaks."""
         self._lock = threading.Lock()
-        self._channels = epoll()
-        self._errands = epoll()
-        self.reader = Reader(self._channels, self._errands, self._read, self.is_quiet)
+        with contextlib.ExitStack() as undo:
+            self._channels = undo.enter_context(epoll())
+            self._errands = undo.enter_context(epoll())
+            self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            undo.callback(os.close, self._wake_fd)
+            self.reader = Reader(self._channels, self._errands, self._read, self.is_quiet)
+            undo.pop_all()
         self.agent = Agent(
             thread.zygote, self._channels, self._errands, self.inbox.append, self._asked_by_worker
         )
-        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._errands.register(self._wake_fd, EPOLLIN)
         self._wake_at = NEVER
         self._closing = False

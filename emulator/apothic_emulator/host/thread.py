@@ -27,6 +27,14 @@ class HostThread(threading.Thread):
         self._work = work
         self._given.set()
 
+    def give_up(self) -> None:
+        """End what was started: there is no work to come."""
+        self._given.set()
+        self.join()
+        self.zygote.end()
+        self.zygote.wait()
+        self.zygote.close()
+
     def check(self) -> None:
         """Raise what kept the zygote from starting, if anything did."""
         if self._error is not None:
