@@ -11,7 +11,7 @@ from apothic._values import seconds
 from apothic.clients import ControlPlaneClient
 from apothic.invocations import WAIT_S, Calls, Invocable
 from apothic.options import DEFAULTS, NOT_BUILT, FunctionOptions, checked, retry_policy
-from apothic.policies import MARKS
+from apothic.policies import BUILT_MARKS, MARKS, Markable, Marks, check_marks, concurrency
 from apothic_backends.model.errors import NotBuiltYet, NotFound, UsageError
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.payloads import Payload
@@ -26,7 +26,7 @@ _declared: dict[tuple[str, str], Any] = {}
 """Every function that this process has declared, the latest of each name."""
 
 
-class Declared(Invocable[P, R]):
+class Declared(Invocable[P, R], Markable):
     """A function of this program, with its options.
 
     What it refers to by value (a script's own functions and constants) is taken along once, at the
@@ -43,16 +43,35 @@ class Declared(Invocable[P, R]):
         app_name: str,
         options: FunctionOptions,
         wait_timeout_s: float | None = WAIT_S,
+        marks: Marks | None = None,
     ) -> None:
         update_wrapper(self, function)  # type: ignore[arg-type]
         self.app_name = app_name
         self.name = function.__name__
         self.options = checked(DEFAULTS | options, f"@app.function of {self.name}()")
+        self._given = options
+        self.__dict__[MARKS] = dict(self._marks if marks is None else marks)
         self._wait_s = wait_timeout_s
         self._raw: Callable[..., Any] | None = function
         self._where: str | None = None
         self._spec: FunctionSpec | None = None
         self._calls: Calls | None = None
+        self.marked()
+
+    @property
+    def _marks(self) -> Marks:
+        """What decorators say of it beside its options."""
+        marks: Marks = self.__dict__.get(MARKS, {})
+        return marks
+
+    def marked(self) -> None:
+        """Take what decorators say into account.
+
+        Raises:
+            InvalidOption: it contradicts an option.
+        """
+        check_marks(self.name, self._marks, self._given)
+        self._spec = None
 
     @property
     def calls(self) -> Calls:
@@ -90,16 +109,16 @@ class Declared(Invocable[P, R]):
         Raises:
             InvalidOption: as the decorator does.
         """
-        kept = self.options.copy()
+        kept, marks = self._given.copy(), self._marks.copy()
         if "retries" in options or "max_retries" in options:
             kept.pop("retries", None)
             kept.pop("max_retries", None)
+        if "concurrent_requests" in options:
+            marks.pop("concurrent", None)
         wait_s = self._wait_s
         if wait_timeout_s is not WAIT_S:
             wait_s = seconds("wait_timeout_s", wait_timeout_s)
-        made = type(self)(self.raw(), self.app_name, kept | options, wait_s)
-        vars(made)[MARKS] = dict(self.__dict__.get(MARKS, {}))
-        return made
+        return type(self)(self.raw(), self.app_name, kept | options, wait_s, marks)
 
     def wait_s(self, timeout_s: float | None) -> float | None:
         """How long to wait: what the call says, else what this handle says."""
@@ -145,23 +164,25 @@ class Declared(Invocable[P, R]):
         if self._spec is None:
             self._refuse_unbuilt()
             options = self.options
+            slots, target = concurrency(self._marks, options.get("concurrent_requests", 1))
             self._spec = FunctionSpec(
                 app_name=self.app_name,
                 name=self.name,
                 timeout_s=float(options.get("timeout_s", 600)),
                 retries=retry_policy(options),
-                concurrent_requests=options.get("concurrent_requests", 1),
+                concurrent_requests=slots,
                 max_pending_tasks=options.get("max_pending_tasks", 100),
                 max_containers=options.get("max_containers", 1),
                 tasks_per_container=options.get("tasks_per_container", 1),
                 is_async=bool(_flags(self.raw()) & IS_ASYNC),
                 preload=preload(self.raw()),
+                target_requests=target,
             )
         return self._spec
 
     def _refuse_unbuilt(self) -> None:
         unbuilt = [name for name in NOT_BUILT if name in self.options]
-        unbuilt += [f"@{name}" for name in self.__dict__.get(MARKS, ())]
+        unbuilt += [f"@{name}" for name in self._marks if name not in BUILT_MARKS]
         if _flags(self.raw()) & (IS_GENERATOR | IS_ASYNC_GENERATOR):
             unbuilt.append("yield (remote_gen)")
         if unbuilt:
@@ -174,15 +195,16 @@ class Declared(Invocable[P, R]):
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel with the function's address where it has one, else with the function."""
         where = self._where or reference(self.raw())
-        state = {
+        state: dict[str, Any] = {
             "app_name": self.app_name,
             "name": self.name,
             "options": self.options,
+            "_given": self._given,
             "_raw": None if where else self.raw(),
             "_where": where,
             "_spec": self._spec,
             "_calls": None,
-            MARKS: self.__dict__.get(MARKS, {}),
+            MARKS: self._marks,
         }
         if self._wait_s is not WAIT_S:  # which is told from what users say by its identity
             state["_wait_s"] = self._wait_s

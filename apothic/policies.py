@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from apothic._values import Value, number, refuse, text, whole
@@ -137,25 +137,73 @@ class Batched(Value):
 MARKS = "__apothic_marks__"
 """Where decorators leave what they say about a function, on either side of `@app.function`."""
 
+Marks = dict[str, Value]
+"""What decorators say, by their names."""
+
+BUILT_MARKS = ("concurrent",)
+"""Those that this version can carry out."""
+
+
+class Markable:
+    """A handle, which has to agree with what decorators above it say."""
+
+    def marked(self) -> None:
+        """Take what decorators say into account.
+
+        Raises:
+            InvalidOption: it contradicts an option.
+        """
+        raise NotImplementedError
+
 
 def mark(function: F, name: str, value: Value) -> F:
     """Leave a note on a function or on its handle.
 
     Raises:
-        InvalidOption: there is one of that name already.
+        InvalidOption: there is one of that name already, or it contradicts an option.
     """
-    marks: dict[str, Value] = function.__dict__.setdefault(MARKS, {})
+    marks: Marks = function.__dict__.setdefault(MARKS, {})
     if name in marks:
         raise InvalidOption(f"{name} is set twice on {function.__name__}; keep one", option=name)
     marks[name] = value
+    handle: object = function
+    if isinstance(handle, Markable):
+        handle.marked()
     return function
+
+
+def check_marks(name: str, marks: Marks, given: Mapping[str, Any]) -> None:
+    """See to it that the decorators of a function agree with the options that were given.
+
+    Raises:
+        InvalidOption: they do not.
+    """
+    if "concurrent" in marks and "concurrent_requests" in given:
+        raise InvalidOption(
+            f"{name}(): @concurrent and concurrent_requests={given['concurrent_requests']} both "
+            "say how many calls a worker takes at once; keep one",
+            option="concurrent_requests",
+        )
+
+
+def concurrency(marks: Marks, otherwise: int) -> tuple[int, int]:
+    """How many calls a worker takes at once, and how many it aims at (0: as many)."""
+    concurrent = marks.get("concurrent")
+    if not isinstance(concurrent, Concurrent):
+        return otherwise, 0
+    return concurrent.max_inputs, concurrent.target_inputs
 
 
 def concurrent(*, max_inputs: int, target_inputs: int | None = None) -> Callable[[F], F]:
     """Let one worker process take several calls at once: tasks if `async def`, else threads.
 
+    Another process starts when each has `target_inputs` calls (as many as `max_inputs` where
+    nothing is said) and `max_containers` allows it; where it does not, each takes up to
+    `max_inputs`. Stands above or below `@app.function`, in place of `concurrent_requests`.
+
     Raises:
-        InvalidOption: a number is below 1, or `target_inputs` is above `max_inputs`.
+        InvalidOption: a number is below 1, `target_inputs` is above `max_inputs`, or
+            `concurrent_requests` is given as well.
     """
     value = Concurrent(max_inputs=max_inputs, target_inputs=target_inputs)
     return lambda function: mark(function, "concurrent", value)

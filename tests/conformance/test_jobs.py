@@ -327,3 +327,35 @@ async def test_async_calls_run_at_once_on_one_loop(client: Client) -> None:
     jobs = [await client.submit(f) for _ in range(3)]
 
     assert len({value_of(await client.wait(job)) for job in jobs}) == 1
+
+
+async def test_calls_above_the_target_run_in_another_executor_if_one_may_start(
+    client: Client,
+) -> None:
+    def nap() -> int:
+        import os
+        import time
+
+        time.sleep(0.2)
+        return os.getpid()
+
+    f = await client.register(nap, concurrent_requests=2, target_requests=1, max_containers=2)
+    jobs = [await client.submit(f) for _ in range(2)]
+
+    assert len({value_of(await client.wait(job)) for job in jobs}) == 2
+
+
+async def test_calls_go_above_the_target_if_no_other_executor_may_start(client: Client) -> None:
+    def meet() -> int:
+        import os
+        import sys
+        import threading
+
+        shared = sys.__dict__.setdefault("_meeting", threading.Barrier(3))
+        shared.wait(10)
+        return os.getpid()
+
+    f = await client.register(meet, concurrent_requests=3, target_requests=1)
+    jobs = [await client.submit(f) for _ in range(3)]
+
+    assert len({value_of(await client.wait(job)) for job in jobs}) == 1

@@ -127,13 +127,15 @@ def _spec(seed: int, i: int) -> FunctionSpec:
     def of(what: int, *options: float) -> float:
         return pick(seed, SPEC, 100 * i + what, options)
 
+    slots = int(of(3, 1, 1, 1, 2, 3))
     return FunctionSpec(
         app_name="sim",
         name=f"f{i}",
         timeout_s=of(0, 1.0, 2.0, 5.0),
         retries=RetryPolicy(int(of(1, 0, 0, 1, 2)), of(2, 0.0, 0.5), 2.0, 1.0),
-        concurrent_requests=int(of(3, 1, 1, 1, 2, 3)),
+        concurrent_requests=slots,
         max_pending_tasks=int(of(4, 3, 20, 100)),
         max_containers=int(of(5, 1, 1, 2, 3)),
         tasks_per_container=int(of(6, 1, 1, 3)),
+        target_requests=min(slots, int(of(7, 0, 1, 2))),
     )

@@ -125,7 +125,7 @@ app = App("retry-demo")
 def fetch_record(record_id: str) -> dict:
     ...
 '''),
-    Block("001", "concurrency limits", waits_for="B", is_declaration=True, code='''
+    Block("001", "concurrency limits", code='''
 from apothic import App, concurrent
 
 app = App("concurrency-demo")

@@ -29,7 +29,9 @@ class FunctionSpec(Record):
     """A function's name, the limits under which it runs, and how it is called.
 
     `is_async` functions run as tasks on one event loop per executor. `preload` names modules that
-    a fresh process may import before the function's code arrives.
+    a fresh process may import before the function's code arrives. Executors take
+    `concurrent_requests` calls at once, but more than `target_requests` (0: no less than they can)
+    only where no further executor may start.
     """
 
     app_name: str
@@ -42,3 +44,4 @@ class FunctionSpec(Record):
     tasks_per_container: int = 1
     is_async: bool = False
     preload: tuple[str, ...] = ()
+    target_requests: int = 0

@@ -73,6 +73,7 @@ class Executor:
         "parked",
         "proved",
         "recalling",
+        "reserve",
         "slots",
         "stack",
         "status",
@@ -84,13 +85,16 @@ class Executor:
     def __init__(self, number: int, function: Function, now: float) -> None:
         self.number = number
         self.function = function
-        self.slots = function.spec.concurrent_requests
+        spec = function.spec
+        self.slots = spec.concurrent_requests
+        self.reserve = self.slots - (spec.target_requests or self.slots)
+        """Slots above the target: they are used only where no further executor may start."""
         self.status = _STARTING
         self.line: list[Job] = []
         self.idle_since = now
         self.step = 0
         """The next of `STEPS`; counts only while stopping."""
-        self.step_at = now + max(function.spec.timeout_s, LOAD_S)
+        self.step_at = now + max(spec.timeout_s, LOAD_S)
         """When the next step is due; while starting, when loading has taken too long."""
         self.loaded = False
         self.failure: ErrorInfo | None = None
@@ -121,6 +125,11 @@ class Executor:
         if self.recalling or (self.status is not _READY and self.status is not _STARTING):
             return _SHUT
         return self.slots - len(self.line)
+
+    @property
+    def capacity(self) -> int:
+        """How many jobs it should still get, before it is at its target."""
+        return max(0, self.room - self.reserve)
 
     def is_lent(self, level: int) -> bool:
         """Whether every slot is parked above that level, so that its place is free for it."""

@@ -39,6 +39,12 @@ def check_spec(spec: FunctionSpec) -> None:
             raise InvalidOption(
                 f"{option}={value} of {spec.name!r}: it must be at least 1", option=option
             )
+    if not 0 <= spec.target_requests <= spec.concurrent_requests:
+        raise InvalidOption(
+            f"target_requests={spec.target_requests} of {spec.name!r}: it must be from 0 to "
+            f"concurrent_requests ({spec.concurrent_requests})",
+            option="target_requests",
+        )
     if not spec.timeout_s > 0:
         raise InvalidOption(
             f"timeout_s={spec.timeout_s} of {spec.name!r}: it must be more than 0",

@@ -117,8 +117,9 @@ class Pool:
     def pick(self, level: int, now: float) -> Executor | None:
         """The executor for the next job, if one should have it now.
 
-        Idle slots come first. A starting executor counts only while there is no ready one, since
-        a job behind somebody else's imports would wait longer than behind a call.
+        Idle slots come first, and those above an executor's target only when each is at its target
+        and no further one may start. Apart from that, a starting executor counts only while there
+        is no ready one: a job behind somebody else's imports would wait longer than behind a call.
         """
         most = self.function.spec.max_containers
         over = self.taken(level, idle=False) - most if len(self.executors) > most else -1
@@ -129,22 +130,40 @@ class Pool:
         for executor in self.executors.values():
             room = executor.room
             if executor.status is _READY:
-                if room > 0 and (over < 0 or executor.line):
+                if room > executor.reserve and (over < 0 or executor.line):
                     return executor
                 if room <= 0 and (busy is None or room > busy.room):
                     busy = executor if executor.may_be_queued_at(now) else busy
             elif room > 0:
                 starting = starting or executor
-        if busy is None:
-            return starting
+        if self.function.spec.target_requests:
+            return self._pick_above(busy, over, level, now)
+        return starting if busy is None else self._queue_behind(busy, level, now)
+
+    def _queue_behind(self, busy: Executor, level: int, now: float) -> Executor | None:
         may_queue = busy.slots == 1 and -busy.room < self.depth
         return busy if may_queue and not self.may_start(level, now) else None
+
+    def _pick_above(
+        self, busy: Executor | None, over: int, level: int, now: float
+    ) -> Executor | None:
+        """The same where executors have a target, and every ready one is at it."""
+        free = [executor for executor in self.executors.values() if executor.room > 0]
+        ready = [e for e in free if e.status is _READY and (over < 0 or e.line)]
+        starting = [executor for executor in free if executor.status is _STARTING]
+        below = next((executor for executor in starting if executor.capacity), None)
+        if below is not None:
+            return None if ready or busy is not None else below
+        if self.may_start(level, now):
+            return None
+        above = ready if ready or busy is not None else starting
+        return max(above, key=lambda executor: executor.room, default=None)
 
     def may_start(self, level: int, now: float) -> bool:
         """Whether the load asks for another executor and the limit allows one.
 
         Asked for when there are more than `tasks_per_container` jobs, waiting and running, for
-        each executor.
+        each executor, and more are waiting than those that are starting will take.
         """
         count = self.taken(level, idle=True)
         if count == 0:
@@ -152,8 +171,14 @@ class Pool:
         spec = self.function.spec
         if count >= spec.max_containers or now < self.rest_until:
             return False
-        jobs = len(self.queue) + sum(len(executor.line) for executor in self.executors.values())
-        return jobs > spec.tasks_per_container * count
+        executors = self.executors.values()
+        jobs = len(self.queue) + sum(len(executor.line) for executor in executors)
+        if jobs <= spec.tasks_per_container * count:
+            return False
+        if spec.concurrent_requests == 1:
+            return True
+        coming = sum(executor.capacity for executor in executors if executor.status is _STARTING)
+        return len(self.queue) > coming
 
     @property
     def has_hope(self) -> bool:

@@ -112,7 +112,7 @@ def test_decorators_mark_a_function_on_either_side_of_app_function() -> None:
     @concurrent(max_inputs=2)
     def marked() -> None: ...
 
-    with pytest.raises(apothic.NotBuiltYet, match="@concurrent, @liv"):
+    with pytest.raises(apothic.NotBuiltYet, match="@liv"):
         marked.spec()
 
 
