@@ -50,7 +50,7 @@ class Declared(Invocable[P, R], Markable):
         self.name = function.__name__
         self.options = checked(DEFAULTS | options, f"@app.function of {self.name}()")
         self._given = options
-        self.__dict__[MARKS] = dict(self._marks if marks is None else marks)
+        vars(self)[MARKS] = dict(self._marks if marks is None else marks)
         self._wait_s = wait_timeout_s
         self._raw: Callable[..., Any] | None = function
         self._where: str | None = None
