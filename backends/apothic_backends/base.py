@@ -17,8 +17,10 @@ class Backend(Protocol):
         """Ask for something; never blocks or awaits. From any thread, any loop or none."""
         ...
 
-    def watch(self, topic: str, after: Cursor | None = None) -> EventStream:
-        """Follow what happens to `topic` from now on, or from just after a position."""
+    def watch(
+        self, topic: str, after: Cursor | None = None, *, snapshot: bool = False
+    ) -> EventStream:
+        """Follow what happens to `topic`, from just after a position or as `ReadEvents` says."""
         ...
 
     def close(self) -> None:
@@ -37,22 +39,28 @@ class WorkerBackend(Backend, Protocol):
 class EventStream:
     """Events of a topic, in order and without a hole, for `for` and for `async for`.
 
-    `cursor` is the position of the last event that was given out: another watch may resume there.
-    The stream reads the backend's retained log from its own position, so a slow reader costs
-    nobody anything, and one that falls behind the log is told by `stream.reset`.
+    It ends when nothing can follow, as after `job.end`. `cursor` is the position of the last event
+    that was given out: another watch may resume there. The stream reads the backend's retained log
+    from its own position, so a slow reader costs nobody anything, and one that falls behind the log
+    is told by `stream.reset` and a snapshot.
     """
 
-    def __init__(self, backend: Backend, topic: str, after: Cursor | None = None) -> None:
+    def __init__(
+        self, backend: Backend, topic: str, after: Cursor | None = None, *, snapshot: bool = False
+    ) -> None:
         self.cursor = after
         self._backend = backend
         self._topic = topic
+        self._snapshot = snapshot
         self._batch: deque[Event] = deque()
         self._read_on = after
+        self._is_over = False
         # Asked for at once, so that "from now on" means from this call and not from the first read.
         self._asked: Ticket[EventBatch] | None = self._ask()
 
     def _ask(self) -> Ticket[EventBatch]:
-        return self._backend.start(ReadEvents(self._topic, self._read_on))
+        snapshot = self._snapshot and self._read_on is None
+        return self._backend.start(ReadEvents(self._topic, self._read_on, snapshot=snapshot))
 
     def __iter__(self) -> EventStream:
         """Itself: each event is given out once."""
@@ -61,6 +69,8 @@ class EventStream:
     def __next__(self) -> Event:
         """Wait for the next event, blocking."""
         while not self._batch:
+            if self._is_over:
+                raise StopIteration
             self._asked = self._asked or self._ask()
             self._take(self._asked.wait())
         return self._give()
@@ -72,6 +82,8 @@ class EventStream:
     async def __anext__(self) -> Event:
         """Wait for the next event, on asyncio or trio."""
         while not self._batch:
+            if self._is_over:
+                raise StopAsyncIteration
             self._asked = self._asked or self._ask()
             self._take(await self._asked)
         return self._give()
@@ -79,6 +91,7 @@ class EventStream:
     def _take(self, batch: EventBatch) -> None:
         self._asked = None
         self._read_on = batch.cursor
+        self._is_over = batch.ended
         self._batch.extend(batch.events)
 
     def _give(self) -> Event:
@@ -87,6 +100,9 @@ class EventStream:
         return event
 
     def close(self) -> None:
-        """Stop waiting for events."""
+        """Stop waiting for events; an iteration ends."""
+        self._is_over = True
+        self._batch.clear()
         if self._asked is not None:
             self._asked.cancel()
+            self._asked = None

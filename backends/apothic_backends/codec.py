@@ -24,6 +24,7 @@ _RECORDS: dict[str, type[Record]] = {
             functions.FunctionSpec,
             jobs.ErrorInfo,
             jobs.JobSnapshot,
+            jobs.JobInput,
             jobs.JobOutcome,
             jobs.JobLogs,
             events.Cursor,

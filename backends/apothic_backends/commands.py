@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from apothic_backends.model.events import ALL_JOBS, Cursor, EventBatch
 from apothic_backends.model.functions import FunctionSpec
-from apothic_backends.model.jobs import JobLogs, JobOutcome, JobSnapshot
+from apothic_backends.model.jobs import JobInput, JobLogs, JobOutcome, JobSnapshot
 from apothic_backends.model.payloads import Payload
 from apothic_backends.model.record import Record
 
@@ -33,11 +33,14 @@ class SubmitJob(Command[str]):
     """Queue one call; the reply is the job's id (`jobs:123`), given once the job is held.
 
     With `wait_for_room` a full queue holds the reply back; without it the answer is `QueueFull`.
+    A `key` that a known job of the function was queued under gives that job again if the arguments
+    are the same, else `IdempotencyConflict`.
     """
 
     function_id: str
     arguments: Payload
     wait_for_room: bool = False
+    key: str | None = None
 
 
 class WaitJob(Command[JobOutcome]):
@@ -69,9 +72,27 @@ class GetJob(Command[JobSnapshot]):
 
 
 class GetJobLogs(Command[JobLogs]):
-    """Read what a job has printed so far."""
+    """Read what a job has printed so far, in all attempts or in one (counted from 1)."""
 
     job_id: str
+    attempt: int | None = None
+
+
+class GetJobInput(Command[JobInput]):
+    """Read which function a job calls, and with what.
+
+    Small inputs (64 KiB, no large buffers) are kept for as long as the job is known.
+    """
+
+    job_id: str
+
+
+class TellProgress(Command[None]):
+    """Say how far the job that asks has come; watchers see it as `job.progress`."""
+
+    done: float
+    total: float | None = None
+    message: str = ""
 
 
 class CancelJob(Command[JobSnapshot]):
@@ -90,14 +111,17 @@ class ReleaseJob(Command[None]):
 
 
 class ReadEvents(Command[EventBatch]):
-    """Read events after a position, waiting for the first; None starts at the next event.
+    """Read events after a position, waiting for the first.
 
-    `topic` is `ALL_JOBS` or a job's id. At most `limit` events come in one batch.
+    `topic` is `ALL_JOBS`, a job's id or `apps:NAME`. Without `after`, a job is told from its
+    beginning, and other topics from the next event on. `snapshot` (without `after`) gives what is
+    now, to be read on from there. At most `limit` events come in one batch, beside snapshots.
     """
 
     topic: str = ALL_JOBS
     after: Cursor | None = None
     limit: int = 1000
+    snapshot: bool = False
 
 
 COMMANDS: dict[str, type[Command[Any]]] = {
@@ -109,6 +133,8 @@ COMMANDS: dict[str, type[Command[Any]]] = {
         RunJob,
         GetJob,
         GetJobLogs,
+        GetJobInput,
+        TellProgress,
         CancelJob,
         ReleaseJob,
         ReadEvents,

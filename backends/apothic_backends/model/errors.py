@@ -88,6 +88,12 @@ class ArgumentNotSerializable(UsageError):
     code = "argument_not_serializable"
 
 
+class IdempotencyConflict(UsageError):
+    """The key was used for a call with other arguments; `data["job_id"]` is that one's job."""
+
+    code = "idempotency_conflict"
+
+
 class SlotDeadlock(UsageError):
     """Jobs wait for jobs too deep: 32 levels of callers already hold a process each."""
 
@@ -190,3 +196,13 @@ class InternalError(ApothicError):
     """A rule of Apothic's own was broken. Please report it with the traceback."""
 
     code = "internal"
+
+
+class NonRetryable(Exception):
+    """Raise it, or a class of your own below it, to fail a job at once whatever its `retries`.
+
+    It arrives at the caller as itself. Executors know it by the attribute, since what they load
+    may come from another installation.
+    """
+
+    __apothic_final__ = True

@@ -1,13 +1,35 @@
-"""What watchers see: events in one numbered log, read by position."""
+"""What watchers see: events in one numbered log, read by position.
+
+| topic       | events                                                                             |
+|-------------|------------------------------------------------------------------------------------|
+| `jobs`      | all of the next row, of every job                                                  |
+| `jobs:N`    | `job.snapshot queued running log progress retry result end`, `log.gap`             |
+| `apps:NAME` | `app.snapshot changed`                                                             |
+| every topic | `stream.reset`, when its position is not retained any more; a snapshot follows it  |
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from apothic_backends.model.errors import UsageError
 from apothic_backends.model.record import Record
 
 ALL_JOBS = "jobs"
 """The topic of every job; the topic of one job is its id."""
+
+JOB_EVENTS = (
+    "job.snapshot",
+    "job.queued",
+    "job.running",
+    "job.log",
+    "job.progress",
+    "job.retry",
+    "job.result",
+    "job.end",
+    "log.gap",
+)
+"""Everything that is told of a job, about in the order in which it happens."""
 
 
 class Cursor(Record):
@@ -16,9 +38,34 @@ class Cursor(Record):
     epoch: str
     seq: int
 
+    def __str__(self) -> str:
+        """`epoch:seq`, as command lines and URLs carry it."""
+        return f"{self.epoch}:{self.seq}"
+
+    @classmethod
+    def parse(cls, text: str) -> Cursor:
+        """The position that `str()` of one wrote.
+
+        Raises:
+            UsageError: it is not one.
+        """
+        epoch, _, seq = text.rpartition(":")
+        if not epoch or not (seq.isascii() and seq.isdigit()):
+            raise UsageError(f"{text!r} is no position; one looks like 5f2c9a:17")
+        return cls(epoch, int(seq))
+
 
 class Event(Record):
-    """One thing that happened: its name, what there is to know of it, and where to resume."""
+    """One thing that happened: its name, what there is to know of it, and where to resume.
+
+    `data` of every job event has `job_id`, `attempt` (from 1; 0 before the first) and `at` (Unix
+    seconds). Beyond that: `job.log` has `stream`, `text` and `seq`, which counts the pieces of an
+    attempt; `log.gap` has `dropped`, characters of such text that are not kept any more;
+    `job.progress` has `done`, `total` and `message`; `job.retry` has `delay_s` and `error`;
+    `job.result` and `job.end` have `status`, and `error` where there is one; `job.snapshot` has
+    what a `JobSnapshot` has. `stream.reset` has `reason` ("compacted", "epoch_changed",
+    "future_position"), `epoch`, `seq`, and `dropped`, the number of events missed where known.
+    """
 
     event: str
     data: dict[str, Any]
@@ -28,8 +75,10 @@ class Event(Record):
 class EventBatch(Record):
     """Events after a position, in order and without a hole, and the position to read on from.
 
-    When the position is not retained any more, the first event is `stream.reset`.
+    When the position is not retained any more, the first event is `stream.reset`, followed by a
+    snapshot at the newest position. `ended` says that nothing can follow.
     """
 
     events: tuple[Event, ...]
     cursor: Cursor
+    ended: bool = False

@@ -8,21 +8,24 @@ from apothic_backends.model.record import Record
 class RetryPolicy(Record):
     """When a failed attempt is tried again: delay k is `initial * coefficient**(k-1)`, capped.
 
-    Times are in seconds. `max_retries` counts attempts after the first.
+    Times are in seconds. `max_retries` counts attempts after the first. With `jitter` 0.1 a delay
+    is up to a tenth longer or shorter, so that many jobs which failed together do not come back
+    together.
     """
 
     max_retries: int = 0
     initial_delay_s: float = 1.0
     backoff_coefficient: float = 1.0
     max_delay_s: float = 60.0
+    jitter: float = 0.0
 
-    def delay_s(self, retry: int) -> float:
-        """Seconds to wait before retry number `retry`, counted from 1."""
+    def delay_s(self, retry: int, chance: float = 0.5) -> float:
+        """Seconds to wait before retry number `retry`, counted from 1; `chance` is 0 to 1."""
         try:
             delay_s = self.initial_delay_s * self.backoff_coefficient ** (retry - 1)
         except OverflowError:
             delay_s = self.initial_delay_s and self.max_delay_s
-        return min(self.max_delay_s, delay_s)
+        return min(self.max_delay_s, delay_s) * (1 + self.jitter * (2 * chance - 1))
 
 
 class FunctionSpec(Record):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 from apothic_backends.model.payloads import Payload
 from apothic_backends.model.record import Record
@@ -42,6 +43,7 @@ class ErrorInfo(Record):
 
     `code` is that of an `apothic` error, or "user_error" when user code raised: then `type_name`
     and `traceback` tell of its exception, and `exception` holds its pickle where one survived.
+    `is_final` says that trying again is pointless (`NonRetryable`).
     """
 
     code: str
@@ -50,13 +52,16 @@ class ErrorInfo(Record):
     traceback: str = ""
     exception: Payload | None = None
     data: dict[str, object] = {}  # noqa: RUF012 - never mutated
+    is_final: bool = False
 
 
 class JobSnapshot(Record):
-    """A job at one moment. Times are seconds on the control plane's monotonic clock."""
+    """A job at one moment. Times are Unix seconds; `progress` is what it told last."""
 
     job_id: str
     function_id: str
+    app_name: str
+    function_name: str
     status: JobStatus
     attempt: int
     cancel_requested: bool
@@ -64,6 +69,17 @@ class JobSnapshot(Record):
     started_at: float | None
     ended_at: float | None
     error: ErrorInfo | None = None
+    progress: dict[str, Any] | None = None
+
+
+class JobInput(Record):
+    """Which function a job calls, and with what."""
+
+    job_id: str
+    function_id: str
+    app_name: str
+    function_name: str
+    arguments: Payload
 
 
 class JobOutcome(Record):
@@ -76,7 +92,7 @@ class JobOutcome(Record):
 
 
 class JobLogs(Record):
-    """What a job printed, all attempts in order; `dropped` counts characters beyond the limit."""
+    """What a job printed, in order; `dropped` counts characters beyond the limit."""
 
     stdout: str
     stderr: str

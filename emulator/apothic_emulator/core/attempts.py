@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from binascii import crc32
 from collections.abc import Iterable, Mapping
 
 from apothic_backends.model.errors import JobCancelled, JobTimeout, SetupFailed, WorkerLost
@@ -141,13 +142,12 @@ class Attempts:
     def _retry(self, job: Job, error: ErrorInfo, now: float) -> bool:
         """Spend one of the caller's retries, if there is one left."""
         policy = job.function.spec.retries
-        if job.failures >= policy.max_retries:
+        if job.failures >= policy.max_retries or error.is_final:
             return False
         job.failures += 1
         job.requeue("retry")
-        delay_s = policy.delay_s(job.failures)
-        told = {"delay_s": delay_s, "error": error.code}
-        self.ledger.events.append("job.retry", job.number, now, job.attempt, told)
+        delay_s = policy.delay_s(job.failures, self._chance(job) if policy.jitter else 0.5)
+        self.ledger.retried(job, now, delay_s, error.code)
         pool = self.pools[job.function.number]
         if delay_s <= 0:
             pool.put(job)
@@ -156,6 +156,11 @@ class Attempts:
             pool.delayed.append(job)
             self.scheduler.wake_at(job.not_before)
         return True
+
+    def _chance(self, job: Job) -> float:
+        """A number from 0 to 1 that differs from job to job and is the same in every replay."""
+        drawn = f"{self.ledger.events.epoch} {job.number} {job.failures}"
+        return crc32(drawn.encode()) / 0xFFFFFFFF
 
     # --- what is taken back ---------------------------------------------------------------------
 
@@ -224,8 +229,7 @@ class Attempts:
         allowed = job.function.spec.retries.max_retries >= 1
         if allowed and job.losses <= MOST_LOSSES:
             job.requeue("recall")
-            told = {"delay_s": 0.0, "error": WorkerLost.code}
-            self.ledger.events.append("job.retry", job.number, now, job.attempt, told)
+            self.ledger.retried(job, now, 0.0, WorkerLost.code)
             self.pools[job.function.number].put(job)
             return
         reason = "protocol" if executor.breach else fact.reason

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import deque
 
 from apothic_backends.model.jobs import JobStatus
+from apothic_emulator.core.eventlog import EventLog
 from apothic_emulator.core.executors import IDLE_S, Executor, ExecutorStatus
 from apothic_emulator.core.jobs import Job
-from apothic_emulator.core.ledger import Ledger
+from apothic_emulator.core.ledger import KEPT_INPUT, Ledger
 from apothic_emulator.core.plane import Plane
 from apothic_emulator.core.pools import Pool
 
@@ -142,7 +143,9 @@ def _check_jobs(ledger: Ledger, placed: set[int]) -> None:
 def _check_ended(job: Job) -> None:
     _sure(job.status.is_final, "ended, but not final", job)
     _sure(job.waiters is None and not job.parked, "ended, but somebody waits", job)
-    _sure(not job.arguments.data, "ended, but holds its arguments", job)
+    _sure(len(job.arguments.data) <= KEPT_INPUT, "ended, but holds its arguments", job)
+    _sure(not job.arguments.buffers, "ended, but holds large arguments", job)
+    _sure(job.log is None or not job.log.open, "ended, with a line that is not told", job)
     has_result = job.status is JobStatus.SUCCEEDED and job.held
     _sure(has_result or job.result is None, "a result that nobody holds", job)
     _sure((job.error is None) is (job.status is JobStatus.SUCCEEDED), "error and status", job)
@@ -170,7 +173,22 @@ def _check_let_go(ledger: Ledger) -> None:
     for job in let_go:
         _sure(job.is_final and not job.held, "let go, but alive or held", job)
         _sure(ledger.jobs.get(job.number) is job, "let go and forgotten", job)
-    chars = sum(job.log.size for job in let_go if job.log is not None)
+    chars = sum(len(job.arguments.data) for job in let_go)
+    chars += sum(job.log.size for job in let_go if job.log is not None)
     _sure(chars == ledger.let_go_chars, "characters let go", chars, ledger.let_go_chars)
     unheld = sum(1 for job in ledger.jobs.values() if job.is_final and not job.held)
     _sure(unheld == len(let_go), "ended and unheld, but kept for ever")
+    held = {job.number: job for job in ledger.jobs.values() if job.is_final and job.held}
+    _sure(held.keys() == ledger.kept.keys(), "ended and held, but not counted")
+    nbytes = sum(job.result.nbytes for job in held.values() if job.result is not None)
+    _sure(nbytes == ledger.kept_bytes, "bytes kept", nbytes, ledger.kept_bytes)
+    _sure(
+        all(job.key == key and job.number in ledger.jobs for key, job in ledger.keyed.items()),
+        "a key of no job",
+    )
+    _check_text(ledger.events)
+
+
+def _check_text(events: EventLog) -> None:
+    told = [entry[4]["text"] for entry in events.entries if entry[0] == "job.log" and entry[4]]
+    _sure(sum(map(len, told)) == events.chars, "characters told", events.chars)

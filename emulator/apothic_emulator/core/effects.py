@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.payloads import Payload
 from apothic_backends.model.record import Record
@@ -63,6 +65,10 @@ class Retire(Record):
 
 
 Effect = StartExecutor | Dispatch | Recall | Interrupt | DumpStack | Terminate | Kill | Retire
+
+
+LATER: Any = object()
+"""What a rule returns when the reply has been given already, or is owed."""
 
 
 class Outcome(Record):

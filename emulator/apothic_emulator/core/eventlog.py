@@ -2,11 +2,13 @@
 
 Nobody is subscribed: a reader asks for what comes after its position, and waits there if there is
 nothing yet. The log keeps the latest `RETAINED` events; a reader that fell behind that is told so
-by `stream.reset` and goes on from what is left.
+by `stream.reset`. Of what jobs print it keeps `RETAINED_CHARS`; older text becomes `log.gap`.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Iterator
 from typing import Any
 
 from apothic_backends.model.events import Cursor, Event, EventBatch
@@ -14,67 +16,158 @@ from apothic_backends.model.events import Cursor, Event, EventBatch
 RETAINED = 100_000
 """Events kept; twice as many may stand before the older half goes."""
 
-_Entry = tuple[str, int, float, int, dict[str, Any] | None]
+RETAINED_CHARS = 32 << 20
+"""Text of `job.log` events kept; twice as much may stand before the older half goes."""
+
+Subject = int | str
+"""Whose event it is: the number of a job, or a topic such as `apps:demo`."""
+
+_Entry = tuple[str, Subject, float, int, dict[str, Any] | None]
 
 
 class EventLog:
-    """The retained events; entry i has the number `first + i`."""
+    """The retained events; entry i has the number `first + i`. Times become Unix time on reading.
 
-    def __init__(self, epoch: str) -> None:
+    `wall_offset` is what that is ahead of the control plane's own clock.
+    """
+
+    def __init__(self, epoch: str, wall_offset: float = 0.0) -> None:
         self.epoch = epoch
+        self.wall_offset = wall_offset
         self.first = 1
         self.entries: list[_Entry] = []
+        self.chars = 0
+        """Text that is kept."""
+        self._text_from = 1
+        """Events before this one have no text left."""
 
     @property
     def seq(self) -> int:
         """The number of the latest event, 0 before the first."""
         return self.first + len(self.entries) - 1
 
+    @property
+    def cursor(self) -> Cursor:
+        """The position after the latest event."""
+        return Cursor(self.epoch, self.seq)
+
     def append(
-        self, name: str, job: int, at: float, attempt: int, more: dict[str, Any] | None = None
+        self,
+        name: str,
+        subject: Subject,
+        at: float,
+        attempt: int,
+        more: dict[str, Any] | None = None,
     ) -> None:
-        """Write down that something happened to a job. `more` may be shared: it is not changed."""
+        """Write down that something happened. `more` may be shared: it is not changed."""
         entries = self.entries
-        entries.append((name, job, at, attempt, more))
+        entries.append((name, subject, at, attempt, more))
         if len(entries) >= 2 * RETAINED:
+            for i in range(max(0, self._text_from - self.first), RETAINED):
+                self.chars -= _chars(entries[i])
             del entries[:RETAINED]
             self.first += RETAINED
 
-    def jobs_since(self, seq: int) -> set[int] | None:
-        """The jobs to which something has happened after a position; None if that is forgotten."""
-        start = seq + 1 - self.first
-        if start < 0:
-            return None
-        return {self.entries[i][1] for i in range(start, len(self.entries))}
+    def append_text(self, job: int, at: float, attempt: int, told: dict[str, Any]) -> None:
+        """Write down what a job has printed."""
+        self.append("job.log", job, at, attempt, told)
+        self.chars += len(told["text"])
+        if self.chars >= 2 * RETAINED_CHARS:
+            self._drop_text()
 
-    def read(self, after: Cursor, job: int | None, limit: int) -> EventBatch | None:
-        """Events after a position, of one job or of all; None when there is nothing to tell."""
-        reason = self._lost(after)
-        if reason is not None:
-            return self._reset(after, reason)
+    def _drop_text(self) -> None:
+        """Forget the older half of all text: each piece leaves the number of its characters."""
+        entries = self.entries
+        i = max(0, self._text_from - self.first)
+        while self.chars > RETAINED_CHARS:
+            name, subject, at, attempt, more = entries[i]
+            if name == "job.log":
+                assert more is not None
+                dropped = len(more["text"])
+                self.chars -= dropped
+                told = {"stream": more["stream"], "dropped": dropped}
+                entries[i] = ("log.gap", subject, at, attempt, told)
+            i += 1
+        self._text_from = self.first + i
+
+    def read(self, after: Cursor, subject: Subject | None, limit: int) -> EventBatch | None:
+        """Events after a position, of one subject or of all jobs; None if there are none yet.
+
+        The position must be one that is retained: see `lost`.
+        """
         entries, first = self.entries, self.first
         found: list[Event] = []
         seq = after.seq
         for i in range(seq + 1 - first, len(entries)):
             seq = first + i
-            name, number, at, attempt, more = entries[i]
-            if job is None or job == number:
-                told = {"job_id": f"jobs:{number}", "at": at, "attempt": attempt, **(more or {})}
-                found.append(Event(name, told, Cursor(self.epoch, seq)))
-                if len(found) >= limit:
+            entry = entries[i]
+            if _is_of(entry, subject):
+                event = self.event(seq, entry)
+                if found and event.event == "log.gap" and _joins(found[-1], event):
+                    found.pop()
+                elif len(found) >= limit:
+                    seq -= 1
                     break
-        return EventBatch(tuple(found), Cursor(self.epoch, seq)) if found else None
+                found.append(event)
+        if not found:
+            return None
+        return EventBatch(tuple(found), Cursor(self.epoch, seq), is_end(found[-1], subject))
 
-    def _lost(self, after: Cursor) -> str | None:
-        """Why a position cannot be read on from, if it cannot."""
+    def since(self, seq: int) -> Iterator[tuple[Subject, Event]]:
+        """The events after a number, each with its subject."""
+        for i in range(seq + 1 - self.first, len(self.entries)):
+            entry = self.entries[i]
+            yield entry[1], self.event(self.first + i, entry)
+
+    def event(self, seq: int, entry: _Entry) -> Event:
+        """What watchers get of an entry."""
+        name, subject, at, attempt, more = entry
+        about: dict[str, Any] = {"at": at + self.wall_offset}
+        if type(subject) is int:
+            about = {"job_id": f"jobs:{subject}", **about, "attempt": attempt}
+        return Event(name, about | more if more else about, Cursor(self.epoch, seq))
+
+    def position_at(self, moment: float) -> Cursor:
+        """The position before everything that has happened from a moment on.
+
+        One that is not retained, if some of that may have been forgotten.
+        """
+        i = bisect_left(self.entries, moment, key=lambda entry: entry[2])
+        return Cursor(self.epoch, self.first + i - (1 if i or self.first == 1 else 2))
+
+    def lost(self, after: Cursor) -> Event | None:
+        """The `stream.reset` for a position that cannot be read on from; None if it can."""
+        dropped = None
         if after.epoch != self.epoch:
-            return "epoch_changed"
-        if after.seq > self.seq:
-            return "future_position"
-        return "compacted" if after.seq + 1 < self.first else None
+            reason = "epoch_changed"
+        elif after.seq > self.seq:
+            reason = "future_position"
+        elif after.seq + 1 < self.first:
+            reason, dropped = "compacted", self.seq - after.seq
+        else:
+            return None
+        here = self.cursor
+        data = {"reason": reason, "epoch": here.epoch, "seq": here.seq, "dropped": dropped}
+        return Event("stream.reset", data, here)
 
-    def _reset(self, after: Cursor, reason: str) -> EventBatch:
-        start = Cursor(self.epoch, self.first - 1)
-        dropped = start.seq - after.seq if reason == "compacted" else None
-        data = {"reason": reason, "epoch": self.epoch, "seq": start.seq, "dropped": dropped}
-        return EventBatch((Event("stream.reset", data, start),), start)
+
+def _is_of(entry: _Entry, subject: Subject | None) -> bool:
+    return type(entry[1]) is int if subject is None else entry[1] == subject
+
+
+def _chars(entry: _Entry) -> int:
+    return len(entry[4]["text"]) if entry[0] == "job.log" and entry[4] is not None else 0
+
+
+def _joins(before: Event, gap: Event) -> bool:
+    """Join a gap to the one before it, if that is of the same attempt and stream."""
+    keys = ("job_id", "attempt", "stream")
+    if before.event != "log.gap" or any(before.data[k] != gap.data[k] for k in keys):
+        return False
+    gap.data["dropped"] += before.data["dropped"]
+    return True
+
+
+def is_end(event: Event, subject: Subject | None) -> bool:
+    """Whether nothing can follow an event on its topic."""
+    return event.event == "job.end" and subject is not None

@@ -42,7 +42,10 @@ MOVES: Final[dict[str, tuple[tuple[JobStatus, ...], JobStatus]]] = {
 NEVER = float("inf")
 """The moment of what is not going to happen."""
 
-_NO_ARGUMENTS = Payload(b"")
+_NOT_YET: float | None = None
+
+NO_ARGUMENTS = Payload(b"")
+"""In place of what is not kept any more."""
 
 
 class Wait:
@@ -90,6 +93,7 @@ class Job:
         "failures",
         "function",
         "held",
+        "key",
         "level",
         "log",
         "losses",
@@ -97,6 +101,7 @@ class Job:
         "not_before",
         "number",
         "parked",
+        "progress",
         "result",
         "started_at",
         "status",
@@ -109,8 +114,7 @@ class Job:
         self.number = number
         self.function = function
         self.arguments = arguments
-        self.nbytes = arguments.nbytes
-        self.status = _QUEUED
+        self.nbytes, self.status = arguments.nbytes, _QUEUED
         self.attempt = self.failures = self.losses = 0
         """Those dispatched; those of them that raised or timed out, each of which spends one of
         the caller's retries; and those whose process died, which have a budget of their own."""
@@ -131,10 +135,13 @@ class Job:
         self.result: Payload | None = None
         self.error: ErrorInfo | None = None
         self.log: JobLog | None = None
+        self.progress: dict[str, Any] | None = None
+        """What its code has told last of how far it is."""
+        self.key: tuple[str, str, str] | None = None
+        """App, function and the caller's key, if it was queued under one."""
         self.waiters: list[Wait] | None = None
         self.submitted_at = now
-        self.started_at: float | None = None
-        self.ended_at: float | None = None
+        self.started_at = self.ended_at = _NOT_YET
 
     @property
     def job_id(self) -> str:
@@ -180,7 +187,6 @@ class Job:
         self.error = error
         self.ended_at = now
         self.executor = 0
-        self.arguments = _NO_ARGUMENTS
         waiters, self.waiters = self.waiters, None
         return waiters
 
@@ -189,18 +195,23 @@ class Job:
         """Whether its code may have begun in an earlier attempt."""
         return self.losses > 0 or self.failures > 0
 
-    def snapshot(self) -> JobSnapshot:
-        """The job as its callers see it now."""
+    def snapshot(self, wall_offset: float) -> JobSnapshot:
+        """The job as its callers see it now, its times in Unix time."""
+        spec = self.function.spec
+        started, ended = self.started_at, self.ended_at
         return JobSnapshot(
             job_id=self.job_id,
             function_id=self.function.function_id,
+            app_name=spec.app_name,
+            function_name=spec.name,
             status=self.status,
             attempt=self.attempt,
             cancel_requested=self.stop == "cancel",
-            submitted_at=self.submitted_at,
-            started_at=self.started_at,
-            ended_at=self.ended_at,
+            submitted_at=self.submitted_at + wall_offset,
+            started_at=None if started is None else started + wall_offset,
+            ended_at=None if ended is None else ended + wall_offset,
             error=self.error,
+            progress=self.progress,
         )
 
     def outcome(self) -> JobOutcome:

@@ -5,19 +5,29 @@ from __future__ import annotations
 from collections import deque
 
 from apothic_backends.model.errors import JobGone, NotFound
-from apothic_backends.model.events import Cursor
+from apothic_backends.model.events import Cursor, Event, EventBatch
 from apothic_backends.model.ids import number_of
-from apothic_backends.model.jobs import ErrorInfo, JobStatus
+from apothic_backends.model.jobs import ErrorInfo, JobSnapshot, JobStatus
 from apothic_backends.model.payloads import Payload
-from apothic_emulator.core.eventlog import EventLog
+from apothic_emulator.core.eventlog import EventLog, Subject, is_end
 from apothic_emulator.core.executors import Executor
-from apothic_emulator.core.jobs import Job, Wait
+from apothic_emulator.core.jobs import NO_ARGUMENTS, Job, Wait
+from apothic_emulator.core.logs import JobLog
 
 KEPT_JOBS = 10_000
 """Ended jobs that nobody holds any more and that can still be looked at."""
 
 KEPT_CHARS = 64 << 20
-"""What such jobs have printed, taken together."""
+"""What such jobs have printed and were given, taken together."""
+
+KEPT_INPUT = 64 << 10
+"""The most bytes of a job's arguments that are kept after its end."""
+
+KEPT_RESULTS = 4 << 30
+"""Bytes of results that somebody may still ask for; beyond, the oldest go."""
+
+KEPT_HELD = 1_000_000
+"""Ended jobs that somebody may still ask for; beyond, the oldest go."""
 
 KEPT_S = 3600.0
 """How long such a job can be looked at."""
@@ -30,35 +40,42 @@ _SUCCEEDED = {"status": JobStatus.SUCCEEDED.value}
 class EventWait(Wait):
     """A reader that has seen everything up to now."""
 
-    __slots__ = ("limit", "topic")
+    __slots__ = ("limit", "subject")
 
-    def __init__(self, token: object, job: Job | None, limit: int, readers: Readers) -> None:
-        self.topic = job.number if job is not None else 0
-        """The number of the job whose events are read, 0 for those of every job."""
+    def __init__(
+        self, token: object, subject: Subject, job: Job | None, limit: int, readers: Readers
+    ) -> None:
+        self.subject = subject
+        """Whose events are read, 0 for those of every job."""
         self.limit = limit
-        super().__init__(token, readers.setdefault(self.topic, []), job)
+        super().__init__(token, readers.setdefault(subject, []), job)
 
 
-Readers = dict[int, list[EventWait]]
+Readers = dict[Subject, list[EventWait]]
 
 
 class Ledger:
     """Jobs, executors, waits and the event log. `replies` collects answers for the plane."""
 
-    def __init__(self, epoch: str) -> None:
+    def __init__(self, epoch: str, wall_offset: float = 0.0) -> None:
         self.jobs: dict[int, Job] = {}
         self.executors: dict[int, Executor] = {}
         self.waits: dict[object, Wait] = {}
         """Everybody to whom a reply is owed, by token."""
-        self.events = EventLog(epoch)
+        self.events = EventLog(epoch, wall_offset)
         self.replies: list[Reply] = []
         self.payload_bytes = 0
         """Arguments of jobs that have not ended."""
         self.readers: Readers = {}
-        """Who waits for events, by topic."""
+        """Who waits for events, by subject."""
         self._published = 0
+        self.kept: dict[int, int] = {}
+        """Ended jobs that are held, oldest first, and the bytes of their results."""
+        self.kept_bytes = 0
         self.let_go: deque[Job] = deque()
         self.let_go_chars = 0
+        self.keyed: dict[tuple[str, str, str], Job] = {}
+        """Jobs by app, function and the key that they were queued under."""
         self._last_job = 0
 
     def next_number(self) -> int:
@@ -102,7 +119,7 @@ class Ledger:
         if wait is not None:
             wait.among.remove(wait)
             if isinstance(wait, EventWait) and not wait.among:
-                del self.readers[wait.topic]
+                del self.readers[wait.subject]
             if wait.executor:
                 self._detach(wait)
         return wait
@@ -140,6 +157,8 @@ class Ledger:
         self, job: Job, move: str, now: float, result: Payload | None, error: ErrorInfo | None
     ) -> None:
         """End a job for good and answer everybody who waited for it."""
+        if job.log is not None:
+            self.tell_rest(job, now)
         waiters = job.end(move, now, result, error)
         self.payload_bytes -= job.nbytes
         told = _SUCCEEDED
@@ -148,6 +167,8 @@ class Ledger:
         append = self.events.append
         append("job.result", job.number, now, job.attempt, told)
         append("job.end", job.number, now, job.attempt, told)
+        if job.nbytes > KEPT_INPUT or job.arguments.buffers:
+            job.arguments = NO_ARGUMENTS
         if waiters:
             outcome = job.outcome()
             for wait in waiters:
@@ -155,21 +176,30 @@ class Ledger:
                 if wait.last:
                     job.held = False
             waiters.clear()  # each of them knows this list: a circle would keep the result alive
-        if not job.held:
+        if job.held:
+            self._keep(job)
+        else:
             self._forget_later(job, now)
+
+    def _keep(self, job: Job) -> None:
+        """Somebody may ask for the result; but not for too many, and not for too much."""
+        self.kept[job.number] = nbytes = job.result.nbytes if job.result is not None else 0
+        self.kept_bytes += nbytes
+        while len(self.kept) > KEPT_HELD or (self.kept_bytes > KEPT_RESULTS and len(self.kept) > 1):
+            self.release(self.jobs[next(iter(self.kept))])
 
     def release(self, job: Job) -> None:
         """Nobody will ask for the job's result again."""
         if job.held:
             job.held = False
             if job.ended_at is not None:
+                self.kept_bytes -= self.kept.pop(job.number)
                 self._forget_later(job, job.ended_at)
 
     def _forget_later(self, job: Job, now: float) -> None:
         """Drop the result now, and the record once there are enough newer ones."""
         job.result = None
-        if job.log is not None:
-            self.let_go_chars += job.log.size
+        self.let_go_chars += _size(job)
         let_go = self.let_go
         let_go.append(job)
         while let_go and (
@@ -179,26 +209,80 @@ class Ledger:
         ):
             gone = let_go.popleft()
             del self.jobs[gone.number]
-            if gone.log is not None:
-                self.let_go_chars -= gone.log.size
+            self.let_go_chars -= _size(gone)
+            if gone.key is not None:
+                del self.keyed[gone.key]
 
-    # --- events ---------------------------------------------------------------------------------
+    # --- what is told ---------------------------------------------------------------------------
 
-    def await_events(self, token: object, job: Job | None, limit: int) -> Wait:
-        """Answer with the next events of a job, or of all."""
+    def printed(self, job: Job, stream: str, text: str, now: float) -> bool:
+        """Keep what a job has printed, and tell its whole lines; whether one is unfinished."""
+        if job.log is None:
+            job.log = JobLog()
+        job.log.add(job.attempt, stream, text)
+        for told in job.log.lines(job.attempt, stream, text):
+            self.events.append_text(job.number, now, job.attempt, told)
+        return bool(job.log.open)
+
+    def tell_rest(self, job: Job, now: float) -> None:
+        """Tell the lines of a job that are not finished, as they are."""
+        if job.log is not None and job.log.open:
+            for told in job.log.rest(job.attempt):
+                self.events.append_text(job.number, now, job.attempt, told)
+
+    def retried(self, job: Job, now: float, delay_s: float, error: str) -> None:
+        """An attempt has failed, and there will be another."""
+        self.tell_rest(job, now)
+        told = {"delay_s": delay_s, "error": error}
+        self.events.append("job.retry", job.number, now, job.attempt, told)
+
+    def look(self, job: Job) -> JobSnapshot:
+        """A job as its callers see it now."""
+        return job.snapshot(self.events.wall_offset)
+
+    def await_events(self, token: object, subject: Subject, job: Job | None, limit: int) -> Wait:
+        """Answer with the next events of a job, of a topic, or of all jobs (0)."""
         self.publish()  # so that whoever waits has seen the same events
         self._published = self.events.seq
-        wait = self.waits[token] = EventWait(token, job, limit, self.readers)
+        wait = self.waits[token] = EventWait(token, subject, job, limit, self.readers)
         return wait
 
     def publish(self) -> None:
-        """Answer the readers for whom something has happened."""
+        """Answer the readers for whom something has happened; all get the same event objects."""
         seq = self.events.seq
         if not self.readers or seq == self._published:
             return
-        after, self._published = Cursor(self.events.epoch, self._published), seq
-        touched = self.events.jobs_since(after.seq)
-        for number in [*self.readers] if touched is None else (0, *touched):
-            for wait in self.readers.pop(number, ()):
-                batch = self.events.read(after, number or None, wait.limit)
-                self.answer(wait, batch)
+        before, self._published = Cursor(self.events.epoch, self._published), seq
+        if self.events.lost(before):
+            self._ask_again(before)
+            return
+        found: dict[Subject, list[Event]] = {}
+        for subject, event in self.events.since(before.seq):
+            keys = (0, subject) if type(subject) is int else (subject,)
+            for key in keys:
+                if key in self.readers:
+                    found.setdefault(key, []).append(event)
+        for key, events in found.items():
+            self._give(self.readers.pop(key), key, events)
+
+    def _ask_again(self, before: Cursor) -> None:
+        """One step wrote more than is retained: readers who ask again are told so."""
+        readers, self.readers = self.readers, {}
+        for waits in readers.values():
+            for wait in waits:
+                self.answer(wait, EventBatch((), before))
+
+    def _give(self, waits: list[EventWait], key: Subject, events: list[Event]) -> None:
+        here = self.events.cursor
+        whole = EventBatch(tuple(events), here, is_end(events[-1], key or None))
+        for wait in waits:
+            batch = whole
+            if len(events) > wait.limit:
+                first = tuple(events[: wait.limit])
+                batch = EventBatch(first, first[-1].cursor)
+            self.answer(wait, batch)
+
+
+def _size(job: Job) -> int:
+    """What a job keeps of its output and its input: characters and bytes."""
+    return len(job.arguments.data) + (job.log.size if job.log is not None else 0)

@@ -7,9 +7,6 @@ from typing import Any
 
 from apothic_backends.commands import (
     CancelJob,
-    GetJob,
-    GetJobLogs,
-    ReadEvents,
     RegisterFunction,
     ReleaseJob,
     RunJob,
@@ -18,15 +15,15 @@ from apothic_backends.commands import (
 )
 from apothic_backends.model.errors import (
     ApothicError,
-    BackendClosed,
+    IdempotencyConflict,
     InternalError,
     NotFound,
     QueueFull,
 )
-from apothic_backends.model.events import ALL_JOBS
 from apothic_backends.model.ids import number_of
 from apothic_emulator.core.attempts import Attempts
-from apothic_emulator.core.effects import Outcome
+from apothic_emulator.core.callers import Callers
+from apothic_emulator.core.effects import LATER, Outcome
 from apothic_emulator.core.executors import Executor
 from apothic_emulator.core.facts import (
     Asked,
@@ -42,41 +39,40 @@ from apothic_emulator.core.facts import (
     Tick,
 )
 from apothic_emulator.core.functions import Function, check_spec
-from apothic_emulator.core.jobs import NEVER, Job, Wait
+from apothic_emulator.core.jobs import NEVER, NO_ARGUMENTS, Job
 from apothic_emulator.core.ledger import Ledger
-from apothic_emulator.core.levels import Levels, check_level
-from apothic_emulator.core.logs import JobLog
+from apothic_emulator.core.levels import check_level
+from apothic_emulator.core.logs import HOLD_S
 from apothic_emulator.core.pools import Pool, RoomWait
+from apothic_emulator.core.queries import Queries
 
 MOST_PAYLOAD_BYTES = 4 << 30
 """Arguments of all jobs that have not ended; one job alone may be larger."""
-
-_WAITS: Any = object()
-"""What a rule returns when the reply has been given, or comes later."""
 
 
 class Plane:
     """State and rules. `alarm` is when to step with a `Tick` at the latest."""
 
-    def __init__(self, epoch: str) -> None:
+    def __init__(self, epoch: str, wall_offset: float = 0.0) -> None:
         self.pools: dict[int, Pool] = {}
         self._by_id: dict[str, Pool] = {}
-        self.ledger = Ledger(epoch)
+        self.ledger = Ledger(epoch, wall_offset)
         self.attempts = Attempts(self.ledger, self.pools)
-        self.levels = Levels(self.ledger, self.pools)
+        self.callers = Callers(self.ledger, self.pools, self.attempts)
+        self.queries = Queries(self.ledger, self.pools, self.callers)
         self.scheduler = self.attempts.scheduler
         self.crowded: list[Pool] = []
         """Pools for whose room somebody waits."""
+        self._unfinished: dict[int, float] = {}
+        """Jobs that have printed less than a line, and when that is told as it is."""
         self._commands: dict[type, Callable[[Any, Asked, float], Any]] = {
             RegisterFunction: self._register,
             SubmitJob: self._submit,
             WaitJob: self._wait,
             RunJob: self._run,
-            GetJob: self._get,
-            GetJobLogs: self._logs,
             CancelJob: self._cancel,
             ReleaseJob: self._release,
-            ReadEvents: self._read,
+            **self.queries.commands,
         }
         self._facts: dict[type, Callable[[Any, Any, float], None]] = {
             Loaded: lambda executor, _, now: self.attempts.loaded(executor, now),
@@ -130,7 +126,7 @@ class Plane:
             return  # it gets its one answer already
         try:
             if asked.origin is not None:
-                self._executor_of(asked.origin.executor)
+                self.callers.executor(asked.origin.executor)
             rule = self._commands.get(type(asked.command))
             if rule is None:
                 raise InternalError(f"no rule for {type(asked.command).__name__}")
@@ -138,14 +134,8 @@ class Plane:
         except ApothicError as error:
             ledger.replies.append((asked.token, None, error))
             return
-        if reply is not _WAITS:
+        if reply is not LATER:
             ledger.replies.append((asked.token, reply, None))
-
-    def _executor_of(self, number: int) -> Executor:
-        executor = self.ledger.executors.get(number)
-        if executor is None or executor.deaf:
-            raise BackendClosed("the process that asks was stopped")
-        return executor
 
     # --- commands -------------------------------------------------------------------------------
 
@@ -157,6 +147,9 @@ class Plane:
                 return known.function_id
         function = Function(len(self.pools) + 1, command.spec, command.code)
         self.pools[function.number] = self._by_id[function.function_id] = Pool(function)
+        spec = function.spec
+        told = {"app": spec.app_name, "function": spec.name, "function_id": function.function_id}
+        self.ledger.events.append("app.changed", f"apps:{spec.app_name}", now, 0, told)
         return function.function_id
 
     def _pool(self, function_id: str) -> Pool:
@@ -168,19 +161,37 @@ class Plane:
 
     def _submit(self, command: SubmitJob, asked: Asked, now: float) -> Any:
         pool = self._pool(command.function_id)
+        known = self._keyed(pool, command)
+        if known is not None:
+            return known.job_id
         if not pool.room and self._fits(pool, command):
             return self._admit(pool, command, now).job_id
         if not command.wait_for_room:
             raise _queue_full(pool)
-        caller = self._caller(asked, now)
+        caller = self.callers.job(asked, now)
         if caller is not None:
             check_level(caller, caller.level + 1)
         wait = RoomWait(asked.token, pool, command)
         self.ledger.waits[asked.token] = wait
         if pool not in self.crowded:
             self.crowded.append(pool)
-        self._park(wait, asked, caller, now)
-        return _WAITS
+        self.callers.park(wait, asked, caller, now)
+        return LATER
+
+    def _keyed(self, pool: Pool, command: SubmitJob) -> Job | None:
+        """The job that was queued under the same key."""
+        if command.key is None:
+            return None
+        spec = pool.function.spec
+        job = self.ledger.keyed.get((spec.app_name, spec.name, command.key))
+        if job is not None and job.arguments not in (command.arguments, NO_ARGUMENTS):
+            raise IdempotencyConflict(
+                f"the key {command.key!r} stands for {job.job_id}, a call of {spec.name!r} with "
+                "other arguments; use another key, or the same arguments",
+                job_id=job.job_id,
+                key=command.key,
+            )
+        return job
 
     def _run(self, command: RunJob, asked: Asked, now: float) -> Any:
         pool = self._pool(command.function_id)
@@ -188,13 +199,13 @@ class Plane:
             raise _queue_full(pool)
         job = self._admit(pool, command, now)
         try:
-            self._await(job, asked, now, last=True, owned=True)
+            self.callers.wait_for(job, asked, now, last=True, owned=True)
         except ApothicError:
             self.attempts.cancel(job, now)
             self.ledger.release(job)
             raise
         self.ledger.waits[asked.token].runs = True
-        return _WAITS
+        return LATER
 
     def _give_up(self, token: object, now: float) -> None:
         """A reply is not wanted any more; the job of a `RunJob` goes with it."""
@@ -212,6 +223,10 @@ class Plane:
     def _admit(self, pool: Pool, command: SubmitJob | RunJob, now: float) -> Job:
         job = Job(self.ledger.next_number(), pool.function, command.arguments, now)
         self.ledger.add(job)
+        if type(command) is SubmitJob and command.key is not None:
+            spec = pool.function.spec
+            job.key = (spec.app_name, spec.name, command.key)
+            self.ledger.keyed[job.key] = job
         pool.put(job)
         self.scheduler.fill(pool, now)
         return job
@@ -220,7 +235,7 @@ class Plane:
         """Admit submissions that wait, for as long as there is room."""
         for pool in self.crowded:
             self._admit_waiting(pool, now)
-            while self.levels.lift(pool):
+            while self.callers.levels.lift(pool):
                 self.scheduler.fill(pool, now)
                 self._admit_waiting(pool, now)
         self.crowded = [pool for pool in self.crowded if pool.room]
@@ -228,84 +243,27 @@ class Plane:
     def _admit_waiting(self, pool: Pool, now: float) -> None:
         while pool.room and self._fits(pool, pool.room[0].command):
             wait = pool.room.popleft()
-            self.ledger.answer(wait, self._admit(pool, wait.command, now).job_id)
+            try:
+                job = self._keyed(pool, wait.command) or self._admit(pool, wait.command, now)
+            except IdempotencyConflict as error:
+                self.ledger.answer(wait, None, error)
+            else:
+                self.ledger.answer(wait, job.job_id)
 
     def _wait(self, command: WaitJob, asked: Asked, now: float) -> Any:
         job = self.ledger.find(command.job_id)
-        self._await(job, asked, now, last=command.last, owned=command.owned)
-        return _WAITS
-
-    def _await(self, job: Job, asked: Asked, now: float, *, last: bool, owned: bool) -> Wait | None:
-        """Answer with the job's outcome; gives the wait if that comes later."""
-        if asked.origin is None:
-            return self.ledger.wait(job, asked.token, last=last, owned=owned)
-        caller = self._caller(asked, now)
-        sunk: list[Pool] = []
-        if caller is not None and not job.is_final:
-            sunk = self.levels.sink(job, caller)
-        wait = self.ledger.wait(job, asked.token, last=last, owned=owned)
-        if wait is not None:
-            self._park(wait, asked, caller, now)
-            for pool in sunk:
-                self.scheduler.fill(pool, now)
-        return wait
-
-    def _get(self, command: GetJob, asked: Asked, now: float) -> Any:
-        return self.ledger.find(command.job_id).snapshot()
-
-    def _logs(self, command: GetJobLogs, asked: Asked, now: float) -> Any:
-        return (self.ledger.find(command.job_id).log or JobLog()).read()
+        self.callers.wait_for(job, asked, now, last=command.last, owned=command.owned)
+        return LATER
 
     def _cancel(self, command: CancelJob, asked: Asked, now: float) -> Any:
         job = self.ledger.find(command.job_id)
         self.attempts.cancel(job, now)
-        return job.snapshot()
+        return self.ledger.look(job)
 
     def _release(self, command: ReleaseJob, asked: Asked, now: float) -> None:
         job = self.ledger.jobs.get(number_of(command.job_id, "jobs"))
         if job is not None:
             self.ledger.release(job)
-
-    def _read(self, command: ReadEvents, asked: Asked, now: float) -> Any:
-        job = None if command.topic == ALL_JOBS else self.ledger.find(command.topic)
-        limit = max(1, command.limit)
-        if command.after is not None:
-            number = job.number if job is not None else None
-            batch = self.ledger.events.read(command.after, number, limit)
-            if batch is not None:
-                return batch
-        caller: Job | None = None
-        sunk: list[Pool] = []
-        if job is not None and not job.is_final:
-            caller = self._caller(asked, now)
-            sunk = self.levels.sink(job, caller) if caller is not None else []
-        self._park(self.ledger.await_events(asked.token, job, limit), asked, caller, now)
-        for pool in sunk:
-            self.scheduler.fill(pool, now)
-        return _WAITS
-
-    # --- waits of jobs --------------------------------------------------------------------------
-
-    def _caller(self, asked: Asked, now: float) -> Job | None:
-        """The job whose code asks, if it is one that its executor can be at work on."""
-        if asked.origin is None:
-            return None
-        job = self.ledger.jobs.get(asked.origin.job)
-        executor = self._executor_of(asked.origin.executor)
-        return job if job is not None and self.attempts.works_on(executor, job, now) else None
-
-    def _park(self, wait: Wait, asked: Asked, caller: Job | None, now: float) -> None:
-        """A job's code blocks in the SDK: it lends its place meanwhile."""
-        if asked.origin is None:
-            return
-        executor = self._executor_of(asked.origin.executor)
-        wait.executor = executor.number
-        executor.waits[wait.token] = wait
-        if caller is not None:
-            executor.park(wait, caller)
-            if len(executor.line) > executor.slots:
-                self.scheduler.recall(executor)
-            self.scheduler.fill(self.pools[executor.function.number], now)
 
     # --- facts ----------------------------------------------------------------------------------
 
@@ -313,9 +271,10 @@ class Plane:
         job = self.ledger.jobs.get(fact.job) if fact.job else next(iter(executor.line), None)
         if job is None or job.executor != executor.number:
             return
-        if job.log is None:
-            job.log = JobLog()
-        job.log.add(fact.stream, fact.text)
+        is_unfinished = self.ledger.printed(job, fact.stream, fact.text, now)
+        if is_unfinished and job.number not in self._unfinished:
+            self._unfinished[job.number] = now + HOLD_S
+            self.scheduler.wake_at(now + HOLD_S)
 
     def _stack(self, executor: Executor, fact: StackDumped, now: float) -> None:
         executor.stack = fact.stack
@@ -332,6 +291,18 @@ class Plane:
             if pool.delayed or pool.rest_until:
                 scheduler.wake_at(pool.wake(now))
             scheduler.fill(pool, now)
+        self._tell_unfinished(now)
+
+    def _tell_unfinished(self, now: float) -> None:
+        """Tell the lines whose ends do not come."""
+        for number, due in list(self._unfinished.items()):
+            if due > now:
+                self.scheduler.wake_at(due)
+                continue
+            del self._unfinished[number]
+            job = self.ledger.jobs.get(number)
+            if job is not None:
+                self.ledger.tell_rest(job, now)
 
 
 def _queue_full(pool: Pool) -> QueueFull:

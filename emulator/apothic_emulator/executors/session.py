@@ -58,9 +58,11 @@ class SessionBackend:
         self._control.request(job, body, tuple(buffers), answer)
         return ticket
 
-    def watch(self, topic: str, after: Cursor | None = None) -> EventStream:
-        """Follow what happens to a topic."""
-        return EventStream(self, topic, after)
+    def watch(
+        self, topic: str, after: Cursor | None = None, *, snapshot: bool = False
+    ) -> EventStream:
+        """Follow what happens to `topic`, from just after a position or as `ReadEvents` says."""
+        return EventStream(self, topic, after, snapshot=snapshot)
 
     def current_job(self) -> tuple[str, int] | None:
         """The id and the attempt of the job that this thread or task works on."""

@@ -51,9 +51,11 @@ class LocalBackend:
             host.reader.watch()
         return ticket
 
-    def watch(self, topic: str, after: Cursor | None = None) -> EventStream:
-        """Follow what happens to `topic` from now on, or from just after a position."""
-        return EventStream(self, topic, after)
+    def watch(
+        self, topic: str, after: Cursor | None = None, *, snapshot: bool = False
+    ) -> EventStream:
+        """Follow what happens to `topic`, from just after a position or as `ReadEvents` says."""
+        return EventStream(self, topic, after, snapshot=snapshot)
 
     def close(self) -> None:
         """End every process that was started; unfinished jobs are counted on stderr."""

@@ -43,7 +43,7 @@ class Host:
     """One control plane in this process: the core, its lock, its agent, and one thread."""
 
     def __init__(self, thread: HostThread) -> None:
-        self.plane = Plane(os.urandom(6).hex())
+        self.plane = Plane(os.urandom(6).hex(), time.time() - time.monotonic())
         self.inbox: deque[Input] = deque()
         self.dead: ApothicError | None = None
         self._batch: list[Input] = []

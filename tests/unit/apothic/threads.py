@@ -166,7 +166,9 @@ class ThreadBackend:
     def _GetJob(self, command: GetJob, ticket: Ticket[JobSnapshot]) -> None:
         job = self._job(command.job_id)
         ticket.complete(
-            JobSnapshot(job.job_id, job.function_id, job.status, 1, False, 0.0, None, None)
+            JobSnapshot(
+                job.job_id, job.function_id, "app", "f", job.status, 1, False, 0.0, None, None
+            )
         )
 
     def _GetJobLogs(self, command: GetJobLogs, ticket: Ticket[JobLogs]) -> None:

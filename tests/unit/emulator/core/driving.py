@@ -40,14 +40,22 @@ RESULT = Payload(b"result")
 class Driver:
     """A plane with one function, and a clock that stands still until it is moved."""
 
-    def __init__(self, retries: int = 0, delay_s: float = 0.0, **limits: Any) -> None:
-        self.plane = Plane("here")
+    def __init__(
+        self,
+        retries: int = 0,
+        delay_s: float = 0.0,
+        *,
+        wall_offset: float = 0.0,
+        jitter: float = 0.0,
+        **limits: Any,
+    ) -> None:
+        self.plane = Plane("here", wall_offset)
         self.now = 100.0
         self.effects: list[Effect] = []
         """Of the last step."""
         self.answers: dict[object, Any] = {}
         self._last_token = 0
-        policy = RetryPolicy(retries, delay_s)
+        policy = RetryPolicy(retries, delay_s, jitter=jitter)
         self.function = self.register("f", retries=policy, **limits)
 
     def register(self, name: str, **limits: Any) -> str:

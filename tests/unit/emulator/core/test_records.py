@@ -8,12 +8,9 @@ import pytest
 from apothic_backends.commands import (
     Command,
     GetJob,
-    GetJobLogs,
-    ReadEvents,
     RegisterFunction,
     ReleaseJob,
     SubmitJob,
-    WaitJob,
 )
 from apothic_backends.model.errors import (
     InternalError,
@@ -23,15 +20,13 @@ from apothic_backends.model.errors import (
     QueueFull,
     UsageError,
 )
-from apothic_backends.model.events import Cursor
 from apothic_backends.model.functions import FunctionSpec, RetryPolicy
 from apothic_backends.model.jobs import JobStatus
 from apothic_backends.model.payloads import Payload
-from apothic_emulator.core import eventlog, jobs, ledger, logs, plane
+from apothic_emulator.core import jobs, ledger, plane
 from apothic_emulator.core.check import check
-from apothic_emulator.core.facts import GivenUp, Printed
+from apothic_emulator.core.facts import Printed
 from apothic_emulator.core.jobs import MOVES, Job
-from apothic_emulator.core.logs import JobLog
 from tests.unit.emulator.core.driving import RAISED, Driver, jobs_sent
 
 
@@ -219,171 +214,6 @@ def test_the_queue_is_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
         driver.submit()
 
 
-# --- events ---------------------------------------------------------------------------------------
-
-START = Cursor("here", 0)
-
-
-def test_events_are_read_in_order_and_without_a_hole() -> None:
-    driver = Driver()
-    ended(driver)
-    batch = driver.ask(ReadEvents(after=START))
-
-    names = ["job.queued", "job.running", "job.result", "job.end"]
-    assert [event.event for event in batch.events] == names
-    assert [event.cursor.seq for event in batch.events] == [1, 2, 3, 4]
-    assert batch.events[3].data == {
-        "job_id": "jobs:1",
-        "at": 100.0,
-        "attempt": 1,
-        "status": "succeeded",
-    }
-
-
-def test_reading_goes_on_from_the_position_that_a_batch_gives() -> None:
-    driver = Driver()
-    ended(driver)
-    first = driver.ask(ReadEvents(after=START, limit=3))
-    second = driver.ask(ReadEvents(after=first.cursor))
-
-    assert [event.event for event in second.events] == ["job.end"]
-
-
-def test_a_reader_without_a_position_waits_for_the_next_event() -> None:
-    driver = Driver()
-    ended(driver)
-    token = driver.start(ReadEvents())
-    assert token not in driver.answers
-    driver.submit()
-
-    assert driver.answers[token].events[0].event == "job.queued"
-
-
-def test_a_reader_of_one_job_sees_no_other() -> None:
-    driver = Driver()
-    first = driver.ran()
-    token = driver.start(ReadEvents(f"jobs:{first}"))
-    driver.submit()
-    assert token not in driver.answers
-    driver.report(first)
-
-    assert {event.data["job_id"] for event in driver.answers[token].events} == {"jobs:1"}
-
-
-def test_a_reader_may_come_back_for_more_of_one_job() -> None:
-    driver = Driver()
-    job = ended(driver)
-    driver.submit()
-    batch = driver.ask(ReadEvents(f"jobs:{job}", START, limit=2))
-
-    assert [event.event for event in batch.events] == ["job.queued", "job.running"]
-
-
-def test_readers_that_give_up_leave_nothing_behind() -> None:
-    driver = Driver()
-    tokens = [driver.start(ReadEvents()) for _ in range(2)]
-    driver.step(GivenUp(tokens[0]), GivenUp(tokens[1]))
-
-    assert driver.plane.ledger.readers == {}
-
-
-def test_a_job_that_follows_another_is_parked() -> None:
-    driver = Driver()
-    outer = driver.ran()
-    inner = driver.submit()
-    driver.start(ReadEvents(f"jobs:{inner}"), driver.inside(outer))
-
-    assert driver.status(inner) == "dispatched"
-
-
-@pytest.mark.parametrize(
-    ("after", "reason"),
-    [(Cursor("other", 1), "epoch_changed"), (Cursor("here", 99), "future_position")],
-)
-def test_a_foreign_position_is_reset(after: Cursor, reason: str) -> None:
-    driver = Driver()
-    ended(driver)
-    event = driver.ask(ReadEvents(after=after)).events[0]
-
-    assert event.event == "stream.reset"
-    assert event.data == {"reason": reason, "epoch": "here", "seq": 0, "dropped": None}
-
-
-def test_a_position_that_is_not_retained_is_reset(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(eventlog, "RETAINED", 2)
-    driver = Driver()
-    ended(driver)
-    event = driver.ask(ReadEvents(after=START)).events[0]
-
-    assert event.data == {"reason": "compacted", "epoch": "here", "seq": 2, "dropped": 2}
-
-
-def test_a_waiting_reader_is_told_when_a_step_writes_more_than_is_retained(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(eventlog, "RETAINED", 1)
-    driver = Driver()
-    job = driver.ran()
-    token = driver.start(ReadEvents(f"jobs:{job}"))
-    driver.report(job)
-
-    assert driver.answers[token].events[0].event == "stream.reset"
-
-
-# --- logs -----------------------------------------------------------------------------------------
-
-
-def test_what_a_job_printed_is_kept_in_order() -> None:
-    driver = Driver()
-    job = driver.ran()
-    driver.step(Printed(1, job, "stdout", "a"), Printed(1, 0, "stderr", "b"))
-    seen = driver.ask(GetJobLogs(f"jobs:{job}"))
-
-    assert (seen.stdout, seen.stderr, seen.text) == ("a", "b", "ab")
-
-
-def test_a_job_that_printed_nothing_has_an_empty_log() -> None:
-    driver = Driver()
-
-    assert driver.ask(GetJobLogs(f"jobs:{driver.submit()}")).text == ""
-
-
-def test_an_executor_cannot_print_for_a_job_of_another() -> None:
-    driver = Driver(max_containers=2)
-    one, _, _ = driver.submit_many(3)
-    driver.step(Printed(2, one, "stdout", "forged"), Printed(2, 99, "stdout", "forged"))
-
-    assert driver.job(one).log is None
-
-
-def test_short_pieces_of_a_stream_are_joined() -> None:
-    log = JobLog()
-    for text in "abc":
-        log.add("stdout", text)
-
-    assert [*log.head] == [("stdout", "abc")]
-
-
-def test_the_middle_goes_when_there_is_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "KEPT_CHARS", 8)
-    log = JobLog()
-    for text in ("head", "12", "3456", "7", "8"):
-        log.add("stdout" if text != "7" else "stderr", text)
-    seen = log.read()
-
-    assert seen.text.startswith("head")
-    assert seen.text.endswith("78")
-    assert seen.dropped + log.size == len("head12345678")
-
-
-def test_a_piece_larger_than_the_bound_keeps_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "KEPT_CHARS", 8)
-    log = JobLog()
-    log.add("stdout", "0123456789")
-
-    assert log.read().dropped == 6
-
-
 # --- the check ------------------------------------------------------------------------------------
 
 
@@ -419,14 +249,3 @@ def test_a_retry_of_a_quick_failure_goes_ahead_of_younger_jobs() -> None:
     driver.pass_s(1.0)
 
     assert jobs_sent(driver.report(first, error=RAISED)) == [first]
-
-
-def test_a_waiting_reader_and_a_waiting_caller_are_told_apart() -> None:
-    driver = Driver()
-    job = driver.ran()
-    reader = driver.start(ReadEvents(f"jobs:{job}"))
-    caller = driver.start(WaitJob(f"jobs:{job}"))
-    driver.step(GivenUp(reader))
-    driver.report(job)
-
-    assert [token in driver.answers for token in (reader, caller)] == [False, True]

@@ -59,7 +59,7 @@ def test_a_run_that_would_wait_too_deep_leaves_no_job() -> None:
 def test_a_reader_that_has_seen_everything_waits() -> None:
     driver = Driver()
     driver.ran()
-    token = driver.start(ReadEvents(after=Cursor("here", 2)))
+    token = driver.start(ReadEvents(after=Cursor("here", 3)))
 
     assert token not in driver.answers
 

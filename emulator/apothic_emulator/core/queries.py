@@ -1,0 +1,89 @@
+"""Commands that look: at jobs, at what they printed and were given, at what happens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from apothic_backends.commands import GetJob, GetJobInput, GetJobLogs, ReadEvents, TellProgress
+from apothic_backends.model.errors import NotFound, UsageError
+from apothic_backends.model.events import EventBatch
+from apothic_backends.model.jobs import JobInput, JobLogs, JobSnapshot
+from apothic_emulator.core.callers import Callers
+from apothic_emulator.core.effects import LATER
+from apothic_emulator.core.facts import Asked
+from apothic_emulator.core.jobs import NO_ARGUMENTS
+from apothic_emulator.core.ledger import Ledger
+from apothic_emulator.core.logs import JobLog
+from apothic_emulator.core.pools import Pool
+from apothic_emulator.core.watches import Topic, after_reset, state
+
+
+class Queries:
+    """The rules for looking, over the ledger and the pools."""
+
+    def __init__(self, ledger: Ledger, pools: Mapping[int, Pool], callers: Callers) -> None:
+        self.ledger = ledger
+        self.pools = pools
+        self.callers = callers
+        self.commands = {
+            GetJob: self._job,
+            GetJobLogs: self._logs,
+            GetJobInput: self._input,
+            TellProgress: self._progress,
+            ReadEvents: self._read,
+        }
+
+    def _job(self, command: GetJob, asked: Asked, now: float) -> JobSnapshot:
+        return self.ledger.look(self.ledger.find(command.job_id))
+
+    def _logs(self, command: GetJobLogs, asked: Asked, now: float) -> JobLogs:
+        return (self.ledger.find(command.job_id).log or JobLog()).read(command.attempt)
+
+    def _input(self, command: GetJobInput, asked: Asked, now: float) -> JobInput:
+        job = self.ledger.find(command.job_id)
+        if job.arguments is NO_ARGUMENTS:
+            raise NotFound(
+                f"the input of {job.job_id} was not kept: it has {job.nbytes} bytes",
+                job_id=job.job_id,
+            )
+        function = job.function
+        names = function.spec.app_name, function.spec.name
+        return JobInput(job.job_id, function.function_id, *names, job.arguments)
+
+    def _progress(self, command: TellProgress, asked: Asked, now: float) -> None:
+        job = self.callers.job(asked, now)
+        if job is None:
+            raise UsageError("progress is told by the code of a job that runs")
+        told = {"done": command.done, "total": command.total, "message": command.message}
+        job.progress = told
+        self.ledger.events.append("job.progress", job.number, now, job.attempt, told)
+
+    def _read(self, command: ReadEvents, asked: Asked, now: float) -> Any:
+        ledger = self.ledger
+        events, topic = ledger.events, Topic(command.topic, ledger)
+        job, after, limit = topic.job, command.after, max(1, command.limit)
+        if after is None and command.snapshot:
+            return state(topic, ledger, self.pools.values())
+        if after is None and job is not None:
+            after = events.position_at(job.submitted_at)
+        if after is not None:
+            reset = events.lost(after)
+            if reset is not None:
+                return after_reset(reset, topic, ledger, self.pools.values())
+            batch = events.read(after, topic.subject or None, limit)
+            if batch is not None:
+                return batch
+        if topic.is_over:
+            return EventBatch((), events.cursor, ended=True)
+        self._wait(topic, asked, limit, now)
+        return LATER
+
+    def _wait(self, topic: Topic, asked: Asked, limit: int, now: float) -> None:
+        callers, job = self.callers, topic.job
+        caller = callers.job(asked, now) if job is not None else None
+        sunk = callers.sink(job, caller)
+        wait = self.ledger.await_events(asked.token, topic.subject, job, limit)
+        callers.park(wait, asked, caller, now)
+        for pool in sunk:
+            callers.scheduler.fill(pool, now)
