@@ -33,9 +33,12 @@ class Client:
         cloudpickle.unregister_pickle_by_value(module)
         return await self.backend.start(RegisterFunction(spec, code))
 
-    async def submit(self, function_id: str, *args: Any, wait_for_room: bool = False) -> str:
+    async def submit(
+        self, function_id: str, *args: Any, wait_for_room: bool = False, key: str | None = None
+    ) -> str:
         """Queue one call; the job's id."""
-        return await self.backend.start(SubmitJob(function_id, arguments(*args), wait_for_room))
+        command = SubmitJob(function_id, arguments(*args), wait_for_room, key)
+        return await self.backend.start(command)
 
     async def wait(self, job_id: str, *, last: bool = False) -> JobOutcome:
         """How a job ends."""
@@ -70,7 +73,7 @@ class Client:
         """The position before the first event."""
         at = self.backend.watch("jobs", Cursor("nowhere", 0))
         async for event in at:
-            return Cursor(event.data["epoch"], event.data["seq"])
+            return Cursor(event.data["epoch"], 0)
         raise AssertionError("a watch ended by itself")
 
 

@@ -6,11 +6,11 @@ from collections import Counter
 from typing import Any
 
 from apothic_backends.model.errors import ApothicError, JobGone
-from apothic_backends.model.events import ALL_JOBS, Cursor, EventBatch
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.jobs import JobOutcome, JobSnapshot, JobStatus
 from apothic_emulator.core.attempts import MOST_LOSSES
 from apothic_emulator.core.effects import Dispatch
+from apothic_emulator.core.eventlog import Subject
 from apothic_emulator.core.pools import PREFETCH_MOST
 
 
@@ -31,10 +31,14 @@ class History:
     """Kept by job number. Each method takes one observation and checks it."""
 
     def __init__(self) -> None:
-        self.log: list[tuple[str, int]] = []
+        self.log: list[tuple[str, Subject]] = []
         self.ended_just_now: set[int] = set()
         """In this very step: replies that were given before it may not know yet."""
         self.log_of: dict[int, list[int]] = {}
+        """Positions of the events of each job, and of all jobs under 0."""
+        self.printed: dict[tuple[int, str], str] = {}
+        """What jobs have printed that was not told yet."""
+        self.keys: dict[str, int] = {}
         self.spec: dict[int, FunctionSpec] = {}
         self.final: dict[int, str] = {}
         self.outcome: dict[int, str] = {}
@@ -65,16 +69,37 @@ class History:
 
     # --- the log --------------------------------------------------------------------------------
 
-    def event(self, name: str, job: int, at: float, more: dict[str, Any] | None) -> None:
+    def event(self, name: str, job: Subject, at: float, more: dict[str, Any] | None) -> None:
+        self.log.append((name, job))
+        if isinstance(job, str):
+            return
         if name == "job.running":
             self.beginning[job] = at
         sure(job not in self.final, "I3", "jobs:%d ended, and then %s", job, name)
-        self.log.append((name, job))
         self.log_of.setdefault(job, []).append(len(self.log))
+        self.log_of.setdefault(0, []).append(len(self.log))
+        if name == "job.log":
+            assert more is not None
+            self._told(job, more["stream"], more["text"])
         if name == "job.end":
             assert more is not None
             self.final[job] = more["status"]
             self.ended_just_now.add(job)
+
+    def prints(self, job: int, stream: str, text: str) -> None:
+        """The core has taken this in."""
+        self.printed[job, stream] = self.printed.get((job, stream), "") + text
+
+    def _told(self, job: int, stream: str, text: str) -> None:
+        left = self.printed.get((job, stream), "")
+        sure(left.startswith(text), "I10", "jobs:%d printed %r, and %r is told", job, left, text)
+        self.printed[job, stream] = left[len(text) :]
+
+    def queued_under(self, key: str, job: int, *, is_known: bool) -> None:
+        """A client was told which job stands for a key."""
+        first = self.keys.setdefault(key, job)
+        sure(first == job or not is_known, "I2", "%s is jobs:%d and jobs:%d", key, first, job)
+        self.keys[key] = job
 
     # --- work -----------------------------------------------------------------------------------
 
@@ -162,53 +187,3 @@ class History:
         sure(isinstance(error, ApothicError), "I15", "%r is not typed", error)
         gone = isinstance(error, JobGone) and is_held
         sure(not gone, "I1", "jobs:%d is held and gone: %s", job, error)
-
-
-class Watcher:
-    """Follows a topic, and knows what it must have seen."""
-
-    def __init__(self, history: History, topic: str, after: Cursor | None) -> None:
-        self.history = history
-        self.topic = topic
-        self.job = 0 if topic == ALL_JOBS else int(topic[5:])
-        self.after = after
-        self.seen = after.seq if after is not None else -1
-        self.folded: dict[int, str] = {}
-
-    def take(self, batch: EventBatch) -> None:
-        for event in batch.events:
-            seq = event.cursor.seq
-            if event.event == "stream.reset":
-                self.history.reached[f"reset_{event.data['reason']}"] += 1
-                self.seen = seq
-                self.folded.clear()
-                continue
-            job = int(event.data["job_id"][5:])
-            sure((event.event, job) == self.history.log[seq - 1], "I10", "event %d is false", seq)
-            self._follow(seq, job)
-            self.folded[job] = event.data.get("status", event.event)
-        sure(batch.cursor.seq >= self.seen, "I10", "the cursor went back")
-        self.after = batch.cursor
-
-    def _follow(self, seq: int, job: int) -> None:
-        sure(seq > self.seen, "I10", "event %d came after %d", seq, self.seen)
-        if self.seen < 0:
-            pass  # the first event of a reader that asked for the next one
-        elif not self.job:
-            sure(seq == self.seen + 1, "I10", "event %d came after %d", seq, self.seen)
-        else:
-            self._is_next(seq)
-        sure(self.job in (0, job), "I10", "an event of jobs:%d on %s", job, self.topic)
-        self.seen = seq
-
-    def _is_next(self, seq: int) -> None:
-        following = [s for s in self.history.log_of.get(self.job, ()) if s > self.seen]
-        sure(following[0] == seq, "I10", "%s: %d came, not %d", self.topic, seq, following[0])
-
-    def close(self) -> None:
-        """At the end of a run, when everything was delivered."""
-        log = self.history.log_of.get(self.job, []) if self.job else [len(self.history.log)]
-        last = log[-1] if log and self.seen >= 0 else -1
-        sure(self.seen >= last, "L4", "%s stands at %d of %d", self.topic, self.seen, last)
-        for job, status in self.folded.items():
-            sure(status == self.history.final[job], "I10", "jobs:%d folds to %s", job, status)

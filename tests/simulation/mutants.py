@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from apothic_backends.model.events import Cursor, EventBatch
+from apothic_backends.model.events import Cursor, Event, EventBatch
 from apothic_emulator.core import attempts
 from apothic_emulator.core.attempts import Attempts
 from apothic_emulator.core.eventlog import EventLog
@@ -144,10 +144,21 @@ def an_event_is_skipped(
     return batch
 
 
-@mutant(EventLog, "_lost")
-def a_reset_is_kept_secret(right: Any, self: EventLog, after: Cursor) -> str | None:
-    reason: str | None = right(self, after)
-    return None if reason == "compacted" else reason
+@mutant(EventLog, "lost")
+def a_reset_is_kept_secret(right: Any, self: EventLog, after: Cursor) -> Event | None:
+    reset: Event | None = right(self, after)
+    return None if reset is not None and reset.data["reason"] == "compacted" else reset
+
+
+@mutant(Ledger, "tell_rest")
+def the_last_line_is_told_after_the_end(right: Any, self: Ledger, job: Job, now: float) -> None:
+    if job.is_final:
+        right(self, job, now)
+
+
+@mutant(Plane, "_keyed")
+def a_key_stands_for_two_jobs(right: Any, self: Plane, *_: Any) -> None:
+    return None
 
 
 @mutant(Executor, "room")

@@ -57,6 +57,8 @@ SCRIPTS = (
     "slow",
     "cursed",
     "stubborn",
+    "prints",
+    "final",
 )
 """What user code may do beside returning quickly."""
 
@@ -71,6 +73,7 @@ OPS = (
     *("cancel",) * 4,
     *("give_up",) * 2,
     *("watch",) * 2,
+    *("keyed",) * 2,
     *("release", "get", "logs", "bad"),
 )
 
@@ -132,7 +135,7 @@ def _spec(seed: int, i: int) -> FunctionSpec:
         app_name="sim",
         name=f"f{i}",
         timeout_s=of(0, 1.0, 2.0, 5.0),
-        retries=RetryPolicy(int(of(1, 0, 0, 1, 2)), of(2, 0.0, 0.5), 2.0, 1.0),
+        retries=RetryPolicy(int(of(1, 0, 0, 1, 2)), of(2, 0.0, 0.5), 2.0, 1.0, of(7, 0.0, 0.5)),
         concurrent_requests=slots,
         max_pending_tasks=int(of(4, 3, 20, 100)),
         max_containers=int(of(5, 1, 1, 2, 3)),

@@ -18,6 +18,7 @@ from apothic_emulator.core.facts import (
     Loaded,
     LoadFailed,
     Origin,
+    Printed,
     Recalled,
     Reported,
     StackDumped,
@@ -244,13 +245,24 @@ class Process:
     def _finish(self, job: int, attempt: int, kind: str) -> None:
         if self.running.get(job, (0, ""))[0] != attempt:
             return
+        self._print(job, attempt)
         if kind == "raise":
-            self._report(job, attempt, None, ErrorInfo("user_error", "raised"))
+            is_final = "final" in self.world.plan.features and job % 3 == 0
+            self._report(job, attempt, None, ErrorInfo("user_error", "raised", is_final=is_final))
         elif kind == "unserialisable":
             self._report(job, attempt, None, ErrorInfo("result_not_serializable", "a lock"))
         else:
             result = Payload(b"%d %d %d" % (job, attempt, self.number))
             self._report(job, attempt, result, None, retire=kind == "leave")
+
+    def _print(self, job: int, attempt: int) -> None:
+        """Print something, cut anywhere."""
+        if "prints" not in self.world.plan.features:
+            return
+        chance = draw(self._seed, SCRIPT, job * 64 + attempt + (1 << 41))
+        for i in range(chance % 4):
+            text = ("almost", " done\n", "a line\n", "10 %\r20 %\r")[(chance >> 8 * i) % 4]
+            self.say(Printed(self.number, job, ("stdout", "stderr")[chance >> i & 1], text))
 
     def _call(self, job: int, attempt: int) -> None:
         """Call another function and wait for it."""

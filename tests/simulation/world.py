@@ -34,6 +34,7 @@ from apothic_emulator.core.effects import (
     StartExecutor,
     Terminate,
 )
+from apothic_emulator.core.eventlog import Subject
 from apothic_emulator.core.executors import ExecutorStatus
 from apothic_emulator.core.facts import (
     Asked,
@@ -45,11 +46,13 @@ from apothic_emulator.core.facts import (
     Reported,
     Tick,
 )
+from apothic_emulator.core.jobs import Job
 from apothic_emulator.core.plane import Plane
 from tests.simulation.chance import CLIENT, WATCH, draw, pick
-from tests.simulation.history import History, Violation, Watcher, sure
+from tests.simulation.history import History, Violation, sure
 from tests.simulation.plan import CHAOS_S, DEPTH, EPOCH_S, Plan
 from tests.simulation.processes import Process, Reply
+from tests.simulation.watching import Watcher
 
 NEVER = float("inf")
 END_S = EPOCH_S + CHAOS_S + 400.0
@@ -102,11 +105,18 @@ class World:
         log, history = self.plane.ledger.events, self.history
         append = log.append
 
-        def tapped(name: str, job: int, at: float, attempt: int, more: Any = None) -> None:
-            history.event(name, job, at, more)
-            append(name, job, at, attempt, more)
+        def tapped(name: str, subject: Subject, at: float, attempt: int, more: Any = None) -> None:
+            history.event(name, subject, at, more)
+            append(name, subject, at, attempt, more)
 
         log.append = tapped
+        printed = self.plane.ledger.printed
+
+        def tapped_text(job: Job, stream: str, text: str, now: float) -> bool:
+            history.prints(job.number, stream, text)
+            return printed(job, stream, text, now)
+
+        self.plane.ledger.printed = tapped_text
 
     # --- time -----------------------------------------------------------------------------------
 
@@ -387,6 +397,8 @@ class World:
         elif op == "map":
             for _ in range(chance % 25 + 1):
                 self._submit(client, function, last=True, waits=True)
+        elif op == "keyed":
+            self._submit_under(f"{function}-{chance % 3}", client, function)
         elif op == "watch":
             self._watch(client, i, chance)
         elif op == "give_up":
@@ -432,6 +444,16 @@ class World:
                 self._held.add(job)
 
         command = SubmitJob(f"functions:{function}", Payload(b"x" * 10), waits)
+        self.ask(command, submitted, None, client)
+
+    def _submit_under(self, key: str, client: int, function: int) -> None:
+        def submitted(value: object, error: BaseException | None) -> None:
+            if error is None:
+                known = self.plane.ledger.jobs
+                is_known = self.history.keys.get(key) in known
+                self.history.queued_under(key, int(str(value)[5:]), is_known=is_known)
+
+        command = SubmitJob(f"functions:{function}", Payload(b"x" * 10), True, key)
         self.ask(command, submitted, None, client)
 
     def cancel(self, job: int) -> None:
@@ -483,8 +505,10 @@ class World:
         if chance & 4096:
             topic = ALL_JOBS
         zero = Cursor("sim", 0)
-        starts = (None, zero, zero, Cursor("old", 5), Cursor("sim", 1 << 40))
-        watcher = Watcher(self.history, topic, starts[(chance >> 20) % len(starts)])
+        starts = (None, None, zero, zero, Cursor("old", 5), Cursor("sim", 1 << 40))
+        start = starts[(chance >> 20) % len(starts)]
+        snapshot = start is None and chance & 8192 > 0
+        watcher = Watcher(self.history, topic, start, snapshot=snapshot)
         self._read(watcher, client, i * 1000)
 
     def _read(self, watcher: Watcher, client: int, counter: int) -> None:
@@ -493,12 +517,14 @@ class World:
                 return
             assert isinstance(value, EventBatch)
             watcher.take(value)
+            if watcher.is_over:
+                watcher.close()
+                return
             pauses = (0.1, 2.0, 20.0) if "far_reader" in self.plan.features else (0.1, 1.0)
             pause_s = 0.1 if self._is_healed else pick(self.plan.seed, WATCH, counter, pauses)
             self.at(self.now + pause_s, self._read, watcher, client, counter + 1)
 
-        limit = (1, 7, 1000)[draw(self.plan.seed, WATCH, -counter) % 3]
-        token = self.ask(ReadEvents(watcher.topic, watcher.after, limit), more, None, client)
+        token = self.ask(watcher.command(self.plan.seed, counter), more, None, client)
         self._reading[token] = watcher
 
     # --- the end --------------------------------------------------------------------------------

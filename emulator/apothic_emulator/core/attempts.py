@@ -160,7 +160,7 @@ class Attempts:
     def _chance(self, job: Job) -> float:
         """A number from 0 to 1 that differs from job to job and is the same in every replay."""
         drawn = f"{self.ledger.events.epoch} {job.number} {job.failures}"
-        return crc32(drawn.encode()) / 0xFFFFFFFF
+        return (crc32(drawn.encode()) * 0x9E3779B1 & 0xFFFFFFFF) / 0xFFFFFFFF
 
     # --- what is taken back ---------------------------------------------------------------------
 

@@ -101,8 +101,10 @@ class ThreadBackend:
                 ticket.fail(error)
         return ticket
 
-    def watch(self, topic: str, after: Cursor | None = None) -> EventStream:
-        return EventStream(self, topic, after)
+    def watch(
+        self, topic: str, after: Cursor | None = None, *, snapshot: bool = False
+    ) -> EventStream:
+        return EventStream(self, topic, after, snapshot=snapshot)
 
     def close(self) -> None:
         self.is_held = True

@@ -144,7 +144,7 @@ def test_five_statuses_are_final(status: JobStatus) -> None:
         GetJob("jobs:1"),
         SubmitJob("functions:1", Payload(b"a", (b"b", b"c"))),
         FunctionSpec("app", "f", timeout_s=1, preload=("json",)),
-        JobSnapshot("jobs:1", "functions:1", JobStatus.LOST, 1, False, 1.0, None, 2.0),
+        JobSnapshot("jobs:1", "functions:1", "app", "f", JobStatus.LOST, 1, False, 1.0, None, 2.0),
         ErrorInfo("code", "message", exception=Payload(b"a"), data={"a": 1}),
         ReadEvents("jobs", Cursor("here", 1)),
     ],

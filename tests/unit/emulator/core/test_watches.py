@@ -242,6 +242,12 @@ def test_an_app_tells_of_its_functions() -> None:
     assert (names(after), after.events[0].data["function"]) == (["app.changed"], "g")
 
 
+def test_an_app_does_not_tell_of_another_one() -> None:
+    driver = Driver()
+
+    assert driver.ask(ReadEvents("apps:other", snapshot=True)).events[0].data["functions"] == {}
+
+
 def test_an_app_that_is_changed_back_to_what_it_was_is_told_once() -> None:
     driver = Driver()
     same = RegisterFunction(driver.plane.pools[1].function.spec, Payload(b"f"))

@@ -1,0 +1,85 @@
+"""Watchers, and what each must have seen."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from apothic_backends.commands import ReadEvents
+from apothic_backends.model.events import ALL_JOBS, Cursor, Event, EventBatch
+from tests.simulation.chance import WATCH, draw
+from tests.simulation.history import History, sure
+
+_ENDING = ("job.result", "job.end")
+
+
+class Watcher:
+    """Follows a topic, and knows what it must have seen."""
+
+    def __init__(
+        self, history: History, topic: str, after: Cursor | None, *, snapshot: bool
+    ) -> None:
+        self.history = history
+        self.topic = topic
+        self.job = 0 if topic == ALL_JOBS else int(topic[5:])
+        self.after = after
+        self.snapshot = snapshot
+        self.seen = after.seq if after is not None else 0 if self.job and not snapshot else -1
+        self.state_at = -1
+        """Where the latest snapshot was taken."""
+        self.folded: dict[int, str] = {}
+        self.is_over = False
+
+    def command(self, seed: int, counter: int) -> ReadEvents:
+        """What to ask next."""
+        limit = (1, 7, 1000)[draw(seed, WATCH, -counter) % 3]
+        return ReadEvents(self.topic, self.after, limit, self.snapshot)
+
+    def take(self, batch: EventBatch) -> None:
+        for event in batch.events:
+            seq = event.cursor.seq
+            if event.event == "stream.reset":
+                self.history.reached[f"reset_{event.data['reason']}"] += 1
+                self.folded.clear()
+                self.seen = self.state_at = seq
+            elif event.event == "job.snapshot" or (seq == self.state_at and self._is_end(event)):
+                self._is_state(event)
+                self.seen = self.state_at = seq
+            else:
+                self._follow(event)
+        sure(batch.cursor.seq >= self.seen, "I10", "the cursor went back")
+        self.after = batch.cursor
+        if self.snapshot and self.seen < 0:
+            self.seen = batch.cursor.seq
+        self.is_over = batch.ended
+        is_final = self.job in self.history.final
+        sure(not batch.ended or is_final, "I10", "%s is over before its end", self.topic)
+
+    def _is_end(self, event: Event) -> bool:
+        return event.event in _ENDING
+
+    def _is_state(self, event: Event) -> None:
+        job, status = int(event.data["job_id"][5:]), event.data["status"]
+        final = None if job in self.history.ended_just_now else self.history.final.get(job)
+        sure(final in (None, status), "I10", "jobs:%d is %s and shown as %s", job, final, status)
+        self.folded[job] = status
+
+    def _follow(self, event: Event) -> None:
+        seq, job = event.cursor.seq, int(event.data["job_id"][5:])
+        sure((event.event, job) == self.history.log[seq - 1], "I10", "event %d is false", seq)
+        sure(seq > self.seen, "I10", "event %d came after %d", seq, self.seen)
+        sure(self.job in (0, job), "I10", "an event of jobs:%d on %s", job, self.topic)
+        if self.seen >= 0:  # the first of a reader that asked for the next one is any
+            log = self.history.log_of[self.job]
+            following = log[bisect_right(log, self.seen)]
+            sure(following == seq, "I10", "%s: %d came, not %d", self.topic, seq, following)
+        self.seen = seq
+        if "status" in event.data or job not in self.folded:
+            self.folded[job] = event.data.get("status", event.event)
+
+    def close(self) -> None:
+        """At the end of a run, when everything was delivered."""
+        log = self.history.log_of.get(self.job, [])
+        last = log[-1] if log and self.seen >= 0 else -1
+        sure(self.seen >= last, "L4", "%s stands at %d of %d", self.topic, self.seen, last)
+        for job, status in self.folded.items():
+            sure(status == self.history.final[job], "I10", "jobs:%d folds to %s", job, status)
