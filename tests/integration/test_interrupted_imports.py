@@ -79,6 +79,7 @@ def interrupt_at(tmp_path: Path, module: str, body: str) -> Interrupted:
 
 
 def told(program: Interrupted) -> list[str]:
+    """What it said, without the line that counts what was cut short."""
     lines = program.stderr.splitlines()
     return [line for line in lines if line and not line.startswith("apothic:")]
 
@@ -90,7 +91,7 @@ def test_a_program_that_imports_ends_by_the_signal_as_any_other(
     program = interrupt_at(tmp_path, module, SCRIPT)
 
     assert program.process.returncode == -signal.SIGINT, program.stderr
-    assert program.stderr.endswith("\nKeyboardInterrupt\n")
+    assert told(program)[-1] == "KeyboardInterrupt"
 
 
 @pytest.mark.parametrize("module", OF_THE_COMMAND)
