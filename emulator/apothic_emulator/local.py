@@ -35,8 +35,9 @@ def _open() -> Backend:
     try:
         # Only now, so that the zygote starts up on another core while the rest is imported here.
         from apothic_emulator.host.backend import LocalBackend  # noqa: PLC0415
+        from apothic_emulator.host.host import Host  # noqa: PLC0415
 
-        return LocalBackend(thread)
+        return LocalBackend(Host(thread))
     except BaseException:
-        thread.give_up()
+        thread.end()
         raise

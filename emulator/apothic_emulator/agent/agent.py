@@ -32,6 +32,9 @@ _HANG_UP_MS = 200
 
 _MOST_ENDS = 256
 
+_SILENCE_S = 10.0
+"""A zygote that has executors to kill, and says nothing for this long, is stuck."""
+
 Answer = Callable[[Line, Frame], None]
 
 
@@ -204,6 +207,16 @@ class Agent:
                 if self.pipes.pop(pipe.fd, None) is not None:
                     self.errands.unregister(pipe.fd)
             line.close()
+
+    def end_all(self) -> None:
+        """Kill every executor and see it end; some are left only if the zygote does not answer."""
+        for number in self.lines:
+            self.zygote.signal(number, signal.SIGKILL)
+        while self.lines and self.zygote.control.poll(_SILENCE_S):
+            for message in self.zygote.hear():
+                line = self.lines.pop(message.number, None)
+                if line is not None:
+                    line.close()
 
     def _report_end(self, end: Ended) -> None:
         """Post it, and keep it for jobs that the core dispatches before it has heard of it."""

@@ -10,7 +10,7 @@ from collections import deque
 
 from apothic_backends.model.jobs import JobStatus
 from apothic_emulator.core.eventlog import EventLog
-from apothic_emulator.core.executors import IDLE_S, Executor, ExecutorStatus
+from apothic_emulator.core.executors import Executor, ExecutorStatus
 from apothic_emulator.core.jobs import Job
 from apothic_emulator.core.ledger import KEPT_INPUT, Ledger
 from apothic_emulator.core.plane import Plane
@@ -121,7 +121,9 @@ def _check_waits(ledger: Ledger, executor: Executor) -> None:
 def _check_deadlines(plane: Plane, executor: Executor) -> None:
     _sure(plane.alarm <= executor.step_at, "a step that nothing wakes", executor)
     if executor.status is ExecutorStatus.READY and not executor.line:
-        _sure(plane.alarm <= executor.idle_since + IDLE_S, "idle for ever", executor)
+        _sure(
+            plane.alarm <= executor.idle_since + plane.scheduler.idle_s, "idle for ever", executor
+        )
     if executor.status in (ExecutorStatus.READY, ExecutorStatus.DRAINING):
         for job in executor.line:
             _sure(plane.alarm <= job.deadline, "a deadline that nothing wakes", job)

@@ -24,7 +24,7 @@ from apothic_backends.model.ids import number_of
 from apothic_emulator.core.attempts import Attempts
 from apothic_emulator.core.callers import Callers
 from apothic_emulator.core.effects import LATER, Outcome
-from apothic_emulator.core.executors import Executor
+from apothic_emulator.core.executors import IDLE_S, Executor
 from apothic_emulator.core.facts import (
     Asked,
     Ended,
@@ -51,9 +51,13 @@ MOST_PAYLOAD_BYTES = 4 << 30
 
 
 class Plane:
-    """State and rules. `alarm` is when to step with a `Tick` at the latest."""
+    """State and rules. `alarm` is when to step with a `Tick` at the latest.
 
-    def __init__(self, epoch: str, wall_offset: float = 0.0) -> None:
+    `wall_offset` is what Unix time is ahead of its own; an executor without work ends after
+    `idle_s`.
+    """
+
+    def __init__(self, epoch: str, wall_offset: float = 0.0, *, idle_s: float = IDLE_S) -> None:
         self.pools: dict[int, Pool] = {}
         self._by_id: dict[str, Pool] = {}
         self.ledger = Ledger(epoch, wall_offset)
@@ -61,6 +65,7 @@ class Plane:
         self.callers = Callers(self.ledger, self.pools, self.attempts)
         self.queries = Queries(self.ledger, self.pools, self.callers)
         self.scheduler = self.attempts.scheduler
+        self.scheduler.idle_s = idle_s
         self.crowded: list[Pool] = []
         """Pools for whose room somebody waits."""
         self._unfinished: dict[int, float] = {}

@@ -20,6 +20,8 @@ class Scheduler:
     """Gives jobs to executors. `effects` collects what is to be done; the plane takes it."""
 
     def __init__(self, executors: dict[int, Executor], begin: Begin) -> None:
+        self.idle_s = IDLE_S
+        """An executor without work ends after this long."""
         self.effects: list[Effect] = []
         self.alarm = NEVER
         """When to look at the deadlines; never later than the first of them, perhaps earlier."""
@@ -143,7 +145,7 @@ class Scheduler:
             self.advance(executor, now)
         elif executor.status is _READY:
             executor.idle_since = now
-            self.wake_at(now + IDLE_S)
+            self.wake_at(now + self.idle_s)
 
     def _settle_stopping(self, executor: Executor, now: float) -> None:
         if executor.can_be_reprieved:
@@ -155,10 +157,10 @@ class Scheduler:
         """See to a ready executor that may be idle, or slower than believed; when to look again."""
         line = executor.line
         if not line:
-            if executor.idle_since + IDLE_S <= now:
+            if executor.idle_since + self.idle_s <= now:
                 self.retire(executor, now)
                 return executor.step_at
-            return executor.idle_since + IDLE_S
+            return executor.idle_since + self.idle_s
         if len(line) > executor.slots:
             moment = executor.relieve_at(now)
             if moment > now:

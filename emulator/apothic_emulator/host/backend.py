@@ -14,7 +14,6 @@ from apothic_backends.model.events import Cursor
 from apothic_backends.ticket import Ticket
 from apothic_emulator.core.facts import Asked
 from apothic_emulator.host.host import Host, HostTicket
-from apothic_emulator.host.thread import HostThread
 
 ReplyT = TypeVar("ReplyT")
 
@@ -32,15 +31,17 @@ os.register_at_fork(after_in_child=_abandon_all)  # once: what is registered is 
 class LocalBackend:
     """Runs functions in worker processes of this machine."""
 
-    def __init__(self, thread: HostThread) -> None:
-        self._host = Host(thread)
+    _ticket_type = HostTicket
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        _hosts.add(host)
         atexit.register(self.close)
-        _hosts.add(self._host)
 
     def start(self, command: Command[ReplyT]) -> Ticket[ReplyT]:
         """Ask for something; never blocks or awaits."""
         host = self._host
-        ticket = HostTicket(host)
+        ticket = self._ticket_type(host)
         if host.dead is not None:
             ticket.fail(host.dead)
             return ticket

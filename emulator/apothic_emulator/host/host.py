@@ -13,7 +13,6 @@ import json
 import os
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from select import EPOLLIN, epoll
@@ -25,12 +24,13 @@ from apothic_backends.model.errors import ApothicError, BackendClosed, EmulatorD
 from apothic_backends.ticket import Ticket
 from apothic_emulator.agent.agent import Agent
 from apothic_emulator.agent.line import Line
-from apothic_emulator.core.executors import ExecutorStatus
+from apothic_emulator.core.executors import IDLE_S, ExecutorStatus
 from apothic_emulator.core.facts import Asked, GivenUp, Input, Origin, Tick
 from apothic_emulator.core.plane import Plane
 from apothic_emulator.executors import wire
 from apothic_emulator.executors.wire import Frame
-from apothic_emulator.host.reader import Reader, poll_timeout
+from apothic_emulator.host.clocks import Clock, RealClock
+from apothic_emulator.host.reader import Reader
 from apothic_emulator.host.requests import SessionRequest
 from apothic_emulator.host.thread import HostThread
 
@@ -42,8 +42,12 @@ Reply = tuple[Any, object, BaseException | None]
 class Host:
     """One control plane in this process: the core, its lock, its agent, and one thread."""
 
-    def __init__(self, thread: HostThread) -> None:
-        self.plane = Plane(os.urandom(6).hex(), time.time() - time.monotonic())
+    def __init__(
+        self, thread: HostThread, clock: Clock | None = None, idle_s: float = IDLE_S
+    ) -> None:
+        self.clock: Clock = clock or RealClock()
+        self._now = self.clock.now
+        self.plane = Plane(os.urandom(6).hex(), self.clock.wall_offset(), idle_s=idle_s)
         self.inbox: deque[Input] = deque()
         self.dead: ApothicError | None = None
         self._batch: list[Input] = []
@@ -62,11 +66,14 @@ class Host:
         self._errands.register(self._wake_fd, EPOLLIN)
         self._wake_at = NEVER
         self._closing = False
-        self._check: Callable[[Plane], None] | None = None
+        self._after_step: tuple[Callable[[Plane], None], ...] = ()
         if sys.flags.dev_mode:
             from apothic_emulator.core.check import check  # a tenth of a step  # noqa: PLC0415
 
-            self._check = check
+            self._after_step = (check,)
+        if self.clock.wants_steps:
+            self._after_step += (self.clock.stepped,)
+        self.clock.attach(self.plane, self._lock, self._poke)
         self._thread = thread
         thread.give(self._run)
 
@@ -109,13 +116,13 @@ class Host:
             self._batch = batch = [inbox.popleft()]
             while inbox:
                 batch.append(inbox.popleft())
-            outcome = plane.step(batch, time.monotonic())
+            outcome = plane.step(batch, self._now())
             replies = replies + outcome.replies if replies else outcome.replies
             for effect in outcome.effects:
                 agent.carry_out(effect, touched)
             batch.clear()  # until the next step, it would keep a result alive
-        if self._check is not None:
-            self._check(plane)
+        for look in self._after_step:
+            look(plane)
         if plane.scheduler.alarm < self._wake_at:
             self._poke()
         return replies, touched
@@ -189,7 +196,7 @@ class Host:
     def _wait_and_work(self) -> None:
         self._wake_at = NEVER  # so that a deadline which is set from here on wakes the poll
         self._wake_at = alarm = self.plane.alarm
-        for fd, _ in self._errands.poll(poll_timeout(alarm)):
+        for fd, _ in self._errands.poll(self.clock.patience_s(alarm)):
             if fd == self._channels.fileno():
                 self.reader.poll_for_all()
             elif fd == self._wake_fd:
@@ -198,7 +205,7 @@ class Host:
                 self.agent.read_pipe(fd)
             elif fd == self.agent.zygote.control.fileno():
                 self.agent.hear_zygote()
-        if self.plane.alarm <= time.monotonic():
+        if self.clock.is_due():
             self.reader.poll_for_all()  # so that nothing is late which only lies unread
             self.inbox.append(Tick())
         self.pump()
@@ -226,30 +233,53 @@ class Host:
         for token in tokens:
             with contextlib.suppress(Exception):  # the others must hear of it in any case
                 token.fail(error)
+        self.clock.give_up(error)
         self.reader.wake_leader()
 
     def close(self) -> int:
-        """End all executors and the thread; how many jobs were cut short."""
+        """End all executors, the zygote and the thread; how many jobs were cut short."""
         if self._closing:
             return 0
+        unfinished = self._stop()
+        for line in list(self.agent.lines.values()):
+            line.hang_up()
+        self._thread.end()  # first, so that the zygote's end is not taken for a loss
+        self._let_go()
+        return unfinished
+
+    def leave(self) -> int:
+        """Kill all executors, and leave thread and zygote to another host; as `close`.
+
+        Raises:
+            EmulatorDead: the zygote does not answer; only `HostThread.end` is left.
+        """
+        if self._closing:
+            return 0
+        unfinished = self._stop()
+        self._thread.give(self.agent.end_all)
+        self._thread.rest()
+        is_clean = not self.agent.lines
+        self._let_go()
+        if not is_clean:
+            raise EmulatorDead("worker processes were killed, and did not end within seconds")
+        return unfinished
+
+    def _stop(self) -> int:
         self._closing = True
         unfinished = sum(1 for job in list(self.plane.ledger.jobs.values()) if not job.is_final)
         self.dead = self.dead or BackendClosed("the backend was closed")
         self._tell_everybody(self.dead)
         self._poke()
-        self._thread.join()  # first, so that the zygote's end is not taken for a loss
-        for line in list(self.agent.lines.values()):
-            line.hang_up()
-        self.agent.zygote.end()
-        self.agent.zygote.wait()
+        self._thread.rest()
+        return unfinished
+
+    def _let_go(self) -> None:
         for line in list(self.agent.lines.values()):
             line.close()
-        self.agent.zygote.close()
         self.reader.close()
         self._channels.close()
         self._errands.close()
         os.close(self._wake_fd)
-        return unfinished
 
     def abandon(self) -> None:
         """In a fork of the process that opened it: be inert, and touch nothing."""

@@ -92,7 +92,7 @@ def test_a_worker_is_told_that_its_command_is_none(host: Host) -> None:
 def test_a_backend_that_was_closed_is_let_go() -> None:
     thread = HostThread(Zygote())
     thread.start()
-    backend = LocalBackend(thread)
+    backend = LocalBackend(Host(thread))
     host = ref(backend._host)
     backend.close()
     del backend, thread

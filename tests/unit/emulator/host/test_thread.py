@@ -24,7 +24,7 @@ def test_the_host_hears_of_anything_that_keeps_the_zygote_from_starting() -> Non
 
     thread.give(work)
     thread.start()
-    thread.join()
-    thread.zygote.close()
+    thread.rest()
+    thread.end()
 
     assert [str(error) for error in heard] == ["no interpreter"]

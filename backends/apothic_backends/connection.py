@@ -1,0 +1,50 @@
+"""The one open backend of this process."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from apothic_backends.base import Backend
+from apothic_backends.registry import open_backend
+
+_lock = threading.Lock()
+_open: Backend | None = None
+
+
+def connect() -> Backend:
+    """The backend of this process, opened at first use; it closes itself at exit.
+
+    Raises:
+        NotFound: `APOTHIC_BACKEND` names one that is not installed.
+    """
+    global _open  # noqa: PLW0603 - one per process is the point
+    backend = _open
+    if backend is None:
+        with _lock:
+            backend = _open
+            if backend is None:
+                backend = _open = open_backend()
+    return backend
+
+
+def connected() -> Backend | None:
+    """The backend if there is an open one."""
+    return _open
+
+
+def use(backend: Backend | None) -> Backend | None:
+    """Put a backend in place, and give back the one that was there; None opens anew at next use."""
+    global _open
+    before, _open = _open, backend
+    return before
+
+
+def _forget() -> None:
+    """Start afresh in a forked child: the connection is its parent's."""
+    global _lock  # noqa: PLW0603 - the parent may have held it in another thread
+    _lock = threading.Lock()
+    use(None)
+
+
+os.register_at_fork(after_in_child=_forget)
