@@ -16,16 +16,21 @@ class Retries(Value):
     """When a failed call is tried again.
 
     Retry k starts `initial_delay * backoff_coefficient**(k - 1)` seconds after the failure, at most
-    `max_delay`. `max_retries` counts the attempts after the first.
+    `max_delay`. `max_retries` counts the attempts after the first. With `jitter=0.1` each delay is
+    up to a tenth longer or shorter, so that calls which failed together do not come back together.
+
+    Code that knows better raises `NonRetryable`: then the job fails at once.
 
     Raises:
-        InvalidOption: a field is out of range.
+        InvalidOption: a field is out of range: delays are 0 to 60 s (`max_delay` 1 to 60), the
+            coefficient is 1 to 10, the jitter 0 to 1.
     """
 
     max_retries: int
     initial_delay: float
     backoff_coefficient: float
     max_delay: float
+    jitter: float
 
     def __init__(
         self,
@@ -34,19 +39,25 @@ class Retries(Value):
         initial_delay: float = 1.0,
         backoff_coefficient: float = 2.0,
         max_delay: float = 60.0,
+        jitter: float = 0.0,
     ) -> None:
         super().__init__(
             max_retries=whole("max_retries", max_retries, 0),
             initial_delay=number("initial_delay", initial_delay, 0, 60),
             backoff_coefficient=number("backoff_coefficient", backoff_coefficient, 1, 10),
             max_delay=number("max_delay", max_delay, 1, 60),
+            jitter=number("jitter", jitter, 0, 1),
         )
 
     @property
     def policy(self) -> RetryPolicy:
         """The same in the words of the contract."""
         return RetryPolicy(
-            self.max_retries, self.initial_delay, self.backoff_coefficient, self.max_delay
+            self.max_retries,
+            self.initial_delay,
+            self.backoff_coefficient,
+            self.max_delay,
+            self.jitter,
         )
 
 

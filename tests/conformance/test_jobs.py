@@ -125,6 +125,20 @@ async def test_a_failed_attempt_is_tried_again_while_retries_last(client: Client
     assert (await client.look(job)).attempt == 2
 
 
+async def test_a_failure_that_is_final_is_not_tried_again(client: Client) -> None:
+    def give_up() -> None:
+        from apothic_backends.model.errors import NonRetryable
+
+        raise NonRetryable("no use")
+
+    job = await client.submit(await client.register(give_up, retries=AT_ONCE))
+
+    outcome = await client.wait(job)
+    assert outcome.error is not None
+    assert outcome.error.is_final
+    assert (await client.look(job)).attempt == 1
+
+
 async def test_a_job_without_retries_whose_process_dies_is_lost(client: Client) -> None:
     outcome = await client.run(await client.register(die))
 

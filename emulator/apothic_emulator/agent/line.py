@@ -263,6 +263,7 @@ def _error_info(frame: Frame) -> ErrorInfo:
             type_name=str(said["type_name"]),
             traceback=str(said["traceback"]),
             exception=exception,
+            is_final=said.get("is_final") is True,
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise WireError(f"an error report that cannot be read: {error!r}") from error

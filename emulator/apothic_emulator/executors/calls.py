@@ -35,7 +35,7 @@ class Encoded(NamedTuple):
 class Failure(NamedTuple):
     """What went wrong, as text, and the exception's own pickle where one survives the journey."""
 
-    info: dict[str, str]
+    info: dict[str, Any]
     exception: Encoded | None = None
 
 
@@ -144,6 +144,7 @@ def failure_of(error: BaseException, skip: int) -> Failure:
         "traceback": _shown(
             lambda: _traceback(kind, error, inner), f"{kind.__name__} (with no usable traceback)\n"
         ),
+        "is_final": _is_final(kind),
     }
     return Failure(info, _survivor(error))
 
@@ -154,6 +155,14 @@ def _shown(show: Callable[[], str], otherwise: str) -> str:
         return "".join(show())
     except BaseException:  # noqa: BLE001
         return otherwise
+
+
+def _is_final(kind: type[BaseException]) -> bool:
+    """Whether the class says that trying again is pointless, as `NonRetryable` does."""
+    try:
+        return getattr(kind, "__apothic_final__", None) is True
+    except BaseException:  # noqa: BLE001 - its metaclass has a say
+        return False
 
 
 def _name(kind: type) -> str:

@@ -70,6 +70,7 @@ def test_a_handle_shows_what_differs_from_the_defaults() -> None:
         ({"retries": 3}, RetryPolicy(3, 1.0, 1.0, 60.0)),
         ({"max_retries": 2}, RetryPolicy(2, 1.0, 1.0, 60.0)),
         ({"retries": Retries(max_retries=4)}, RetryPolicy(4, 1.0, 2.0, 60.0)),
+        ({"retries": Retries(max_retries=4, jitter=0.1)}, RetryPolicy(4, 1.0, 2.0, 60.0, 0.1)),
         ({"retries": Retries(max_retries=1, initial_delay=0, max_delay=5)},
          RetryPolicy(1, 0.0, 2.0, 5.0)),
     ],

@@ -32,6 +32,7 @@ from apothic.generation import LivOptions, as_config
         lambda: Retries(max_retries=1, initial_delay=61),
         lambda: Retries(max_retries=1, backoff_coefficient=0.5),
         lambda: Retries(max_retries=1, max_delay=0.5),
+        lambda: Retries(max_retries=1, jitter=1.5),
         lambda: Cron("every day"),
         lambda: Cron("0 0 * *"),
         Period,
