@@ -10,10 +10,17 @@ __version__ = "0.1.0"
 _HOMES = {
     "apothic.apps": ("App",),
     "apothic.clients": ("ControlPlaneClient",),
-    "apothic.functions": ("AsyncFunction", "Function", "RemoteFunction"),
+    "apothic.functions": ("RemoteFunction",),
     "apothic.generation": ("LivConfig", "liv"),
     "apothic.images": ("Image",),
+    "apothic.items": ("AsyncItems", "Items"),
     "apothic.jobs": ("Job",),
+    "apothic.kinds": (
+        "AsyncFunction",
+        "AsyncGeneratorFunction",
+        "Function",
+        "GeneratorFunction",
+    ),
     "apothic.policies": ("Cron", "Period", "Retries", "batched", "concurrent"),
     "apothic.runtime": ("CurrentJob", "current_job", "is_local"),
     "apothic.secret": ("Secret",),

@@ -1,13 +1,16 @@
 from apothic.apps import App as App
 from apothic.clients import ControlPlaneClient as ControlPlaneClient
-from apothic.functions import (
-    AsyncFunction as AsyncFunction,
-    Function as Function,
-    RemoteFunction as RemoteFunction,
-)
+from apothic.functions import RemoteFunction as RemoteFunction
 from apothic.generation import LivConfig as LivConfig, liv as liv
 from apothic.images import Image as Image
+from apothic.items import AsyncItems as AsyncItems, Items as Items
 from apothic.jobs import Job as Job
+from apothic.kinds import (
+    AsyncFunction as AsyncFunction,
+    AsyncGeneratorFunction as AsyncGeneratorFunction,
+    Function as Function,
+    GeneratorFunction as GeneratorFunction,
+)
 from apothic.policies import (
     Cron as Cron,
     Period as Period,
@@ -63,6 +66,8 @@ __all__ = [
     "App",
     "ArgumentNotSerializable",
     "AsyncFunction",
+    "AsyncGeneratorFunction",
+    "AsyncItems",
     "BackendClosed",
     "BackendError",
     "BlockingCall",
@@ -72,10 +77,12 @@ __all__ = [
     "CurrentJob",
     "EmulatorDead",
     "Function",
+    "GeneratorFunction",
     "IdempotencyConflict",
     "Image",
     "InternalError",
     "InvalidOption",
+    "Items",
     "Job",
     "JobCancelled",
     "JobError",

@@ -8,12 +8,14 @@ from typing import Any, Protocol
 from apothic._connect import connect, connected
 from apothic._drive import deadline_after, step
 from apothic._fan import Fan, Feed, Items
+from apothic._items import ItemsLink, close_items
 from apothic._serialize import decode_outcome, encode_arguments
 from apothic_backends.base import Backend
 from apothic_backends.commands import (
     CancelJob,
     GetJob,
     GetJobLogs,
+    OpenItems,
     RegisterFunction,
     ReleaseJob,
     RunJob,
@@ -21,7 +23,7 @@ from apothic_backends.commands import (
     WaitJob,
 )
 from apothic_backends.interrupts import WINDOW
-from apothic_backends.model.errors import ApothicError, BackendClosed, WaitTimeout
+from apothic_backends.model.errors import ApothicError, BackendClosed, UsageError, WaitTimeout
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.jobs import JobOutcome, JobStatus
 from apothic_backends.model.payloads import Payload
@@ -32,6 +34,11 @@ class Callee(Protocol):
     """A function that can be called from afar."""
 
     name: str
+
+    @property
+    def is_generator(self) -> bool:
+        """Whether it gives items and no result."""
+        ...
 
     def raw(self) -> Callable[..., Any]:
         """The function as it was written."""
@@ -57,12 +64,15 @@ class Calls:
         self._callee = callee
         self._backend: Backend | None = None
         self._function_id = ""
+        self._is_generator = callee.is_generator
 
     async def call(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, owned: bool) -> Any:
         """Run one call and give its result; the job ends with whoever waits for it.
 
         `owned` copies the arguments, for a caller whose loop goes on meanwhile.
         """
+        if self._is_generator:
+            self._refuse("remote()")
         timeout_s = self._callee.take_wait(kwargs)
         deadline = deadline_after(timeout_s)
         payload = encode_arguments(self._callee.raw, args, kwargs)
@@ -78,7 +88,7 @@ class Calls:
         except WaitTimeout:
             payload.own()  # the job may still need the arguments, and their owner goes on now
             job_id = ticket and ticket.job_id
-            raise self._expired(timeout_s, [job_id] if job_id else []) from None
+            raise self.expired(timeout_s, [job_id] if job_id else []) from None
         except BaseException:
             if ticket is not None:
                 ticket.cancel()
@@ -87,6 +97,7 @@ class Calls:
 
     async def spawn(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> JobLink:
         """Queue one call and give the link to its job."""
+        self._refuse("spawn()")
         payload = encode_arguments(self._callee.raw, args, kwargs)
         payload.own()
         backend = connect()
@@ -99,6 +110,7 @@ class Calls:
 
         The first failure cancels the others and is raised, as is what the iterable itself raises.
         """
+        self._refuse("map(), starmap() and for_each()")
         deadline = deadline_after(timeout_s)
         backend = connect()
         fan = Fan(backend)
@@ -111,12 +123,13 @@ class Calls:
             unfinished = fan.unfinished()
             fan.let_go()
             if isinstance(error, WaitTimeout) and "job_ids" not in error.data:
-                raise self._expired(timeout_s, unfinished) from None
+                raise self.expired(timeout_s, unfinished) from None
             abandon(backend, unfinished)
             raise
 
     async def submit_all(self, items: Items) -> list[JobLink]:
         """Queue one job for each item, waiting for room; an error cancels what is queued."""
+        self._refuse("spawn_map()")
         backend = connect()
         feed = Feed(items)
         job_ids: list[str] = []
@@ -127,6 +140,45 @@ class Calls:
             abandon(backend, job_ids)
             raise
         return [JobLink(job_id, backend) for job_id in job_ids]
+
+    def items(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ItemsLink:
+        """One call of a generator, ready to be read; it starts with the first item."""
+        callee = self._callee
+        if not self._is_generator:
+            raise UsageError(
+                f"{callee.name}() is not a generator function: it has no `yield`. Call it with "
+                f"{callee.name}.remote(...)"
+            )
+        timeout_s = callee.take_wait(kwargs)
+        payload = encode_arguments(callee.raw, args, kwargs)
+        payload.own()
+        return ItemsLink(self, payload, timeout_s)
+
+    def _refuse(self, verb: str) -> None:
+        """See to it that a generator is not asked for a result.
+
+        Raises:
+            UsageError: it is one.
+        """
+        if self._is_generator:
+            name = self._callee.name
+            raise UsageError(
+                f"{name}() is a generator function, and {verb} gives results. Take its items with "
+                f"`for item in {name}.remote_gen(...)`"
+            )
+
+    async def open(self, payload: Payload, deadline: float | None) -> tuple[Backend, str]:
+        """Queue one call of a generator; the job is cancelled if nobody waits for its id."""
+        backend = connect()
+        if backend is not self._backend:
+            await self._register(backend, deadline)
+        ticket = backend.start(OpenItems(self._function_id, payload))
+        try:
+            return backend, await step(ticket, deadline)
+        except BaseException:
+            if not ticket.on_done(lambda: _drop(backend, ticket)):
+                _drop(backend, ticket)
+            raise
 
     async def _submit_item(
         self, backend: Backend, arguments: tuple[Any, ...], deadline: float | None = None
@@ -165,14 +217,23 @@ class Calls:
                 pass  # there is no job: it was refused, or it is not taken any more
             raise
 
-    def _expired(self, timeout_s: float | None, job_ids: list[str]) -> WaitTimeout:
+    def expired(self, timeout_s: float | None, job_ids: list[str]) -> WaitTimeout:
+        done = "yielded" if self._is_generator else "ended"
         running = f"{len(job_ids)} jobs run on" if job_ids[1:] else f"{''.join(job_ids)} runs on"
         return WaitTimeout(
-            f"{self._callee.name}() has not ended within {timeout_s:g} s; "
+            f"{self._callee.name}() has not {done} within {timeout_s:g} s; "
             f"{running if job_ids else 'no job was queued yet'}",
             job_ids=job_ids,
             timeout_s=timeout_s,
         )
+
+
+def _drop(backend: Backend, opening: Ticket[str]) -> None:
+    """Cancel a generator whose caller has gone before it had its id."""
+    try:
+        close_items(backend, opening.result())
+    except ApothicError:
+        pass  # it was refused
 
 
 def abandon(backend: Backend, job_ids: list[str]) -> None:

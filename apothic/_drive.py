@@ -123,6 +123,17 @@ async def drive(procedure: Coroutine[Any, Any, T]) -> T:
         return result
 
 
+async def checkpoint() -> None:
+    """Let the other tasks of the running loop have their turn."""
+    trio = sys.modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_run():
+        await trio.lowlevel.checkpoint()
+    else:
+        import asyncio  # its loop runs already  # noqa: PLC0415
+
+        await asyncio.sleep(0)
+
+
 def refuse_in_loop(owner: object, method: str) -> None:
     """Make sure that a blocking call stops no event loop.
 
@@ -137,8 +148,9 @@ def refuse_in_loop(owner: object, method: str) -> None:
     elif _is_kernel():
         return
     call = f"{getattr(owner, 'name', type(owner).__name__.lower())}.{method}"
+    verb = "async for item in" if method == "remote_gen" else "await"
     raise BlockingCall(
-        f"{call}() would stop the running event loop; write `await {call}.aio(...)`", spelling=call
+        f"{call}() would stop the running event loop; write `{verb} {call}.aio(...)`", spelling=call
     )
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import io
 import pickle
+import struct
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
 from types import FunctionType, ModuleType
@@ -25,7 +26,7 @@ from apothic_backends.model.errors import (
     ResultDeserializeError,
     error_of,
 )
-from apothic_backends.model.jobs import ErrorInfo, JobOutcome
+from apothic_backends.model.jobs import ErrorInfo, ItemBatch, JobOutcome
 from apothic_backends.model.payloads import Payload
 
 OUT_OF_BAND = 32 * 1024
@@ -214,6 +215,33 @@ def _loads(payload: Payload, *, is_shared: bool = False) -> Any:
     if not buffers:
         return pickle.loads(payload.data)
     return pickle.loads(payload.data, buffers=map(bytearray, buffers) if is_shared else buffers)
+
+
+def decode_items(job_id: str, batch: ItemBatch) -> Iterator[Any]:
+    """The items of a generator, each decoded when it is asked for.
+
+    Raises:
+        ResultDeserializeError: an item cannot be rebuilt here.
+    """
+    items, count = batch.items, batch.count
+    if items is None:
+        return
+    buffers = iter(items.buffers)
+    data = memoryview(items.data)
+    start = 4 * count
+    for length in struct.unpack_from(f"<{count}I", data):
+        piece = data[start : start + length]
+        start += length
+        try:
+            item = pickle.loads(piece, buffers=buffers)
+        except Exception as error:
+            raise ResultDeserializeError(
+                f"an item of {job_id} cannot be rebuilt in this process: "
+                f"{type(error).__name__}: {error}",
+                job_id=job_id,
+            ) from error
+        yield item
+        del item
 
 
 class RemoteTraceback(Exception):

@@ -34,10 +34,24 @@ def blocking(owner: object, method: str, procedure: Callable[[], Coroutine[Any, 
     return result
 
 
+def refuse_in_loop(owner: object, method: str) -> None:
+    """Make sure that a blocking call stops no event loop.
+
+    Raises:
+        BlockingCall: one runs in this thread.
+    """
+    _driver().refuse_in_loop(owner, method)
+
+
 async def awaited(procedure: Coroutine[Any, Any, T]) -> T:
     """Run a procedure on the running loop."""
     result: T = await _driver().drive(procedure)
     return result
+
+
+async def checkpoint() -> None:
+    """Let the other tasks of the running loop have their turn."""
+    await _driver().checkpoint()
 
 
 class BoundTwin(Generic[P, T]):

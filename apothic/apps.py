@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
 from apothic._values import NotBuilt, is_string
-from apothic.functions import (
+from apothic.functions import Declared, check_function
+from apothic.kinds import (
     AsyncFunction,
-    Declared,
+    AsyncGeneratorFunction,
     Decorator,
     Function,
-    check_function,
+    GeneratorFunction,
     declare,
 )
 from apothic.options import FunctionOptions
@@ -19,6 +20,7 @@ from apothic_backends.model.errors import InvalidOption, UsageError
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 NAME_LENGTH = 64
@@ -52,8 +54,12 @@ class App:
 
     @overload
     def function(  # type: ignore[overload-overlap]
-        self, function: Callable[P, Coroutine[Any, Any, R]], /
-    ) -> AsyncFunction[P, R]: ...
+        self, function: Callable[P, AsyncIterator[T]], /
+    ) -> AsyncGeneratorFunction[P, T]: ...
+    @overload
+    def function(self, function: Callable[P, Iterator[T]], /) -> GeneratorFunction[P, T]: ...
+    @overload
+    def function(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncFunction[P, R]: ...
     @overload
     def function(self, function: Callable[P, R], /) -> Function[P, R]: ...
     @overload
@@ -61,7 +67,8 @@ class App:
     def function(self, function: Any = None, /, **options: Unpack[FunctionOptions]) -> Any:
         """Make a function callable from afar: `fn.remote()`, `fn.spawn()`, `fn.map()`.
 
-        `fn()` still runs it in place. With or without parentheses.
+        One that yields is called by `fn.remote_gen()`. `fn()` still runs it in place. With or
+        without parentheses.
 
         Raises:
             UsageError: it is no function, or is declared already.

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import update_wrapper
-from typing import Any, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
+from typing import (
+    Any,
+    ParamSpec,
+    Self,
+    TypeVar,
+    Unpack,
+    cast,
+)
 
 from apothic._code import lookup, preload, reference
 from apothic._values import seconds
 from apothic.clients import ControlPlaneClient
-from apothic.invocations import WAIT_S, Calls, Invocable
+from apothic.invocations import (
+    WAIT_S,
+    Calls,
+    Invocable,
+)
 from apothic.options import DEFAULTS, NOT_BUILT, FunctionOptions, checked, retry_policy
 from apothic.policies import BUILT_MARKS, MARKS, Markable, Marks, check_marks, concurrency
 from apothic_backends.model.errors import NotBuiltYet, NotFound, UsageError
@@ -18,11 +29,12 @@ from apothic_backends.model.payloads import Payload
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 IS_GENERATOR, IS_ASYNC, IS_ASYNC_GENERATOR = 0x20, 0x80, 0x200
 """Flags of code objects; `inspect` would cost more than the whole SDK."""
 
-_declared: dict[tuple[str, str], Any] = {}
+DECLARED: dict[tuple[str, str], Any] = {}
 """Every function that this process has declared, the latest of each name."""
 
 
@@ -33,6 +45,8 @@ class Declared(Invocable[P, R], Markable):
     first call; declaring it again takes it along again.
     """
 
+    is_generator = False
+    """Whether a call gives items, by `remote_gen`, and no result."""
     options: FunctionOptions
     """Every option that was given or has a default."""
     _wait_s: float | None = WAIT_S
@@ -174,17 +188,16 @@ class Declared(Invocable[P, R], Markable):
                 max_pending_tasks=options.get("max_pending_tasks", 100),
                 max_containers=options.get("max_containers", 1),
                 tasks_per_container=options.get("tasks_per_container", 1),
-                is_async=bool(_flags(self.raw()) & IS_ASYNC),
+                is_async=bool(flags_of(self.raw()) & (IS_ASYNC | IS_ASYNC_GENERATOR)),
                 preload=preload(self.raw()),
                 target_requests=target,
+                is_generator=self.is_generator,
             )
         return self._spec
 
     def _refuse_unbuilt(self) -> None:
         unbuilt = [name for name in NOT_BUILT if name in self.options]
         unbuilt += [f"@{name}" for name in self._marks if name not in BUILT_MARKS]
-        if _flags(self.raw()) & (IS_GENERATOR | IS_ASYNC_GENERATOR):
-            unbuilt.append("yield (remote_gen)")
         if unbuilt:
             raise NotBuiltYet(
                 f"{self.name}() uses {', '.join(unbuilt)}: understood and stored, but this version "
@@ -228,64 +241,10 @@ def _blank(kind: type[Declared[..., Any]]) -> Any:
     return kind.__new__(kind)
 
 
-def _flags(function: Callable[..., Any]) -> int:
+def flags_of(function: Callable[..., Any]) -> int:
+    """How its code runs; of what is no plain function, nothing is known."""
     code = getattr(function, "__code__", None)
     return code.co_flags if code is not None else 0
-
-
-class Function(Declared[P, R]):
-    """A declared function: call it here, or have it run elsewhere."""
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run it in place."""
-        return self.raw()(*args, **kwargs)
-
-    def local(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run it in place."""
-        return self.raw()(*args, **kwargs)
-
-
-class AsyncFunction(Declared[P, R]):
-    """A declared `async def`: await it here, or have it run elsewhere."""
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
-        """Run it in place, on the loop that awaits it."""
-        return self.raw()(*args, **kwargs)
-
-    def local(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
-        """Run it in place, on the loop that awaits it."""
-        return self.raw()(*args, **kwargs)
-
-
-class Decorator(Protocol):
-    """`@app.function(...)`: what it wraps keeps its signature."""
-
-    @overload
-    def __call__(  # type: ignore[overload-overlap]
-        self, function: Callable[P, Coroutine[Any, Any, R]], /
-    ) -> AsyncFunction[P, R]: ...
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> Function[P, R]: ...
-
-
-def declare(
-    function: Callable[..., Any], app_name: str, options: FunctionOptions
-) -> Declared[..., Any]:
-    """Make the handle of a function, and let `RemoteFunction.from_name` find it.
-
-    Raises:
-        UsageError: it is not a function, or it is one that is declared already.
-        InvalidOption: an option cannot be meant.
-    """
-    if isinstance(function, Declared):
-        raise UsageError(
-            f"{function.name}() is declared already; {function.name}.with_options(...) gives the "
-            "same function other options"
-        )
-    check_function(function, "@app.function")
-    handle = _kind_of(function)(function, app_name, options)
-    _declared[app_name, handle.name] = handle
-    return handle
 
 
 def check_function(thing: object, decorator: str) -> None:
@@ -296,10 +255,6 @@ def check_function(thing: object, decorator: str) -> None:
     """
     if isinstance(thing, type) or not callable(thing) or not hasattr(thing, "__name__"):
         raise UsageError(f"{decorator} needs a function, not {thing!r}")
-
-
-def _kind_of(function: Callable[..., Any]) -> type[Declared[..., Any]]:
-    return AsyncFunction if _flags(function) & IS_ASYNC else Function
 
 
 def as_declared(thing: object) -> Declared[..., Any] | None:
@@ -342,9 +297,9 @@ class RemoteFunction(Invocable[..., Any]):
         Raises:
             NotFound: there is none; the message lists those there are.
         """
-        found: Declared[..., Any] | None = _declared.get((self.app_name, self.name))
+        found: Declared[..., Any] | None = DECLARED.get((self.app_name, self.name))
         if found is None:
-            known = sorted(f"{app}/{name}" for app, name in _declared)
+            known = sorted(f"{app}/{name}" for app, name in DECLARED)
             raise NotFound(
                 f"no function {self.app_name}/{self.name} is declared in this process; "
                 f"there are: {', '.join(known) or 'none'}",

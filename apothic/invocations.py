@@ -7,13 +7,15 @@ from collections.abc import AsyncIterable, Iterable, Sequence
 from functools import cached_property
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
-from apothic._twins import awaited, blocking, twin
+from apothic._twins import awaited, blocking, refuse_in_loop, twin
 from apothic._values import NotBuilt
+from apothic.items import AsyncItems, Items, Link as ItemsLink
 from apothic.jobs import Job, Link
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Items = Iterable[Any] | AsyncIterable[Any]
+T = TypeVar("T")
+Inputs = Iterable[Any] | AsyncIterable[Any]
 
 WAIT_S = 600.0
 """How long a call waits for its result where nothing else is said."""
@@ -27,9 +29,10 @@ class Calls(Protocol):
     ) -> Any: ...
     async def spawn(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Link: ...  # noqa: D102
     async def fan_out(  # noqa: D102
-        self, items: Items, timeout_s: float | None, *, is_star: bool = False
+        self, items: Inputs, timeout_s: float | None, *, is_star: bool = False
     ) -> list[Any]: ...
-    async def submit_all(self, items: Items) -> Sequence[Link]: ...  # noqa: D102
+    async def submit_all(self, items: Inputs) -> Sequence[Link]: ...  # noqa: D102
+    def items(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ItemsLink: ...  # noqa: D102
 
 
 class Target(Protocol):
@@ -72,7 +75,7 @@ class Invocable(ABC, Generic[P, R]):
         return Job(link.job_id, link)
 
     @twin
-    async def map(self, items: Items, *, timeout_s: float | None = WAIT_S) -> list[R]:
+    async def map(self, items: Inputs, *, timeout_s: float | None = WAIT_S) -> list[R]:
         """Call it once for each item, and give the results in the order of the items.
 
         The first failure cancels the others and is raised. `timeout_s` bounds all the waiting, for
@@ -85,23 +88,27 @@ class Invocable(ABC, Generic[P, R]):
         return await target.calls.fan_out(items, target.wait_s(timeout_s))
 
     @twin
-    async def starmap(self, items: Items, *, timeout_s: float | None = WAIT_S) -> list[R]:
+    async def starmap(self, items: Inputs, *, timeout_s: float | None = WAIT_S) -> list[R]:
         """As `map`, each item spread over the parameters."""
         target = self.target()
         return await target.calls.fan_out(items, target.wait_s(timeout_s), is_star=True)
 
     @twin
-    async def for_each(self, items: Items, *, timeout_s: float | None = WAIT_S) -> None:
+    async def for_each(self, items: Inputs, *, timeout_s: float | None = WAIT_S) -> None:
         """As `map`, for what the calls do and not for what they give."""
         target = self.target()
         await target.calls.fan_out(items, target.wait_s(timeout_s))
 
     @twin
-    async def spawn_map(self, items: Items) -> list[Job[R]]:
+    async def spawn_map(self, items: Inputs) -> list[Job[R]]:
         """Start one job for each item, waiting for room in the queue where it is full."""
         return [Job(link.job_id, link) for link in await self.target().calls.submit_all(items)]
 
-    remote_gen = NotBuilt("remote_gen()")
+    @cached_property
+    def remote_gen(self) -> RemoteGen[P, Any]:
+        """Run a generator function elsewhere and take its items as they come."""
+        return RemoteGen(self)
+
     remote_events = NotBuilt("remote_events()")
 
     @property
@@ -146,6 +153,62 @@ class Remote(Generic[P, R]):
         return await awaited(self._owner.target().calls.call(args, kwargs, owned=True))
 
 
+class RemoteGen(Generic[P, T]):
+    """`fn.remote_gen`: for `for` when called; its `aio` is the same for `async for`.
+
+    `timeout_s` says how long to wait for each item (600 s, None for ever), as in `fn.remote`.
+    """
+
+    __slots__ = ("_owner",)
+
+    def __init__(self, owner: Invocable[P, Any]) -> None:
+        self._owner = owner
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Items[T]: ...
+    @overload
+    def __call__(self, *args: Any, timeout_s: float | None, **kwargs: Any) -> Items[T]: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Its items, as an iterator that blocks until the next one is here.
+
+        Raises:
+            UsageError: it is not a generator function.
+            BlockingCall: an event loop runs in this thread.
+        """
+        target = self._owner.target()
+        refuse_in_loop(target, "remote_gen")
+        items: Items[T] = Items(target.calls.items(args, kwargs), target.name)
+        return items
+
+    @property
+    def aio(self) -> AsyncRemoteGen[P, T]:
+        """The same for `async for`."""
+        return AsyncRemoteGen(self._owner)
+
+
+class AsyncRemoteGen(Generic[P, T]):
+    """`fn.remote_gen.aio`, which is also `fn.aio.remote_gen`."""
+
+    __slots__ = ("_owner",)
+
+    def __init__(self, owner: Invocable[P, Any]) -> None:
+        self._owner = owner
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> AsyncItems[T]: ...
+    @overload
+    def __call__(self, *args: Any, timeout_s: float | None, **kwargs: Any) -> AsyncItems[T]: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Its items, as an async iterator for asyncio or trio.
+
+        Raises:
+            UsageError: it is not a generator function.
+        """
+        target = self._owner.target()
+        items: AsyncItems[T] = AsyncItems(target.calls.items(args, kwargs), target.name)
+        return items
+
+
 class FunctionAio(Generic[P, R]):
     """The ways to call a function, to be awaited on asyncio or trio."""
 
@@ -156,5 +219,5 @@ class FunctionAio(Generic[P, R]):
         self.starmap = function.starmap.aio
         self.for_each = function.for_each.aio
         self.spawn_map = function.spawn_map.aio
-        self.remote_gen = function.remote_gen
+        self.remote_gen = function.remote_gen.aio
         self.remote_events = function.remote_events

@@ -26,6 +26,7 @@ _RECORDS: dict[str, type[Record]] = {
             jobs.JobSnapshot,
             jobs.JobInput,
             jobs.JobOutcome,
+            jobs.ItemBatch,
             jobs.JobLogs,
             events.Cursor,
             events.Event,

@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from apothic_backends.model.events import ALL_JOBS, Cursor, EventBatch
 from apothic_backends.model.functions import FunctionSpec
-from apothic_backends.model.jobs import JobInput, JobLogs, JobOutcome, JobSnapshot
+from apothic_backends.model.jobs import ItemBatch, JobInput, JobLogs, JobOutcome, JobSnapshot
 from apothic_backends.model.payloads import Payload
 from apothic_backends.model.record import Record
 
@@ -63,6 +63,28 @@ class RunJob(Command[JobOutcome]):
 
     function_id: str
     arguments: Payload
+
+
+class OpenItems(Command[str]):
+    """Queue one call of a generator function; the reply is the job's id, as of `SubmitJob`.
+
+    The job is cancelled when the process that has opened it dies.
+    """
+
+    function_id: str
+    arguments: Payload
+
+
+class ReadItems(Command[ItemBatch]):
+    """Take the items of a generator's job after the first `after` of them, waiting for the next.
+
+    Items up to `after` are done with: they are dropped, and the generator may go on. It runs ahead
+    of this position by a bounded amount and then waits. Whoever reads no further cancels the job
+    and releases it.
+    """
+
+    job_id: str
+    after: int = 0
 
 
 class GetJob(Command[JobSnapshot]):
@@ -131,6 +153,8 @@ COMMANDS: dict[str, type[Command[Any]]] = {
         SubmitJob,
         WaitJob,
         RunJob,
+        OpenItems,
+        ReadItems,
         GetJob,
         GetJobLogs,
         GetJobInput,

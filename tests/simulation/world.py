@@ -24,6 +24,7 @@ from apothic_backends.model.payloads import Payload
 from apothic_emulator.core import eventlog, executors, ledger
 from apothic_emulator.core.check import check
 from apothic_emulator.core.effects import (
+    Credit,
     Dispatch,
     DumpStack,
     Effect,
@@ -309,6 +310,8 @@ class World:
                 process.recall()
             case Interrupt():
                 process.interrupt(effect)
+            case Credit():
+                pass
             case DumpStack():
                 process.told_to_end = process.told_to_end or not process.loaded
                 process.dump_stack()

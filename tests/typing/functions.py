@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator, Iterator
 from typing import Any, assert_type
 
-from apothic import App, AsyncFunction, Image, Job, JobStatus, RemoteFunction, Retries
+from apothic import (
+    App,
+    AsyncFunction,
+    AsyncItems,
+    Image,
+    Items,
+    Job,
+    JobStatus,
+    RemoteFunction,
+    Retries,
+)
 
 app = App("typing")
 
@@ -33,6 +43,26 @@ async def awaited(number: int) -> int:
 @app.function(timeout_s=5)
 async def awaited_with_options(number: int) -> list[int]:
     return [number]
+
+
+@app.function
+def counts(most: int) -> Iterator[int]:
+    yield from range(most)
+
+
+@app.function(timeout_s=5)
+def counts_with_options(most: int) -> Generator[str, None, None]:
+    yield str(most)
+
+
+@app.function
+async def counts_awaited(most: int) -> AsyncIterator[int]:
+    yield most
+
+
+@app.function(timeout_s=5)
+async def counts_awaited_with_options(most: int) -> AsyncGenerator[bytes]:
+    yield b""
 
 
 @app.local_entrypoint
@@ -98,6 +128,31 @@ async def awaited_calls_give_the_result() -> None:
     await job.aio.cancel()
 
 
+def generators_give_items() -> None:
+    assert_type(counts.remote_gen(3), Items[int])
+    assert_type(counts.remote_gen(3, timeout_s=1.0), Items[int])
+    assert_type(counts_with_options.remote_gen(3), Items[str])
+    assert_type(counts_awaited.remote_gen(3), Items[int])
+    assert_type(counts_awaited_with_options.remote_gen(3), Items[bytes])
+    assert_type(list(counts.remote_gen(3)), list[int])
+    for item in counts.remote_gen(3):
+        assert_type(item, int)
+    with counts.remote_gen(3) as items:
+        assert_type(next(items), int)
+    assert_type(counts(3), Generator[int, Any, Any])
+    assert_type(counts_with_options.local(3), Generator[str, Any, Any])
+
+
+async def generators_give_items_to_loops() -> None:
+    assert_type(counts.remote_gen.aio(3), AsyncItems[int])
+    assert_type(counts.aio.remote_gen(3), AsyncItems[int])
+    assert_type(counts_awaited.aio.remote_gen(3, timeout_s=None), AsyncItems[int])
+    async for item in counts_awaited_with_options.remote_gen.aio(3):
+        assert_type(item, bytes)
+    async for number in counts_awaited(3):
+        assert_type(number, int)
+
+
 def handles_have_names() -> None:
     assert_type(bare.options.get("cpu"), int | None)
     assert_type(Job.from_id("jobs:1"), Job[Any])
@@ -114,6 +169,7 @@ def handles_can_be_passed_on(call: AsyncFunction[[int], int]) -> None:
 def wrong_calls_are_found() -> None:
     empty.remote(1)  # type: ignore[call-overload]
     bare.spawn(1)  # type: ignore[arg-type]
+    counts.remote_gen("3")  # type: ignore[call-overload]
     app.function(cpus=3)  # type: ignore[call-overload]
     app.function(cpu="3")  # type: ignore[call-overload]
     Retries()  # type: ignore[call-arg]

@@ -31,10 +31,11 @@ class RetryPolicy(Record):
 class FunctionSpec(Record):
     """A function's name, the limits under which it runs, and how it is called.
 
-    `is_async` functions run as tasks on one event loop per executor. `preload` names modules that
-    a fresh process may import before the function's code arrives. Executors take
-    `concurrent_requests` calls at once, but more than `target_requests` (0: no less than they can)
-    only where no further executor may start.
+    `is_async` functions run as tasks on one event loop per executor. A call of one that
+    `is_generator` gives items and no result. `preload` names modules that a fresh process may
+    import before the function's code arrives. Executors take `concurrent_requests` calls at once,
+    but more than `target_requests` (0: no less than they can) only where no further executor may
+    start.
     """
 
     app_name: str
@@ -48,3 +49,4 @@ class FunctionSpec(Record):
     is_async: bool = False
     preload: tuple[str, ...] = ()
     target_requests: int = 0
+    is_generator: bool = False

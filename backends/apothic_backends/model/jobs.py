@@ -91,6 +91,17 @@ class JobOutcome(Record):
     error: ErrorInfo | None = None
 
 
+class ItemBatch(Record):
+    """Items of a generator after a position: `count` of them, as `PICKLES`; None if none are left.
+
+    `outcome` comes with the last of them, or after it, and with it the job is let go.
+    """
+
+    items: Payload | None
+    count: int
+    outcome: JobOutcome | None = None
+
+
 class JobLogs(Record):
     """What a job printed, in order; `dropped` counts characters beyond the limit."""
 

@@ -7,6 +7,10 @@ from typing import Final
 PICKLE: Final = "pickle5"
 """Pickle protocol 5, its large buffers out of band."""
 
+PICKLES: Final = "pickle5*"
+"""Several of them: the length of each, 4 bytes little-endian, then one pickle after the other;
+their buffers in the same order."""
+
 
 class Payload:
     """A codec tag, the encoded bytes, and the large buffers beside them.

@@ -12,6 +12,7 @@ from apothic_emulator.agent.line import Line, Post
 from apothic_emulator.agent.logs import LogPipe
 from apothic_emulator.agent.zygote import Zygote, failure
 from apothic_emulator.core.effects import (
+    Credit,
     Dispatch,
     DumpStack,
     Effect,
@@ -63,6 +64,7 @@ class Agent:
         self._effects: dict[type, Callable[[Line, Effect], None]] = {
             Recall: self._recall,
             Interrupt: lambda line, effect: line.interrupt(effect.job),  # type: ignore[union-attr]
+            Credit: lambda line, effect: line.credit(effect),  # type: ignore[arg-type]
             DumpStack: self._dump_stack,
             Terminate: self._terminate,
             Kill: lambda line, _: self.zygote.signal(line.number, signal.SIGKILL),

@@ -10,14 +10,23 @@ import threading
 from collections.abc import Callable
 
 from apothic_backends.model.jobs import ErrorInfo
-from apothic_backends.model.payloads import Payload
+from apothic_backends.model.payloads import PICKLES, Payload
 from apothic_emulator.agent import interpreter
 from apothic_emulator.agent.channels import Channels
 from apothic_emulator.agent.logs import LogPipe
 from apothic_emulator.agent.outgoing import Outgoing
 from apothic_emulator.agent.zygote import MARK
-from apothic_emulator.core.effects import Dispatch, StartExecutor
-from apothic_emulator.core.facts import Input, Loaded, LoadFailed, Printed, Reported, StackDumped
+from apothic_emulator.core.effects import Credit, Dispatch, StartExecutor
+from apothic_emulator.core.facts import (
+    Input,
+    Loaded,
+    LoadFailed,
+    Printed,
+    Produced,
+    Reported,
+    StackDumped,
+)
+from apothic_emulator.core.streams import MOST_AHEAD, MOST_AHEAD_BYTES
 from apothic_emulator.executors import wire
 from apothic_emulator.executors.wire import Buffer, Frame, FrameReader, WireError
 
@@ -63,6 +72,7 @@ class Line:
             "name": effect.spec.name,
             "slots": effect.spec.concurrent_requests,
             "is_async": effect.spec.is_async,
+            "window": (MOST_AHEAD, MOST_AHEAD_BYTES) if effect.spec.is_generator else None,
             "codec": effect.code.codec,
             "token": token.hex(),
             "env": {**os.environ, MARK: mark},
@@ -98,6 +108,12 @@ class Line:
     def interrupt(self, job: int) -> None:
         """Ask one job to stop."""
         frame = Frame(wire.INTERRUPT, 0, 0, job, b"")
+        self.session_out.waiting.extend(wire.frame_parts(frame))
+
+    def credit(self, effect: Credit) -> None:
+        """Let a generator go on."""
+        body = wire.number_body(effect.taken)
+        frame = Frame(wire.CREDIT, 0, effect.attempt, effect.job, body)
         self.session_out.waiting.extend(wire.frame_parts(frame))
 
     def take_back(self, *, all_of_them: bool) -> tuple[int, ...]:
@@ -200,6 +216,10 @@ class Line:
             return Reported(self.number, job, attempt, result, None, retire)
         if kind == wire.ERROR:
             return Reported(self.number, job, attempt, None, _error_info(frame), retire)
+        if kind == wire.ITEMS:
+            after, count, rest = wire.parse_items(frame.body)
+            items = Payload(rest, frame.buffers, PICKLES)
+            return Produced(self.number, job, attempt, after, count, items)
         if kind == wire.LOAD_FAILED:
             return LoadFailed(self.number, _error_info(frame))
         if kind != wire.LOADED:

@@ -88,10 +88,10 @@ class Attempts:
         error = fact.error
         is_possible = job is not None and job.attempt == fact.attempt
         if job is None or not is_possible or (error is None) is (fact.result is None):
-            self._breach(executor, now)
+            self.breach(executor, now)
             return
         if not self.works_on(executor, job, now):
-            self._breach(executor, now)
+            self.breach(executor, now)
             return
         executor.take_out(job)
         executor.proved = True
@@ -107,7 +107,7 @@ class Attempts:
             self.ledger.end(job, "succeed", now, fact.result, None)
         self.scheduler.settle(executor, now)
 
-    def _breach(self, executor: Executor, now: float) -> None:
+    def breach(self, executor: Executor, now: float) -> None:
         """It says what cannot be: it is not to be trusted with anything else."""
         executor.breach = True
         self.scheduler.kill(executor, now)
@@ -142,7 +142,8 @@ class Attempts:
     def _retry(self, job: Job, error: ErrorInfo, now: float) -> bool:
         """Spend one of the caller's retries, if there is one left."""
         policy = job.function.spec.retries
-        if job.failures >= policy.max_retries or error.is_final:
+        is_over = job.failures >= policy.max_retries or error.is_final
+        if is_over or not job.may_run_again:
             return False
         job.failures += 1
         job.requeue("retry")
@@ -211,6 +212,9 @@ class Attempts:
             self._never_worked(executor, fact, now)
         for token in list(executor.waits):
             self._orphaned(token, now)
+        for job in list(executor.opened.values()):
+            self.ledger.release(job)
+            self.cancel(job, now)
 
     def _orphaned(self, token: object, now: float) -> None:
         """Whoever waited died: its handle goes with it, and so do jobs that were its own."""
@@ -226,7 +230,7 @@ class Attempts:
         """The process died under the job: run it again within the loss budget, or give it up."""
         if executor.breach or executor.status is not _STOPPING:
             job.losses += 1  # the innocent neighbour of a job that we stopped pays nothing
-        allowed = job.function.spec.retries.max_retries >= 1
+        allowed = job.function.spec.retries.max_retries >= 1 and job.may_run_again
         if allowed and job.losses <= MOST_LOSSES:
             job.requeue("recall")
             self.ledger.retried(job, now, 0.0, WorkerLost.code)
@@ -297,8 +301,12 @@ class Attempts:
             self.stop(executor, job, now)
 
     def stop(self, executor: Executor, job: Job, now: float) -> None:
-        """Stop a running job; alone in its executor, it takes the executor with it."""
-        if executor.slots == 1 or executor.status is _STOPPING:
+        """Stop a running job; alone in its executor, it takes the executor with it.
+
+        A generator that is cancelled is asked first: it stops at the next item.
+        """
+        is_asked = executor.slots > 1 or (job.stream is not None and job.stop == "cancel")
+        if not is_asked or executor.status is _STOPPING:
             self.scheduler.stop(executor, now)
             return
         self.scheduler.effects.append(Interrupt(executor.number, job.number))
@@ -371,4 +379,6 @@ def _how_lost(job: Job, fact: Ended, reason: str) -> str:
     if reason == "start":
         return f"no process for {job.job_id} got as far as loading it: the last {what}{detail}"
     again = "" if job.function.spec.retries.max_retries else "; retries=1 would run it again"
+    if not job.may_run_again:
+        again = "; items of it had been taken, so it is not run again"
     return f"the process that ran {job.job_id} {what}{detail}{again}"

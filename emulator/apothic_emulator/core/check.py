@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import pairwise
 
 from apothic_backends.model.jobs import JobStatus
 from apothic_emulator.core.eventlog import EventLog
@@ -15,6 +16,7 @@ from apothic_emulator.core.jobs import Job
 from apothic_emulator.core.ledger import KEPT_INPUT, Ledger
 from apothic_emulator.core.plane import Plane
 from apothic_emulator.core.pools import Pool
+from apothic_emulator.core.streams import MOST_AHEAD, MOST_AHEAD_BYTES, Stream
 
 _IN_LINE = (JobStatus.DISPATCHED, JobStatus.RUNNING)
 
@@ -133,6 +135,8 @@ def _check_jobs(ledger: Ledger, placed: set[int]) -> None:
     nbytes = 0
     for number, job in ledger.jobs.items():
         _sure(number == job.number, "under a foreign number", job)
+        if job.stream is not None:
+            _check_stream(ledger, job, job.stream)
         if job.is_final:
             _check_ended(job)
         else:
@@ -153,9 +157,28 @@ def _check_ended(job: Job) -> None:
     _sure((job.error is None) is (job.status is JobStatus.SUCCEEDED), "error and status", job)
 
 
+def _check_stream(ledger: Ledger, job: Job, stream: Stream) -> None:
+    chunks = stream.chunks
+    is_over = job.is_final and not job.held
+    _sure(not is_over or not chunks, "ended, but holds items", job)
+    _sure(stream.taken <= stream.given <= stream.produced, "items out of order", job)
+    ends = [stream.taken, *(chunk.end for chunk in chunks)]
+    counts = [after - before for before, after in pairwise(ends)]
+    _sure(counts == [chunk.length for chunk in chunks], "numbers of items", job)
+    _sure(is_over or ends[-1] == stream.produced, "items are missing", job)
+    ahead, nbytes = sum(counts), sum(chunk.nbytes for chunk in chunks)
+    _sure(nbytes == stream.nbytes, "bytes of items", job)
+    _sure(ahead <= MOST_AHEAD and (ahead < 2 or nbytes <= MOST_AHEAD_BYTES), "too far ahead", job)  # noqa: PLR2004
+    _sure(len(stream.readers) <= (not chunks and not job.is_final), "an item and a reader", job)
+    opener = ledger.executors.get(stream.opener)
+    is_known = opener is not None and opener.opened.get(job.number) is job
+    _sure(is_known is (opener is not None and not is_over), "opened by somebody else", job)
+
+
 def _check_tokens(plane: Plane) -> None:
     ledger = plane.ledger
     groups = [job.waiters for job in ledger.jobs.values() if job.waiters]
+    groups += [job.stream.readers for job in ledger.jobs.values() if job.stream is not None]
     groups += [[*pool.room] for pool in plane.pools.values()]
     groups += [[*readers] for readers in ledger.readers.values()]
     _sure(all(ledger.readers.values()), "an empty list of readers")

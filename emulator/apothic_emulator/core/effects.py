@@ -40,6 +40,15 @@ class Interrupt(Record):
     job: int
 
 
+class Credit(Record):
+    """Tell a generator that its first `taken` items are done with; it may run ahead of those."""
+
+    executor: int
+    job: int
+    attempt: int
+    taken: int
+
+
 class DumpStack(Record):
     """Have an executor write down its Python stack; `StackDumped` answers if it can."""
 
@@ -64,7 +73,9 @@ class Retire(Record):
     executor: int
 
 
-Effect = StartExecutor | Dispatch | Recall | Interrupt | DumpStack | Terminate | Kill | Retire
+Effect = (
+    StartExecutor | Dispatch | Recall | Interrupt | Credit | DumpStack | Terminate | Kill | Retire
+)
 
 
 LATER: Any = object()

@@ -70,6 +70,7 @@ class Executor:
         "line",
         "loaded",
         "number",
+        "opened",
         "parked",
         "proved",
         "recalling",
@@ -83,8 +84,7 @@ class Executor:
     )
 
     def __init__(self, number: int, function: Function, now: float) -> None:
-        self.number = number
-        self.function = function
+        self.number, self.function = number, function
         spec = function.spec
         self.slots = spec.concurrent_requests
         self.reserve = self.slots - (spec.target_requests or self.slots)
@@ -101,8 +101,7 @@ class Executor:
         """Why it could not load its function, if it said so or took too long."""
         self.proved = False
         """Whether it has finished a job."""
-        self.recalling = False
-        self.stack = ""
+        self.recalling, self.stack = False, ""
         self.deaf = False
         """It was killed: nothing that it still says counts."""
         self.breach = False
@@ -113,6 +112,8 @@ class Executor:
         """How many of its jobs are parked."""
         self.waits: dict[object, Wait] = {}
         """What its code waits for, by token."""
+        self.opened: dict[int, Job] = {}
+        """Generators whose items its code takes; they end with it."""
 
     @property
     def running(self) -> list[Job]:

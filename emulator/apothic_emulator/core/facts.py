@@ -57,6 +57,17 @@ class Reported(Record):
     retire: bool = False
 
 
+class Produced(Record):
+    """A generator has yielded: `count` items after the first `after` of this attempt."""
+
+    executor: int
+    job: int
+    attempt: int
+    after: int
+    count: int
+    items: Payload
+
+
 class Printed(Record):
     """Text from an executor: of `job`, or of the first in its line when `job` is 0."""
 
@@ -99,5 +110,5 @@ class Tick(Record):
     """Nothing but time has passed."""
 
 
-Fact = Loaded | LoadFailed | Reported | Printed | Recalled | StackDumped | Ended
+Fact = Loaded | LoadFailed | Reported | Produced | Printed | Recalled | StackDumped | Ended
 Input = Asked | GivenUp | Fact | Tick

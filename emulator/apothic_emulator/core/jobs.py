@@ -20,6 +20,7 @@ from apothic_backends.model.jobs import ErrorInfo, JobOutcome, JobSnapshot, JobS
 from apothic_backends.model.payloads import Payload
 from apothic_emulator.core.functions import Function
 from apothic_emulator.core.logs import JobLog
+from apothic_emulator.core.streams import Stream
 
 _QUEUED, _DISPATCHED, _RUNNING = JobStatus.QUEUED, JobStatus.DISPATCHED, JobStatus.RUNNING
 
@@ -106,14 +107,13 @@ class Job:
         "started_at",
         "status",
         "stop",
+        "stream",
         "submitted_at",
         "waiters",
     )
 
     def __init__(self, number: int, function: Function, arguments: Payload, now: float) -> None:
-        self.number = number
-        self.function = function
-        self.arguments = arguments
+        self.number, self.function, self.arguments = number, function, arguments
         self.nbytes, self.status = arguments.nbytes, _QUEUED
         self.attempt = self.failures = self.losses = 0
         """Those dispatched; those of them that raised or timed out, each of which spends one of
@@ -130,6 +130,8 @@ class Job:
         """SDK waits that the job's code is blocked in."""
         self.stop: str | None = None
         """Why its code is being stopped: "cancel" or "time_out"."""
+        self.stream: Stream | None = None
+        """The items of a generator."""
         self.held = True
         """Whether somebody may still ask for the result."""
         self.result: Payload | None = None
@@ -177,6 +179,8 @@ class Job:
         self.started_at = None
         self.deadline = NEVER
         self.stop = None
+        if self.stream is not None:
+            self.stream.restart()
 
     def end(
         self, event: str, now: float, result: Payload | None, error: ErrorInfo | None
@@ -189,6 +193,11 @@ class Job:
         self.executor = 0
         waiters, self.waiters = self.waiters, None
         return waiters
+
+    @property
+    def may_run_again(self) -> bool:
+        """Whether nobody has seen anything of what it did: of a generator, no item."""
+        return self.stream is None or not self.stream.given
 
     @property
     def maybe_ran(self) -> bool:

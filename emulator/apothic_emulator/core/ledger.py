@@ -7,12 +7,13 @@ from collections import deque
 from apothic_backends.model.errors import JobGone, NotFound
 from apothic_backends.model.events import Cursor, Event, EventBatch
 from apothic_backends.model.ids import number_of
-from apothic_backends.model.jobs import ErrorInfo, JobSnapshot, JobStatus
+from apothic_backends.model.jobs import ErrorInfo, ItemBatch, JobSnapshot, JobStatus
 from apothic_backends.model.payloads import Payload
 from apothic_emulator.core.eventlog import EventLog, Subject, is_end
 from apothic_emulator.core.executors import Executor
 from apothic_emulator.core.jobs import NO_ARGUMENTS, Job, Wait
 from apothic_emulator.core.logs import JobLog
+from apothic_emulator.core.streams import Stream
 
 KEPT_JOBS = 10_000
 """Ended jobs that nobody holds any more and that can still be looked at."""
@@ -169,17 +170,27 @@ class Ledger:
         append("job.end", job.number, now, job.attempt, told)
         if job.nbytes > KEPT_INPUT or job.arguments.buffers:
             job.arguments = NO_ARGUMENTS
+        if waiters or job.stream is not None:
+            self._tell_end(job, waiters)
+        if job.held:
+            self._keep(job)
+        else:
+            self._forget_later(job, now)
+
+    def _tell_end(self, job: Job, waiters: list[Wait] | None) -> None:
+        """Answer everybody who waited for the end, or for one more item."""
+        outcome = job.outcome()
         if waiters:
-            outcome = job.outcome()
             for wait in waiters:
                 self.answer(wait, outcome)
                 if wait.last:
                     job.held = False
             waiters.clear()  # each of them knows this list: a circle would keep the result alive
-        if job.held:
-            self._keep(job)
-        else:
-            self._forget_later(job, now)
+        if job.stream is not None and job.stream.readers:
+            for reader in job.stream.readers:
+                self.answer(reader, ItemBatch(None, 0, outcome))
+            job.stream.readers.clear()
+            job.held = False
 
     def _keep(self, job: Job) -> None:
         """Somebody may ask for the result; but not for too many, and not for too much."""
@@ -199,6 +210,8 @@ class Ledger:
     def _forget_later(self, job: Job, now: float) -> None:
         """Drop the result now, and the record once there are enough newer ones."""
         job.result = None
+        if job.stream is not None:
+            self._let_items_go(job, job.stream)
         self.let_go_chars += _size(job)
         let_go = self.let_go
         let_go.append(job)
@@ -212,6 +225,12 @@ class Ledger:
             self.let_go_chars -= _size(gone)
             if gone.key is not None:
                 del self.keyed[gone.key]
+
+    def _let_items_go(self, job: Job, stream: Stream) -> None:
+        stream.clear()
+        opener = self.executors.get(stream.opener)
+        if opener is not None:
+            del opener.opened[job.number]
 
     # --- what is told ---------------------------------------------------------------------------
 

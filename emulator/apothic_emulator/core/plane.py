@@ -7,6 +7,8 @@ from typing import Any
 
 from apothic_backends.commands import (
     CancelJob,
+    OpenItems,
+    ReadItems,
     RegisterFunction,
     ReleaseJob,
     RunJob,
@@ -33,12 +35,14 @@ from apothic_emulator.core.facts import (
     Loaded,
     LoadFailed,
     Printed,
+    Produced,
     Recalled,
     Reported,
     StackDumped,
     Tick,
 )
 from apothic_emulator.core.functions import Function, check_spec
+from apothic_emulator.core.items import Items, check_kind
 from apothic_emulator.core.jobs import NEVER, NO_ARGUMENTS, Job
 from apothic_emulator.core.ledger import Ledger
 from apothic_emulator.core.levels import check_level
@@ -48,6 +52,8 @@ from apothic_emulator.core.queries import Queries
 
 MOST_PAYLOAD_BYTES = 4 << 30
 """Arguments of all jobs that have not ended; one job alone may be larger."""
+
+_Call = SubmitJob | RunJob | OpenItems
 
 
 class Plane:
@@ -64,6 +70,7 @@ class Plane:
         self.attempts = Attempts(self.ledger, self.pools)
         self.callers = Callers(self.ledger, self.pools, self.attempts)
         self.queries = Queries(self.ledger, self.pools, self.callers)
+        self.items = Items(self.ledger, self.callers)
         self.scheduler = self.attempts.scheduler
         self.scheduler.idle_s = idle_s
         self.crowded: list[Pool] = []
@@ -75,6 +82,8 @@ class Plane:
             SubmitJob: self._submit,
             WaitJob: self._wait,
             RunJob: self._run,
+            OpenItems: self._open,
+            ReadItems: self.items.read,
             CancelJob: self._cancel,
             ReleaseJob: self._release,
             **self.queries.commands,
@@ -83,6 +92,7 @@ class Plane:
             Loaded: lambda executor, _, now: self.attempts.loaded(executor, now),
             LoadFailed: self.attempts.load_failed,
             Reported: self.attempts.reported,
+            Produced: self.items.produced,
             Recalled: self.attempts.recalled,
             Printed: self._printed,
             StackDumped: self._stack,
@@ -166,6 +176,7 @@ class Plane:
 
     def _submit(self, command: SubmitJob, asked: Asked, now: float) -> Any:
         pool = self._pool(command.function_id)
+        check_kind(pool.function, is_generator=False)
         known = self._keyed(pool, command)
         if known is not None:
             return known.job_id
@@ -200,6 +211,8 @@ class Plane:
 
     def _run(self, command: RunJob, asked: Asked, now: float) -> Any:
         pool = self._pool(command.function_id)
+        if pool.function.spec.is_generator:
+            check_kind(pool.function, is_generator=False)
         if pool.room or not self._fits(pool, command):
             raise _queue_full(pool)
         job = self._admit(pool, command, now)
@@ -212,20 +225,30 @@ class Plane:
         self.ledger.waits[asked.token].runs = True
         return LATER
 
+    def _open(self, command: OpenItems, asked: Asked, now: float) -> str:
+        pool = self._pool(command.function_id)
+        check_kind(pool.function, is_generator=True)
+        if pool.room or not self._fits(pool, command):
+            raise _queue_full(pool)
+        opener = self.callers.executor(asked.origin.executor) if asked.origin is not None else None
+        job = self._admit(pool, command, now)
+        self.items.open(job, opener)
+        return job.job_id
+
     def _give_up(self, token: object, now: float) -> None:
         """A reply is not wanted any more; the job of a `RunJob` goes with it."""
         wait = self.ledger.give_up(token)
         if wait is not None and wait.runs and wait.awaited is not None:
             self.attempts.cancel(wait.awaited, now)
 
-    def _fits(self, pool: Pool, command: SubmitJob | RunJob) -> bool:
+    def _fits(self, pool: Pool, command: _Call) -> bool:
         """Whether a job may be queued now, by number and by bytes."""
         if not pool.has_room:
             return False
         held = self.ledger.payload_bytes
         return not held or held + command.arguments.nbytes <= MOST_PAYLOAD_BYTES
 
-    def _admit(self, pool: Pool, command: SubmitJob | RunJob, now: float) -> Job:
+    def _admit(self, pool: Pool, command: _Call, now: float) -> Job:
         job = Job(self.ledger.next_number(), pool.function, command.arguments, now)
         self.ledger.add(job)
         if type(command) is SubmitJob and command.key is not None:

@@ -89,6 +89,23 @@ def encode_result(value: Any) -> Encoded:
     return encoded
 
 
+def encode_item(value: Any) -> Encoded:
+    """As `encode_result`, quickly for what is plain and small."""
+    try:
+        data = pickle.dumps(value, 5, buffer_callback=_no_buffers)
+        if b"__main__" not in data and len(data) < OUT_OF_BAND:
+            return Encoded(data)
+    except Stopped:
+        raise
+    except Exception:  # noqa: BLE001, S110 - it has a buffer, or refuses: the long way tells
+        pass
+    return encode_result(value)
+
+
+def _no_buffers(_: object) -> bool:
+    raise BufferError
+
+
 def encode(value: Any) -> Encoded:
     """Pickle a value; what the plain pickle cannot do, cloudpickle may.
 
@@ -130,7 +147,7 @@ def failure_of(error: BaseException, skip: int) -> Failure:
         cause["code"] = "result_not_serializable"
         cause["message"] = (
             f"the result, a {error}, cannot be sent back: {cause['type_name']}: "
-            f"{cause['message']}. Return plain data, or write it to a file"
+            f"{cause['message']}. {_way_out(str(error))}"
         )
         return Failure(cause)
     inner: TracebackType | None = error.__traceback__
@@ -147,6 +164,12 @@ def failure_of(error: BaseException, skip: int) -> Failure:
         "is_final": _is_final(kind),
     }
     return Failure(info, _survivor(error))
+
+
+def _way_out(type_name: str) -> str:
+    if type_name in ("generator", "async_generator"):
+        return "Let the function itself `yield`, and call it with remote_gen()"
+    return "Return plain data, or write it to a file"
 
 
 def _shown(show: Callable[[], str], otherwise: str) -> str:

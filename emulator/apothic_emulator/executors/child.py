@@ -78,6 +78,20 @@ class Executor:
             self.function = calls.load(codec, buffers[0], tuple(buffers[1:]))
         finally:
             self.stops.leave(0)
+        if self.window is not None:
+            self.function = self._producer(self.window)
+
+    def _producer(self, window: tuple[int, int]) -> Callable[..., Any]:
+        """In place of a generator function, what runs it to its end and sends its items."""
+        from apothic_emulator.executors import items  # for generators only  # noqa: PLC0415
+
+        outlets = items.Outlets(self, window)
+        self.control.start()
+        if not self.is_async:
+            return items.producer(outlets, self.function)
+        from apothic_emulator.executors import tasks  # noqa: PLC0415 - asyncio is slow to import
+
+        return tasks.producer(outlets, self.function)
 
     def _settle(self, spec: dict[str, Any]) -> None:
         """Take over the caller's working directory, environment, and module path."""
@@ -92,6 +106,8 @@ class Executor:
             os.chdir("/")  # the caller's directory was removed under it; its own calls fail too
         self.output = Output(*self._logs, bytes.fromhex(spec["token"]), self._shared)
         self.stops = Stops(is_shared=spec["slots"] > 1 and not spec["is_async"])
+        self.is_async: bool = spec["is_async"]
+        self.window: tuple[int, int] | None = spec["window"]
         faulthandler.enable(self._logs[1])
         os.lseek(self._shared, wire.SHARED_FLAGS, os.SEEK_SET)
         faulthandler.register(wire.DUMP_SIGNAL, self._shared, all_threads=True)
@@ -139,6 +155,14 @@ class Executor:
                 self.bulk, wire.frame_parts(Frame(kind, flags, attempt, job, body, buffers))
             )
             self._active -= 1
+
+    def send_items(self, job: int, attempt: int, body: Buffer, buffers: tuple[Buffer, ...]) -> None:
+        """Send what a generator has yielded."""
+        if os.getpid() != self.pid:
+            os._exit(0)
+        with self._sending:
+            frame = Frame(wire.ITEMS, 0, attempt, job, body, buffers)
+            wire.send_all(self.bulk, wire.frame_parts(frame))
 
     # --- one job --------------------------------------------------------------------------------
 
@@ -194,7 +218,7 @@ class Executor:
             raise error
         if isinstance(error, MemoryError | SystemError):
             self.retiring = True  # the interpreter itself may be damaged
-        failure = calls.failure_of(error, skip=2)
+        failure = calls.failure_of(error, skip=2 if self.window is None else 3)
         self.output.flush()
         return failure
 
@@ -227,7 +251,8 @@ class Executor:
 
     def serve_threads(self, count: int) -> None:
         """Take jobs on `count` threads, this one among them, and let each end its last call."""
-        self.control.on_interrupt = self.stops.interrupt
+        if self.window is None:
+            self.control.on_interrupt = self.stops.interrupt
         self.control.start()
         others = [
             threading.Thread(target=self._serve_quietly, name="apothic-slot", daemon=True)
@@ -287,7 +312,7 @@ def main(channels: list[int]) -> None:
 
 
 def _serve(executor: Executor, spec: dict[str, Any]) -> None:
-    if spec["is_async"]:
+    if executor.is_async:
         from apothic_emulator.executors import tasks  # asyncio is slow to import  # noqa: PLC0415
 
         tasks.serve(executor, spec["slots"])

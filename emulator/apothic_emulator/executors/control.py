@@ -14,6 +14,10 @@ from apothic_emulator.executors import wire
 from apothic_emulator.executors.wire import Buffer, Frame
 
 
+def _no_credit(job: int, attempt: int, taken: int) -> None:
+    """There is no generator to go on."""
+
+
 class Control:
     """Sends requests and hands each reply to whoever asked."""
 
@@ -24,6 +28,7 @@ class Control:
         self._last = 0
         self._thread: threading.Thread | None = None
         self.on_interrupt: Callable[[int], None] = lambda _: None
+        self.on_credit: Callable[[int, int, int], None] = _no_credit
 
     def start(self) -> None:
         """See to it that the channel is read."""
@@ -63,6 +68,9 @@ class Control:
             while (frame := wire.receive_frame(self._socket)) is not None:
                 if frame.kind == wire.INTERRUPT:
                     self.on_interrupt(frame.job)
+                    continue
+                if frame.kind == wire.CREDIT:
+                    self.on_credit(frame.job, frame.attempt, wire.parse_number(frame.body))
                     continue
                 answer = self._pending.pop(frame.attempt, None)
                 if answer is not None:

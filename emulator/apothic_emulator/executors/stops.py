@@ -8,6 +8,7 @@ what happened. An interrupt means one call of several, and its end is reported l
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 from apothic_emulator.executors import linux
@@ -26,6 +27,8 @@ class Stops:
 
     def __init__(self, *, is_shared: bool = False) -> None:
         self.terminated = False
+        self.on_stop: Callable[[], None] = lambda: None
+        """Called when every call is being stopped."""
         self._is_shared = is_shared
         self._lock = threading.Lock()
         self._inside: dict[int, int] = {}
@@ -61,5 +64,6 @@ class Stops:
         threads = set(self._inside.values())
         for ident in threads - {threading.get_ident()}:
             linux.raise_in_thread(ident, Stopped)
+        self.on_stop()
         if threading.get_ident() in threads:
             raise Stopped

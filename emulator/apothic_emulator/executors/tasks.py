@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 from _socket import socket
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from types import FrameType
 from typing import Any, Protocol
 
 from apothic_emulator.executors import calls
 from apothic_emulator.executors.control import Control
+from apothic_emulator.executors.items import Outlets
 from apothic_emulator.executors.stops import Stopped, Stops
 from apothic_emulator.executors.wire import Buffer, Packet
 
@@ -25,6 +26,7 @@ class Executor(Protocol):
     control: Control
     stops: Stops
     retiring: bool
+    window: tuple[int, int] | None
 
     def receive(self) -> tuple[Packet, Buffer, list[Buffer]]:
         """The next packet and what follows it."""
@@ -150,6 +152,29 @@ class Tasks:
         return handle
 
 
+def producer(outlets: Outlets, function: Callable[..., Any]) -> Callable[..., Any]:
+    """In place of an async generator function, what runs it to its end and sends what it yields."""
+
+    async def produce(*args: Any, **kwargs: Any) -> None:
+        generator: AsyncGenerator[Any, Any] = function(*args, **kwargs)
+        loop, room = asyncio.get_running_loop(), asyncio.Event()
+        outlet = outlets.open(lambda: loop.call_soon_threadsafe(room.set))
+        try:
+            async for item in generator:
+                encoded = calls.encode_item(item)
+                del item
+                while not outlet.offer(encoded):
+                    await room.wait()
+                    room.clear()
+                del encoded
+        finally:
+            outlet.flush()
+            await generator.aclose()
+            outlets.forget()
+
+    return produce
+
+
 def serve(executor: Executor, slots: int) -> None:
     """Run calls until the channel ends or the executor retires."""
     asyncio.run(_serve(executor, slots))
@@ -161,7 +186,7 @@ async def _serve(executor: Executor, slots: int) -> None:
     before = signal.getsignal(signal.SIGTERM)
     assert callable(before), "the executor has a handler of its own"
     signal.signal(signal.SIGTERM, tasks.on_term(before))
-    if slots > 1:
+    if slots > 1 or executor.window is not None:
         executor.control.on_interrupt = tasks.interrupt
         executor.control.start()
     await tasks.ended.wait()

@@ -2,8 +2,8 @@
 
 Three channels join the two. `jobs` carries packets down, one a job, which the executor receives
 one at a time: what still lies in it has certainly not begun. `bulk` carries large arguments down,
-in the order of their packets, and reports up. `session` carries commands of user code up, replies
-and interrupts down.
+in the order of their packets, and items and reports up. `session` carries commands of user code
+up, replies, interrupts and credit down.
 
     frame    kind u8, flags u8, buffers u16, attempt u32, job u64, body length u64,
              then a length u64 for each buffer, the body, and the buffers
@@ -31,6 +31,8 @@ COMMAND: Final = 7
 REPLY: Final = 8
 FAILURE: Final = 9
 INTERRUPT: Final = 10
+ITEMS: Final = 11
+CREDIT: Final = 12
 
 INLINE: Final = 1
 """The body stands in the packet; otherwise body and buffers follow on the bulk channel."""
@@ -62,6 +64,8 @@ MOST_BYTES: Final = 2 << 30
 """The largest frame that the host accepts, so that a lying length cannot make it allocate more."""
 
 _HEADER: Final = struct.Struct("<BBHIQQ")
+_NUMBER: Final = struct.Struct("<Q")
+_SPAN: Final = struct.Struct("<QI")
 HEADER_SIZE: Final = _HEADER.size
 _HUGE: Final = 1 << 20
 _LARGE: Final = 64 * 1024
@@ -130,6 +134,39 @@ def peek(data: bytes) -> tuple[int, int, bool]:
     return kind, job, bool(flags & INLINE)
 
 
+def items_body(after: int, pickles: list[Buffer]) -> bytes:
+    """The body of ITEMS: what number they come after, how many, the length of each, and they."""
+    count = len(pickles)
+    lengths = struct.pack(f"<{count}I", *map(len, pickles))
+    return b"".join((_SPAN.pack(after, count), lengths, *pickles))
+
+
+def parse_items(body: Buffer) -> tuple[int, int, bytes]:
+    """What number items come after, how many they are, and their lengths and themselves.
+
+    Raises:
+        WireError: there are not as many lengths.
+    """
+    if len(body) < _SPAN.size:
+        raise WireError("items without a number")
+    after, count = _SPAN.unpack_from(body)
+    rest = bytes(memoryview(body)[_SPAN.size :])
+    if len(rest) < 4 * count:
+        raise WireError(f"{count} items in {len(rest)} bytes")
+    return after, count, rest
+
+
+def number_body(number: int) -> bytes:
+    """The body of CREDIT."""
+    return _NUMBER.pack(number)
+
+
+def parse_number(body: Buffer) -> int:
+    """What `number_body` has made."""
+    number: int = _NUMBER.unpack(body)[0]
+    return number
+
+
 class FrameReader:
     """Frames out of a stream, however it is cut; large parts are received in place."""
 
@@ -172,7 +209,7 @@ class FrameReader:
         if self._rest or self._large is not None or len(data) < HEADER_SIZE:
             return None
         kind, flags, count, attempt, job, length = _HEADER.unpack_from(data)
-        if count or length != len(data) - HEADER_SIZE or not LOAD <= kind <= INTERRUPT:
+        if count or length != len(data) - HEADER_SIZE or not LOAD <= kind <= CREDIT:
             return None
         return Frame(kind, flags, attempt, job, data[HEADER_SIZE:])
 
@@ -194,7 +231,7 @@ class FrameReader:
         if len(data) < HEADER_SIZE:
             return None
         kind, _, count, _, _, length = _HEADER.unpack_from(data)
-        if not LOAD <= kind <= INTERRUPT:
+        if not LOAD <= kind <= CREDIT:
             raise WireError(f"no frame begins with {kind}")
         size: int = HEADER_SIZE + 8 * count + length
         if count and size <= self.most_bytes:

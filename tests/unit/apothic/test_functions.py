@@ -351,16 +351,25 @@ def test_remote_function_of_another_control_plane_is_not_built() -> None:
         RemoteFunction.from_name("a", "b", base_url="x", client=ControlPlaneClient())
 
 
-@pytest.mark.parametrize("verb", ["remote_gen", "remote_events"])
+@pytest.mark.parametrize("verb", ["remote_events"])
 def test_streaming_calls_are_not_built(verb: str) -> None:
     with pytest.raises(NotBuiltYet):
         getattr(double, verb)(1)
 
 
-def test_generators_are_not_built(backend: ThreadBackend) -> None:
-    assert list(generates()) == [1]
-    with pytest.raises(NotBuiltYet, match="remote_gen"):
-        generates.remote()
+@pytest.mark.parametrize("verb", ["remote", "spawn", "map", "starmap", "for_each", "spawn_map"])
+def test_what_gives_results_refuses_a_generator(backend: ThreadBackend, verb: str) -> None:
+    with pytest.raises(UsageError, match=r"generates\.remote_gen"):
+        getattr(generates, verb)(*[[]] * (verb not in ("remote", "spawn")))
+
+
+def test_what_gives_items_refuses_a_plain_function(backend: ThreadBackend) -> None:
+    with pytest.raises(UsageError, match=r"double\.remote\("):
+        double.remote_gen(1)
+
+
+def test_a_generator_runs_in_place_as_it_was_written() -> None:
+    assert list(generates()) == list(generates.local()) == [1]
 
 
 @pytest.mark.parametrize("thing", [int, 3, object()])
