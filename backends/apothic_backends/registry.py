@@ -12,13 +12,22 @@ import os
 from importlib import import_module
 
 from apothic_backends.base import Backend
-from apothic_backends.model.errors import NotFound
+from apothic_backends.model.errors import NotFound, UsageError
 
 GROUP = "apothic.backends"
 """The entry point group in which packages offer backends: a name for `module:opener`."""
 
 _KNOWN = {"local": "apothic_emulator.local:open_local"}
 _SESSION = "apothic_emulator.executors.session:open_session"
+
+
+_only: tuple[str, str] | None = None
+
+
+def allow_only(name: str | None, why: str = "") -> None:
+    """Refuse every other name from now on, and say why; None allows all again."""
+    global _only  # noqa: PLW0603 - a lock on the whole process is the point
+    _only = (name, why) if name is not None else None
 
 
 def is_worker() -> bool:
@@ -31,8 +40,11 @@ def open_backend(name: str | None = None) -> Backend:
 
     Raises:
         NotFound: no installed package offers one; the message lists those there are.
+        UsageError: only another one is allowed here.
     """
     wanted = name or os.environ.get("APOTHIC_BACKEND") or "local"
+    if _only is not None and wanted != _only[0]:
+        raise UsageError(f"the backend {wanted!r} is not to be opened here: {_only[1]}")
     target = _SESSION if is_worker() else _KNOWN.get(wanted) or _installed(wanted)
     module, _, opener = target.partition(":")
     backend: Backend = getattr(import_module(module), opener)()

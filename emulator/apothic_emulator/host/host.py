@@ -16,14 +16,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from select import EPOLLIN, epoll
-from typing import Any
+from typing import Any, TypeVar
 
 from apothic_backends import codec
 from apothic_backends.interrupts import DEFERRED
 from apothic_backends.model.errors import ApothicError, BackendClosed, EmulatorDead
 from apothic_backends.ticket import Ticket
 from apothic_emulator.agent.agent import Agent
-from apothic_emulator.agent.line import Line
+from apothic_emulator.agent.line import Line, Post
 from apothic_emulator.core.executors import IDLE_S, ExecutorStatus
 from apothic_emulator.core.facts import Asked, GivenUp, Input, Origin, Tick
 from apothic_emulator.core.plane import Plane
@@ -36,6 +36,8 @@ from apothic_emulator.host.thread import HostThread
 
 NEVER = float("inf")
 
+T = TypeVar("T")
+
 Reply = tuple[Any, object, BaseException | None]
 
 
@@ -43,7 +45,11 @@ class Host:
     """One control plane in this process: the core, its lock, its agent, and one thread."""
 
     def __init__(
-        self, thread: HostThread, clock: Clock | None = None, idle_s: float = IDLE_S
+        self,
+        thread: HostThread,
+        clock: Clock | None = None,
+        idle_s: float = IDLE_S,
+        sieve: Callable[[Post], Post] | None = None,
     ) -> None:
         self.clock: Clock = clock or RealClock()
         self._now = self.clock.now
@@ -60,8 +66,10 @@ class Host:
             undo.callback(os.close, self._wake_fd)
             self.reader = Reader(self._channels, self._errands, self._read, self.is_quiet)
             undo.pop_all()
+        # Tests hold reports back, or lose them.
+        post = self.inbox.append if sieve is None else sieve(self.inbox.append)
         self.agent = Agent(
-            thread.zygote, self._channels, self._errands, self.inbox.append, self._asked_by_worker
+            thread.zygote, self._channels, self._errands, post, self._asked_by_worker
         )
         self._errands.register(self._wake_fd, EPOLLIN)
         self._wake_at = NEVER
@@ -134,6 +142,17 @@ class Host:
             else:
                 token.fail(error)
         self.reader.wake_leader()
+
+    def look(self, read: Callable[[Plane], T]) -> T:
+        """Read the core's state between two steps."""
+        with self._lock:
+            found = read(self.plane)
+        self._poke()  # whoever could not get the lock meanwhile has left its input
+        return found
+
+    def after_step(self, look: Callable[[Plane], None]) -> None:
+        """Have something look at the core after every step from now on, under the lock."""
+        self._after_step += (look,)
 
     def is_quiet(self) -> bool:
         """Whether no executor has anything to report; asked without the lock, so it may be late."""

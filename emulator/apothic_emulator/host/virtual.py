@@ -19,13 +19,14 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from enum import Enum
 from heapq import heappop, heappush
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from apothic_backends.ticket import Ticket
 from apothic_emulator.core.executors import Executor, ExecutorStatus
 from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.ledger import EventWait
 from apothic_emulator.core.plane import Plane
+from apothic_emulator.host.clocks import Timers
 from apothic_emulator.host.reader import LONGEST_POLL_S
 
 QUIET_S = 0.002
@@ -99,7 +100,8 @@ class VirtualClock:
         self._paused = 0
         self._quiet_since = 0.0
         self._is_exact = False
-        self._timers: list[tuple[float, int, Callable[[], object]]] = []
+        self._timers = Timers()
+        self._hastened: list[Ticket[Any]] = []
         self.held_up: set[int] = set()
         """Executors whose report is held back: nothing comes of them before a timer."""
 
@@ -135,11 +137,11 @@ class VirtualClock:
             return False
         with self._lock:
             is_due = self._move(plane, arrived)
-            timers = self._take_due()
         for ticket in arrived:
             ticket.complete(None)
-        for what in timers:
-            what()
+        self._timers.run(self.now())
+        with self._own:
+            self._hastened = [ticket for ticket in self._hastened if not ticket.done]
         return is_due
 
     def stepped(self, plane: Plane) -> None:
@@ -188,11 +190,9 @@ class VirtualClock:
 
     def _is_waited_for(self) -> bool:
         """Whether somebody waits for something of a job; an observer of everything does not."""
-        if self._plane is None or not self._waiting:
-            return False
-        known = self._plane.ledger.waits
+        known = self._plane.ledger.waits if self._plane is not None else {}
         waits = [known.get(ticket) for ticket in tuple(self._waiting)]
-        return any(
+        return bool(self._hastened) or any(
             wait is not None and not (isinstance(wait, EventWait) and wait.awaited is None)
             for wait in waits
         )
@@ -205,14 +205,7 @@ class VirtualClock:
             self._at = self.now(), time.monotonic() if is_working else NEVER
 
     def _alarm(self, alarm: float) -> float:
-        return min(alarm, self._timers[0][0]) if self._timers else alarm
-
-    def _take_due(self) -> list[Callable[[], object]]:
-        due: list[Callable[[], object]] = []
-        with self._own:
-            while self._timers and self._timers[0][0] <= self.now():
-                due.append(heappop(self._timers)[2])
-        return due
+        return min(alarm, self._timers.alarm)
 
     # --- what its users ask ---------------------------------------------------------------------
 
@@ -226,10 +219,14 @@ class VirtualClock:
         return ticket
 
     def call_at(self, moment: float, what: Callable[[], object]) -> None:
-        """Call from the host's thread, when that moment has come."""
+        """Have something called by the host's thread, when that moment has come."""
+        self._timers.add(moment, what)
+        self._wake()
+
+    def hasten(self, ticket: Ticket[Any]) -> None:
+        """Jump, as for somebody who waits, until this ticket is done."""
         with self._own:
-            self._sent += 1
-            heappush(self._timers, (moment, self._sent, what))
+            self._hastened = [*self._hastened, ticket]
         self._wake()
 
     @contextmanager
@@ -254,16 +251,9 @@ class VirtualClock:
             self._paused -= 1
             self._wake()
 
-    def is_stuck(self) -> bool:
-        """Whether nothing can happen any more by itself: no work, and no alarm at any time."""
-        plane = self._plane
-        if plane is None:
-            return True
-        with self._lock:
-            is_over = self._alarm(plane.alarm) == NEVER and not self._goals
-            is_over = is_over and not self._is_working(plane)
-        self._wake()  # whoever could not get the lock meanwhile has left its input
-        return is_over
+    def is_stuck(self, plane: Plane) -> bool:
+        """Whether nothing can happen by itself any more: no work, and no alarm; under the lock."""
+        return self._alarm(plane.alarm) == NEVER and not self._goals and not self._is_working(plane)
 
     def give_up(self, error: BaseException) -> None:
         """The control plane is gone: whoever sent the clock somewhere hears of it."""

@@ -26,6 +26,8 @@ from apothic_emulator.host.host import Host, HostTicket
 from apothic_emulator.host.thread import HostThread
 from apothic_emulator.host.virtual import VirtualClock
 from apothic_emulator.testing.clock import RuntimeClock
+from apothic_emulator.testing.faults import Faults
+from apothic_emulator.testing.recorder import Recorder
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 """Where a virtual clock begins unless it is told otherwise, so that no test depends on the day."""
@@ -69,13 +71,22 @@ class RuntimeBackend(LocalBackend):
 class Runtime:
     """One control plane. Its virtual clock begins at `START`, or at a moment of your choice."""
 
-    def __init__(self, factory: RuntimeFactory, thread: HostThread, clock: Clock) -> None:
+    clock: RuntimeClock
+    events: Recorder
+    faults: Faults
+
+    def __init__(
+        self, factory: RuntimeFactory, thread: HostThread, clock: Clock, seed: int
+    ) -> None:
         self._factory = factory
         self._thread = thread
+        self.faults = Faults(seed)
         # An executor that ends because it is idle would end for no reason that a test has.
-        self.host = Host(thread, clock, idle_s=NEVER)
+        self.host = Host(thread, clock, idle_s=NEVER, sieve=self.faults.sieve)
+        self.faults.attach(self.host)
         self.backend = RuntimeBackend(self.host, self.close)
         self.clock = RuntimeClock(clock)
+        self.events = Recorder(self.host)
         self._before = use(self.backend)
         self._is_open = True
 
@@ -116,9 +127,13 @@ class RuntimeFactory:
         self._is_open = True
 
     def open(
-        self, *, clock: Literal["virtual", "real"] = "virtual", start: datetime = START
+        self,
+        *,
+        clock: Literal["virtual", "real"] = "virtual",
+        start: datetime = START,
+        seed: int = 0,
     ) -> Runtime:
-        """A fresh runtime; `start` is where a virtual clock begins.
+        """A fresh runtime; `start` is where a virtual clock begins, `seed` is for its faults.
 
         Raises:
             UsageError: there is no such clock, or `start` has no time zone.
@@ -131,7 +146,8 @@ class RuntimeFactory:
         if not self._is_open:
             raise UsageError("the factory of this runtime was closed")
         made = VirtualClock(start.timestamp()) if clock == "virtual" else RealClock()
-        return Runtime(self, self._warm.pop() if self._warm else _start_thread(), made)
+        thread = self._warm.pop() if self._warm else _start_thread()
+        return Runtime(self, thread, made, seed)
 
     def take_back(self, thread: HostThread) -> None:
         """Keep a thread and its zygote for the next runtime."""

@@ -28,12 +28,7 @@ class BoundWait(Generic[P, T]):
         Raises:
             BlockingCall: an event loop runs in it.
         """
-        if _is_in_loop():
-            name = self._begin.__name__
-            raise BlockingCall(
-                f"{name}() would stop the running event loop; write `await ....{name}.aio(...)`",
-                spelling=name,
-            )
+        refuse_in_loop(self._begin.__name__)
         return self._begin(self._owner, *args, **kwargs).wait()
 
     async def aio(self, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -57,8 +52,16 @@ class waits(Generic[OwnerT, P, T]):  # noqa: N801 - a decorator
         return self if owner is None else BoundWait(self._begin, owner)
 
 
-def _is_in_loop() -> bool:
+def refuse_in_loop(name: str) -> None:
+    """Make sure that a blocking call stops no event loop.
+
+    Raises:
+        BlockingCall: a loop runs in this thread.
+    """
     asyncio, trio = sys.modules.get("asyncio"), sys.modules.get("trio")
-    if asyncio is not None and asyncio._get_running_loop() is not None:  # noqa: SLF001 - its C path
-        return True
-    return trio is not None and bool(trio.lowlevel.in_trio_run())
+    is_asyncio = asyncio is not None and asyncio._get_running_loop() is not None  # noqa: SLF001
+    if is_asyncio or (trio is not None and trio.lowlevel.in_trio_run()):
+        raise BlockingCall(
+            f"{name}() would stop the running event loop; write `await ....{name}.aio(...)`",
+            spelling=name,
+        )
