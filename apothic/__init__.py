@@ -22,9 +22,10 @@ _HOMES = {
         "GeneratorFunction",
     ),
     "apothic.policies": ("Cron", "Period", "Retries", "batched", "concurrent"),
-    "apothic.runtime": ("CurrentJob", "current_job", "is_local"),
+    "apothic.runtime": ("CurrentJob", "current_job", "is_local", "progress"),
     "apothic.secret": ("Secret",),
     "apothic.storage": ("CloudBucketMount", "StorageMount", "Volume"),
+    "apothic.watches": ("Lines", "Watch"),
     "apothic_backends.model.errors": (
         "ApothicError",
         "ArgumentNotSerializable",
@@ -53,6 +54,7 @@ _HOMES = {
         "WaitTimeout",
         "WorkerLost",
     ),
+    "apothic_backends.model.events": ("Cursor", "Event"),
     "apothic_backends.model.jobs": ("JobStatus",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -22,6 +22,7 @@ from apothic.runtime import (
     CurrentJob as CurrentJob,
     current_job as current_job,
     is_local as is_local,
+    progress as progress,
 )
 from apothic.secret import Secret as Secret
 from apothic.storage import (
@@ -29,6 +30,7 @@ from apothic.storage import (
     StorageMount as StorageMount,
     Volume as Volume,
 )
+from apothic.watches import Lines as Lines, Watch as Watch
 from apothic_backends.model.errors import (
     ApothicError as ApothicError,
     ArgumentNotSerializable as ArgumentNotSerializable,
@@ -57,6 +59,7 @@ from apothic_backends.model.errors import (
     WaitTimeout as WaitTimeout,
     WorkerLost as WorkerLost,
 )
+from apothic_backends.model.events import Cursor as Cursor, Event as Event
 from apothic_backends.model.jobs import JobStatus as JobStatus
 
 __version__: str
@@ -75,7 +78,9 @@ __all__ = [
     "ControlPlaneClient",
     "Cron",
     "CurrentJob",
+    "Cursor",
     "EmulatorDead",
+    "Event",
     "Function",
     "GeneratorFunction",
     "IdempotencyConflict",
@@ -89,6 +94,7 @@ __all__ = [
     "JobGone",
     "JobStatus",
     "JobTimeout",
+    "Lines",
     "LivConfig",
     "NonRetryable",
     "NotBuiltYet",
@@ -108,6 +114,7 @@ __all__ = [
     "UsageError",
     "Volume",
     "WaitTimeout",
+    "Watch",
     "WorkerLost",
     "__version__",
     "batched",
@@ -115,4 +122,5 @@ __all__ = [
     "current_job",
     "is_local",
     "liv",
+    "progress",
 ]

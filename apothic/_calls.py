@@ -10,7 +10,7 @@ from apothic._drive import deadline_after, step
 from apothic._fan import Fan, Feed, Items
 from apothic._items import ItemsLink, close_items
 from apothic._serialize import decode_outcome, encode_arguments
-from apothic_backends.base import Backend
+from apothic_backends.base import Backend, EventStream
 from apothic_backends.commands import (
     CancelJob,
     GetJob,
@@ -24,6 +24,7 @@ from apothic_backends.commands import (
 )
 from apothic_backends.interrupts import WINDOW
 from apothic_backends.model.errors import ApothicError, BackendClosed, UsageError, WaitTimeout
+from apothic_backends.model.events import Cursor
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.jobs import JobOutcome, JobStatus
 from apothic_backends.model.payloads import Payload
@@ -288,9 +289,15 @@ class JobLink:
         """Stop it."""
         await step(self._connect().start(CancelJob(self.job_id)))
 
-    async def logs(self) -> str:
-        """What it has printed."""
-        return (await step(self._connect().start(GetJobLogs(self.job_id)))).text
+    async def logs(self, attempt: int | None, stream: str) -> str:
+        """What it has printed: "text" is both streams."""
+        ticket = self._connect().start(GetJobLogs(self.job_id, attempt))
+        text: str = getattr(await step(ticket), stream)
+        return text
+
+    def watch(self, after: Cursor | None, *, snapshot: bool) -> EventStream:
+        """What happens to it."""
+        return self._connect().watch(self.job_id, after, snapshot=snapshot)
 
     def release(self) -> None:
         """Say that nobody will ask for its result again."""

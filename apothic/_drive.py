@@ -140,18 +140,35 @@ def refuse_in_loop(owner: object, method: str) -> None:
     Raises:
         BlockingCall: a loop runs in this thread; the message names the `aio` spelling.
     """
+    if _is_in_loop():
+        call = f"{getattr(owner, 'name', type(owner).__name__.lower())}.{method}"
+        verb = "async for item in" if method == "remote_gen" else "await"
+        raise BlockingCall(
+            f"{call}() would stop the running event loop; write `{verb} {call}.aio(...)`",
+            spelling=call,
+        )
+
+
+def refuse_for_in_loop() -> None:
+    """Make sure that a plain `for` stops no event loop.
+
+    Raises:
+        BlockingCall: a loop runs in this thread.
+    """
+    if _is_in_loop():
+        raise BlockingCall(
+            "a plain `for` would stop the running event loop; write `async for`",
+            spelling="async for",
+        )
+
+
+def _is_in_loop() -> bool:
+    """Whether an event loop runs in this thread, and not one that a notebook keeps for itself."""
     asyncio = sys.modules.get("asyncio")
     if asyncio is None or asyncio._get_running_loop() is None:  # noqa: SLF001 - its C fast path
         trio = sys.modules.get("trio")
-        if trio is None or not trio.lowlevel.in_trio_run():
-            return
-    elif _is_kernel():
-        return
-    call = f"{getattr(owner, 'name', type(owner).__name__.lower())}.{method}"
-    verb = "async for item in" if method == "remote_gen" else "await"
-    raise BlockingCall(
-        f"{call}() would stop the running event loop; write `{verb} {call}.aio(...)`", spelling=call
-    )
+        return trio is not None and trio.lowlevel.in_trio_run()
+    return not _is_kernel()
 
 
 def _is_kernel() -> bool:

@@ -43,6 +43,18 @@ def refuse_in_loop(owner: object, method: str) -> None:
     _driver().refuse_in_loop(owner, method)
 
 
+def blocking_for(procedure: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a procedure in this thread, for the next turn of a plain `for`.
+
+    Raises:
+        BlockingCall: an event loop runs in it.
+    """
+    driver = _driver()
+    driver.refuse_for_in_loop()
+    result: T = driver.block(procedure())
+    return result
+
+
 async def awaited(procedure: Coroutine[Any, Any, T]) -> T:
     """Run a procedure on the running loop."""
     result: T = await _driver().drive(procedure)
@@ -90,3 +102,40 @@ class twin(Generic[OwnerT, P, T]):  # noqa: N801 - a decorator
     def __get__(self, owner: OwnerT | None, cls: type | None = None) -> Any:
         """Bind to the object that it is looked up on."""
         return self if owner is None else BoundTwin(self.procedure, owner)
+
+
+class BoundStream(Generic[P, T]):
+    """A method that gives something to iterate over, by `for` or by `async for`."""
+
+    def __init__(self, method: Callable[..., T], owner: object) -> None:
+        self._method = method
+        self._owner = owner
+        self.__doc__ = method.__doc__
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Give it, for `for` and `async for`."""
+        return self._method(self._owner, *args, **kwargs)
+
+    def aio(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Give it, for `async for`; the same, so that both spellings work."""
+        return self._method(self._owner, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        """Which method, of what."""
+        return f"<{self._method.__qualname__} of {self._owner!r}>"
+
+
+class stream(Generic[OwnerT, P, T]):  # noqa: N801 - a decorator
+    """Give a method whose result can be iterated over both ways an `aio` spelling, too."""
+
+    def __init__(self, method: Callable[Concatenate[OwnerT, P], T]) -> None:
+        self.method = method
+        self.__doc__ = method.__doc__
+
+    @overload
+    def __get__(self, owner: None, cls: type) -> stream[OwnerT, P, T]: ...
+    @overload
+    def __get__(self, owner: OwnerT, cls: type | None = None) -> BoundStream[P, T]: ...
+    def __get__(self, owner: OwnerT | None, cls: type | None = None) -> Any:
+        """Bind to the object that it is looked up on."""
+        return self if owner is None else BoundStream(self.method, owner)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
+from apothic._twins import stream
 from apothic._values import NotBuilt, is_string
 from apothic.functions import Declared, check_function
 from apothic.kinds import (
@@ -16,7 +17,9 @@ from apothic.kinds import (
     declare,
 )
 from apothic.options import FunctionOptions
+from apothic.watches import Watch, check_watch
 from apothic_backends.model.errors import InvalidOption, UsageError
+from apothic_backends.model.events import Cursor
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -106,6 +109,22 @@ class App:
         self.entrypoints[function.__name__] = function
         return function
 
+    @stream
+    def watch(self, *, snapshot: bool = False, after: Cursor | None = None) -> Watch:
+        """Follow what happens to the app from now on: `app.changed` for each function it gets.
+
+        `snapshot` begins with what is now, as `app.snapshot`; `after` begins after an event of
+        another watch. It never ends by itself.
+
+        Raises:
+            UsageError: `after` is no position, or both are given.
+        """
+        from apothic._connect import connect  # most programs watch nothing  # noqa: PLC0415
+        from apothic._watching import Reading  # noqa: PLC0415
+
+        check_watch(after, snapshot=snapshot)
+        return Watch(Reading(connect().watch(f"apps:{self.name}", after, snapshot=snapshot)))
+
     endpoint = NotBuilt("@app.endpoint")
     asgi = NotBuilt("@app.asgi")
     fastapi_endpoint = NotBuilt("@app.fastapi_endpoint")
@@ -118,7 +137,7 @@ class App:
     @property
     def aio(self) -> AppAio:
         """The same methods, to be awaited."""
-        return AppAio()
+        return AppAio(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel with the functions; an entrypoint belongs to the program that has it."""
@@ -133,3 +152,6 @@ class AppAio:
     """The methods of an app, to be awaited on asyncio or trio."""
 
     deploy = NotBuilt("app.aio.deploy()")
+
+    def __init__(self, app: App) -> None:
+        self.watch = app.watch.aio

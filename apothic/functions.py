@@ -146,9 +146,7 @@ class Declared(Invocable[P, R], Markable):
         """
         if "timeout_s" not in kwargs:
             return self._wait_s
-        code = getattr(self.raw(), "__code__", None)
-        own = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
-        if "timeout_s" not in own:
+        if "timeout_s" not in self._parameters():
             return self.wait_s(kwargs.pop("timeout_s"))
         if self._wait_s is WAIT_S:
             raise UsageError(
@@ -156,6 +154,23 @@ class Declared(Invocable[P, R], Markable):
                 f"long to wait with {self.name}.with_options(wait_timeout_s=...).remote(...)"
             )
         return self._wait_s
+
+    def _parameters(self) -> tuple[str, ...]:
+        code = getattr(self.raw(), "__code__", None)
+        return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
+
+    def refuse_own(self, *names: str) -> None:
+        """See to it that keywords of ours are none of the function's.
+
+        Raises:
+            UsageError: one is, so it is not clear who is meant.
+        """
+        for name in names:
+            if name in self._parameters():
+                raise UsageError(
+                    f"{self.name}() has a parameter {name} of its own; follow it by "
+                    f"{self.name}.spawn(...).watch(...)"
+                )
 
     def code(self) -> Payload:
         """What loads to the function elsewhere.

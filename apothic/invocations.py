@@ -7,10 +7,10 @@ from collections.abc import AsyncIterable, Iterable, Sequence
 from functools import cached_property
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
-from apothic._twins import awaited, blocking, refuse_in_loop, twin
-from apothic._values import NotBuilt
+from apothic._twins import awaited, blocking, refuse_in_loop, stream, twin
 from apothic.items import AsyncItems, Items, Link as ItemsLink
 from apothic.jobs import Job, Link
+from apothic.watches import Watch, check_watch
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,6 +43,7 @@ class Target(Protocol):
     @property
     def calls(self) -> Calls: ...  # noqa: D102
     def wait_s(self, timeout_s: float | None) -> float | None: ...  # noqa: D102
+    def refuse_own(self, *names: str) -> None: ...  # noqa: D102
 
 
 class Invocable(ABC, Generic[P, R]):
@@ -109,7 +110,38 @@ class Invocable(ABC, Generic[P, R]):
         """Run a generator function elsewhere and take its items as they come."""
         return RemoteGen(self)
 
-    remote_events = NotBuilt("remote_events()")
+    @stream
+    def remote_events(
+        self,
+        *args: Any,
+        snapshot: bool = False,
+        event_types: Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> Watch:
+        """Start it elsewhere and follow what happens; the job starts with the first read.
+
+        `snapshot` begins with the state of the job. `event_types` are the names of the events that
+        are wanted; `job.end`, and a `stream.reset`, come in any case. Going away stops nothing but
+        the watching. A function with a parameter of one of these names is followed by
+        `fn.spawn(...).watch(...)`.
+
+        Raises:
+            UsageError: the function has such a parameter.
+            InvalidOption: there is no event of such a name.
+        """
+        from apothic._watching import Reading  # most watch nothing  # noqa: PLC0415
+
+        check_watch(None, snapshot=snapshot)
+        target = self.target()
+        target.refuse_own("snapshot", "event_types")
+        kept: list[Job[R]] = []
+
+        async def begin() -> Any:
+            link = await target.calls.spawn(args, kwargs)
+            kept.append(Job(link.job_id, link))
+            return link.watch(None, snapshot=snapshot)
+
+        return Watch(Reading(begin, event_types), owner=kept)
 
     @property
     def aio(self) -> FunctionAio[P, R]:
@@ -220,4 +252,4 @@ class FunctionAio(Generic[P, R]):
         self.for_each = function.for_each.aio
         self.spawn_map = function.spawn_map.aio
         self.remote_gen = function.remote_gen.aio
-        self.remote_events = function.remote_events
+        self.remote_events = function.remote_events.aio

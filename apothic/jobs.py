@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Coroutine
+from typing import Any, Generic, Literal, Protocol, TypeVar, overload
 
-from apothic._twins import twin
-from apothic._values import NotBuilt, seconds, text
+from apothic._twins import awaited, blocking, stream, twin
+from apothic._values import seconds, text
+from apothic.watches import Lines, Watch, check_lines, check_watch
+from apothic_backends.model.events import Cursor
 from apothic_backends.model.ids import number_of
 from apothic_backends.model.jobs import JobStatus
 
@@ -20,7 +23,8 @@ class Link(Protocol):
     async def status(self) -> JobStatus: ...  # noqa: D102
     async def wait(self, timeout_s: float | None) -> Any: ...  # noqa: D102
     async def cancel(self) -> None: ...  # noqa: D102
-    async def logs(self) -> str: ...  # noqa: D102
+    async def logs(self, attempt: int | None, stream: str) -> str: ...  # noqa: D102
+    def watch(self, after: Cursor | None, *, snapshot: bool) -> Any: ...  # noqa: D102
     def release(self) -> None: ...  # noqa: D102
 
 
@@ -90,12 +94,26 @@ class Job(Generic[T]):
         """
         await self._link().cancel()
 
-    @twin
-    async def logs(self) -> str:
-        """What the job has printed so far, all attempts, both streams in the order written."""
-        return await self._link().logs()
+    @property
+    def logs(self) -> Logs:
+        """What the job prints: so far, or as it comes."""
+        return Logs(self)
 
-    watch = NotBuilt("job.watch()")
+    @stream
+    def watch(self, *, snapshot: bool = False, after: Cursor | None = None) -> Watch:
+        """Follow what happens to the job, from its beginning to its end.
+
+        `snapshot` begins with what is now instead, as `job.snapshot`; `after` begins after an event
+        of another watch. A job that has ended can be watched as well.
+
+        Raises:
+            UsageError: `after` is no position, or both are given.
+            NotFound: there is no such job, or it is forgotten; when the first event is read.
+        """
+        from apothic._watching import Reading  # most watch nothing  # noqa: PLC0415
+
+        check_watch(after, snapshot=snapshot)
+        return Watch(Reading(self._link().watch(after, snapshot=snapshot)), owner=self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel by id; from here on the result is not dropped with this handle."""
@@ -122,6 +140,74 @@ class Job(Generic[T]):
             pass
 
 
+class Logs:
+    """`job.logs`: blocks when called; its `aio` is the same to be awaited.
+
+    `attempt` (counted from 1) and `stream` ("stdout" or "stderr") choose among what was printed.
+    """
+
+    __slots__ = ("_job",)
+
+    def __init__(self, job: Job[Any]) -> None:
+        self._job = job
+
+    @overload
+    def __call__(
+        self,
+        *,
+        follow: Literal[False] = False,
+        attempt: int | None = None,
+        stream: str | None = None,
+    ) -> str: ...
+    @overload
+    def __call__(
+        self, *, follow: Literal[True], attempt: int | None = None, stream: str | None = None
+    ) -> Lines: ...
+    def __call__(
+        self, *, follow: bool = False, attempt: int | None = None, stream: str | None = None
+    ) -> str | Lines:
+        """All of it so far, in the order written; or with `follow` each line as it comes.
+
+        A megabyte of a job's output is kept, the beginning and the end of it; a line says how much
+        is missing between them.
+
+        Raises:
+            InvalidOption: there are no such attempts or streams.
+            NotFound: there is no such job, or it is forgotten.
+        """
+        if follow:
+            return self._follow(attempt, stream)
+        return blocking(self._job, "logs", lambda: self._read(attempt, stream))
+
+    @overload
+    def aio(
+        self,
+        *,
+        follow: Literal[False] = False,
+        attempt: int | None = None,
+        stream: str | None = None,
+    ) -> Coroutine[Any, Any, str]: ...
+    @overload
+    def aio(
+        self, *, follow: Literal[True], attempt: int | None = None, stream: str | None = None
+    ) -> Lines: ...
+    def aio(
+        self, *, follow: bool = False, attempt: int | None = None, stream: str | None = None
+    ) -> Coroutine[Any, Any, str] | Lines:
+        """The same: await the text, or go through the lines with `async for`."""
+        if follow:
+            return self._follow(attempt, stream)
+        return awaited(self._read(attempt, stream))
+
+    def _follow(self, attempt: int | None, stream: str | None) -> Lines:
+        check_lines(attempt, stream)
+        return Lines(self._job.watch(), attempt, stream)
+
+    async def _read(self, attempt: int | None, stream: str | None) -> str:
+        check_lines(attempt, stream)
+        return await self._job._link().logs(attempt, stream or "text")  # noqa: SLF001
+
+
 class JobAio(Generic[T]):
     """The methods of a job, to be awaited on asyncio or trio."""
 
@@ -130,4 +216,4 @@ class JobAio(Generic[T]):
         self.wait = job.wait.aio
         self.cancel = job.cancel.aio
         self.logs = job.logs.aio
-        self.watch = job.watch
+        self.watch = job.watch.aio

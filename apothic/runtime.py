@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import cast
 
 from apothic._connect import connect
+from apothic._twins import awaited, blocking
+from apothic._values import is_string, number, refuse
 from apothic_backends.base import WorkerBackend
 from apothic_backends.model.record import Record
 from apothic_backends.registry import is_worker
@@ -28,3 +30,44 @@ def current_job() -> CurrentJob | None:
         return None
     current = cast(WorkerBackend, connect()).current_job()
     return None if current is None else CurrentJob(*current)
+
+
+class Progress:
+    """`progress`: blocks when called; its `aio` is the same to be awaited."""
+
+    name = "progress"
+
+    def __call__(self, done: float, total: float | None = None, message: str = "") -> None:
+        """Say how far the job that this code runs for has come; watchers see `job.progress`.
+
+        Outside a worker it does nothing, so that the function can be called in place.
+
+        Raises:
+            InvalidOption: `done` or `total` is below 0, or `message` no string.
+        """
+        if _is_told(done, total, message) and is_worker():
+            blocking(self, "__call__", lambda: _tell(done, total, message))
+
+    async def aio(self, done: float, total: float | None = None, message: str = "") -> None:
+        """The same, to be awaited."""
+        if _is_told(done, total, message) and is_worker():
+            await awaited(_tell(done, total, message))
+
+
+progress = Progress()
+
+
+def _is_told(done: object, total: object, message: object) -> bool:
+    number("done", done, 0)
+    if total is not None:
+        number("total", total, 0)
+    if not is_string(message):
+        refuse("message", message, "a string")
+    return True
+
+
+async def _tell(done: float, total: float | None, message: str) -> None:
+    from apothic._drive import step  # in workers only  # noqa: PLC0415
+    from apothic_backends.commands import TellProgress  # noqa: PLC0415
+
+    await step(connect().start(TellProgress(float(done), total, message)))

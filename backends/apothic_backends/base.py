@@ -49,7 +49,7 @@ class EventStream:
         self, backend: Backend, topic: str, after: Cursor | None = None, *, snapshot: bool = False
     ) -> None:
         self.cursor = after
-        self._backend = backend
+        self.backend = backend
         self._topic = topic
         self._snapshot = snapshot
         self._batch: deque[Event] = deque()
@@ -60,7 +60,28 @@ class EventStream:
 
     def _ask(self) -> Ticket[EventBatch]:
         snapshot = self._snapshot and self._read_on is None
-        return self._backend.start(ReadEvents(self._topic, self._read_on, snapshot=snapshot))
+        return self.backend.start(ReadEvents(self._topic, self._read_on, snapshot=snapshot))
+
+    def pop(self) -> Event | None:
+        """The next event that is here already."""
+        if not self._batch:
+            return None
+        event = self._batch.popleft()
+        self.cursor = event.cursor
+        return event
+
+    def more(self) -> Ticket[EventBatch] | None:
+        """What to wait for, and to `take`, when no event is here; None after the last one."""
+        if self._asked is None and not self._is_over:
+            self._asked = self._ask()
+        return self._asked
+
+    def take(self, batch: EventBatch) -> None:
+        """Note what the ticket has brought."""
+        self._asked = None
+        self._read_on = batch.cursor
+        self._is_over = batch.ended
+        self._batch.extend(batch.events)
 
     def __iter__(self) -> EventStream:
         """Itself: each event is given out once."""
@@ -68,12 +89,12 @@ class EventStream:
 
     def __next__(self) -> Event:
         """Wait for the next event, blocking."""
-        while not self._batch:
-            if self._is_over:
+        while (event := self.pop()) is None:
+            ticket = self.more()
+            if ticket is None:
                 raise StopIteration
-            self._asked = self._asked or self._ask()
-            self._take(self._asked.wait())
-        return self._give()
+            self.take(ticket.wait())
+        return event
 
     def __aiter__(self) -> EventStream:
         """Itself: each event is given out once."""
@@ -81,22 +102,11 @@ class EventStream:
 
     async def __anext__(self) -> Event:
         """Wait for the next event, on asyncio or trio."""
-        while not self._batch:
-            if self._is_over:
+        while (event := self.pop()) is None:
+            ticket = self.more()
+            if ticket is None:
                 raise StopAsyncIteration
-            self._asked = self._asked or self._ask()
-            self._take(await self._asked)
-        return self._give()
-
-    def _take(self, batch: EventBatch) -> None:
-        self._asked = None
-        self._read_on = batch.cursor
-        self._is_over = batch.ended
-        self._batch.extend(batch.events)
-
-    def _give(self) -> Event:
-        event = self._batch.popleft()
-        self.cursor = event.cursor
+            self.take(await ticket)
         return event
 
     def close(self) -> None:

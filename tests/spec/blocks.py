@@ -80,13 +80,13 @@ print(job.job_id)
 print(job.status())
 print(job.wait())
 '''),
-    Block("001", "watch execution events", after=MINIMAL, waits_for="B", code='''
+    Block("001", "watch execution events", after=MINIMAL, code='''
 job = summarize.spawn("hello")
 
 for event in job.watch(snapshot=True):
     print(event.event, event.data)
 '''),
-    Block("001", "remote_events", after=MINIMAL, waits_for="B", code='''
+    Block("001", "remote_events", after=MINIMAL, code='''
 for event in summarize.remote_events("hello", snapshot=True):
     print(event.event, event.data)
 '''),
@@ -302,12 +302,12 @@ async def url():
     service = app.functions["serve"]
     print(await service.aio.get_web_url())
 '''),
-    Block("000", "watch a job while it runs", after=INFER, waits_for="B", code='''
+    Block("000", "watch a job while it runs", after=INFER, code='''
 job = app.functions["infer"].spawn("hello")
 for event in job.watch(snapshot=True):
     print(event.event, event.data)
 '''),
-    Block("000", "create and watch in one step", after=INFER, waits_for="B", code='''
+    Block("000", "create and watch in one step", after=INFER, code='''
 for event in app.functions["infer"].remote_events("hello", snapshot=True):
     print(event.event, event.data)
 '''),

@@ -9,12 +9,17 @@ from apothic import (
     App,
     AsyncFunction,
     AsyncItems,
+    Cursor,
+    Event,
     Image,
     Items,
     Job,
     JobStatus,
+    Lines,
     RemoteFunction,
     Retries,
+    Watch,
+    progress,
 )
 
 app = App("typing")
@@ -126,6 +131,24 @@ async def awaited_calls_give_the_result() -> None:
     assert_type(await job.status.aio(), JobStatus)
     assert_type(await job.aio.logs(), str)
     await job.aio.cancel()
+    async for event in job.aio.watch(snapshot=True):
+        assert_type(event, Event)
+    async for line in job.logs.aio(follow=True):
+        assert_type(line, str)
+    async for event in bare.aio.remote_events("a", snapshot=True):
+        assert_type(event.data["job_id"], Any)
+    await progress.aio(1, 2)
+
+
+def what_happens_is_followed(job: Job[str]) -> None:
+    assert_type(job.watch(), Watch)
+    assert_type(next(job.watch(after=Cursor("epoch", 1))), Event)
+    assert_type(bare.remote_events("a", event_types=["job.log"]), Watch)
+    assert_type(job.logs(), str)
+    assert_type(job.logs(follow=True, stream="stderr"), Lines)
+    assert_type(next(job.logs(follow=True)), str)
+    assert_type(app.watch(snapshot=True), Watch)
+    progress(1, 2, "half")
 
 
 def generators_give_items() -> None:

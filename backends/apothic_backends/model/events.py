@@ -31,6 +31,9 @@ JOB_EVENTS = (
 )
 """Everything that is told of a job, about in the order in which it happens."""
 
+APP_EVENTS = ("app.snapshot", "app.changed")
+"""Everything that is told of an app."""
+
 
 class Cursor(Record):
     """A position in the event log: resume after it. Another `epoch` is another history."""

@@ -351,12 +351,6 @@ def test_remote_function_of_another_control_plane_is_not_built() -> None:
         RemoteFunction.from_name("a", "b", base_url="x", client=ControlPlaneClient())
 
 
-@pytest.mark.parametrize("verb", ["remote_events"])
-def test_streaming_calls_are_not_built(verb: str) -> None:
-    with pytest.raises(NotBuiltYet):
-        getattr(double, verb)(1)
-
-
 @pytest.mark.parametrize("verb", ["remote", "spawn", "map", "starmap", "for_each", "spawn_map"])
 def test_what_gives_results_refuses_a_generator(backend: ThreadBackend, verb: str) -> None:
     with pytest.raises(UsageError, match=r"generates\.remote_gen"):

@@ -13,7 +13,6 @@ from apothic import (
     JobCancelled,
     JobError,
     JobTimeout,
-    NotBuiltYet,
     RemoteError,
     UsageError,
     WaitTimeout,
@@ -104,11 +103,6 @@ def test_an_id_of_something_else_is_refused_at_once() -> None:
     not_text: Any = 1
     with pytest.raises(UsageError, match="job_id must be a non-empty string, not 1"):
         Job.from_id(not_text)
-
-
-def test_watching_is_not_built() -> None:
-    with pytest.raises(NotBuiltYet):
-        Job("jobs:1").watch(snapshot=True)
 
 
 def test_outside_a_worker_there_is_no_current_job() -> None:
