@@ -29,7 +29,8 @@ class Ticket(Generic[T]):
 
     def __init__(self) -> None:
         self.done = False
-        self._lock = threading.Lock()
+        # Held again by a finaliser that runs while it is held, and may complete this very ticket.
+        self._lock = threading.RLock()
         self._callbacks: list[Callable[[], object]] | None = None
         self._error: BaseException | None = None
         self._value: Any = None
@@ -55,8 +56,8 @@ class Ticket(Generic[T]):
             self._error = error
             self.done = True
             callbacks, self._callbacks = self._callbacks, None
-        for callback in callbacks or ():
-            callback()
+        while callbacks:
+            callbacks.pop(0)()
 
     def cancel(self) -> None:
         """Give the reply up: whoever waits gets `TicketCancelled`, and the backend is told."""
@@ -72,10 +73,14 @@ class Ticket(Generic[T]):
         with self._lock:
             if self.done:
                 return False
-            if self._callbacks is None:
-                self._callbacks = [callback]
+            callbacks = self._callbacks
+            if callbacks is None:
+                callbacks = self._callbacks = [callback]
             else:
-                self._callbacks.append(callback)
+                callbacks.append(callback)
+            if self.done and callback in callbacks:
+                callbacks.remove(callback)  # a finaliser has completed it before this was noted
+                return False
             return True
 
     def off_done(self, callback: Callable[[], object]) -> None:

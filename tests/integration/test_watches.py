@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,8 +24,9 @@ from apothic import (
     current_job,
     progress,
 )
-from apothic._connect import use
+from apothic._connect import connected, use
 from apothic_backends.registry import open_backend
+from tests.integration.support import read_when_there, wait_until
 
 pytestmark = pytest.mark.usefixtures("clean")
 app = App("watches")
@@ -165,6 +167,33 @@ def test_leaving_a_watch_does_not_stop_the_job() -> None:
 
     assert list(watch) == []
     assert job.wait() == 6
+
+
+@app.function()
+def leave_early(there: str, go: str) -> None:
+    double.with_options(max_containers=1).remote(1)
+    job = hang.spawn(go)
+    with job.watch() as watch:
+        next(watch)
+    Path(there).write_text("left\n")
+    job.wait()
+
+
+@app.function()
+def hang(go: str) -> None:
+    wait_until(Path(go).exists)
+
+
+def test_a_watch_that_a_worker_has_left_blocks_it_no_more(tmp_path: Path) -> None:
+    there, go = tmp_path / "there", tmp_path / "go"
+    outer = leave_early.spawn(str(there), str(go))
+    read_when_there(there)
+    host: Any = connected()
+    waiting = lambda: [type(w).__name__ for w in [*host._host.plane.ledger.waits.values()]]  # noqa: E731
+
+    wait_until(lambda: "EventWait" not in waiting())
+    go.touch()
+    outer.wait()
 
 
 def test_parameters_of_the_users_own_name_the_way_out() -> None:

@@ -48,6 +48,8 @@ class Line:
         self.is_closed = False
         self.fault = ""
         """How it broke the protocol, if it did."""
+        self.requests: dict[int, object] = {}
+        """What its code waits for, by the number that it gave it."""
         self.reading = threading.Lock()
         self.logging = threading.Lock()
         self.channels = channels = Channels()

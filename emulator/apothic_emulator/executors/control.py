@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import threading
 from _socket import socket
+from collections import deque
 from collections.abc import Callable
+from itertools import count
 
 from apothic_emulator.executors import wire
 from apothic_emulator.executors.wire import Buffer, Frame
@@ -19,25 +21,30 @@ def _no_credit(job: int, attempt: int, taken: int) -> None:
 
 
 class Control:
-    """Sends requests and hands each reply to whoever asked."""
+    """Sends requests and hands each reply to whoever asked.
+
+    A finaliser may ask for something while its thread is at it, so nothing here waits for a lock:
+    whoever finds the channel busy leaves, because the holder looks again.
+    """
 
     def __init__(self, session_fd: int) -> None:
         self._socket = socket(fileno=session_fd)
-        self._lock = threading.Lock()
+        self._sending = threading.Lock()
+        self._waiting: deque[Frame] = deque()
         self._pending: dict[int, Callable[[Frame | None], None]] = {}
-        self._last = 0
-        self._thread: threading.Thread | None = None
+        self._numbers = count(1)
+        self._reader = threading.Thread(target=self._read, name="apothic-control", daemon=True)
+        self._unstarted = [self._reader]
         self.on_interrupt: Callable[[int], None] = lambda _: None
         self.on_credit: Callable[[int, int, int], None] = _no_credit
 
     def start(self) -> None:
         """See to it that the channel is read."""
-        with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._read, name="apothic-control", daemon=True
-                )
-                self._thread.start()
+        if self._unstarted:
+            try:
+                self._unstarted.pop().start()
+            except IndexError:
+                pass  # another thread was faster
 
     def request(
         self,
@@ -45,22 +52,35 @@ class Control:
         body: Buffer,
         buffers: tuple[Buffer, ...],
         answer: Callable[[Frame | None], None],
-    ) -> None:
-        """Ask for something on behalf of a job; `answer` gets the reply, or None at the end."""
+    ) -> int:
+        """Ask for something on behalf of a job; `answer` gets the reply, or None at the end.
+
+        Gives the number under which it can be given up.
+        """
         self.start()
-        with self._lock:
-            self._last = number = (self._last + 1) & 0xFFFFFFFF
-            self._pending[number] = answer
+        number = next(self._numbers) & 0xFFFFFFFF
+        self._pending[number] = answer
+        self._send(Frame(wire.COMMAND, 0, number, job, body, buffers))
+        return number
+
+    def give_up(self, number: int) -> None:
+        """Want no reply to a request any more."""
+        if self._pending.pop(number, None) is not None:
+            self._send(Frame(wire.GIVE_UP, 0, number, 0, b""))
+
+    def _send(self, frame: Frame) -> None:
+        waiting = self._waiting
+        waiting.append(frame)
+        while waiting and self._sending.acquire(blocking=False):
             try:
-                wire.send_all(
-                    self._socket,
-                    wire.frame_parts(Frame(wire.COMMAND, 0, number, job, body, buffers)),
-                )
+                while waiting:
+                    wire.send_all(self._socket, wire.frame_parts(waiting.popleft()))
             except OSError:
-                is_sent = False  # the channel is gone, and perhaps whoever reads it
+                waiting.clear()  # the channel is gone, and perhaps whoever reads it
             else:
-                is_sent = True
-        if not is_sent:
+                continue
+            finally:
+                self._sending.release()
             self._hang_up()
 
     def _read(self) -> None:

@@ -12,6 +12,7 @@ from apothic_backends.model.errors import ApothicError, BackendClosed, UsageErro
 from apothic_backends.model.events import Cursor
 from apothic_backends.ticket import Ticket
 from apothic_emulator.executors import calls, child
+from apothic_emulator.executors.control import Control
 from apothic_emulator.executors.wire import FAILURE, Frame
 
 ReplyT = TypeVar("ReplyT")
@@ -33,7 +34,7 @@ class SessionBackend:
 
     def send(self, command: Command[ReplyT], job: int) -> Ticket[ReplyT]:
         """Send a command on behalf of a job."""
-        ticket: Ticket[ReplyT] = Ticket()
+        ticket = _Asked[ReplyT](self._control)
         if not self._executor.is_loaded:  # the worker that answers would load the same module
             ticket.fail(
                 UsageError(
@@ -55,7 +56,7 @@ class SessionBackend:
             else:
                 ticket.complete(value)
 
-        self._control.request(job, body, tuple(buffers), answer)
+        ticket.number = self._control.request(job, body, tuple(buffers), answer)
         return ticket
 
     def watch(
@@ -71,6 +72,21 @@ class SessionBackend:
 
     def close(self) -> None:
         """Nothing to do: the channel belongs to the executor."""
+
+
+class _Asked(Ticket[ReplyT]):
+    """A reply that is on its way to this worker."""
+
+    __slots__ = ("_control", "number")
+
+    def __init__(self, control: Control) -> None:
+        super().__init__()
+        self._control = control
+        self.number = 0
+
+    def _abandon(self) -> None:
+        """Tell the control plane, for which the job that asked would be blocked still."""
+        self._control.give_up(self.number)
 
 
 class _Run(Ticket[Any]):

@@ -2,8 +2,8 @@
 
 Three channels join the two. `jobs` carries packets down, one a job, which the executor receives
 one at a time: what still lies in it has certainly not begun. `bulk` carries large arguments down,
-in the order of their packets, and items and reports up. `session` carries commands of user code
-up, replies, interrupts and credit down.
+in the order of their packets, and items and reports up. `session` carries commands of user code,
+and what it gives up, up; replies, interrupts and credit down.
 
     frame    kind u8, flags u8, buffers u16, attempt u32, job u64, body length u64,
              then a length u64 for each buffer, the body, and the buffers
@@ -33,6 +33,8 @@ FAILURE: Final = 9
 INTERRUPT: Final = 10
 ITEMS: Final = 11
 CREDIT: Final = 12
+GIVE_UP: Final = 13
+_LAST: Final = GIVE_UP
 
 INLINE: Final = 1
 """The body stands in the packet; otherwise body and buffers follow on the bulk channel."""
@@ -209,7 +211,7 @@ class FrameReader:
         if self._rest or self._large is not None or len(data) < HEADER_SIZE:
             return None
         kind, flags, count, attempt, job, length = _HEADER.unpack_from(data)
-        if count or length != len(data) - HEADER_SIZE or not LOAD <= kind <= CREDIT:
+        if count or length != len(data) - HEADER_SIZE or not LOAD <= kind <= _LAST:
             return None
         return Frame(kind, flags, attempt, job, data[HEADER_SIZE:])
 
@@ -231,7 +233,7 @@ class FrameReader:
         if len(data) < HEADER_SIZE:
             return None
         kind, _, count, _, _, length = _HEADER.unpack_from(data)
-        if not LOAD <= kind <= CREDIT:
+        if not LOAD <= kind <= _LAST:
             raise WireError(f"no frame begins with {kind}")
         size: int = HEADER_SIZE + 8 * count + length
         if count and size <= self.most_bytes:

@@ -59,6 +59,8 @@ class Host:
         self._batch: list[Input] = []
         """What is being stepped; its askers must hear of it if the step breaks."""
         self._lock = threading.Lock()
+        self._reading = self._working = 0
+        """Threads that hold locks of the agent: whoever reads channels, and the host's own."""
         with contextlib.ExitStack() as undo:
             self._channels = undo.enter_context(epoll())
             self._errands = undo.enter_context(epoll())
@@ -74,23 +76,29 @@ class Host:
         self._errands.register(self._wake_fd, EPOLLIN)
         self._wake_at = NEVER
         self._closing = False
-        self._after_step: tuple[Callable[[Plane], None], ...] = ()
-        if sys.flags.dev_mode:
-            from apothic_emulator.core.check import check  # a tenth of a step  # noqa: PLC0415
-
-            self._after_step = (check,)
-        if self.clock.wants_steps:
-            self._after_step += (self.clock.stepped,)
+        self._after_step: tuple[Callable[[Plane], None], ...] = self._looks()
         self.clock.attach(self.plane, self._lock, self._poke)
         self._thread = thread
         thread.give(self._run)
 
+    def _looks(self) -> tuple[Callable[[Plane], None], ...]:
+        looks: tuple[Callable[[Plane], None], ...] = ()
+        if sys.flags.dev_mode:
+            from apothic_emulator.core.check import check  # a tenth of a step  # noqa: PLC0415
+
+            looks = (check,)
+        return (*looks, self.clock.stepped) if self.clock.wants_steps else looks
+
     # --- inputs ---------------------------------------------------------------------------------
 
     def post(self, item: Input) -> None:
-        """Bring an input, and step the core unless somebody else is at it."""
+        """Bring an input, and step the core unless somebody else is at it.
+
+        Or this thread itself, that is a finaliser in the middle of its work: it pumps after that.
+        """
         self.inbox.append(item)
-        self.pump()
+        if threading.get_ident() not in (self._reading, self._working):
+            self.pump()
 
     def pump(self) -> None:
         """Step the core until there is nothing to step it with."""
@@ -175,16 +183,24 @@ class Host:
                 self._read_channels(events)
 
     def _read_channels(self, events: list[tuple[int, int]]) -> None:
+        self._reading = threading.get_ident()
         try:
             for fd, mask in events:
                 if not self.agent.read_channel(fd, mask):
                     self.reader.woken(fd)
         except BaseException as error:  # noqa: BLE001
             self.die(error)
+        finally:
+            self._reading = 0
         self._pump()
 
     def _asked_by_worker(self, line: Line, frame: Frame) -> None:
         """User code in an executor asks for something."""
+        if frame.kind == wire.GIVE_UP:
+            request = line.requests.pop(frame.attempt, None)
+            if request is not None:
+                self.inbox.append(GivenUp(request))
+            return
         if frame.kind != wire.COMMAND:
             raise wire.WireError(f"a frame of kind {frame.kind} where commands are expected")
         request = SessionRequest(self.agent, line, frame.attempt)
@@ -216,19 +232,27 @@ class Host:
         self._wake_at = NEVER  # so that a deadline which is set from here on wakes the poll
         self._wake_at = alarm = self.plane.alarm
         for fd, _ in self._errands.poll(self.clock.patience_s(alarm)):
-            if fd == self._channels.fileno():
-                self.reader.poll_for_all()
-            elif fd == self._wake_fd:
-                os.eventfd_read(fd)
-            elif fd in self.agent.pipes:
-                self.agent.read_pipe(fd)
-            elif fd == self.agent.zygote.control.fileno():
-                self.agent.hear_zygote()
+            self._run_errand(fd)
         if self.clock.is_due():
             self.reader.poll_for_all()  # so that nothing is late which only lies unread
             self.inbox.append(Tick())
         self.pump()
         self.reader.watch()
+
+    def _run_errand(self, fd: int) -> None:
+        if fd == self._channels.fileno():
+            self.reader.poll_for_all()
+            return
+        self._working = threading.get_ident()
+        try:
+            if fd == self._wake_fd:
+                os.eventfd_read(fd)
+            elif fd in self.agent.pipes:
+                self.agent.read_pipe(fd)
+            elif fd == self.agent.zygote.control.fileno():
+                self.agent.hear_zygote()
+        finally:
+            self._working = 0
 
     # --- the end --------------------------------------------------------------------------------
 

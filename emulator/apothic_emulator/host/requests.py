@@ -20,6 +20,7 @@ class SessionRequest:
         self._line = line
         self._number = number
         self.done = False
+        line.requests[number] = self
 
     def complete(self, value: Any) -> None:
         """Send the reply."""
@@ -33,6 +34,7 @@ class SessionRequest:
         if self.done or self._line.is_closed:
             return
         self.done = True
+        self._line.requests.pop(self._number, None)
         buffers: list[Any] = []
         body = json.dumps(codec.to_json(value, buffers)).encode()
         self._line.reply(kind, self._number, body, tuple(buffers))

@@ -215,3 +215,30 @@ def test_a_loop_that_has_waited_is_let_go() -> None:
 async def _wait_a_moment(ticket: Ticket[int]) -> None:
     with anyio.fail_after(0):
         await ticket
+
+
+class Torn(list[Callable[[], object]]):
+    """Callbacks that a finaliser interrupts while one is noted, by completing the ticket."""
+
+    def __init__(self, ticket: Ticket[int], *, is_before: bool) -> None:
+        self.ticket = ticket
+        self.is_before = is_before
+
+    def append(self, callback: Callable[[], object], /) -> None:
+        if self.is_before:
+            self.ticket.complete(3)
+        super().append(callback)
+        self.ticket.complete(3)
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+def test_a_callback_is_never_lost_to_a_finaliser_and_never_called_twice(
+    is_before: bool,
+) -> None:
+    ticket: Ticket[int] = Ticket()
+    ticket._callbacks = Torn(ticket, is_before=is_before)
+    called: list[int] = []
+
+    if not ticket.on_done(lambda: called.append(1)):
+        called.append(1)
+    assert called == [1]

@@ -74,6 +74,7 @@ class Worker:
 
     def __init__(self) -> None:
         self.replies: list[int] = []
+        self.requests: dict[int, object] = {}
 
     def reply(self, kind: int, *rest: object) -> None:
         self.replies.append(kind)
@@ -87,6 +88,7 @@ def test_a_worker_is_told_that_its_command_is_none(host: Host) -> None:
 
     assert worker.replies == [wire.FAILURE]
     assert not host.inbox
+    assert not worker.requests
 
 
 def test_a_backend_that_was_closed_is_let_go() -> None:
