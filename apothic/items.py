@@ -6,7 +6,7 @@ from collections.abc import Coroutine, Iterator
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from apothic._twins import awaited, blocking, checkpoint
-from apothic_backends.model.errors import ResultDeserializeError
+from apothic_backends.model.errors import ResultDeserializeError, WaitTimeout
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -85,7 +85,7 @@ class Items(_Reader[T_co]):
                 if more is None:
                     raise StopIteration
                 self._here = more
-        except ResultDeserializeError:
+        except (ResultDeserializeError, KeyboardInterrupt):
             self._close()
             raise
 
@@ -118,11 +118,14 @@ class AsyncItems(_Reader[T_co]):
                 await checkpoint()  # other tasks have their turn, however fast items come
                 more = await awaited(self._link.more())
                 if more is None:
-                    raise StopAsyncIteration
+                    break
                 self._here = more
-        except (ResultDeserializeError, GeneratorExit):
+        except WaitTimeout:
+            raise
+        except BaseException:  # cancelled: whoever holds this exception must not hold the generator
             self._close()
             raise
+        raise StopAsyncIteration
 
     async def aclose(self) -> None:
         """Take no more items, and have the generator closed where it runs."""

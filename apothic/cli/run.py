@@ -15,6 +15,7 @@ from apothic.cli.failures import ExitCode, code_of, explain
 from apothic.cli.load import Target, choose, find_file, load
 from apothic.cli.parameters import Signature
 from apothic.functions import Declared, as_declared
+from apothic.jobs import Job
 from apothic_backends.model.errors import NotFound, UsageError
 
 
@@ -55,6 +56,8 @@ def _command(target: Target, name: str) -> click.Command:
 
     def callback(**given: Any) -> int:
         args, kwargs = parameters.read(given)
+        if handle and handle.is_generator:
+            return _guarded(partial(_take_items, handle, args, kwargs))[0]
         if handle:
             return _call_remotely(handle, args, kwargs)
         return _guarded(partial(_call_here, target, args, kwargs))[0]
@@ -87,6 +90,17 @@ def _call_remotely(function: Declared[..., Any], args: list[Any], kwargs: dict[s
     if not status and result is not None:
         click.echo(shown(result))
     return status
+
+
+def _take_items(function: Declared[..., Any], args: list[Any], kwargs: dict[str, Any]) -> None:
+    """Call a generator in a worker: its items to stdout as they come, what it printed to stderr."""
+    items = function.with_options(wait_timeout_s=None).remote_gen(*args, **kwargs)
+    try:
+        for item in items:
+            click.echo(shown(item))
+    finally:
+        if items.job_id is not None:
+            click.echo(Job.from_id(items.job_id).logs(), nl=False, err=True)
 
 
 def _wait(job: Any) -> Any:
