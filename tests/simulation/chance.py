@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 _MASK = (1 << 64) - 1
 
-SPEC, FEATURE, OP, FAULT, SCRIPT, LINK, CLIENT, WATCH, START = range(9)
+SPEC, FEATURE, OP, FAULT, SCRIPT, LINK, CLIENT, WATCH, START, STREAM = range(10)
 
 
 def draw(seed: int, stream: int, counter: int) -> int:

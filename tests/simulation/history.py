@@ -55,6 +55,10 @@ class History:
         self.acknowledged: set[int] = set()
         self.acknowledging: set[int] = set()
         """In this very step, which may have dispatched them before."""
+        self.given: set[int] = set()
+        """Generators of which somebody has got an item."""
+        self.yielded: dict[tuple[int, int], int] = {}
+        """How many items an attempt has."""
         self.reached: Counter[str] = Counter()
 
     def next_step(self) -> None:
@@ -110,6 +114,7 @@ class History:
         sure(effect.attempt > before, "I4", "jobs:%d attempt %d again", job, effect.attempt)
         sure(job not in self.final, "I3", "jobs:%d ended and is dispatched", job)
         sure(job not in self.acknowledged, "I6", "jobs:%d was cancelled and is dispatched", job)
+        sure(job not in self.given, "I16", "jobs:%d is repeated after an item was given", job)
         sure(job not in self.holder, "I5", "jobs:%d has two live attempts", job)
         most = spec.concurrent_requests
         most += PREFETCH_MOST if most == 1 else 0

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from apothic_backends.model.events import Cursor, Event, EventBatch
-from apothic_emulator.core import attempts
+from apothic_emulator.core import attempts, streams
 from apothic_emulator.core.attempts import Attempts
 from apothic_emulator.core.eventlog import EventLog
 from apothic_emulator.core.executors import Executor, ExecutorStatus
@@ -18,6 +18,7 @@ from apothic_emulator.core.levels import Levels
 from apothic_emulator.core.plane import Plane
 from apothic_emulator.core.pools import Pool
 from apothic_emulator.core.scheduler import Scheduler
+from apothic_emulator.core.streams import Stream
 
 Mutant = Callable[[], AbstractContextManager[None]]
 MUTANTS: dict[str, Mutant] = {}
@@ -231,3 +232,21 @@ def a_result_goes_with_its_first_reader(
 @mutant(Ledger, "give_up")
 def waits_of_the_dead_are_answered(right: Any, self: Ledger, token: object) -> Wait | None:
     return None
+
+
+@mutant(streams, "MOST_AHEAD")
+def credit_has_no_end(right: int) -> int:
+    return 1_000_000
+
+
+@mutant(Job, "may_run_again")
+def a_generator_is_repeated_after_its_first_item(right: Any) -> Any:
+    return True
+
+
+@mutant(Stream, "take")
+def items_are_given_twice(right: Any, self: Stream, after: int) -> bool:
+    done: bool = right(self, after)
+    if self.chunks and after % 16 == 3:
+        self.chunks.appendleft(self.chunks[0])
+    return done

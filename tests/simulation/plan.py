@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from apothic_backends.model.functions import FunctionSpec, RetryPolicy
 from tests.simulation.chance import FAULT, FEATURE, OP, SPEC, draw, pick
+from tests.simulation.streaming import FAULTS as STREAM_FAULTS, generator_spec
 
 EPOCH_S = 1000.0
 """When the clock of a run starts."""
@@ -42,6 +43,7 @@ FAULTS = (
     "late_tick",
     "early_tick",
     "dead_asks",
+    *STREAM_FAULTS,
 )
 
 SCRIPTS = (
@@ -74,6 +76,7 @@ OPS = (
     *("give_up",) * 2,
     *("watch",) * 2,
     *("keyed",) * 2,
+    *("items",) * 3,
     *("release", "get", "logs", "bad"),
 )
 
@@ -90,6 +93,8 @@ class Plan:
 
     seed: int
     specs: tuple[FunctionSpec, ...]
+    generator: FunctionSpec
+    """The function whose calls give items; its number follows those of `specs`."""
     ops: tuple[tuple[float, str], ...]
     faults: tuple[Fault, ...]
     features: frozenset[str]
@@ -112,6 +117,7 @@ def make_plan(seed: int, ops: int = 160, faults: int = 24) -> Plan:
     return Plan(
         seed,
         tuple(_spec(seed, i) for i in range(3)),
+        generator_spec(seed),
         tuple(sorted(chosen)),
         tuple(sorted(fallen, key=lambda fault: fault.at)),
         features,

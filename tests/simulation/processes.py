@@ -10,7 +10,7 @@ from apothic_backends.commands import SubmitJob, WaitJob
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.jobs import ErrorInfo
 from apothic_backends.model.payloads import Payload
-from apothic_emulator.core.effects import Dispatch, Interrupt, StartExecutor
+from apothic_emulator.core.effects import Credit, Dispatch, Interrupt, StartExecutor
 from apothic_emulator.core.facts import (
     Ended,
     Fact,
@@ -26,6 +26,7 @@ from apothic_emulator.core.facts import (
 from tests.simulation.chance import LINK, SCRIPT, START, draw, pick
 from tests.simulation.history import History
 from tests.simulation.plan import DEPTH, Plan
+from tests.simulation.streaming import Producer, Reader
 
 Reply = Callable[[object, BaseException | None], None]
 
@@ -42,7 +43,11 @@ class Surroundings(Protocol):
 
     def at(self, when: float, what: Callable[..., None], *args: Any) -> None: ...
     def send(self, item: Input) -> None: ...
-    def ask(self, command: Any, reply: Reply, origin: Origin | None) -> object: ...
+    @property
+    def is_healed(self) -> bool: ...
+    def ask(
+        self, command: Any, reply: Reply, origin: Origin | None, client: int = -1
+    ) -> object: ...
     def falls(self, kind: str) -> bool: ...
     def gone(self, process: Process, end: Ended) -> None: ...
     def cancel_at(self, when: float, job: int) -> None: ...
@@ -59,6 +64,7 @@ class Process:
         self.socket: deque[tuple[int, int]] = deque()
         """Packets that it has not received."""
         self.running: dict[int, tuple[int, str]] = {}
+        self.producers: dict[int, Producer] = {}
         self.line = 0
         """Packets sent and neither answered nor taken back, as the core counts them."""
         self.alive = True
@@ -226,6 +232,9 @@ class Process:
         return kind if kind in self.world.plan.features else "ok"
 
     def _run(self, job: int, attempt: int, kind: str) -> None:
+        if self.spec.is_generator:
+            self._yield(job, attempt, kind)
+            return
         chance = draw(self._seed, SCRIPT, -job * 64 - attempt)
         quick = (0.0005, 0.001, 0.003, 0.004, 0.005, 0.05)
         duration_s = quick[chance % len(quick)]
@@ -241,6 +250,32 @@ class Process:
             self._at(duration_s, self.die, "signal", 11)
         elif kind not in ("hang", "ignore"):
             self._at(duration_s, self._finish, job, attempt, kind)
+
+    def _yield(self, job: int, attempt: int, kind: str) -> None:
+        """A generator: its items, and then the end that its script has."""
+
+        def end() -> None:
+            if kind == "segfault":
+                self.die("signal", 11)
+            elif kind not in ("hang", "ignore"):
+                self._at(0.001, self._finish, job, attempt, kind)
+
+        def tell_most(most: int) -> None:
+            self.world.history.yielded[job, attempt] = most
+
+        made = self.producers[job] = Producer(self, self._seed, job, attempt, end, tell_most)
+        self._at(0.0005, made.go_on)
+
+    def credit(self, effect: Credit) -> None:
+        producer = self.producers.get(effect.job)
+        if producer is not None and producer.attempt == effect.attempt:
+            self._at(0.0001, producer.credit, effect.taken)
+
+    def at(self, delay_s: float, what: Callable[..., None], *args: Any) -> None:
+        self._at(delay_s, what, *args)
+
+    def falls(self, kind: str) -> bool:
+        return self.world.falls(kind)
 
     def _finish(self, job: int, attempt: int, kind: str) -> None:
         if self.running.get(job, (0, ""))[0] != attempt:
@@ -275,6 +310,10 @@ class Process:
 
         def ended(value: object, error: BaseException | None) -> None:
             self._at(0.001, self._finish, job, attempt, "ok" if error is None else "raise")
+
+        if chance & 4096:
+            Reader(world, chance >> 16, asks, -1, ended).open(len(world.plan.specs) + 1)
+            return
 
         def submitted(value: object, error: BaseException | None) -> None:
             if not self.alive or error is not None:

@@ -53,6 +53,7 @@ from tests.simulation.chance import CLIENT, WATCH, draw, pick
 from tests.simulation.history import History, Violation, sure
 from tests.simulation.plan import CHAOS_S, DEPTH, EPOCH_S, Plan
 from tests.simulation.processes import Process, Reply
+from tests.simulation.streaming import Reader
 from tests.simulation.watching import Watcher
 
 NEVER = float("inf")
@@ -98,7 +99,7 @@ class World:
         self._reading: dict[int, Watcher] = {}
         self._used_up: list[Process] = []
         """Those that have said in this very step that they take nothing more."""
-        self._is_healed = False
+        self.is_healed = False
         self._batches = "batches" in plan.features
         self._tap()
 
@@ -128,7 +129,7 @@ class World:
     def run(self) -> None:
         """From the first event until nothing is left to happen."""
         with tuned(self.plan):
-            for spec in self.plan.specs:
+            for spec in (*self.plan.specs, self.plan.generator):
                 self.ask(RegisterFunction(spec, Payload(b"code")), _ignore, None)
             for i, (when, op) in enumerate(self.plan.ops):
                 self.at(when, self._act, op, i)
@@ -311,7 +312,7 @@ class World:
             case Interrupt():
                 process.interrupt(effect)
             case Credit():
-                pass
+                process.credit(effect)
             case DumpStack():
                 process.told_to_end = process.told_to_end or not process.loaded
                 process.dump_stack()
@@ -381,7 +382,7 @@ class World:
 
     def _heal(self) -> None:
         self._armed.clear()
-        self._is_healed = True
+        self.is_healed = True
         for process in self.processes.values():
             process.thaw()
 
@@ -402,6 +403,8 @@ class World:
                 self._submit(client, function, last=True, waits=True)
         elif op == "keyed":
             self._submit_under(f"{function}-{chance % 3}", client, function)
+        elif op == "items":
+            Reader(self, chance >> 16, None, client, _ignore).open(len(self.plan.specs) + 1)
         elif op == "watch":
             self._watch(client, i, chance)
         elif op == "give_up":
@@ -524,7 +527,7 @@ class World:
                 watcher.close()
                 return
             pauses = (0.1, 2.0, 20.0) if "far_reader" in self.plan.features else (0.1, 1.0)
-            pause_s = 0.1 if self._is_healed else pick(self.plan.seed, WATCH, counter, pauses)
+            pause_s = 0.1 if self.is_healed else pick(self.plan.seed, WATCH, counter, pauses)
             self.at(self.now + pause_s, self._read, watcher, client, counter + 1)
 
         token = self.ask(watcher.command(self.plan.seed, counter), more, None, client)
