@@ -75,6 +75,28 @@ def map_noops(subject: Subject, count: int = 10_000) -> dict[str, float]:
     }
 
 
+def items(subject: Subject, count: int = 20_000, repeats: int = 21) -> dict[str, float]:
+    """Small items of a generator, read as fast as they come; and the first one of a warm call."""
+    first: list[int] = []
+    for _ in range(repeats):
+        before = time.perf_counter_ns()
+        found = subject.items(1)
+        next(found)
+        first.append(time.perf_counter_ns() - before)
+        list(found)
+    cpu = procs.cpu_us(ME)
+    before = time.perf_counter()
+    total = sum(subject.items(count))
+    taken = time.perf_counter() - before
+    if total != count * (count - 1) // 2:
+        raise ValueError(f"items are missing: their sum is {total}")
+    return {
+        "items_s": count / taken,
+        "cpu_us": (procs.cpu_us(ME) - cpu) / count,
+        "first_us": median(first) / 1e3,
+    }
+
+
 def payload(subject: Subject, repeats: int = 5) -> dict[str, float]:
     """An array there, and one back; medians, and the most that this process grew."""
     import numpy as np  # here, so that the other rows do not pay for it  # noqa: PLC0415
@@ -159,6 +181,7 @@ MEASURES = {
     "remote": remote,
     "aio": aio,
     "map": map_noops,
+    "items": items,
     "payload": payload,
     "kill": kill,
     "queue": queue,

@@ -102,6 +102,16 @@ ROWS = {
         },
         workers=2,
     ),
+    "items": Row(
+        "A generator of 20,000 small numbers, one worker; and how soon its first item is here",
+        (
+            Goal("items_s", 100_000, at_most=False),
+            Goal("items_s", 15, "ray", at_most=False),
+            Goal("first_us", 0.5, "ray"),
+        ),
+        {"items_s": "items/s", "cpu_us": "CPU µs/item", "first_us": "first item, µs"},
+        subjects=("apothic", "ray"),
+    ),
     "first": Row(
         "A whole program: start, first result from another process, end; and what importing costs",
         (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from typing import Any, Protocol
 
@@ -32,6 +32,10 @@ class Subject(Protocol):
 
         That is: those that are missing, and those that came. Some subjects have no events.
         """
+        ...
+
+    def items(self, count: int) -> Iterator[int]:
+        """The items of `work.count`, as they come; only of those who have generators."""
         ...
 
     def send(self, array: Any) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from apothic import App, WorkerLost
@@ -22,6 +22,7 @@ class Apothic:
     def __init__(self, workers: int) -> None:
         app = App("benchmarks")
         self._noop = app.function(max_containers=workers)(work.noop)
+        self._count = app.function()(work.count)
         self._send = app.function()(work.send)
         self._fetch = app.function()(work.fetch)
         self._hang_once = app.function(max_containers=workers, retries=1)(work.hang_once)
@@ -59,6 +60,10 @@ class Apothic:
             return sum(max(0, count - seen[name]) for name in EVENTS), seen.total()
 
         return tell
+
+    def items(self, count: int) -> Iterator[int]:
+        """A generator's items."""
+        return self._count.remote_gen(count)
 
     def send(self, array: Any) -> float:
         """Send an array there."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import ray
@@ -27,6 +27,7 @@ class Ray:
 
     def __init__(self) -> None:
         self._noop = ray.remote(work.noop)
+        self._count = ray.remote(num_returns="streaming")(work.count)
         self._send = ray.remote(work.send)
         self._fetch = ray.remote(work.fetch)
         self._hang_once = ray.remote(max_retries=1)(work.hang_once)
@@ -49,6 +50,10 @@ class Ray:
         """There are no events to follow from Python."""
         del count
         return lambda: (0, 0)
+
+    def items(self, count: int) -> Iterator[int]:
+        """A streaming generator: its references, each of them fetched."""
+        return map(ray.get, self._count.remote(count))
 
     def send(self, array: Any) -> float:
         """Send an array there."""
