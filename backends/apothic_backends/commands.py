@@ -126,6 +126,17 @@ class CancelJob(Command[JobSnapshot]):
     job_id: str
 
 
+class HoldJob(Command[bool]):
+    """Stop the clock of a running job, as at a breakpoint, or let it go on.
+
+    Its time limit, and those of jobs in the same process, wait meanwhile. The reply says whether
+    the clock stands; that of a job which does not run cannot.
+    """
+
+    job_id: str
+    held: bool
+
+
 class ReleaseJob(Command[None]):
     """Say that nobody will ask for the job's result again."""
 
@@ -160,6 +171,7 @@ COMMANDS: dict[str, type[Command[Any]]] = {
         GetJobInput,
         TellProgress,
         CancelJob,
+        HoldJob,
         ReleaseJob,
         ReadEvents,
     )

@@ -10,6 +10,7 @@ from apothic_backends.model.jobs import ErrorInfo, JobStatus
 from apothic_emulator.core.effects import Interrupt
 from apothic_emulator.core.executors import PREFETCH_BELOW_S, Executor, ExecutorStatus
 from apothic_emulator.core.facts import Ended, LoadFailed, Recalled, Reported
+from apothic_emulator.core.holds import Holds
 from apothic_emulator.core.jobs import NEVER, Job
 from apothic_emulator.core.ledger import Ledger
 from apothic_emulator.core.pools import Pool
@@ -37,6 +38,7 @@ class Attempts:
         self.ledger = ledger
         self.pools = pools
         self.scheduler = Scheduler(ledger.executors, self.begin)
+        self.holds = Holds(ledger, self.scheduler.wake_at)
 
     # --- beginnings -----------------------------------------------------------------------------
 
@@ -93,6 +95,8 @@ class Attempts:
         if not self.works_on(executor, job, now):
             self.breach(executor, now)
             return
+        if executor.holders:
+            self.holds.let_go(executor, job, now)
         executor.take_out(job)
         executor.proved = True
         executor.is_used_up |= fact.retire
@@ -175,6 +179,8 @@ class Attempts:
         back = set(fact.jobs)
         taken = [job for job in line if job.number in back]
         for job in taken:
+            if executor.holders:
+                self.holds.let_go(executor, job, now)
             executor.take_out(job)
             self._put_back(job, now)
         self.scheduler.settle(executor, now)
@@ -330,6 +336,8 @@ class Attempts:
         return executor.step_at
 
     def _watch_over(self, executor: Executor, job: Job, now: float) -> float:
+        if executor.holders and job.stop is None:
+            return NEVER
         if job.deadline > now:
             return job.deadline
         if job.stop is not None:

@@ -96,6 +96,8 @@ def _check_slots(executor: Executor) -> None:
     begun = [job for job in executor.line if job.status is JobStatus.RUNNING]
     slots = executor.line[: executor.slots]
     _sure(all(job in slots for job in begun), "running outside of its slots", executor)
+    running = {job.number for job in begun}
+    _sure(executor.holders <= running, "a breakpoint in a job that does not run", executor)
     if executor.status is ExecutorStatus.READY:
         _sure(executor.loaded and not executor.is_used_up, "ready, but not fit", executor)
         _sure(executor.recalling or begun == slots, "a slot that does not run", executor)
@@ -128,7 +130,8 @@ def _check_deadlines(plane: Plane, executor: Executor) -> None:
         )
     if executor.status in (ExecutorStatus.READY, ExecutorStatus.DRAINING):
         for job in executor.line:
-            _sure(plane.alarm <= job.deadline, "a deadline that nothing wakes", job)
+            is_held = executor.holders and job.stop is None
+            _sure(is_held or plane.alarm <= job.deadline, "a deadline that nothing wakes", job)
 
 
 def _check_jobs(ledger: Ledger, placed: set[int]) -> None:

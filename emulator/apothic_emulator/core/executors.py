@@ -65,6 +65,8 @@ class Executor:
         "deaf",
         "failure",
         "function",
+        "held_since",
+        "holders",
         "idle_since",
         "is_used_up",
         "line",
@@ -91,9 +93,9 @@ class Executor:
         """Slots above the target: they are used only where no further executor may start."""
         self.status = _STARTING
         self.line: list[Job] = []
-        self.idle_since = now
-        self.step = 0
-        """The next of `STEPS`; counts only while stopping."""
+        self.idle_since = self.held_since = now
+        self.step = self.parked = 0
+        """The next of `STEPS`, which counts only while stopping; its jobs that are parked."""
         self.step_at = now + max(spec.timeout_s, LOAD_S)
         """When the next step is due; while starting, when loading has taken too long."""
         self.loaded = False
@@ -108,8 +110,8 @@ class Executor:
         """It was killed because it reported what it cannot have done."""
         self.is_used_up = False
         """A call left something behind in it: it gets no more jobs."""
-        self.parked = 0
-        """How many of its jobs are parked."""
+        self.holders: set[int] = set()
+        """Jobs at a breakpoint: while there are any, no clock in here runs."""
         self.waits: dict[object, Wait] = {}
         """What its code waits for, by token."""
         self.opened: dict[int, Job] = {}
@@ -158,6 +160,21 @@ class Executor:
             for wait in self.waits.values():
                 if wait.caller is job:
                     self.unpark(wait)
+
+    def hold(self, job: Job, now: float) -> None:
+        """A person looks at the job."""
+        if not self.holders:
+            self.held_since = now
+        self.holders.add(job.number)
+
+    def let_go(self, job: Job, now: float) -> None:
+        """Nobody looks at the job any more; with the last of them, every clock goes on."""
+        if job.number in self.holders:
+            self.holders.remove(job.number)
+            if not self.holders:
+                for other in self.running:
+                    if other.stop is None and other.started_at is not None:
+                        other.deadline += now - max(self.held_since, other.started_at)
 
     def may_work_on(self, job: Job) -> bool:
         """Whether the job stands where this executor works."""

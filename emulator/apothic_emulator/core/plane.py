@@ -7,6 +7,7 @@ from typing import Any
 
 from apothic_backends.commands import (
     CancelJob,
+    HoldJob,
     OpenItems,
     ReadItems,
     RegisterFunction,
@@ -85,6 +86,7 @@ class Plane:
             OpenItems: self._open,
             ReadItems: self.items.read,
             CancelJob: self._cancel,
+            HoldJob: self._hold,
             ReleaseJob: self._release,
             **self.queries.commands,
         }
@@ -287,6 +289,10 @@ class Plane:
         job = self.ledger.find(command.job_id)
         self.attempts.cancel(job, now)
         return self.ledger.look(job)
+
+    def _hold(self, command: HoldJob, asked: Asked, now: float) -> bool:
+        self.callers.job(asked, now)  # whoever asks has begun
+        return self.attempts.holds.hold(command, now)
 
     def _release(self, command: ReleaseJob, asked: Asked, now: float) -> None:
         job = self.ledger.jobs.get(number_of(command.job_id, "jobs"))

@@ -1,0 +1,40 @@
+"""Jobs at a breakpoint: while a person looks at one, the clocks of its executor stand still.
+
+All of them, because a job that runs out of time takes its neighbours' process along. A job that is
+being stopped already is stopped all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from apothic_backends.commands import HoldJob
+from apothic_emulator.core.executors import Executor
+from apothic_emulator.core.jobs import Job
+from apothic_emulator.core.ledger import Ledger
+
+
+class Holds:
+    """The rule for `HoldJob`."""
+
+    def __init__(self, ledger: Ledger, wake_at: Callable[[float], None]) -> None:
+        self._ledger = ledger
+        self._wake_at = wake_at
+
+    def hold(self, command: HoldJob, now: float) -> bool:
+        """Stop a job's clock, or let it go on; whether it stands."""
+        job = self._ledger.find(command.job_id)
+        executor = self._ledger.executors.get(job.executor)
+        if executor is None or job.started_at is None:
+            return False
+        if command.held:
+            executor.hold(job, now)
+        else:
+            self.let_go(executor, job, now)
+        return command.held
+
+    def let_go(self, executor: Executor, job: Job, now: float) -> None:
+        """Nobody looks at that job any more."""
+        executor.let_go(job, now)
+        for running in executor.running:
+            self._wake_at(running.deadline)
