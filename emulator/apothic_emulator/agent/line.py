@@ -15,6 +15,7 @@ from apothic_emulator.agent import interpreter
 from apothic_emulator.agent.channels import Channels
 from apothic_emulator.agent.logs import LogPipe
 from apothic_emulator.agent.outgoing import Outgoing
+from apothic_emulator.agent.terminal import terminal
 from apothic_emulator.agent.zygote import MARK
 from apothic_emulator.core.effects import Credit, Dispatch, StartExecutor
 from apothic_emulator.core.facts import (
@@ -80,6 +81,7 @@ class Line:
             "env": {**os.environ, MARK: mark},
             "path": interpreter.path(),
             "cwd": _cwd(),
+            "terminal": terminal(),
         }
         code = (effect.code.data, *effect.code.buffers)
         self._send(wire.LOAD, 0, 0, json.dumps(spec).encode(), code)

@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any
 
 from apothic_emulator.executors import calls, linux, wire
+from apothic_emulator.executors.breakpoints import Breakpoints
 from apothic_emulator.executors.control import Control
 from apothic_emulator.executors.output import Output
 from apothic_emulator.executors.stops import Stopped, Stops
@@ -60,6 +61,7 @@ class Executor:
         _, body, buffers = self.receive()
         spec: dict[str, Any] = json.loads(bytes(body))
         self._settle(spec)
+        self.breakpoints.install()
         self.begin()
         try:
             self._load(spec["codec"], buffers)
@@ -104,6 +106,7 @@ class Executor:
             os.chdir(spec["cwd"])
         except OSError:
             os.chdir("/")  # the caller's directory was removed under it; its own calls fail too
+        self.breakpoints = Breakpoints(spec["name"], spec["terminal"])
         self.output = Output(*self._logs, bytes.fromhex(spec["token"]), self._shared)
         self.stops = Stops(is_shared=spec["slots"] > 1 and not spec["is_async"])
         self.is_async: bool = spec["is_async"]
@@ -146,6 +149,8 @@ class Executor:
         if os.getpid() != self.pid:
             os._exit(0)
         kind, body, buffers = report
+        if self.breakpoints.at_work:
+            self.breakpoints.leave(job)
         with self._sending:
             flags = wire.PRINTED if self.output.end_job() else 0
             if self._active == 1 and (self.retiring or self.world.has_leftovers()):

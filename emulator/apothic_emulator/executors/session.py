@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from apothic_backends import codec
 from apothic_backends.base import EventStream
-from apothic_backends.commands import CancelJob, Command, RunJob, SubmitJob, WaitJob
+from apothic_backends.commands import CancelJob, Command, HoldJob, RunJob, SubmitJob, WaitJob
 from apothic_backends.model.errors import ApothicError, BackendClosed, UsageError
 from apothic_backends.model.events import Cursor
 from apothic_backends.ticket import Ticket
@@ -142,3 +142,8 @@ def open_session() -> SessionBackend:
     if executor is None:
         raise BackendClosed("this process is not an executor")
     return SessionBackend(executor)
+
+
+def hold(job: int, *, held: bool) -> None:
+    """Stop the clock of a job of this worker, or let it go on."""
+    open_session().send(HoldJob(f"jobs:{job}", held), job).wait()
