@@ -23,16 +23,12 @@ class Backend(Protocol):
         """Follow what happens to `topic`, from just after a position or as `ReadEvents` says."""
         ...
 
-    def close(self) -> None:
-        """End everything that was started, and say on stderr what was cut short. Idempotent."""
+    def current_job(self) -> tuple[str, int] | None:
+        """The id and the attempt of the job that this thread or task works on, if it is one's."""
         ...
 
-
-class WorkerBackend(Backend, Protocol):
-    """The backend of code that runs in a worker: the session with its control plane."""
-
-    def current_job(self) -> tuple[str, int] | None:
-        """The id and the attempt of the job that this thread or task works on."""
+    def close(self) -> None:
+        """End everything that was started, and say on stderr what was cut short. Idempotent."""
         ...
 
 

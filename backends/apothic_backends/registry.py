@@ -1,7 +1,8 @@
 """Which backend a name stands for.
 
-The name comes from the caller, else from `APOTHIC_BACKEND`, else it is `local`. `local` is found
-without looking at what is installed, because a scan of entry points costs five interpreter starts.
+The name comes from the caller, else from `APOTHIC_BACKEND`, else it is `local`. `local` and
+`inline` are found without looking at what is installed, because a scan of entry points costs five
+interpreter starts.
 Inside a worker every name stands for the session with the control plane that started it; the worker
 says so in `APOTHIC_WORKER`, with its own process id, so that programs it starts do not believe it.
 """
@@ -17,7 +18,10 @@ from apothic_backends.model.errors import NotFound, UsageError
 GROUP = "apothic.backends"
 """The entry point group in which packages offer backends: a name for `module:opener`."""
 
-_KNOWN = {"local": "apothic_emulator.local:open_local"}
+_KNOWN = {
+    "local": "apothic_emulator.local:open_local",
+    "inline": "apothic_emulator.inline.backend:open_inline",
+}
 _SESSION = "apothic_emulator.executors.session:open_session"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -10,13 +11,29 @@ from apothic_backends.base import Backend
 from apothic_backends.registry import open_backend
 from tests.conformance.client import Client
 
-OPENERS: dict[str, Callable[[], Backend]] = {"local": lambda: open_backend("local")}
+OPENERS: dict[str, Callable[[], Backend]] = {
+    name: partial(open_backend, name) for name in ("inline", "local")
+}
 """Every backend by name; each has to pass every test of this folder."""
+
+LACKS = {
+    "inline": {
+        "stopping": "a call runs in the caller's own thread, which nothing can stop",
+        "processes": "all is one process: nothing can die without the program",
+        "descriptors": "only what goes through Python's streams is seen",
+    }
+}
+"""What a backend does not promise, by the name that a test says it needs with `needs(...)`."""
 
 
 @pytest.fixture(params=sorted(OPENERS))
 def client(request: pytest.FixtureRequest) -> Iterator[Client]:
     """A client of a fresh backend, which ends with the test."""
+    lacks = LACKS.get(request.param, {})
+    for mark in request.node.iter_markers("needs"):
+        for name in mark.args:
+            if name in lacks:
+                pytest.skip(f"{request.param} lacks {name}: {lacks[name]}")
     backend = OPENERS[request.param]()
     yield Client(backend)
     backend.close()

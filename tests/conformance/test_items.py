@@ -154,6 +154,7 @@ async def test_items_before_an_error_are_given(client: Client) -> None:
     assert outcome.error.type_name == "KeyError"
 
 
+@pytest.mark.needs("processes")
 async def test_a_generator_that_is_lost_is_not_run_again_once_an_item_was_taken(
     client: Client,
 ) -> None:

@@ -139,6 +139,7 @@ async def test_a_failure_that_is_final_is_not_tried_again(client: Client) -> Non
     assert (await client.look(job)).attempt == 1
 
 
+@pytest.mark.needs("processes")
 async def test_a_job_without_retries_whose_process_dies_is_lost(client: Client) -> None:
     outcome = await client.run(await client.register(die))
 
@@ -148,6 +149,7 @@ async def test_a_job_without_retries_whose_process_dies_is_lost(client: Client) 
     assert outcome.error.data["signal"] == 9
 
 
+@pytest.mark.needs("processes")
 async def test_a_job_that_kills_every_process_is_given_up(client: Client) -> None:
     outcome = await client.run(await client.register(die, retries=AT_ONCE))
 
@@ -156,6 +158,7 @@ async def test_a_job_that_kills_every_process_is_given_up(client: Client) -> Non
     assert outcome.error.data["reason"] == "poison"
 
 
+@pytest.mark.needs("stopping")
 async def test_a_job_that_takes_too_long_is_stopped_and_says_where_it_was(client: Client) -> None:
     outcome = await client.run(await client.register(hang, timeout_s=0.2))
 
@@ -173,6 +176,7 @@ async def test_a_queued_job_is_cancelled_at_once(client: Client) -> None:
     assert (await client.backend.start(CancelJob(queued))).status is JobStatus.CANCELLED
 
 
+@pytest.mark.needs("stopping")
 async def test_a_running_job_is_stopped_when_it_is_cancelled(client: Client) -> None:
     job = await client.submit(await client.register(hang))
     await client.until_running(job)
@@ -188,6 +192,7 @@ async def test_cancelling_a_job_that_has_ended_changes_nothing(client: Client) -
     assert (await client.backend.start(CancelJob(job))).status is JobStatus.SUCCEEDED
 
 
+@pytest.mark.needs("stopping")
 async def test_a_full_queue_refuses_and_keeps_what_it_has(client: Client) -> None:
     f = await client.register(hang, max_pending_tasks=1)
     running = await client.submit(f)
@@ -199,6 +204,7 @@ async def test_a_full_queue_refuses_and_keeps_what_it_has(client: Client) -> Non
     assert (await client.look(queued)).status is JobStatus.QUEUED
 
 
+@pytest.mark.needs("stopping")
 async def test_a_submission_that_waits_for_room_is_answered_when_there_is_some(
     client: Client,
 ) -> None:
@@ -213,6 +219,7 @@ async def test_a_submission_that_waits_for_room_is_answered_when_there_is_some(
     assert await waiting == "jobs:3"
 
 
+@pytest.mark.needs("descriptors")
 async def test_text_is_complete_when_the_job_has_ended(client: Client) -> None:
     def talk() -> None:
         import os
@@ -243,6 +250,7 @@ async def test_large_buffers_travel_beside_the_pickle(client: Client) -> None:
     assert value_of(outcome) == 2 << 20
 
 
+@pytest.mark.needs("stopping")
 async def test_a_reply_that_is_given_up_takes_the_job_with_it(client: Client) -> None:
     ticket = client.backend.start(RunJob(await client.register(hang), arguments()))
     job_id = ticket.job_id
@@ -256,6 +264,7 @@ async def test_a_reply_that_is_given_up_takes_the_job_with_it(client: Client) ->
     assert (await client.look(job_id)).status is JobStatus.CANCELLED
 
 
+@pytest.mark.needs("stopping")
 async def test_a_wait_that_is_given_up_leaves_the_job_alone(client: Client) -> None:
     job = await client.submit(await client.register(hang))
     await client.until_running(job)
@@ -264,6 +273,7 @@ async def test_a_wait_that_is_given_up_leaves_the_job_alone(client: Client) -> N
     assert (await client.look(job)).status is JobStatus.RUNNING
 
 
+@pytest.mark.needs("stopping")
 def test_a_thread_that_stops_waiting_can_wait_again(client: Client) -> None:
     def register_and_submit() -> str:
         from anyio import run
@@ -343,6 +353,7 @@ async def test_async_calls_run_at_once_on_one_loop(client: Client) -> None:
     assert len({value_of(await client.wait(job)) for job in jobs}) == 1
 
 
+@pytest.mark.needs("processes")
 async def test_calls_above_the_target_run_in_another_executor_if_one_may_start(
     client: Client,
 ) -> None:

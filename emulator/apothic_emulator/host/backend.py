@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
 from typing import TypeVar, cast
 from weakref import WeakSet
 
@@ -13,6 +12,7 @@ from apothic_backends.commands import Command, RunJob
 from apothic_backends.model.events import Cursor
 from apothic_backends.ticket import Ticket
 from apothic_emulator.core.facts import Asked
+from apothic_emulator.endings import tell_unfinished
 from apothic_emulator.host.host import Host, HostTicket
 
 ReplyT = TypeVar("ReplyT")
@@ -58,10 +58,11 @@ class LocalBackend:
         """Follow what happens to `topic`, from just after a position or as `ReadEvents` says."""
         return EventStream(self, topic, after, snapshot=snapshot)
 
+    def current_job(self) -> tuple[str, int] | None:
+        """None: jobs run in other processes."""
+        return None
+
     def close(self) -> None:
         """End every process that was started; unfinished jobs are counted on stderr."""
         atexit.unregister(self.close)
-        unfinished = self._host.close()
-        if unfinished:
-            word = "job was" if unfinished == 1 else "jobs were"
-            print(f"apothic: {unfinished} unfinished {word} cancelled", file=sys.stderr)  # noqa: T201
+        tell_unfinished(self._host.close())

@@ -106,6 +106,9 @@ class ThreadBackend:
     ) -> EventStream:
         return EventStream(self, topic, after, snapshot=snapshot)
 
+    def current_job(self) -> tuple[str, int] | None:
+        return None
+
     def close(self) -> None:
         self.is_held = True
 

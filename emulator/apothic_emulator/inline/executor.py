@@ -1,0 +1,151 @@
+"""An executor without a process: one function, loaded once, and the jobs in its line.
+
+Threads that wait *claim* what there is to do: first to load the function, then a call each, at
+most as many at once as there are slots. What nobody has claimed can be taken back.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from apothic_backends.ticket import Ticket
+from apothic_emulator.core.effects import Credit, Dispatch, StartExecutor
+from apothic_emulator.core.facts import Fact, Loaded, LoadFailed
+from apothic_emulator.executors import calls
+from apothic_emulator.inline.calls import AfterError, Call, error_info
+
+
+class Work:
+    """Something that a waiting thread can do; `run` gives the fact that it comes to."""
+
+    def __init__(self, executor: Executor, call: Call | None) -> None:
+        self.executor = executor
+        self.call = call
+
+    def run(self, awaited: Ticket[Any] | None, deadline: float | None) -> Fact | None:
+        """Do it in this thread."""
+        if self.call is None:
+            return self.executor.load()
+        return self.call.context.run(self.executor.run, self.call)
+
+    def let_go(self) -> None:
+        """It is done, or was cut short."""
+
+
+class Executor:
+    """One function and its line; all but `load`, `run` and `close` needs the host's lock."""
+
+    def __init__(self, effect: StartExecutor, after_error: AfterError | None) -> None:
+        self.number = effect.executor
+        self.name = effect.spec.name
+        self.slots = effect.spec.concurrent_requests
+        self.line: list[Call] = []
+        self.function: Callable[..., Any] | None = None
+        self.after_error = after_error
+        self._code = effect.code
+        self._is_loading = False
+
+    def dispatch(self, effect: Dispatch) -> None:
+        """Put a job at the end of the line."""
+        self.line.append(Call(effect, self.name))
+
+    def claim(self, job: int, others: set[int]) -> Work | None:
+        """Take what can be done for that job, or with 0 for any that is none of `others`."""
+        if self.function is None:
+            if self._is_loading or (job and all(call.job != job for call in self.line)):
+                return None
+            self._is_loading = True
+            return Work(self, None)
+        for call in self.line[: self.slots]:
+            if not call.begun and (call.job == job or (not job and call.job not in others)):
+                call.begun = True
+                return Work(self, call)
+        return None
+
+    @property
+    def oldest(self) -> float:
+        """The number of the oldest job that nobody has claimed; infinite if there is none."""
+        return min((call.job for call in self.line if not call.begun), default=float("inf"))
+
+    def take_back(self, keep: int = 0) -> tuple[int, ...]:
+        """Take unclaimed jobs out of the line, all but those in the first `keep` places."""
+        kept, behind = self.line[:keep], self.line[keep:]
+        self.line = kept + [call for call in behind if call.begun]
+        return tuple(call.job for call in behind if not call.begun)
+
+    def has_begun(self, job: int) -> bool:
+        """Whether a thread has claimed the job."""
+        return any(call.begun for call in self.line if call.job == job)
+
+    def forget(self, job: int) -> None:
+        """A job is over."""
+        self.line = [call for call in self.line if call.job != job]
+
+    def cancel(self, job: int = 0) -> None:
+        """Ask one call, or all, to stop: nothing can stop a thread."""
+
+    def credit(self, effect: Credit) -> None:
+        """The reader of a generator is done with its first items."""
+        for call in self.line:
+            if (call.job, call.attempt) == (effect.job, effect.attempt):
+                call.taken = effect.taken
+
+    def stop(self) -> tuple[int, ...]:
+        """It is to be stopped: takes back what no thread has begun."""
+        return self.take_back()
+
+    def nudge(self) -> None:
+        """Something has changed: nobody in here sleeps."""
+
+    def end(self) -> None:
+        """It gets no more calls."""
+
+    def close(self) -> None:
+        """Have what is left in it end; user code may run, so without the lock."""
+
+    # --- user code, outside of the lock ---------------------------------------------------------
+
+    def load(self) -> Fact:
+        """Load the function, as a worker would."""
+        code = self._code
+        try:
+            buffers = tuple(bytearray(buffer) for buffer in code.buffers)
+            loaded = calls.load(code.codec, code.data, buffers)
+        except BaseException as error:
+            if is_interrupt(error):
+                self._is_loading = False  # whoever waits next may try again
+                raise
+            info = error_info(error, skip=2)
+            info.code = "setup_failed"
+            info.message = f"{self.name} cannot be loaded: {info.type_name}: {info.message}"
+            info.exception = None
+            return LoadFailed(self.number, info)
+        self.function = loaded
+        return Loaded(self.number)
+
+    def run(self, call: Call) -> Fact:
+        """Run one call to its end."""
+        assert self.function is not None, "loaded before it is claimed"
+        try:
+            args, kwargs = call.unpack()
+            return call.succeeded(self.function(*args, **kwargs))
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            self.look_at(call, error)
+            return call.failed(error, skip=1)
+        finally:
+            call.leave()
+
+    def look_at(self, call: Call, error: BaseException) -> None:
+        """Have the debugger look at it, where one is wanted."""
+        if self.after_error is not None and isinstance(error, Exception):
+            self.after_error(call, error)
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether it is Ctrl-C, which means the program and not the call."""
+    is_main = threading.current_thread() is threading.main_thread()
+    return isinstance(error, KeyboardInterrupt) and is_main
