@@ -28,9 +28,14 @@ def program() -> None:
 
 
 @program.command(context_settings=RAW, short_help="Call one function of a file.")
+@click.option("--inline", is_flag=True, help="Run calls in this process, without workers.")
+@click.option("--pdb", is_flag=True, help="--inline, with a debugger where a call raises.")
+@click.option("--payload", metavar="JSON|@FILE|-", help='{"args": [...], "kwargs": {...}}.')
 @click.argument("target")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def run(target: str, arguments: tuple[str, ...]) -> None:
+def run(
+    target: str, arguments: tuple[str, ...], *, inline: bool, pdb: bool, payload: str | None
+) -> None:
     """Call TARGET, which is path.py or path.py::name, with ARGUMENTS.
 
     A local entrypoint runs in this process. A function runs in a worker: its result goes to
@@ -38,5 +43,6 @@ def run(target: str, arguments: tuple[str, ...]) -> None:
     what is neither a plain value nor a list of them is given as JSON.
     """
     from apothic.cli.run import run_target  # noqa: PLC0415 - so that --help starts fast
+    from apothic.cli.ways import Ways  # noqa: PLC0415 - as above
 
-    sys.exit(run_target(target, list(arguments)))
+    sys.exit(run_target(target, list(arguments), Ways(inline, pdb, payload)))

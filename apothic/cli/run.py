@@ -11,25 +11,29 @@ from typing import Any
 
 import click
 
+from apothic.cli import payload, ways
 from apothic.cli.failures import ExitCode, code_of, explain
 from apothic.cli.load import Target, choose, find_file, load
 from apothic.cli.parameters import Signature
+from apothic.cli.ways import Ways
 from apothic.functions import Declared, as_declared
 from apothic.jobs import Job
 from apothic_backends.model.errors import NotFound, UsageError
 
 
-def run_target(target: str, arguments: list[str]) -> int:
+def run_target(target: str, arguments: list[str], how: Ways | None = None) -> int:
     """Run it and give the exit code."""
     path, _, name = target.partition("::")
+    how = how or Ways()
     try:
+        ways.prepare(how)
         file = find_file(path)
         sys.argv = [path, *arguments]
         status, module = _guarded(partial(load, file))
         if status:
             return status
         found = choose(module, name)
-        return _command(found, target).main(
+        return _command(found, target, how).main(
             arguments, f"apothic run {target}", standalone_mode=False
         )
     except (NotFound, UsageError) as error:
@@ -48,14 +52,22 @@ def run_target(target: str, arguments: list[str]) -> int:
         return ExitCode.BUG
 
 
-def _command(target: Target, name: str) -> click.Command:
+def _command(target: Target, name: str, how: Ways) -> click.Command:
     """A command with the parameters of what it calls."""
     handle = as_declared(target)
     function = handle.raw() if handle else target
     parameters = Signature(function)
+    own = parameters.options()
+    beside = ways.options_beside(own)
 
     def callback(**given: Any) -> int:
-        args, kwargs = parameters.read(given)
+        chosen = ways.take(how, given, beside)
+        ways.prepare(chosen)
+        if chosen.payload is None:
+            args, kwargs = parameters.read(given)
+        else:
+            payload.refuse_beside(given)
+            args, kwargs = payload.read(chosen.payload, function)
         if handle and handle.is_generator:
             return _guarded(partial(_take_items, handle, args, kwargs))[0]
         if handle:
@@ -64,7 +76,7 @@ def _command(target: Target, name: str) -> click.Command:
 
     return click.Command(
         name,
-        params=parameters.options(),
+        params=[*own, *beside],
         callback=callback,
         help=function.__doc__,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -86,7 +98,7 @@ def _call_remotely(function: Declared[..., Any], args: list[Any], kwargs: dict[s
     if job is None:
         return status
     status, result = _guarded(partial(_wait, job))
-    click.echo(job.logs(), nl=False, err=True)
+    _show_logs(job)
     if not status and result is not None:
         click.echo(shown(result))
     return status
@@ -100,7 +112,13 @@ def _take_items(function: Declared[..., Any], args: list[Any], kwargs: dict[str,
             click.echo(shown(item))
     finally:
         if items.job_id is not None:
-            click.echo(Job.from_id(items.job_id).logs(), nl=False, err=True)
+            _show_logs(Job.from_id(items.job_id))
+
+
+def _show_logs(job: Job[Any]) -> None:
+    """What a job printed, unless it was seen already."""
+    if not ways.is_inline():
+        click.echo(job.logs(), nl=False, err=True)
 
 
 def _wait(job: Any) -> Any:

@@ -9,6 +9,7 @@ import pytest
 
 from apothic import cli
 from apothic.cli.run import run_target, shown
+from apothic.cli.ways import Ways
 from tests.unit.apothic.threads import ThreadBackend
 
 KINDS = """
@@ -74,6 +75,10 @@ def leaves(code: int) -> None:
 PLACED = """
 from apothic import App
 app = App("placed")
+
+@app.function
+def takes_payload(payload: str) -> str:
+    return payload
 
 @app.function
 def total(values: list[int]) -> int:
@@ -150,6 +155,36 @@ def test_a_parameter_is_an_option_or_stands_by_place(
 ) -> None:
     assert run_target(single, arguments) == 0
     assert capsys.readouterr().out == "4\n"
+
+
+@pytest.mark.parametrize("how", [Ways(payload='{"args": [3]}'), Ways()])
+def test_a_payload_stands_for_all_arguments(single: str, capsys: Captured, how: Ways) -> None:
+    behind = [] if how.payload else ["--payload", '{"kwargs": {"number": 3}}']
+
+    assert run_target(single, behind, how) == 0
+    assert capsys.readouterr().out == "4\n"
+
+
+def test_a_payload_stands_alone(single: str, capsys: Captured) -> None:
+    assert run_target(single, ["--number", "3", "--payload", "{}"]) == 2
+    assert "leave out the others" in capsys.readouterr().err
+
+
+def test_a_payload_that_does_not_fit_is_a_usage_error(single: str, capsys: Captured) -> None:
+    assert run_target(single, ["--payload", '{"args": ["a", "b"]}']) == 2
+    assert "does not fit only(number: int)" in capsys.readouterr().err
+
+
+def test_a_parameter_called_as_an_option_of_ours_is_the_functions(
+    placed: str, capsys: Captured
+) -> None:
+    assert run_target(f"{placed}::takes_payload", ["--payload", "mine"]) == 0
+    assert capsys.readouterr().out == "mine\n"
+
+
+def test_the_way_to_run_is_chosen_before_the_first_call(single: str, capsys: Captured) -> None:
+    assert run_target(single, ["3", "--inline"]) == 2
+    assert "put --inline before the target" in capsys.readouterr().err
 
 
 def test_options_follow_the_type_hints(kinds: str, capsys: Captured) -> None:
