@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from apothic_backends.commands import CancelJob, OpenItems, ReadItems, ReleaseJob
+from apothic_backends.commands import CancelJob, OpenItems, ReadItems, ReleaseJob, RunJob, SubmitJob
 from apothic_backends.model.errors import JobGone, QueueFull, SlotDeadlock, UsageError
 from apothic_backends.model.jobs import ItemBatch
 from apothic_backends.model.payloads import Payload
@@ -393,6 +393,21 @@ def test_a_job_with_a_result_has_no_items() -> None:
 
     with pytest.raises(UsageError, match="no items"):
         driver.ask(ReadItems(f"jobs:{job}"))
+
+
+@pytest.mark.parametrize("command", [RunJob, SubmitJob])
+def test_a_generator_is_not_asked_for_a_result(command: Any) -> None:
+    driver = Generators()
+
+    with pytest.raises(UsageError, match="generator"):
+        driver.ask(command(driver.function, Payload(b"")))
+
+
+def test_a_plain_function_is_not_asked_for_items() -> None:
+    driver = Driver()
+
+    with pytest.raises(UsageError, match="not a generator"):
+        driver.ask(OpenItems(driver.function, Payload(b"")))
 
 
 def test_a_full_queue_takes_no_generator() -> None:
