@@ -12,8 +12,6 @@ from apothic.kinds import (
     GeneratorFunction as GeneratorFunction,
 )
 from apothic.policies import (
-    Cron as Cron,
-    Period as Period,
     Retries as Retries,
     batched as batched,
     concurrent as concurrent,
@@ -23,6 +21,10 @@ from apothic.runtime import (
     current_job as current_job,
     is_local as is_local,
     progress as progress,
+)
+from apothic.schedules import (
+    Cron as Cron,
+    Period as Period,
 )
 from apothic.secret import Secret as Secret
 from apothic.storage import (

@@ -23,6 +23,7 @@ from apothic.invocations import (
 )
 from apothic.options import DEFAULTS, NOT_BUILT, FunctionOptions, checked, retry_policy
 from apothic.policies import BUILT_MARKS, MARKS, Markable, Marks, check_marks, concurrency
+from apothic.schedules import check_schedule
 from apothic_backends.model.errors import NotBuiltYet, NotFound, UsageError
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.payloads import Payload
@@ -67,6 +68,8 @@ class Declared(Invocable[P, R], Markable):
         vars(self)[MARKS] = dict(self._marks if marks is None else marks)
         self._wait_s = wait_timeout_s
         self._raw: Callable[..., Any] | None = function
+        if self.options.get("schedule") is not None:
+            check_schedule(function, self.name, is_generator=self.is_generator)
         self._where: str | None = None
         self._spec: FunctionSpec | None = None
         self._calls: Calls | None = None

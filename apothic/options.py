@@ -8,7 +8,8 @@ from typing import Any, TypedDict
 from apothic._values import is_dict, is_list, number, refuse, text, whole
 from apothic.generation import LivConfig, as_config
 from apothic.images import Image
-from apothic.policies import Cron, Period, Retries
+from apothic.policies import Retries
+from apothic.schedules import Cron, Period
 from apothic.secret import Secret
 from apothic.storage import StorageMount
 from apothic_backends.model.errors import InvalidOption

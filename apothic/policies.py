@@ -1,11 +1,11 @@
-"""When a function runs again, how many calls it takes at once, and at what times it fires."""
+"""When a function runs again, and how many calls it takes at once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from apothic._values import Value, number, refuse, text, whole
+from apothic._values import Value, number, refuse, whole
 from apothic_backends.model.errors import InvalidOption
 from apothic_backends.model.functions import RetryPolicy
 
@@ -59,63 +59,6 @@ class Retries(Value):
             self.max_delay,
             self.jitter,
         )
-
-
-CRON_FIELDS = 5
-
-
-class Cron(Value):
-    """Times as in a crontab: minute, hour, day of month, month, day of week.
-
-    Raises:
-        InvalidOption: there are not five fields, or one has characters that none can have.
-    """
-
-    expression: str
-    timezone: str
-
-    def __init__(self, expression: str, timezone: str = "UTC") -> None:
-        fields = text("expression", expression).split()
-        if len(fields) != CRON_FIELDS or not all(
-            c.isalnum() or c in "*,-/" for c in "".join(fields)
-        ):
-            refuse("expression", expression, "five crontab fields such as '*/5 * * * *'")
-        super().__init__(expression=expression, timezone=text("timezone", timezone))
-
-
-class Period(Value):
-    """A fixed time between runs; days and longer are steps on the calendar.
-
-    Raises:
-        InvalidOption: a part is negative, or nothing is left between two runs.
-    """
-
-    def __init__(
-        self,
-        *,
-        years: int = 0,
-        months: int = 0,
-        weeks: int = 0,
-        days: int = 0,
-        hours: int = 0,
-        minutes: int = 0,
-        seconds: float = 0,
-    ) -> None:
-        parts = {
-            "years": years,
-            "months": months,
-            "weeks": weeks,
-            "days": days,
-            "hours": hours,
-            "minutes": minutes,
-        }
-        given: dict[str, float] = {name: whole(name, part, 0) for name, part in parts.items()}
-        given["seconds"] = number("seconds", seconds, 0)
-        if not any(given.values()):
-            raise InvalidOption(
-                "a Period needs at least one part above zero, as in Period(hours=1)"
-            )
-        super().__init__(**{name: part for name, part in given.items() if part})
 
 
 class Concurrent(Value):

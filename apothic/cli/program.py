@@ -21,6 +21,7 @@ def program() -> None:
     apothic run report.py                   the one entrypoint of a file
     apothic run report.py::summarize --text hello
     apothic run report.py::summarize --help
+    apothic trigger report.py::nightly      a scheduled function, now
 
     Exit codes: 0 done, 1 your code raised, 2 usage, 4 not found, 6 no capacity, 7 timeout,
     70 a bug in apothic, 130 interrupted.
@@ -46,3 +47,24 @@ def run(
     from apothic.cli.ways import Ways  # noqa: PLC0415 - as above
 
     sys.exit(run_target(target, list(arguments), Ways(inline, pdb, payload)))
+
+
+@program.command(short_help="Run a scheduled function now.")
+@click.argument("target")
+@click.option("--at", metavar="TIME", help="Run it as the run of that time: 2026-11-22T03:00.")
+@click.option(
+    "--times",
+    type=click.IntRange(0, 1000),
+    default=5,
+    show_default=True,
+    help="How many of its next times to show.",
+)
+def trigger(target: str, at: str | None, times: int) -> None:
+    """Run TARGET, a function with a schedule, once and now; then say when it runs by itself.
+
+    TARGET is path.py, if there is one function in it, or path.py::name. The result goes to stdout,
+    everything else to stderr.
+    """
+    from apothic.cli.trigger import trigger_target  # noqa: PLC0415 - so that --help starts fast
+
+    sys.exit(trigger_target(target, at, times))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from apothic_backends import commands
-from apothic_backends.model import events, functions, jobs
+from apothic_backends.model import events, functions, jobs, schedules
 from apothic_backends.model.errors import ApothicError, UsageError, error_of
 from apothic_backends.model.jobs import JobStatus
 from apothic_backends.model.payloads import Payload
@@ -28,6 +28,9 @@ _RECORDS: dict[str, type[Record]] = {
             jobs.JobOutcome,
             jobs.ItemBatch,
             jobs.JobLogs,
+            schedules.CronSchedule,
+            schedules.PeriodSchedule,
+            schedules.ScheduleSnapshot,
             events.Cursor,
             events.Event,
             events.EventBatch,

@@ -7,8 +7,9 @@ from typing import Any, Generic, TypeVar
 from apothic_backends.model.events import ALL_JOBS, Cursor, EventBatch
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.jobs import ItemBatch, JobInput, JobLogs, JobOutcome, JobSnapshot
-from apothic_backends.model.payloads import Payload
+from apothic_backends.model.payloads import EMPTY_CALL, Payload
 from apothic_backends.model.record import Record
+from apothic_backends.model.schedules import CronSchedule, PeriodSchedule, ScheduleSnapshot
 
 ReplyT = TypeVar("ReplyT")
 
@@ -157,6 +158,38 @@ class ReadEvents(Command[EventBatch]):
     snapshot: bool = False
 
 
+class StartSchedule(Command[ScheduleSnapshot]):
+    """Have a function run by itself from now on; the same schedule again changes nothing.
+
+    Another schedule takes the place of the one before, and a period counts from now.
+    """
+
+    function_id: str
+    schedule: CronSchedule | PeriodSchedule
+    arguments: Payload = EMPTY_CALL
+
+
+class StopSchedule(Command[None]):
+    """Have a function run by itself no more; what has been started goes on."""
+
+    function_id: str
+
+
+class ListSchedules(Command[tuple[ScheduleSnapshot, ...]]):
+    """Look at every schedule, the next one that is due first."""
+
+
+class TriggerSchedule(Command[str]):
+    """Run a function now as its schedule would, whether or not it has one: the job's id.
+
+    `at` is the time (Unix seconds) for which it runs, now if there is none.
+    """
+
+    function_id: str
+    at: float | None = None
+    arguments: Payload = EMPTY_CALL
+
+
 COMMANDS: dict[str, type[Command[Any]]] = {
     command.__name__: command
     for command in (
@@ -174,6 +207,10 @@ COMMANDS: dict[str, type[Command[Any]]] = {
         HoldJob,
         ReleaseJob,
         ReadEvents,
+        StartSchedule,
+        StopSchedule,
+        ListSchedules,
+        TriggerSchedule,
     )
 }
 """Every command by name: the wire, the server and the conformance tests walk this."""

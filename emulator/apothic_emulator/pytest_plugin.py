@@ -101,7 +101,8 @@ def apothic_app(apothic_runtime: Any) -> Iterator[Callable[[Any], Any]]:
 
     yield start
     for app in running:
-        app.stop()
+        if apothic_runtime.is_open:
+            app.stop()
 
 
 @pytest.fixture

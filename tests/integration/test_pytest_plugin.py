@@ -242,6 +242,57 @@ async def test_awaited_in_vain(apothic_events):
     )
 
 
+def test_schedules_run_by_the_clock(run: Run) -> None:
+    run(
+        """
+from apothic import Cron, Period
+from zoneinfo import ZoneInfo
+
+plan = App("plan")
+
+@plan.function(schedule=Cron("0 3 * * *", "Europe/Berlin"))
+def nightly(): return "done"
+
+@plan.function(schedule=Cron("0 * * * *", "Europe/Berlin"))
+def hourly(): pass
+
+@plan.function(schedule=Period(months=1))
+def monthly(): pass
+
+def only(*names):
+    app = App("only")
+    app.functions.update({name: plan.functions[name] for name in names})
+    return app
+
+@pytest.mark.apothic(start="2026-01-01T00:00")
+def test_a_year_of_nights(apothic_app, apothic_clock, apothic_events):
+    running = apothic_app(only("nightly", "monthly"))
+    assert list(running) == ["nightly", "monthly"]
+    apothic_clock.advance("365d")
+    assert len(apothic_events.of("job.end", fn=nightly, status="succeeded")) == 365
+    assert len(apothic_events.of("job.end", fn="monthly")) == 12
+    assert running.schedules["nightly"].fired == 365
+    berlin = ZoneInfo("Europe/Berlin")
+    due = [e.data["scheduled_at"] for e in apothic_events.of("schedule.fired", function="nightly")]
+    assert {datetime.fromtimestamp(at, berlin).hour for at in due} == {3}
+    assert running["nightly"].remote() == "done"
+
+@pytest.mark.apothic(start="2026-03-15T00:30")
+def test_a_month_of_hours(apothic_app, apothic_clock, apothic_events):
+    apothic_app(only("hourly"))
+    apothic_clock.advance("30d")
+    assert len(apothic_events.of("schedule.fired")) == 30 * 24
+    assert apothic_events.of("schedule.skipped") == []
+
+def test_an_app_stops_with_its_test(apothic_app, apothic_clock, apothic_events):
+    assert apothic_events.of("schedule.fired") == []
+    apothic_clock.advance("30d")
+    assert len(apothic_events) == 0
+""",
+        passed=3,
+    )
+
+
 # --- faults --------------------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from apothic_emulator.core.levels import Levels
 from apothic_emulator.core.plane import Plane
 from apothic_emulator.core.pools import Pool
 from apothic_emulator.core.scheduler import Scheduler
+from apothic_emulator.core.schedules import Schedules, Timetable
 from apothic_emulator.core.streams import Stream
 
 Mutant = Callable[[], AbstractContextManager[None]]
@@ -250,3 +251,27 @@ def items_are_given_twice(right: Any, self: Stream, after: int) -> bool:
     if self.chunks and after % 16 == 3:
         self.chunks.appendleft(self.chunks[0])
     return done
+
+
+@mutant(Schedules, "_obstacle")
+def runs_overlap_although_they_must_not(
+    right: Any, self: Schedules, it: Timetable, at: float, wall: float
+) -> str:
+    reason: str = right(self, it, at, wall)
+    return "" if reason == "overlap" else reason
+
+
+@mutant(Schedules, "_after")
+def every_other_run_is_forgotten(
+    right: Any, self: Schedules, it: Timetable, moment: float
+) -> float:
+    following: float = right(self, it, right(self, it, moment))
+    return following
+
+
+@mutant(Schedules, "_skip")
+def missed_runs_are_kept_secret(
+    right: Any, self: Schedules, it: Timetable, at: float, reason: str, *rest: Any, **more: Any
+) -> None:
+    if reason != "missed":
+        right(self, it, at, reason, *rest, **more)

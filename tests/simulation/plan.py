@@ -64,7 +64,7 @@ SCRIPTS = (
 )
 """What user code may do beside returning quickly."""
 
-TRAITS = ("batches", "far_reader", "short_memory", "large", "room", "bad")
+TRAITS = ("batches", "far_reader", "short_memory", "large", "room", "bad", "schedules")
 """How hosts and clients may be beside the plain way."""
 
 OPS = (

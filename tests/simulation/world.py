@@ -53,6 +53,7 @@ from tests.simulation.chance import CLIENT, WATCH, draw, pick
 from tests.simulation.history import History, Violation, sure
 from tests.simulation.plan import CHAOS_S, DEPTH, EPOCH_S, Plan
 from tests.simulation.processes import Process, Reply
+from tests.simulation.scheduling import Multiples, Scheduling
 from tests.simulation.streaming import Reader
 from tests.simulation.watching import Watcher
 
@@ -69,8 +70,9 @@ class World:
 
     def __init__(self, plan: Plan, *, check_every: int = 256, trace: bool = False) -> None:
         self.plan = plan
-        self.plane = Plane("sim")
+        self.plane = Plane("sim", calendar=Multiples())
         self.history = History()
+        self.scheduling = Scheduling(plan, self.history)
         self.now = EPOCH_S
         self.steps = 0
         self.fired: Counter[str] = Counter()
@@ -109,6 +111,7 @@ class World:
 
         def tapped(name: str, subject: Subject, at: float, attempt: int, more: Any = None) -> None:
             history.event(name, subject, at, more)
+            self.scheduling.event(name, at, more)
             append(name, subject, at, attempt, more)
 
         log.append = tapped
@@ -131,6 +134,8 @@ class World:
         with tuned(self.plan):
             for spec in (*self.plan.specs, self.plan.generator):
                 self.ask(RegisterFunction(spec, Payload(b"code")), _ignore, None)
+            for command in self.scheduling.commands:
+                self.ask(command, self.scheduling.started, None)
             for i, (when, op) in enumerate(self.plan.ops):
                 self.at(when, self._act, op, i)
             for fault in self.plan.faults:
@@ -233,6 +238,7 @@ class World:
         if alarm <= self.now:
             self._flush()
             self._step([Tick()])
+            self.scheduling.ticked(self.now)
             is_stuck = self.plane.alarm <= self.now
             self._ticks_in_a_row = self._ticks_in_a_row + 1 if is_stuck else 0
             sure(self._ticks_in_a_row < 20, "L6", "the alarm never rests")
@@ -383,6 +389,8 @@ class World:
     def _heal(self) -> None:
         self._armed.clear()
         self.is_healed = True
+        for stop in self.scheduling.stops:
+            self.ask(stop, self.scheduling.stopped, None)
         for process in self.processes.values():
             process.thaw()
 

@@ -4,7 +4,7 @@
 |-------------|------------------------------------------------------------------------------------|
 | `jobs`      | all of the next row, of every job                                                  |
 | `jobs:N`    | `job.snapshot queued running log progress retry result end`, `log.gap`             |
-| `apps:NAME` | `app.snapshot changed`                                                             |
+| `apps:NAME` | `app.snapshot changed`, `schedule.fired skipped`                                   |
 | every topic | `stream.reset`, when its position is not retained any more; a snapshot follows it  |
 """
 

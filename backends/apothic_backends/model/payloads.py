@@ -59,3 +59,7 @@ class Payload:
     def __repr__(self) -> str:
         """Type and size only: contents are the user's, and may be secret."""
         return f"<Payload {self.codec} {self.nbytes} bytes>"
+
+
+EMPTY_CALL: Final = Payload(b"\x80\x05)}\x86.")
+"""The arguments of a call without any: the pickle of `((), {})`."""

@@ -39,6 +39,9 @@ def check(plane: Plane) -> None:
     held = sum(len(pool.executors) for pool in plane.pools.values())
     _sure(held == len(plane.ledger.executors), "executors without a pool")
     _check_jobs(plane.ledger, placed)
+    for it in plane.schedules.timetables.values():
+        due = it.due - plane.ledger.events.wall_offset
+        _sure(plane.alarm <= due, "a run that nothing wakes", it.pool.function.spec.name)
     _check_tokens(plane)
     _check_let_go(plane.ledger)
     _sure(not plane.ledger.replies and not plane.scheduler.effects, "left from a step")

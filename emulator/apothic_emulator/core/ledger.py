@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 from apothic_backends.model.errors import JobGone, NotFound
 from apothic_backends.model.events import Cursor, Event, EventBatch
@@ -84,11 +85,11 @@ class Ledger:
         self._last_job += 1
         return self._last_job
 
-    def add(self, job: Job) -> None:
-        """Take a new job in."""
+    def add(self, job: Job, told: dict[str, Any] | None = None) -> None:
+        """Take a new job in; `told` is what watchers shall know of it beside that."""
         self.jobs[job.number] = job
         self.payload_bytes += job.nbytes
-        self.events.append("job.queued", job.number, job.submitted_at, 1)
+        self.events.append("job.queued", job.number, job.submitted_at, 1, told)
 
     def find(self, job_id: str) -> Job:
         """The job of that id.

@@ -24,6 +24,7 @@ from apothic_backends.model.errors import (
     QueueFull,
 )
 from apothic_backends.model.ids import number_of
+from apothic_backends.model.payloads import Payload
 from apothic_emulator.core.attempts import Attempts
 from apothic_emulator.core.callers import Callers
 from apothic_emulator.core.effects import LATER, Outcome
@@ -50,6 +51,7 @@ from apothic_emulator.core.levels import check_level
 from apothic_emulator.core.logs import HOLD_S
 from apothic_emulator.core.pools import Pool, RoomWait
 from apothic_emulator.core.queries import Queries
+from apothic_emulator.core.schedules import Calendar, NoCalendar, Schedules
 
 MOST_PAYLOAD_BYTES = 4 << 30
 """Arguments of all jobs that have not ended; one job alone may be larger."""
@@ -61,10 +63,17 @@ class Plane:
     """State and rules. `alarm` is when to step with a `Tick` at the latest.
 
     `wall_offset` is what Unix time is ahead of its own; an executor without work ends after
-    `idle_s`.
+    `idle_s`; `calendar` knows when schedules are due.
     """
 
-    def __init__(self, epoch: str, wall_offset: float = 0.0, *, idle_s: float = IDLE_S) -> None:
+    def __init__(
+        self,
+        epoch: str,
+        wall_offset: float = 0.0,
+        *,
+        idle_s: float = IDLE_S,
+        calendar: Calendar | None = None,
+    ) -> None:
         self.pools: dict[int, Pool] = {}
         self._by_id: dict[str, Pool] = {}
         self.ledger = Ledger(epoch, wall_offset)
@@ -74,6 +83,13 @@ class Plane:
         self.items = Items(self.ledger, self.callers)
         self.scheduler = self.attempts.scheduler
         self.scheduler.idle_s = idle_s
+        self.schedules = Schedules(
+            self.ledger,
+            calendar or NoCalendar(),
+            self._pool,
+            self._admit_scheduled,
+            self.scheduler.wake_at,
+        )
         self.crowded: list[Pool] = []
         """Pools for whose room somebody waits."""
         self._unfinished: dict[int, float] = {}
@@ -89,6 +105,7 @@ class Plane:
             HoldJob: self._hold,
             ReleaseJob: self._release,
             **self.queries.commands,
+            **self.schedules.commands,
         }
         self._facts: dict[type, Callable[[Any, Any, float], None]] = {
             Loaded: lambda executor, _, now: self.attempts.loaded(executor, now),
@@ -250,9 +267,19 @@ class Plane:
         held = self.ledger.payload_bytes
         return not held or held + command.arguments.nbytes <= MOST_PAYLOAD_BYTES
 
-    def _admit(self, pool: Pool, command: _Call, now: float) -> Job:
+    def _admit_scheduled(
+        self, pool: Pool, arguments: Payload, told: dict[str, Any], now: float
+    ) -> Job:
+        call = SubmitJob(pool.function.function_id, arguments)
+        if pool.room or not self._fits(pool, call):
+            raise _queue_full(pool)
+        return self._admit(pool, call, now, told)
+
+    def _admit(
+        self, pool: Pool, command: _Call, now: float, told: dict[str, Any] | None = None
+    ) -> Job:
         job = Job(self.ledger.next_number(), pool.function, command.arguments, now)
-        self.ledger.add(job)
+        self.ledger.add(job, told)
         if type(command) is SubmitJob and command.key is not None:
             spec = pool.function.spec
             job.key = (spec.app_name, spec.name, command.key)
@@ -326,6 +353,7 @@ class Plane:
                 scheduler.wake_at(pool.wake(now))
             scheduler.fill(pool, now)
         self._tell_unfinished(now)
+        self.schedules.tick(now)
 
     def _tell_unfinished(self, now: float) -> None:
         """Tell the lines whose ends do not come."""

@@ -29,6 +29,7 @@ from apothic_emulator.core.facts import Asked, GivenUp, Input, Origin, Tick
 from apothic_emulator.core.plane import Plane
 from apothic_emulator.executors import wire
 from apothic_emulator.executors.wire import Frame
+from apothic_emulator.host.calendars import LazyCalendar
 from apothic_emulator.host.clocks import Clock, RealClock
 from apothic_emulator.host.reader import Reader
 from apothic_emulator.host.requests import SessionRequest
@@ -53,7 +54,9 @@ class Host:
     ) -> None:
         self.clock: Clock = clock or RealClock()
         self._now = self.clock.now
-        self.plane = Plane(os.urandom(6).hex(), self.clock.wall_offset(), idle_s=idle_s)
+        self.plane = Plane(
+            os.urandom(6).hex(), self.clock.wall_offset(), idle_s=idle_s, calendar=LazyCalendar()
+        )
         self.inbox: deque[Input] = deque()
         self.dead: ApothicError | None = None
         self._batch: list[Input] = []

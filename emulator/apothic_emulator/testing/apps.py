@@ -5,14 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from apothic_backends.commands import RegisterFunction
+from apothic_backends.commands import (
+    ListSchedules,
+    RegisterFunction,
+    StartSchedule,
+    StopSchedule,
+)
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.payloads import Payload
+from apothic_backends.model.schedules import CronSchedule, PeriodSchedule, ScheduleSnapshot
 from apothic_emulator.testing.runtime import Runtime
+
+
+class Declared(Protocol):
+    """A `Cron` or a `Period`."""
+
+    @property
+    def rule(self) -> CronSchedule | PeriodSchedule:
+        """The same in the words of the contract."""
+        ...
 
 
 class Handle(Protocol):
     """A function as the SDK declares it."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What it was declared with."""
+        ...
 
     def spec(self) -> FunctionSpec:
         """What a backend must know of it."""
@@ -44,15 +64,29 @@ class RunningApp(Mapping[str, Any]):
         self.name = app.name
         self._runtime = runtime
         self._handles = dict(app.functions)
+        self._scheduled: list[str] = []
         for handle in self._handles.values():
-            self._register(handle)
+            self._start(handle)
 
-    def _register(self, handle: Handle) -> str:
+    def _start(self, handle: Handle) -> None:
         backend = self._runtime.backend
-        return backend.start(RegisterFunction(handle.spec(), handle.code())).wait()
+        function_id = backend.start(RegisterFunction(handle.spec(), handle.code())).wait()
+        schedule: Declared | None = handle.options.get("schedule")
+        if schedule is not None:
+            backend.start(StartSchedule(function_id, schedule.rule)).wait()
+            self._scheduled.append(function_id)
+
+    @property
+    def schedules(self) -> dict[str, ScheduleSnapshot]:
+        """What is due when, by the name of the function."""
+        listed = self._runtime.backend.start(ListSchedules()).wait()
+        return {one.function_name: one for one in listed if one.function_id in self._scheduled}
 
     def stop(self) -> None:
-        """Nothing of it starts by itself any more."""
+        """Have nothing of it start by itself any more."""
+        for function_id in self._scheduled:
+            self._runtime.backend.start(StopSchedule(function_id)).wait()
+        self._scheduled.clear()
 
     def __getitem__(self, name: str) -> Any:
         """The function of that name."""

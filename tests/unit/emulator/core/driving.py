@@ -30,6 +30,7 @@ from apothic_emulator.core.facts import (
 )
 from apothic_emulator.core.jobs import Job
 from apothic_emulator.core.plane import Plane
+from apothic_emulator.core.schedules import Calendar
 
 EffectT = TypeVar("EffectT", bound=Effect)
 
@@ -40,6 +41,8 @@ RESULT = Payload(b"result")
 class Driver:
     """A plane with one function, and a clock that stands still until it is moved."""
 
+    calendar: Calendar | None = None
+
     def __init__(
         self,
         retries: int = 0,
@@ -49,7 +52,7 @@ class Driver:
         jitter: float = 0.0,
         **limits: Any,
     ) -> None:
-        self.plane = Plane("here", wall_offset)
+        self.plane = Plane("here", wall_offset, calendar=self.calendar)
         self.now = 100.0
         self.effects: list[Effect] = []
         """Of the last step."""
