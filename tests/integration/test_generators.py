@@ -28,6 +28,8 @@ from apothic import (
     WaitTimeout,
     WorkerLost,
 )
+from apothic._connect import connect
+from apothic_backends.commands import GetJob
 from tests.integration.support import AT_ONCE, is_alive, read_when_there, wait_until
 
 pytestmark = pytest.mark.usefixtures("clean")
@@ -331,7 +333,7 @@ def test_an_item_that_does_not_come_in_time_is_waited_for_no_longer(tmp_path: Pa
     gc.collect()
 
     assert is_alive(pid)
-    assert Job.from_id(job_id).status() is JobStatus.RUNNING
+    assert not connect().start(GetJob(job_id)).wait().cancel_requested
     Job.from_id(job_id).cancel()
 
 
