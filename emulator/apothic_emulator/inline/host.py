@@ -24,6 +24,7 @@ from apothic_backends.ticket import Ticket
 from apothic_emulator.core.effects import StartExecutor
 from apothic_emulator.core.facts import Asked, Input, Reported, Tick
 from apothic_emulator.core.plane import Plane
+from apothic_emulator.host.calendars import LazyCalendar
 from apothic_emulator.inline.agent import Agent
 from apothic_emulator.inline.calls import CURRENT, AfterError, Call
 from apothic_emulator.inline.executor import Executor, Work
@@ -45,7 +46,8 @@ class InlineHost:
     """The core, its lock, the inline executors, and the threads that wait."""
 
     def __init__(self, after_error: AfterError | None = None) -> None:
-        self.plane = Plane(os.urandom(6).hex(), time.time() - time.monotonic())
+        wall_offset = time.time() - time.monotonic()
+        self.plane = Plane(os.urandom(6).hex(), wall_offset, calendar=LazyCalendar())
         self.inbox: deque[Input] = deque()
         self.dead: ApothicError | None = None
         self.agent = Agent(self.inbox.append, self._make)
