@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from apothic_backends.base import Backend
+from apothic_backends.connection import use
 from apothic_backends.registry import open_backend
 from tests.conformance.client import Client
 
@@ -35,7 +36,9 @@ def client(request: pytest.FixtureRequest) -> Iterator[Client]:
             if name in lacks:
                 pytest.skip(f"{request.param} lacks {name}: {lacks[name]}")
     backend = OPENERS[request.param]()
+    before = use(backend)  # what code finds that runs in this very process
     yield Client(backend)
+    use(before)
     backend.close()
 
 

@@ -9,6 +9,7 @@ import pytest
 from apothic_backends.commands import (
     CancelJob,
     GetJobLogs,
+    HoldJob,
     RegisterFunction,
     ReleaseJob,
     RunJob,
@@ -166,6 +167,33 @@ async def test_a_job_that_takes_too_long_is_stopped_and_says_where_it_was(client
     assert outcome.error is not None
     assert outcome.error.code == "job_timeout"
     assert "in hang" in outcome.error.traceback
+
+
+async def test_the_clock_of_a_job_that_is_held_stands(client: Client) -> None:
+    def look_around() -> list[bool]:
+        import time
+
+        from apothic import current_job
+        from apothic_backends.commands import HoldJob
+        from apothic_backends.connection import connect
+
+        me = current_job()
+        assert me is not None
+        held = connect().start(HoldJob(me.job_id, held=True)).wait()
+        time.sleep(0.5)
+        return [held, connect().start(HoldJob(me.job_id, held=False)).wait()]
+
+    f = await client.register(look_around, timeout_s=0.3)
+
+    assert value_of(await client.run(f)) == [True, False]
+
+
+@pytest.mark.parametrize("held", [True, False])
+async def test_a_job_that_has_ended_cannot_be_held(client: Client, held: bool) -> None:
+    job = await client.submit(await client.register(add), 1, 2)
+    await client.wait(job)
+
+    assert await client.backend.start(HoldJob(job, held)) is False
 
 
 async def test_a_queued_job_is_cancelled_at_once(client: Client) -> None:

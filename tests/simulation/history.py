@@ -12,6 +12,7 @@ from apothic_emulator.core.attempts import MOST_LOSSES
 from apothic_emulator.core.effects import Dispatch
 from apothic_emulator.core.eventlog import Subject
 from apothic_emulator.core.pools import PREFETCH_MOST
+from tests.simulation.holding import Standing
 
 
 class Violation(AssertionError):
@@ -59,6 +60,7 @@ class History:
         """Generators of which somebody has got an item."""
         self.yielded: dict[tuple[int, int], int] = {}
         """How many items an attempt has."""
+        self.standing = Standing()
         self.reached: Counter[str] = Counter()
 
     def next_step(self) -> None:
@@ -79,6 +81,8 @@ class History:
             return
         if name == "job.running":
             self.beginning[job] = at
+        elif name in ("job.result", "job.retry", "job.queued"):
+            self.standing.let_go(job, at)
         sure(job not in self.final, "I3", "jobs:%d ended, and then %s", job, name)
         self.log_of.setdefault(job, []).append(len(self.log))
         self.log_of.setdefault(0, []).append(len(self.log))
@@ -129,16 +133,17 @@ class History:
     def stopped(self, executor: int, now: float, sent: list[int]) -> None:
         """An executor is stopped: for one of its jobs there is a reason."""
         held = [*sent, *(job for job, of in self.holder.items() if of == executor)]
-        reasons = [job for job in held if self._may_stop(job, now)]
+        reasons = [job for job in held if self._may_stop(job, executor, now)]
         sure(reasons, "I7", "executor %d is stopped for no reason", executor)
 
-    def _may_stop(self, job: int, now: float) -> bool:
+    def _may_stop(self, job: int, executor: int, now: float) -> bool:
         if job in self.asked_to_cancel:
             return True
         began = self.began.get(job)
         if began is None or job not in self.spec:
             return False
-        return now >= began + self.spec[job].timeout_s
+        stood_s = self.standing.stood_s(executor, began, now)
+        return now >= began + self.spec[job].timeout_s + stood_s
 
     def let_go(self, job: int, executor: int) -> None:
         if self.holder.get(job) == executor:

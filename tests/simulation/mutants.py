@@ -102,6 +102,22 @@ def a_timeout_fires_early(
     return due
 
 
+@mutant(Executor, "let_go")
+def a_clock_that_stood_is_not_put_back(right: Any, self: Executor, job: Job, now: float) -> None:
+    self.holders.discard(job.number)
+
+
+@mutant(Executor, "let_go")
+def a_clock_stands_for_ever(right: Any, self: Executor, job: Job, now: float) -> None:
+    if job.is_final:
+        right(self, job, now)
+
+
+@mutant(Executor, "hold")
+def a_clock_goes_on_at_a_breakpoint(right: Any, self: Executor, job: Job, now: float) -> None:
+    pass
+
+
 @mutant(Attempts, "ended")
 def an_unstarted_job_counts_as_started(
     right: Any, self: Attempts, executor: Executor, fact: Ended, now: float

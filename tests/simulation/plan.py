@@ -61,6 +61,7 @@ SCRIPTS = (
     "stubborn",
     "prints",
     "final",
+    "breakpoint",
 )
 """What user code may do beside returning quickly."""
 

@@ -25,6 +25,7 @@ from apothic_emulator.core.facts import (
 )
 from tests.simulation.chance import LINK, SCRIPT, START, draw, pick
 from tests.simulation.history import History
+from tests.simulation.holding import stop_at
 from tests.simulation.plan import DEPTH, Plan
 from tests.simulation.streaming import Producer, Reader
 
@@ -227,7 +228,7 @@ class Process:
         if chance % 4:
             return "ok"
         kinds = ("raise", "exit", "segfault", "hang", "ignore", "leave", "slow", "exact", "nested")
-        more = (*kinds, "raise", "nested", "nested", "unserialisable")
+        more = (*kinds, "raise", "nested", "nested", "unserialisable", "breakpoint", "breakpoint")
         kind = more[(chance >> 8) % len(more)]
         return kind if kind in self.world.plan.features else "ok"
 
@@ -242,7 +243,9 @@ class Process:
             duration_s = self.spec.timeout_s
         elif kind == "slow":
             duration_s = self.spec.timeout_s * (0.5, 1.5)[chance % 2]
-        if kind == "nested" and self.world.depth.get(job, 0) < DEPTH:
+        if kind == "breakpoint":
+            self._at(duration_s, self._stop_at_breakpoint, job, attempt, chance)
+        elif kind == "nested" and self.world.depth.get(job, 0) < DEPTH:
             self._at(duration_s, self._call, job, attempt)
         elif kind == "exit":
             self._at(duration_s, self.die, "exit", 0, 7)
@@ -250,6 +253,15 @@ class Process:
             self._at(duration_s, self.die, "signal", 11)
         elif kind not in ("hang", "ignore"):
             self._at(duration_s, self._finish, job, attempt, kind)
+
+    def _stop_at_breakpoint(self, job: int, attempt: int, chance: int) -> None:
+        """A person looks around; then the call ends, or goes on until it is stopped."""
+
+        def go_on() -> None:
+            if chance % 3:
+                self._finish(job, attempt, "ok")
+
+        stop_at(self.world, self, self.world.history.standing, self._seed, job, go_on)
 
     def _yield(self, job: int, attempt: int, kind: str) -> None:
         """A generator: its items, and then the end that its script has."""

@@ -91,10 +91,10 @@ class Producer:
         if self.site.falls("kill_between_items"):
             self.site.die("signal", 9)
             return
-        self._send(count, room)
+        self._send(count)
         self.site.at((0.0001, 0.001, 0.2)[(chance >> 8) % 3], self.go_on)
 
-    def _send(self, count: int, room: int) -> None:
+    def _send(self, count: int) -> None:
         falls, after = self.site.falls, self.sent
         self.sent += count
         if falls("lost_items"):
@@ -105,7 +105,7 @@ class Producer:
         if falls("forged_items"):
             self._say(after + 1, count, FORGED)
         if falls("forged_credit"):
-            self._say(after, room + 1, FORGED)
+            self._say(after, MOST_AHEAD + 1, FORGED)  # more than any reader can make room for
         items = Payload(b"%d %d %d %d" % (self.job, self.attempt, after, count))
         self._say(after, count, items)
         self.said = self.sent

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from apothic_backends.commands import HoldJob
 from apothic_emulator.core.executors import Executor
+from apothic_emulator.core.facts import Asked
 from apothic_emulator.core.jobs import Job
 from apothic_emulator.core.ledger import Ledger
 
@@ -21,12 +22,14 @@ class Holds:
         self._ledger = ledger
         self._wake_at = wake_at
 
-    def hold(self, command: HoldJob, now: float) -> bool:
+    def hold(self, command: HoldJob, asked: Asked, now: float) -> bool:
         """Stop a job's clock, or let it go on; whether it stands."""
         job = self._ledger.find(command.job_id)
         executor = self._ledger.executors.get(job.executor)
         if executor is None or job.started_at is None:
             return False
+        if asked.origin is not None and asked.origin.executor != executor.number:
+            return False  # its job runs elsewhere by now, where nobody would let it go
         if command.held:
             executor.hold(job, now)
         else:

@@ -319,7 +319,7 @@ class Plane:
 
     def _hold(self, command: HoldJob, asked: Asked, now: float) -> bool:
         self.callers.job(asked, now)  # whoever asks has begun
-        return self.attempts.holds.hold(command, now)
+        return self.attempts.holds.hold(command, asked, now)
 
     def _release(self, command: ReleaseJob, asked: Asked, now: float) -> None:
         job = self.ledger.jobs.get(number_of(command.job_id, "jobs"))

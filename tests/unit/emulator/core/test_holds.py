@@ -120,6 +120,15 @@ def test_code_that_holds_its_own_job_has_begun() -> None:
     assert hold(driver, third, driver.inside(third)) is True
 
 
+def test_a_process_can_hold_nothing_that_runs_in_another() -> None:
+    driver = Driver(timeout_s=10, max_containers=2)
+    first, second = driver.submit_many(2)
+    driver.loaded(1)
+    driver.loaded(2)
+
+    assert hold(driver, second, driver.inside(first)) is False
+
+
 def test_a_job_that_does_not_run_cannot_be_held() -> None:
     driver = Driver()
     job = driver.submit()
