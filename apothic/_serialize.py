@@ -187,6 +187,12 @@ def _parts(value: object) -> list[tuple[str, object]]:
     return [(f".{name}", part) for name, part in getattr(value, "__dict__", {}).items()]
 
 
+def decode_arguments(payload: Payload) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What a call was given, rebuilt in this process."""
+    args, kwargs = _loads(payload, is_shared=True)
+    return args, kwargs
+
+
 def decode_outcome(outcome: JobOutcome, *, is_shared: bool = False) -> Any:
     """The result of a job; raises what it raised, or what became of it.
 

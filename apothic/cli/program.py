@@ -22,6 +22,7 @@ def program() -> None:
     apothic run report.py::summarize --text hello
     apothic run report.py::summarize --help
     apothic trigger report.py::nightly      a scheduled function, now
+    apothic replay jobs:3 --pdb             what failed, with the same input
 
     Exit codes: 0 done, 1 your code raised, 2 usage, 4 not found, 6 no capacity, 7 timeout,
     70 a bug in apothic, 130 interrupted.
@@ -68,3 +69,19 @@ def trigger(target: str, at: str | None, times: int) -> None:
     from apothic.cli.trigger import trigger_target  # noqa: PLC0415 - so that --help starts fast
 
     sys.exit(trigger_target(target, at, times))
+
+
+@program.command(short_help="Call again what failed, with the same input.")
+@click.option("--inline", is_flag=True, help="Run calls in this process, without workers.")
+@click.option("--pdb", is_flag=True, help="--inline, with a debugger where a call raises.")
+@click.argument("job")
+def replay(job: str, *, inline: bool, pdb: bool) -> None:
+    """Call again what JOB called, with what it was given: jobs:3, or @failed for the latest.
+
+    `apothic run` keeps the input of jobs that fail in .apothic/replay, if it is small. Ids begin
+    anew with each run: it is the job of the latest run in which one of this id failed.
+    """
+    from apothic.cli.replay import replay as again  # noqa: PLC0415 - so that --help starts fast
+    from apothic.cli.ways import Ways  # noqa: PLC0415 - as above
+
+    sys.exit(again(job, Ways(inline, pdb)))

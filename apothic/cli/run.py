@@ -13,6 +13,7 @@ import click
 
 from apothic.cli import payload, ways
 from apothic.cli.failures import ExitCode, code_of, explain
+from apothic.cli.keeping import keep_failures
 from apothic.cli.load import Target, choose, find_file, load
 from apothic.cli.parameters import Signature
 from apothic.cli.ways import Ways
@@ -23,19 +24,28 @@ from apothic_backends.model.errors import NotFound, UsageError
 
 def run_target(target: str, arguments: list[str], how: Ways | None = None) -> int:
     """Run it and give the exit code."""
+    return reported(partial(_run, target, arguments, how or Ways()))
+
+
+def _run(target: str, arguments: list[str], how: Ways) -> int:
     path, _, name = target.partition("::")
-    how = how or Ways()
+    ways.prepare(how)
+    file = find_file(path)
+    sys.argv = [path, *arguments]
+    status, module = guarded(partial(load, file))
+    if status:
+        return status
+    found = choose(module, name)
+    status = _command(found, target, how).main(
+        arguments, f"apothic run {target}", standalone_mode=False
+    )
+    return keep_failures(file, status)
+
+
+def reported(command: Callable[[], int]) -> int:
+    """Carry out a command of ours and tell what went wrong with it: its exit code."""
     try:
-        ways.prepare(how)
-        file = find_file(path)
-        sys.argv = [path, *arguments]
-        status, module = _guarded(partial(load, file))
-        if status:
-            return status
-        found = choose(module, name)
-        return _command(found, target, how).main(
-            arguments, f"apothic run {target}", standalone_mode=False
-        )
+        return command()
     except (NotFound, UsageError) as error:
         click.echo(f"error: {error.message}", err=True)
         return code_of(error)
@@ -68,11 +78,9 @@ def _command(target: Target, name: str, how: Ways) -> click.Command:
         else:
             payload.refuse_beside(given)
             args, kwargs = payload.read(chosen.payload, function)
-        if handle and handle.is_generator:
-            return _guarded(partial(_take_items, handle, args, kwargs))[0]
         if handle:
-            return _call_remotely(handle, args, kwargs)
-        return _guarded(partial(_call_here, target, args, kwargs))[0]
+            return call_remotely(handle, args, kwargs)
+        return guarded(partial(_call_here, target, args, kwargs))[0]
 
     return click.Command(
         name,
@@ -92,12 +100,19 @@ def _call_here(function: Callable[..., Any], args: list[Any], kwargs: dict[str, 
         function(*args, **kwargs)
 
 
-def _call_remotely(function: Declared[..., Any], args: list[Any], kwargs: dict[str, Any]) -> int:
+def call_remotely(function: Declared[..., Any], args: list[Any], kwargs: dict[str, Any]) -> int:
+    """Call it in a worker: what it gives to stdout, what it printed to stderr."""
+    if function.is_generator:
+        return guarded(partial(_take_items, function, args, kwargs))[0]
+    return _call_for_result(function, args, kwargs)
+
+
+def _call_for_result(function: Declared[..., Any], args: list[Any], kwargs: dict[str, Any]) -> int:
     """Call it in a worker: its result to stdout, what it printed to stderr."""
-    status, job = _guarded(partial(function.spawn, *args, **kwargs))
+    status, job = guarded(partial(function.spawn, *args, **kwargs))
     if job is None:
         return status
-    status, result = _guarded(partial(_wait, job))
+    status, result = guarded(partial(_wait, job))
     _show_logs(job)
     if not status and result is not None:
         click.echo(shown(result))
@@ -129,7 +144,7 @@ def _wait(job: Any) -> Any:
         raise
 
 
-def _guarded(call: Callable[[], Any]) -> tuple[int, Any]:
+def guarded(call: Callable[[], Any]) -> tuple[int, Any]:
     """Run the user's code: an exit code with its trouble told on stderr, and what it gave."""
     try:
         return ExitCode.DONE, call()

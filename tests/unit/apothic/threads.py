@@ -25,6 +25,7 @@ from apothic_backends.commands import (
     Command,
     GetJob,
     GetJobLogs,
+    ReadEvents,
     RegisterFunction,
     ReleaseJob,
     ReplyT,
@@ -33,7 +34,7 @@ from apothic_backends.commands import (
     WaitJob,
 )
 from apothic_backends.model.errors import JobGone, NotFound, QueueFull
-from apothic_backends.model.events import Cursor
+from apothic_backends.model.events import Cursor, EventBatch
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.jobs import ErrorInfo, JobLogs, JobOutcome, JobSnapshot, JobStatus
 from apothic_backends.model.payloads import PICKLE, Payload
@@ -179,6 +180,9 @@ class ThreadBackend:
     def _GetJobLogs(self, command: GetJobLogs, ticket: Ticket[JobLogs]) -> None:
         printed = self._job(command.job_id).printed
         ticket.complete(JobLogs(stdout=printed, stderr="", text=printed))
+
+    def _ReadEvents(self, command: ReadEvents, ticket: Ticket[EventBatch]) -> None:
+        raise NotFound("nothing is written down here")
 
     def _CancelJob(self, command: CancelJob, ticket: Ticket[None]) -> None:
         job = self._job(command.job_id)
