@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 
 import procs
+import virtual
 from stats import percentile
 from subjects import Subject
 
@@ -177,6 +178,26 @@ def queue(subject: Subject, count: int = 100_000) -> dict[str, float]:
     return {"kib_per_job": grown / 1024 / len(handles), "spawn_us": taken / count * 1e6}
 
 
+def fresh(subject: Subject, count: int = 200) -> dict[str, float]:
+    """What a test pays for a runtime of its own."""
+    parts = [[part * 1e3 for part in subject.trial()] for _ in range(count)]
+    opens, calls, closes = zip(*parts, strict=True)
+    return {
+        "whole_ms": median(map(sum, parts)),
+        "open_ms": median(opens),
+        "call_ms": median(calls),
+        "close_ms": median(closes),
+    }
+
+
+def timers(subject: Subject, count: int = 1000) -> dict[str, float]:
+    """A day of many timers, with real jobs, and with nobody to do them."""
+    return {
+        "runtime_s": subject.day(count),
+        "core_s": virtual.core_day(count),
+    }
+
+
 MEASURES = {
     "remote": remote,
     "aio": aio,
@@ -185,5 +206,7 @@ MEASURES = {
     "payload": payload,
     "kill": kill,
     "queue": queue,
+    "fresh": fresh,
+    "timers": timers,
 }
 """Every measure, by the name of its row."""

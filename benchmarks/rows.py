@@ -164,4 +164,16 @@ ROWS = {
         rounds=3,
         fresh=True,
     ),
+    "fresh": Row(
+        "A fresh runtime on a warm zygote: open, one blocking call, close; median of 200",
+        (Goal("whole_ms", 15),),
+        {"whole_ms": "ms", "open_ms": "open", "call_ms": "call", "close_ms": "close"},
+        subjects=("apothic",),
+    ),
+    "timers": Row(
+        "24 h of virtual time with 1,000 timers: jobs in a worker, and in the core alone",
+        (Goal("runtime_s", 1), Goal("core_s", 1)),
+        {"runtime_s": "s, with worker jobs", "core_s": "s, core alone"},
+        subjects=("apothic",),
+    ),
 }

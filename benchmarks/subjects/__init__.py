@@ -58,6 +58,14 @@ class Subject(Protocol):
         """Start a job that holds the only worker, queue one more for each, keep all handles."""
         ...
 
+    def trial(self) -> tuple[float, float, float]:
+        """Open a fresh runtime, call the no-op there, close it; seconds for each. Only apothic."""
+        ...
+
+    def day(self, timers: int) -> float:
+        """Let a day of virtual time pass with so many runs of the no-op. Only apothic."""
+        ...
+
     def close(self) -> None:
         """Stop what was started."""
 

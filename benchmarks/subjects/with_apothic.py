@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from apothic import App, WorkerLost
+from apothic import App, Period, WorkerLost
 from apothic._connect import connect
+from apothic_emulator.testing.apps import RunningApp
+from apothic_emulator.testing.runtime import RuntimeFactory
 
 import work
 
@@ -27,6 +30,7 @@ class Apothic:
         self._fetch = app.function()(work.fetch)
         self._hang_once = app.function(max_containers=workers, retries=1)(work.hang_once)
         self._nap_or_die = app.function(max_containers=workers)(work.nap_or_die)
+        self._factory = RuntimeFactory()
         self._hold = app.function(max_pending_tasks=200_000)(work.hold)
 
     def call(self) -> None:
@@ -87,8 +91,36 @@ class Apothic:
         blocker = self._hold.spawn(b"")
         return [blocker, *(self._hold.spawn(payload) for payload in payloads)]
 
+    def trial(self) -> tuple[float, float, float]:
+        """Seconds to open a fresh runtime, to call the no-op there, and to close it."""
+        started = time.perf_counter()
+        runtime = self._factory.open()
+        opened = time.perf_counter()
+        self._noop.remote()
+        called = time.perf_counter()
+        runtime.close()
+        return opened - started, called - opened, time.perf_counter() - called
+
+    def day(self, timers: int) -> float:
+        """Seconds for a day of virtual time in which the no-op runs so many times by itself."""
+        with self._factory.open() as runtime:
+            self._noop.remote()  # its worker has started
+            app = App("benchmarks")
+            app.functions["noop"] = self._noop.with_options(
+                schedule=Period(seconds=86_400 / timers)
+            )
+            running = RunningApp(runtime, app)
+            before = time.perf_counter()
+            runtime.clock.advance("24h")
+            taken = time.perf_counter() - before
+            if running.schedules["noop"].fired != timers:
+                raise ValueError(f"not all timers: {running.schedules}")
+            running.stop()
+        return taken
+
     def close(self) -> None:
         """Stop what was started."""
+        self._factory.close()
         connect().close()
 
 

@@ -147,7 +147,11 @@ class RuntimeFactory:
             raise UsageError("the factory of this runtime was closed")
         made = VirtualClock(start.timestamp()) if clock == "virtual" else RealClock()
         thread = self._warm.pop() if self._warm else _start_thread()
-        return Runtime(self, thread, made, seed)
+        try:
+            return Runtime(self, thread, made, seed)
+        except BaseException:
+            self.take_back(thread)
+            raise
 
     def take_back(self, thread: HostThread) -> None:
         """Keep a thread and its zygote for the next runtime."""
