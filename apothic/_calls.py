@@ -7,14 +7,16 @@ from typing import Any, Protocol
 
 from apothic._connect import connect, connected
 from apothic._drive import deadline_after, step
-from apothic._fan import Fan, Feed, Items
+from apothic._fan import Fan, Feed, How, Items, width
 from apothic._items import ItemsLink, close_items
-from apothic._serialize import decode_outcome, encode_arguments
+from apothic._serialize import decode_arguments, decode_outcome, encode_arguments
 from apothic_backends.base import Backend, EventStream
 from apothic_backends.commands import (
     CancelJob,
     GetJob,
+    GetJobInput,
     GetJobLogs,
+    KeepJob,
     OpenItems,
     RegisterFunction,
     ReleaseJob,
@@ -23,7 +25,13 @@ from apothic_backends.commands import (
     WaitJob,
 )
 from apothic_backends.interrupts import WINDOW
-from apothic_backends.model.errors import ApothicError, BackendClosed, UsageError, WaitTimeout
+from apothic_backends.model.errors import (
+    ApothicError,
+    BackendClosed,
+    IdempotencyConflict,
+    UsageError,
+    WaitTimeout,
+)
 from apothic_backends.model.events import Cursor
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.jobs import JobOutcome, JobStatus
@@ -89,6 +97,8 @@ class Calls:
         except WaitTimeout:
             payload.own()  # the job may still need the arguments, and their owner goes on now
             job_id = ticket and ticket.job_id
+            if job_id:
+                backend.start(KeepJob(job_id))
             raise self.expired(timeout_s, [job_id] if job_id else []) from None
         except BaseException:
             if ticket is not None:
@@ -96,47 +106,84 @@ class Calls:
             raise
         return decode_outcome(outcome)
 
-    async def spawn(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> JobLink:
-        """Queue one call and give the link to its job."""
+    async def spawn(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], key: str | None = None
+    ) -> JobLink:
+        """Queue one call, unless it was queued under that key before; the link to its job."""
         self._refuse("spawn()")
         payload = encode_arguments(self._callee.raw, args, kwargs)
         payload.own()
         backend = connect()
-        return JobLink(await self._submit(backend, payload), backend)
+        submit = SubmitJob(self._function_id, payload, key=key)
+        try:
+            job_id = await self._submit(backend, submit)
+        except IdempotencyConflict as conflict:
+            if not await self._is_same_call(backend, conflict, payload):
+                raise
+            job_id = conflict.data["job_id"]
+        return JobLink(job_id, backend, is_shared=key is not None)
+
+    async def _is_same_call(
+        self, backend: Backend, conflict: IdempotencyConflict, payload: Payload
+    ) -> bool:
+        """Whether the arguments are equal although their pickles are not, as those of sets."""
+        try:
+            known = await step(backend.start(GetJobInput(conflict.data["job_id"])))
+            return bool(decode_arguments(known.arguments) == decode_arguments(payload))
+        except Exception:  # noqa: BLE001 - what cannot be compared is not the same
+            return False
 
     async def fan_out(
-        self, items: Items, timeout_s: float | None, *, is_star: bool = False
+        self, items: Items, timeout_s: float | None, *, is_star: bool = False, **how: bool
     ) -> list[Any]:
-        """Run one job for each item and give the results in order.
+        """Run one job for each item and give the results.
 
         The first failure cancels the others and is raised, as is what the iterable itself raises.
         """
         self._refuse("map(), starmap() and for_each()")
         deadline = deadline_after(timeout_s)
-        backend = connect()
-        fan = Fan(backend)
+        callee, backend = self._callee, connect()
         feed = Feed(items, is_star=is_star)
+        if backend is not self._backend:
+            await self._register(backend, deadline)
+        fan = Fan(
+            feed,
+            lambda arguments: encode_arguments(callee.raw, arguments, {}),
+            lambda payload: backend.start(RunJob(self._function_id, payload, wait_for_room=True)),
+            width(callee.spec()),
+            How(**how),
+        )
         try:
-            while not fan.failed and (arguments := await feed.next(deadline)) is not None:
-                fan.add(await self._submit_item(backend, arguments, deadline))
             return await fan.gather(deadline)
-        except BaseException as error:
-            unfinished = fan.unfinished()
-            fan.let_go()
-            if isinstance(error, WaitTimeout) and "job_ids" not in error.data:
-                raise self.expired(timeout_s, unfinished) from None
-            abandon(backend, unfinished)
+        except WaitTimeout as error:
+            if "job_ids" in error.data:  # of the user's own
+                fan.cancel()
+                raise
+            job_ids = fan.let_go(lambda job_id: backend.start(KeepJob(job_id)))
+            raise self.expired(timeout_s, job_ids) from None
+        except BaseException:
+            fan.cancel()
             raise
 
-    async def submit_all(self, items: Items) -> list[JobLink]:
+    async def submit_all(self, items: Items, timeout_s: float | None) -> list[JobLink]:
         """Queue one job for each item, waiting for room; an error cancels what is queued."""
         self._refuse("spawn_map()")
+        deadline = deadline_after(timeout_s)
         backend = connect()
         feed = Feed(items)
         job_ids: list[str] = []
         try:
-            while (arguments := await feed.next()) is not None:
-                job_ids.append(await self._submit_item(backend, arguments))
+            while (arguments := await feed.next(deadline)) is not None:
+                with WINDOW:
+                    payload = encode_arguments(self._callee.raw, arguments, {})
+                payload.own()
+                submit = SubmitJob(self._function_id, payload, wait_for_room=True)
+                job_ids.append(await self._submit(backend, submit, deadline))
+        except WaitTimeout as error:
+            if "job_ids" not in error.data:  # not of the user's own
+                raise self.expired(timeout_s, job_ids) from None
+            abandon(backend, job_ids)
+            raise
         except BaseException:
             abandon(backend, job_ids)
             raise
@@ -181,14 +228,6 @@ class Calls:
                 _drop(backend, ticket)
             raise
 
-    async def _submit_item(
-        self, backend: Backend, arguments: tuple[Any, ...], deadline: float | None = None
-    ) -> str:
-        with WINDOW:
-            payload = encode_arguments(self._callee.raw, arguments, {})
-        payload.own()
-        return await self._submit(backend, payload, deadline, wait_for_room=True)
-
     async def _register(self, backend: Backend, deadline: float | None) -> None:
         """Make the function known where it is called for the first time."""
         callee = self._callee
@@ -197,17 +236,13 @@ class Calls:
         self._backend = backend
 
     async def _submit(
-        self,
-        backend: Backend,
-        payload: Payload,
-        deadline: float | None = None,
-        *,
-        wait_for_room: bool = False,
+        self, backend: Backend, submit: SubmitJob, deadline: float | None = None
     ) -> str:
         """Queue one call; a submission that is given up leaves no job behind."""
         if backend is not self._backend:
             await self._register(backend, deadline)
-        ticket = backend.start(SubmitJob(self._function_id, payload, wait_for_room))
+        submit.function_id = self._function_id
+        ticket = backend.start(submit)
         try:
             return await step(ticket, deadline)
         except BaseException:
@@ -250,9 +285,13 @@ class JobLink:
     a fork the same id would mean another job.
     """
 
-    def __init__(self, job_id: str, backend: Backend | None = None) -> None:
+    def __init__(
+        self, job_id: str, backend: Backend | None = None, *, is_shared: bool = False
+    ) -> None:
         self.job_id = job_id
         self._backend = backend
+        self._is_shared = is_shared
+        """Whether others may hold the job as well, under its key."""
 
     def _connect(self) -> Backend:
         backend = connect()
@@ -268,9 +307,13 @@ class JobLink:
         """Where the job is in its life."""
         return (await step(self._connect().start(GetJob(self.job_id)))).status
 
+    def end(self) -> Ticket[JobOutcome]:
+        """How it ends."""
+        return self._connect().start(WaitJob(self.job_id, last=False, owned=False))
+
     async def wait(self, timeout_s: float | None) -> Any:
         """Its result, each time as a fresh copy."""
-        ticket = self._connect().start(WaitJob(self.job_id, last=False, owned=False))
+        ticket = self.end()
         try:
             outcome = await step(ticket, deadline_after(timeout_s))
         except WaitTimeout:
@@ -301,5 +344,6 @@ class JobLink:
 
     def release(self) -> None:
         """Say that nobody will ask for its result again."""
-        if self._backend is not None and self._backend is connected():
-            self._backend.start(ReleaseJob(self.job_id))
+        backend = self._backend
+        if backend is not None and backend is connected() and not self._is_shared:
+            backend.start(ReleaseJob(self.job_id))

@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import contextmanager, suppress
 from types import coroutine
 from typing import Any, Generic, TypeVar
 
@@ -35,16 +36,28 @@ def deadline_after(timeout_s: float | None) -> float | None:
     return None if timeout_s is None else time.monotonic() + timeout_s
 
 
+def is_past(deadline: float | None) -> bool:
+    """Whether that moment is over."""
+    return deadline is not None and time.monotonic() > deadline
+
+
 @coroutine
-def step(ticket: Ticket[T] | Foreign[T], deadline: float | None = None) -> Generator[Any, Any, T]:
+def step(
+    ticket: Ticket[T] | Foreign[T] | Turn, deadline: float | None = None
+) -> Generator[Any, Any, T]:
     """Wait for a ticket inside a procedure.
 
     Raises:
         WaitTimeout: the deadline came first; the ticket stays good.
+        Overtaken: what stops something foreign came first.
     """
     if ticket.done:
         return ticket.result()
     return (yield ticket, deadline)
+
+
+class Overtaken(Exception):
+    """Something else came before what was awaited, which is cancelled."""
 
 
 class Foreign(Generic[T]):
@@ -52,8 +65,9 @@ class Foreign(Generic[T]):
 
     done = False
 
-    def __init__(self, begin: Callable[[], Awaitable[T]]) -> None:
+    def __init__(self, begin: Callable[[], Awaitable[T]], stop: Ticket[None] | None = None) -> None:
         self._begin = begin
+        self._stop = stop
 
     def result(self) -> T:
         """Never asked for: it is not done before it is awaited."""
@@ -68,26 +82,81 @@ class Foreign(Generic[T]):
 
     def __await__(self) -> Generator[Any, Any, T]:
         """Await it on the running loop."""
-        return self._begin().__await__()
+        if self._stop is None:
+            return self._begin().__await__()
+        return self.until(None).__await__()
 
-    async def until(self, deadline: float) -> T:
-        """Await it on the running loop, until the deadline at the latest."""
-        left_s = max(0.0, deadline - time.monotonic())
+    async def until(self, deadline: float | None) -> T:
+        """Await it on the running loop, until the deadline or what stops it at the latest."""
+        left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
         trio = sys.modules.get("trio")
         if trio is not None and trio.lowlevel.in_trio_run():
-            with trio.move_on_after(left_s):
+            with (
+                trio.CancelScope() as scope,
+                self._stopping(trio.lowlevel.current_trio_token().run_sync_soon, scope.cancel),
+            ):
+                if left_s is not None:
+                    scope.deadline = trio.current_time() + left_s
                 return await self._begin()
         else:
             import asyncio  # its loop runs already  # noqa: PLC0415
 
+            loop = asyncio.get_running_loop()
             limit = asyncio.timeout(left_s)
             try:
                 async with limit:
-                    return await self._begin()
+                    with self._stopping(
+                        loop.call_soon_threadsafe, lambda: limit.reschedule(loop.time())
+                    ):
+                        return await self._begin()
             except TimeoutError:
                 if not limit.expired():
                     raise  # the user's own
+        if self._stop is not None and self._stop.done:
+            raise Overtaken
         raise WaitTimeout("the next item did not come in time")
+
+    @contextmanager
+    def _stopping(
+        self, soon: Callable[[Callable[[], None]], object], end: Callable[[], None]
+    ) -> Generator[None]:
+        """Have the loop call `end` when what stops this is done, from whichever thread."""
+        stop, is_over = self._stop, False
+
+        def end_if_awaited() -> None:
+            if not is_over:
+                with suppress(RuntimeError):  # it is ending already, for another reason
+                    end()
+
+        def tell() -> None:
+            with suppress(RuntimeError):  # the loop is gone, and who awaited with it
+                soon(end_if_awaited)
+
+        if stop is not None and not stop.on_done(tell):
+            tell()
+        try:
+            yield
+        finally:
+            is_over = True
+            if stop is not None:
+                stop.off_done(tell)
+
+
+class Turn:
+    """A turn for the other tasks of the running loop, in a step; a blocking caller goes on."""
+
+    done = False
+
+    def result(self) -> Any:
+        """Never asked for."""
+        raise AssertionError
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Go on."""
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        """Let the others have their turn."""
+        return checkpoint().__await__()
 
 
 def block(procedure: Coroutine[Any, Any, T]) -> T:

@@ -67,6 +67,13 @@ def _range(kind: str, low: float, high: float | None) -> str:
     return f"{kind} of at least {low:g}" if high is None else f"{kind} from {low:g} to {high:g}"
 
 
+def flag(what: str, value: Any) -> bool:
+    """Check a yes or no."""
+    if not isinstance(value, bool):
+        refuse(what, value, "True or False")
+    return value
+
+
 def is_list(value: object) -> TypeGuard[list[Any]]:
     """Whether it is a list, of anything."""
     return isinstance(value, list)
@@ -92,6 +99,20 @@ def text(what: str, value: Any) -> str:
     if not isinstance(value, str) or not value:
         refuse(what, value, "a non-empty string")
     return value
+
+
+def shortly(value: object) -> str:
+    """What a value looks like, in one short line, whatever its `repr` does."""
+    import reprlib  # only where something went wrong  # noqa: PLC0415
+
+    try:
+        shown = " ".join(reprlib.repr(value).split())
+    except Exception:  # noqa: BLE001 - a user's class has a say
+        shown = f"<{type(value).__name__} whose repr() fails>"
+    return shown if len(shown) <= _SHORT else f"{shown[: _SHORT - 3]}..."
+
+
+_SHORT = 80
 
 
 class NotBuilt:

@@ -14,13 +14,10 @@ from typing import (
 )
 
 from apothic._code import lookup, preload, reference
+from apothic._targets import WAIT_S, Calls
 from apothic._values import seconds
 from apothic.clients import ControlPlaneClient
-from apothic.invocations import (
-    WAIT_S,
-    Calls,
-    Invocable,
-)
+from apothic.invocations import Invocable
 from apothic.options import DEFAULTS, NOT_BUILT, FunctionOptions, checked, retry_policy
 from apothic.policies import BUILT_MARKS, MARKS, Markable, Marks, check_marks, concurrency
 from apothic.schedules import check_schedule

@@ -3,47 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Generic, ParamSpec, TypeVar, overload
 
+from apothic._targets import WAIT_S, Inputs, Target
 from apothic._twins import awaited, blocking, refuse_in_loop, stream, twin
-from apothic.items import AsyncItems, Items, Link as ItemsLink
-from apothic.jobs import Job, Link
+from apothic._values import flag, seconds
+from apothic.items import AsyncItems, Items
+from apothic.jobs import Job
+from apothic.keys import Keyed
+from apothic.maps import Map
 from apothic.watches import Watch, check_watch
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
-Inputs = Iterable[Any] | AsyncIterable[Any]
-
-WAIT_S = 600.0
-"""How long a call waits for its result where nothing else is said."""
-
-
-class Calls(Protocol):
-    """What carries out the calls of a function: a `_calls.Calls`."""
-
-    async def call(  # noqa: D102
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], *, owned: bool
-    ) -> Any: ...
-    async def spawn(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Link: ...  # noqa: D102
-    async def fan_out(  # noqa: D102
-        self, items: Inputs, timeout_s: float | None, *, is_star: bool = False
-    ) -> list[Any]: ...
-    async def submit_all(self, items: Inputs) -> Sequence[Link]: ...  # noqa: D102
-    def items(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ItemsLink: ...  # noqa: D102
-
-
-class Target(Protocol):
-    """A declared function."""
-
-    name: str
-
-    @property
-    def calls(self) -> Calls: ...  # noqa: D102
-    def wait_s(self, timeout_s: float | None) -> float | None: ...  # noqa: D102
-    def refuse_own(self, *names: str) -> None: ...  # noqa: D102
 
 
 class Invocable(ABC, Generic[P, R]):
@@ -75,35 +50,61 @@ class Invocable(ABC, Generic[P, R]):
         link = await self.target().calls.spawn(args, kwargs)
         return Job(link.job_id, link)
 
-    @twin
-    async def map(self, items: Inputs, *, timeout_s: float | None = WAIT_S) -> list[R]:
-        """Call it once for each item, and give the results in the order of the items.
+    def with_key(self, key: str) -> Keyed[P, R]:
+        """A handle for one call, which is made once however often it is spawned under this key.
 
-        The first failure cancels the others and is raised. `timeout_s` bounds all the waiting, for
-        room in the queue and for results, but not what a plain iterable takes to give its items.
+        `fn.with_key("order-17").spawn(...)` gives the same job again when the arguments are the
+        same, from wherever it is asked, for as long as the job is known. The key stands apart from
+        the call, so that no parameter of the function is taken away.
 
         Raises:
-            WaitTimeout: `timeout_s` seconds passed; what was queued runs on.
+            InvalidOption: the key is not a string of 1 to 200 characters.
+        """
+        return Keyed(self, key)
+
+    @cached_property
+    def map(self) -> Map[R]:
+        """Run it once for each item."""
+        return Map(self, "map")
+
+    @cached_property
+    def starmap(self) -> Map[R]:
+        """As `map`, each item spread over the parameters."""
+        return Map(self, "starmap")
+
+    @twin
+    async def for_each(
+        self,
+        items: Inputs,
+        *,
+        timeout_s: float | None = WAIT_S,
+        ignore_exceptions: bool = False,
+    ) -> None:
+        """As `map`, for what the calls do and not for what they give; the items may never end.
+
+        With `ignore_exceptions` a failure stops nothing.
         """
         target = self.target()
-        return await target.calls.fan_out(items, target.wait_s(timeout_s))
+        await target.calls.fan_out(
+            items,
+            target.wait_s(timeout_s),
+            keeps=False,
+            keeps_errors=flag("ignore_exceptions", ignore_exceptions),
+        )
 
     @twin
-    async def starmap(self, items: Inputs, *, timeout_s: float | None = WAIT_S) -> list[R]:
-        """As `map`, each item spread over the parameters."""
-        target = self.target()
-        return await target.calls.fan_out(items, target.wait_s(timeout_s), is_star=True)
+    async def spawn_map(self, items: Inputs, *, timeout_s: float | None = None) -> list[Job[R]]:
+        """Start one job for each item, waiting for room in the queue where it is full.
 
-    @twin
-    async def for_each(self, items: Inputs, *, timeout_s: float | None = WAIT_S) -> None:
-        """As `map`, for what the calls do and not for what they give."""
-        target = self.target()
-        await target.calls.fan_out(items, target.wait_s(timeout_s))
+        Here `timeout_s` bounds that waiting (None for ever, which is also the default). What the
+        iterable raises cancels what was queued.
 
-    @twin
-    async def spawn_map(self, items: Inputs) -> list[Job[R]]:
-        """Start one job for each item, waiting for room in the queue where it is full."""
-        return [Job(link.job_id, link) for link in await self.target().calls.submit_all(items)]
+        Raises:
+            WaitTimeout: `timeout_s` seconds passed; the jobs in `data["job_ids"]` run on.
+        """
+        timeout_s = seconds("timeout_s", timeout_s)
+        links = await self.target().calls.submit_all(items, timeout_s)
+        return [Job(link.job_id, link) for link in links]
 
     @cached_property
     def remote_gen(self) -> RemoteGen[P, Any]:

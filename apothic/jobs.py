@@ -6,8 +6,9 @@ from collections.abc import Coroutine
 from typing import Any, Generic, Literal, Protocol, TypeVar, overload
 
 from apothic._twins import awaited, blocking, stream, twin
-from apothic._values import seconds, text
+from apothic._values import flag, seconds, text
 from apothic.watches import Lines, Watch, check_lines, check_watch
+from apothic_backends.model.errors import UsageError
 from apothic_backends.model.events import Cursor
 from apothic_backends.model.ids import number_of
 from apothic_backends.model.jobs import JobStatus
@@ -28,6 +29,76 @@ class Link(Protocol):
     def release(self) -> None: ...  # noqa: D102
 
 
+class Gather:
+    """`Job.gather`: blocks when called; its `aio` is the same to be awaited.
+
+    The results of several jobs, in the order of the arguments. The first job that fails has its
+    error raised at once, and the others go on; with `return_exceptions` all are waited for, and
+    errors stand in the place of results.
+    """
+
+    __slots__ = ()
+
+    name = "Job"
+
+    @overload
+    def __call__(
+        self,
+        *jobs: Job[T],
+        timeout_s: float | None = None,
+        return_exceptions: Literal[False] = False,
+    ) -> list[T]: ...
+    @overload
+    def __call__(
+        self, *jobs: Job[T], timeout_s: float | None = None, return_exceptions: bool
+    ) -> list[T | Exception]: ...
+    def __call__(self, *jobs: Job[Any], **how: Any) -> Any:
+        """Wait for all of them.
+
+        Raises:
+            WaitTimeout: `timeout_s` seconds passed (None waits for ever); the jobs run on.
+            JobError: a job did not succeed; or the very exception that its code raised.
+            BackendClosed: a job belongs to another control plane.
+        """
+        return blocking(self, "gather", lambda: self._all(jobs, **how))
+
+    @overload
+    async def aio(
+        self,
+        *jobs: Job[T],
+        timeout_s: float | None = None,
+        return_exceptions: Literal[False] = False,
+    ) -> list[T]: ...
+    @overload
+    async def aio(
+        self, *jobs: Job[T], timeout_s: float | None = None, return_exceptions: bool
+    ) -> list[T | Exception]: ...
+    async def aio(self, *jobs: Job[Any], **how: Any) -> Any:
+        """The same on asyncio or trio."""
+        return await awaited(self._all(jobs, **how))
+
+    async def _all(
+        self,
+        jobs: tuple[object, ...],
+        timeout_s: float | None = None,
+        return_exceptions: object = False,  # noqa: FBT002 - by keyword, as declared above
+    ) -> list[Any]:
+        links = [_link_of(job) for job in jobs]
+        from apothic._arrivals import gather  # most programs only declare  # noqa: PLC0415
+
+        return await gather(
+            links,
+            seconds("timeout_s", timeout_s),
+            keeps_errors=flag("return_exceptions", return_exceptions),
+        )
+
+
+def _link_of(job: object) -> Any:
+    if not isinstance(job, Job):
+        raise UsageError(f"Job.gather() takes jobs, as in Job.gather(*jobs), not {job!r}")
+    return job._link()  # noqa: SLF001
+
+
 class Job(Generic[T]):
     """A call that was spawned. The result is kept while somebody may ask for it.
 
@@ -39,6 +110,8 @@ class Job(Generic[T]):
         self._id = job_id
         self._made_with = link
         self._is_sole = link is not None
+
+    gather = Gather()
 
     @classmethod
     def from_id(cls, job_id: str) -> Job[Any]:

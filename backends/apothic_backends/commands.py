@@ -59,11 +59,13 @@ class WaitJob(Command[JobOutcome]):
 class RunJob(Command[JobOutcome]):
     """Queue one call and wait for its end: `SubmitJob`, and `WaitJob` with `last` and `owned`.
 
-    The ticket's `job_id` says which job it has become. Giving the ticket up cancels the job.
+    The ticket's `job_id` says which job it has become, once it is queued. Giving the ticket up
+    cancels the job, or its wait for room.
     """
 
     function_id: str
     arguments: Payload
+    wait_for_room: bool = False
 
 
 class OpenItems(Command[str]):
@@ -138,6 +140,15 @@ class HoldJob(Command[bool]):
     held: bool
 
 
+class KeepJob(Command[None]):
+    """Say that whoever waits for the job may stop, and that somebody will come for its result.
+
+    From here on it does not matter to the job that a wait was `last` or `owned`.
+    """
+
+    job_id: str
+
+
 class ReleaseJob(Command[None]):
     """Say that nobody will ask for the job's result again."""
 
@@ -205,6 +216,7 @@ COMMANDS: dict[str, type[Command[Any]]] = {
         TellProgress,
         CancelJob,
         HoldJob,
+        KeepJob,
         ReleaseJob,
         ReadEvents,
         StartSchedule,

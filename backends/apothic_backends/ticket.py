@@ -40,6 +40,13 @@ class Ticket(Generic[T]):
         """The job that a `RunJob` has become, once that is known."""
         return None
 
+    def bell(self) -> Ticket[None]:
+        """A ticket that waits as this one does, for whoever asks to complete.
+
+        Waiting for the first of many is: have each of them complete one bell, and wait for that.
+        """
+        return Ticket()
+
     def complete(self, value: T) -> None:
         """Give the reply; a ticket that has one already keeps it."""
         self._finish(value, None)

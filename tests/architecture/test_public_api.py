@@ -14,6 +14,8 @@ import apothic
 from apothic import App, Job
 from apothic._twins import twin
 from apothic.invocations import Invocable, Remote
+from apothic.jobs import Gather
+from apothic.maps import Map
 
 NAMES = [name for name in apothic.__all__ if not name.startswith("_")]
 STUB = Path(apothic.__file__).with_suffix(".pyi")
@@ -73,7 +75,7 @@ def test_everything_public_can_be_had() -> None:
 )
 def test_every_method_that_waits_has_a_twin(blocking: Any, awaited: Any) -> None:
     waits = {name for name, member in members(type(blocking)) if isinstance(member, twin)}
-    waits |= {"remote"} if isinstance(blocking, Invocable) else set()
+    waits |= {"remote", "map", "starmap"} if isinstance(blocking, Invocable) else set()
 
     assert [name for name in waits if not callable(getattr(awaited, name, None))] == []
     assert {name for name in vars(awaited) if not hasattr(blocking, name)} == set()
@@ -86,8 +88,9 @@ def test_a_method_and_its_twin_are_one_procedure(owner: type) -> None:
             assert getattr(owner, name).procedure.__name__ == name
 
 
-def test_remote_and_its_twin_take_the_same_parameters() -> None:
-    blocking = [inspect.signature(overload) for overload in get_overloads(Remote.__call__)]
-    awaited = [inspect.signature(overload) for overload in get_overloads(Remote.aio)]
+@pytest.mark.parametrize("way", [Remote, Map, Gather])
+def test_a_way_to_call_and_its_twin_take_the_same_parameters(way: Any) -> None:
+    blocking = [inspect.signature(overload) for overload in get_overloads(way.__call__)]
+    awaited = [inspect.signature(overload) for overload in get_overloads(way.aio)]
 
     assert blocking == awaited != []

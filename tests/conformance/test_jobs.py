@@ -10,6 +10,7 @@ from apothic_backends.commands import (
     CancelJob,
     GetJobLogs,
     HoldJob,
+    KeepJob,
     RegisterFunction,
     ReleaseJob,
     RunJob,
@@ -17,6 +18,7 @@ from apothic_backends.commands import (
     WaitJob,
 )
 from apothic_backends.model.errors import (
+    IdempotencyConflict,
     JobGone,
     NotFound,
     QueueFull,
@@ -245,6 +247,75 @@ async def test_a_submission_that_waits_for_room_is_answered_when_there_is_some(
     await client.backend.start(CancelJob(queued))
 
     assert await waiting == "jobs:3"
+
+
+@pytest.mark.needs("stopping")
+async def test_a_run_that_waits_for_room_is_answered_with_its_end(client: Client) -> None:
+    hanging = await client.register(hang, max_pending_tasks=1)
+    await client.until_running(await client.submit(hanging))
+    queued = await client.submit(hanging)
+    run = client.backend.start(RunJob(hanging, arguments(), wait_for_room=True))
+    assert not run.done
+    assert run.job_id is None
+
+    await client.backend.start(CancelJob(queued))
+    assert run.job_id == "jobs:3"
+    await client.backend.start(CancelJob("jobs:3"))
+
+    assert (await run).status is JobStatus.CANCELLED
+
+
+@pytest.mark.needs("stopping")
+async def test_a_run_that_is_given_up_while_it_waits_for_room_leaves_no_job(client: Client) -> None:
+    f = await client.register(hang, max_pending_tasks=1)
+    await client.until_running(await client.submit(f))
+    queued = await client.submit(f)
+    client.backend.start(RunJob(f, arguments(), wait_for_room=True)).cancel()
+    await client.backend.start(CancelJob(queued))
+
+    assert await client.submit(f) == "jobs:3"
+
+
+@pytest.mark.needs("stopping")
+async def test_a_run_without_room_is_refused(client: Client) -> None:
+    f = await client.register(hang, max_pending_tasks=1)
+    await client.until_running(await client.submit(f))
+    await client.submit(f)
+
+    with pytest.raises(QueueFull):
+        await client.run(f)
+
+
+async def test_a_job_that_is_kept_has_its_result_for_others(client: Client) -> None:
+    def nap() -> str:
+        import time
+
+        time.sleep(0.2)
+        return "done"
+
+    run = client.backend.start(RunJob(await client.register(nap), arguments()))
+    job_id = run.job_id
+    assert job_id is not None
+    await client.backend.start(KeepJob(job_id))
+    await run
+
+    assert value_of(await client.wait(job_id)) == "done"
+
+
+async def test_keeping_a_job_that_never_was_is_refused(client: Client) -> None:
+    with pytest.raises(NotFound):
+        await client.backend.start(KeepJob("jobs:9"))
+
+
+async def test_a_key_stands_for_one_job(client: Client) -> None:
+    f = await client.register(add)
+    first = await client.submit(f, 1, 2, key="order-17")
+    await client.wait(first)
+
+    assert await client.submit(f, 1, 2, key="order-17") == first
+    assert await client.submit(f, 1, 2, key="order-18") != first
+    with pytest.raises(IdempotencyConflict):
+        await client.submit(f, 2, 2, key="order-17")
 
 
 @pytest.mark.needs("descriptors")

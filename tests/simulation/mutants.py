@@ -6,9 +6,11 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from apothic_backends.commands import RunJob, SubmitJob
 from apothic_backends.model.events import Cursor, Event, EventBatch
 from apothic_emulator.core import attempts, streams
 from apothic_emulator.core.attempts import Attempts
+from apothic_emulator.core.effects import LATER
 from apothic_emulator.core.eventlog import EventLog
 from apothic_emulator.core.executors import Executor, ExecutorStatus
 from apothic_emulator.core.facts import Ended, Reported
@@ -79,6 +81,18 @@ def a_cancelled_job_is_dispatched_again(right: Any, self: Attempts, job: Job, no
 
 @mutant(Plane, "_admit_waiting")
 def room_is_never_given(right: Any, self: Plane, pool: Pool, now: float) -> None:
+    pass
+
+
+@mutant(Plane, "_take_room")
+def a_run_that_got_room_is_forgotten(
+    right: Any, self: Plane, command: SubmitJob | RunJob, *rest: Any
+) -> object:
+    return LATER if isinstance(command, RunJob) else right(self, command, *rest)
+
+
+@mutant(Plane, "_keep")
+def a_job_that_is_kept_goes_with_its_caller(right: Any, *_: Any) -> None:
     pass
 
 

@@ -78,7 +78,7 @@ OPS = (
     *("watch",) * 2,
     *("keyed",) * 2,
     *("items",) * 3,
-    *("release", "get", "logs", "bad"),
+    *("keep", "release", "get", "logs", "bad"),
 )
 
 

@@ -12,6 +12,7 @@ from apothic_backends.commands import (
     CancelJob,
     GetJob,
     GetJobLogs,
+    KeepJob,
     ReadEvents,
     RegisterFunction,
     ReleaseJob,
@@ -49,6 +50,7 @@ from apothic_emulator.core.facts import (
 )
 from apothic_emulator.core.jobs import Job
 from apothic_emulator.core.plane import Plane
+from apothic_emulator.core.pools import RoomWait
 from tests.simulation.chance import CLIENT, WATCH, draw, pick
 from tests.simulation.history import History, Violation, sure
 from tests.simulation.plan import CHAOS_S, DEPTH, EPOCH_S, Plan
@@ -400,12 +402,13 @@ class World:
         chance = draw(self.plan.seed, CLIENT, i)
         function, client = (chance >> 8) % len(self.plan.specs) + 1, chance % CLIENTS
         if op == "remote" and chance & 2048:
-            run = RunJob(f"functions:{function}", Payload(b"x" * 10))
-            self.ask(run, _ignore, None, client)
+            self._run(client, function, 1)
         elif op == "remote":
             self._submit(client, function, last=True)
         elif op == "spawn":
             self._submit(client, function, last=False)
+        elif op == "map" and chance & 2048:
+            self._run(client, function, chance % 25 + 1, waits=True)
         elif op == "map":
             for _ in range(chance % 25 + 1):
                 self._submit(client, function, last=True, waits=True)
@@ -413,6 +416,8 @@ class World:
             self._submit_under(f"{function}-{chance % 3}", client, function)
         elif op == "items":
             Reader(self, chance >> 16, None, client, _ignore).open(len(self.plan.specs) + 1)
+        elif op == "keep":
+            self._keep(client, chance)
         elif op == "watch":
             self._watch(client, i, chance)
         elif op == "give_up":
@@ -445,6 +450,27 @@ class World:
                 self.history.refused(error, job, is_held=job in self._held)
 
         return reply
+
+    def _run(self, client: int, function: int, count: int, *, waits: bool = False) -> None:
+        for _ in range(count):
+            run = RunJob(f"functions:{function}", Payload(b"x" * 10), waits)
+            self.ask(run, _ignore, None, client)
+
+    def _keep(self, client: int, chance: int) -> None:
+        """Whoever runs a job will come for its result later."""
+        waits = self.plane.ledger.waits.values()
+        runs = [wait.awaited for wait in waits if wait.runs and wait.awaited is not None]
+        if not runs:
+            return
+        job = runs[chance % len(runs)]
+
+        def kept(_: object, error: BaseException | None) -> None:
+            if error is None and not job.is_final:
+                self._mine.append(job.number)
+                self._held.add(job.number)
+                self.history.reached["kept"] += 1
+
+        self.ask(KeepJob(job.job_id), kept, None, client)
 
     def _submit(self, client: int, function: int, *, last: bool, waits: bool = False) -> None:
         def submitted(value: object, error: BaseException | None) -> None:
@@ -493,6 +519,9 @@ class World:
 
     def _give_up_later(self, token: int) -> None:
         wait = self.plane.ledger.waits.get(token)
+        if isinstance(wait, RoomWait):  # it may get room, and so a job, before this is heard
+            self._flush()
+            wait = self.plane.ledger.waits.get(token)
         if wait is None:
             return  # it is still on its way, and nobody could say which job goes with it
         if wait.runs and wait.awaited is not None:

@@ -5,6 +5,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from apothic_backends.commands import (
     CancelJob,
+    KeepJob,
     ReadEvents,
     RegisterFunction,
     ReleaseJob,
@@ -112,13 +113,23 @@ class Jobs(RuleBasedStateMachine):
     def give_up(self, back: int) -> None:
         self.step(GivenUp(self.token - back))
 
-    @rule(executor=NUMBERS, function=st.sampled_from([1, 2]), owned=st.booleans())
-    def call(self, executor: int, function: int, owned: bool) -> None:
+    @rule(function=st.sampled_from([1, 2]))
+    def run(self, function: int) -> None:
+        self.ask(RunJob(f"functions:{function}", Payload(b"x"), wait_for_room=True))
+
+    @rule(job=NUMBERS)
+    def keep(self, job: int) -> None:
+        self.ask(KeepJob(f"jobs:{job}"))
+
+    @rule(
+        executor=NUMBERS, function=st.sampled_from([1, 2]), owned=st.booleans(), waits=st.booleans()
+    )
+    def call(self, executor: int, function: int, owned: bool, waits: bool) -> None:
         if self.received.get(executor):
             origin = Origin(executor, self.received[executor][0][0])
             name = f"functions:{function}"
             kind = RunJob if owned else SubmitJob
-            self.ask(kind(name, Payload(b"x")), origin)
+            self.ask(kind(name, Payload(b"x"), waits), origin)
 
     @rule(executor=NUMBERS, job=NUMBERS)
     def wait_inside(self, executor: int, job: int) -> None:

@@ -103,6 +103,12 @@ def blocking_calls_give_the_result() -> None:
     assert_type(awaited_with_options.map([1], timeout_s=3), list[list[int]])
     assert_type(with_options.starmap([(1, 2)]), list[float])
     assert_type(bare.spawn_map(["a"]), list[Job[str]])
+    assert_type(bare.map(["a"], return_exceptions=True), list[str | Exception])
+    assert_type(bare.starmap([("a",)], return_exceptions=False, order_outputs=False), list[str])
+    assert_type(bare.for_each(["a"], ignore_exceptions=True), None)
+    assert_type(bare.with_key("k").spawn("a", times=2), Job[str])
+    assert_type(Job.gather(bare.spawn("a"), empty.spawn("b")), list[str])
+    assert_type(Job.gather(bare.spawn("a"), return_exceptions=True), list[str | Exception])
     assert_type(bare.with_options(cpu=4).remote("a"), str)
     assert_type(awaited.with_options(wait_timeout_s=3).remote(1), int)
 
@@ -123,6 +129,10 @@ async def awaited_calls_give_the_result() -> None:
     assert_type(await awaited.aio.map([1]), list[int])
     assert_type(await with_options.aio.starmap([(1, 2)]), list[float])
     assert_type(await bare.aio.spawn_map(["a"]), list[Job[str]])
+    assert_type(await awaited.aio.map(items(), return_exceptions=True), list[int | Exception])
+    assert_type(await bare.with_key("k").spawn.aio("a"), Job[str])
+    assert_type(await bare.with_key("k").aio.spawn("a"), Job[str])
+    assert_type(await Job.gather.aio(await bare.spawn.aio("a"), timeout_s=3), list[str])
     await bare.aio.for_each(["a"])
     job = await bare.aio.spawn("a")
     assert_type(await job.wait.aio(), str)
@@ -192,6 +202,8 @@ def handles_can_be_passed_on(call: AsyncFunction[[int], int]) -> None:
 def wrong_calls_are_found() -> None:
     empty.remote(1)  # type: ignore[call-overload]
     bare.spawn(1)  # type: ignore[arg-type]
+    bare.with_key("k").spawn(1)  # type: ignore[arg-type]
+    bare.map(["a"], return_exceptions="yes")  # type: ignore[call-overload]
     counts.remote_gen("3")  # type: ignore[call-overload]
     app.function(cpus=3)  # type: ignore[call-overload]
     app.function(cpu="3")  # type: ignore[call-overload]

@@ -8,6 +8,7 @@ from typing import Any
 from apothic_backends.commands import (
     CancelJob,
     HoldJob,
+    KeepJob,
     OpenItems,
     ReadItems,
     RegisterFunction,
@@ -57,6 +58,7 @@ MOST_PAYLOAD_BYTES = 4 << 30
 """Arguments of all jobs that have not ended; one job alone may be larger."""
 
 _Call = SubmitJob | RunJob | OpenItems
+Rule = Callable[[Any, Asked, float], object]
 
 
 class Plane:
@@ -94,7 +96,7 @@ class Plane:
         """Pools for whose room somebody waits."""
         self._unfinished: dict[int, float] = {}
         """Jobs that have printed less than a line, and when that is told as it is."""
-        self._commands: dict[type, Callable[[Any, Asked, float], Any]] = {
+        self._commands: dict[type, Rule] = {
             RegisterFunction: self._register,
             SubmitJob: self._submit,
             WaitJob: self._wait,
@@ -103,6 +105,7 @@ class Plane:
             ReadItems: self.items.read,
             CancelJob: self._cancel,
             HoldJob: self._hold,
+            KeepJob: self._keep,
             ReleaseJob: self._release,
             **self.queries.commands,
             **self.schedules.commands,
@@ -154,14 +157,14 @@ class Plane:
         scheduler.effects = []
         return outcome
 
-    def _asked(self, asked: Asked, now: float) -> None:
+    def _asked(self, asked: Asked, now: float, rule: Rule | None = None) -> None:
         ledger = self.ledger
         if asked.token in ledger.waits:
             return  # it gets its one answer already
         try:
             if asked.origin is not None:
                 self.callers.executor(asked.origin.executor)
-            rule = self._commands.get(type(asked.command))
+            rule = rule or self._commands.get(type(asked.command))
             if rule is None:
                 raise InternalError(f"no rule for {type(asked.command).__name__}")
             reply = rule(asked.command, asked, now)
@@ -199,15 +202,20 @@ class Plane:
         known = self._keyed(pool, command)
         if known is not None:
             return known.job_id
-        if not pool.room and self._fits(pool, command):
-            return self._admit(pool, command, now).job_id
+        if pool.room or not self._fits(pool, command):
+            return self._await_room(pool, command, asked, now)
+        return self._admit(pool, command, now).job_id
+
+    def _await_room(
+        self, pool: Pool, command: SubmitJob | RunJob, asked: Asked, now: float
+    ) -> object:
+        """Hold the reply back until there is room, if the caller wants to wait for it."""
         if not command.wait_for_room:
             raise _queue_full(pool)
         caller = self.callers.job(asked, now)
         if caller is not None:
             check_level(caller, caller.level + 1)
-        wait = RoomWait(asked.token, pool, command)
-        self.ledger.waits[asked.token] = wait
+        wait = self.ledger.waits[asked.token] = RoomWait(asked, pool)
         if pool not in self.crowded:
             self.crowded.append(pool)
         self.callers.park(wait, asked, caller, now)
@@ -233,7 +241,11 @@ class Plane:
         if pool.function.spec.is_generator:
             check_kind(pool.function, is_generator=False)
         if pool.room or not self._fits(pool, command):
-            raise _queue_full(pool)
+            return self._await_room(pool, command, asked, now)
+        return self._begin(pool, command, asked, now)
+
+    def _begin(self, pool: Pool, command: RunJob, asked: Asked, now: float) -> object:
+        """Queue a job whose end is the reply."""
         job = self._admit(pool, command, now)
         try:
             self.callers.wait_for(job, asked, now, last=True, owned=True)
@@ -299,13 +311,16 @@ class Plane:
 
     def _admit_waiting(self, pool: Pool, now: float) -> None:
         while pool.room and self._fits(pool, pool.room[0].command):
-            wait = pool.room.popleft()
-            try:
-                job = self._keyed(pool, wait.command) or self._admit(pool, wait.command, now)
-            except IdempotencyConflict as error:
-                self.ledger.answer(wait, None, error)
-            else:
-                self.ledger.answer(wait, job.job_id)
+            wait = pool.room[0]
+            self.ledger.give_up(wait.token)
+            self._asked(wait.asked, now, self._take_room)
+
+    def _take_room(self, command: SubmitJob | RunJob, asked: Asked, now: float) -> object:
+        """Queue what has waited for room."""
+        pool = self._pool(command.function_id)
+        if isinstance(command, RunJob):
+            return self._begin(pool, command, asked, now)
+        return (self._keyed(pool, command) or self._admit(pool, command, now)).job_id
 
     def _wait(self, command: WaitJob, asked: Asked, now: float) -> Any:
         job = self.ledger.find(command.job_id)
@@ -320,6 +335,10 @@ class Plane:
     def _hold(self, command: HoldJob, asked: Asked, now: float) -> bool:
         self.callers.job(asked, now)  # whoever asks has begun
         return self.attempts.holds.hold(command, asked, now)
+
+    def _keep(self, command: KeepJob, asked: Asked, now: float) -> None:
+        for wait in self.ledger.find(command.job_id).waiters or ():
+            wait.last = wait.owned = False
 
     def _release(self, command: ReleaseJob, asked: Asked, now: float) -> None:
         job = self.ledger.jobs.get(number_of(command.job_id, "jobs"))

@@ -7,9 +7,11 @@ one that can go on, and never more than `max_containers` processes at each level
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
-from apothic_backends.commands import SubmitJob
+from apothic_backends.commands import RunJob, SubmitJob
 from apothic_emulator.core.executors import PREFETCH_BELOW_S, Executor, ExecutorStatus
+from apothic_emulator.core.facts import Asked
 from apothic_emulator.core.functions import Function
 from apothic_emulator.core.jobs import NEVER, Job, Wait
 
@@ -23,12 +25,18 @@ _RETIRING = ExecutorStatus.RETIRING
 class RoomWait(Wait):
     """A submission that waits until the queue has room."""
 
-    __slots__ = ("command", "pool")
+    __slots__ = ("asked", "pool")
 
-    def __init__(self, token: object, pool: Pool, command: SubmitJob) -> None:
-        super().__init__(token, pool.room)
+    def __init__(self, asked: Asked, pool: Pool) -> None:
+        super().__init__(asked.token, pool.room)
         self.pool = pool
-        self.command = command
+        self.asked = asked
+
+    @property
+    def command(self) -> SubmitJob | RunJob:
+        """What was asked."""
+        command: Any = self.asked.command
+        return command
 
 
 class Pool:

@@ -101,7 +101,7 @@ class _Run(Ticket[Any]):
         self._backend = backend
         self._job_id: str | None = None
         self._submitted = backend.send(
-            SubmitJob(command.function_id, command.arguments), self._caller
+            SubmitJob(command.function_id, command.arguments, command.wait_for_room), self._caller
         )
         if not self._submitted.on_done(self._wait):
             self._wait()

@@ -350,6 +350,10 @@ class HostTicket(Ticket[Any]):
         wait = self._host.plane.ledger.waits.get(self)
         return wait.awaited.job_id if wait is not None and wait.awaited is not None else None
 
+    def bell(self) -> Ticket[None]:
+        """A ticket whose waiting thread reads from the executors, too."""
+        return HostTicket(self._host)
+
     def _block(self, deadline: float | None) -> None:
         if self._host.dead is not None:
             self.fail(self._host.dead)  # in a fork, nobody else does

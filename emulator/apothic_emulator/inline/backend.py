@@ -60,7 +60,7 @@ class InlineBackend:
         host.post(Asked(cast("Command[object]", asked), ticket, origin))
         if host.dead is not None:
             ticket.fail(host.dead)
-        if isinstance(command, RunJob):
+        if isinstance(command, RunJob) and not command.wait_for_room:  # else it is one of many
             host.promise(ticket)
         if isinstance(command, GetJob | GetJobLogs):
             return Look(host, ticket)
@@ -97,6 +97,10 @@ class InlineTicket(Ticket[Any]):
         """The job that a `RunJob` has become."""
         number = self._host.awaited(self)
         return f"jobs:{number}" if number else None
+
+    def bell(self) -> Ticket[None]:
+        """A ticket whose waiting thread does the work, too."""
+        return InlineTicket(self._host)
 
     def _block(self, deadline: float | None) -> None:
         if _has_loop():  # as in a notebook's cell: no other loop can run in this thread

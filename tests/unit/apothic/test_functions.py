@@ -23,7 +23,7 @@ from apothic import (
     WaitTimeout,
 )
 from apothic.invocations import Invocable
-from apothic_backends.commands import CancelJob, RegisterFunction, SubmitJob
+from apothic_backends.commands import CancelJob, KeepJob, RegisterFunction, RunJob
 from tests.unit.apothic.threads import ThreadBackend
 
 app = App("functions")
@@ -199,7 +199,7 @@ def test_for_each_gives_nothing(backend: ThreadBackend) -> None:
 
 def test_map_waits_for_room_in_the_queue(backend: ThreadBackend) -> None:
     assert crowded.map(range(20)) == list(range(20))
-    assert all(command.wait_for_room for command in backend.seen(SubmitJob))
+    assert all(command.wait_for_room for command in backend.seen(RunJob))
 
 
 def test_spawn_refuses_where_the_queue_is_full(held: ThreadBackend) -> None:
@@ -214,7 +214,7 @@ def test_map_raises_the_first_failure_and_says_where(backend: ThreadBackend) -> 
     with pytest.raises(LookupError) as caught:
         fails.map([0, 1, 2])
 
-    assert caught.value.__notes__ == ["at item 2 (jobs:3)"]
+    assert caught.value.__notes__ == ["at item 2: 2 (jobs:3)"]
 
 
 def test_a_failure_is_not_kept_waiting_by_earlier_items(backend: ThreadBackend) -> None:
@@ -236,10 +236,11 @@ def test_what_the_iterable_raises_is_raised_and_cancels_what_runs(held: ThreadBa
 
 def test_map_that_takes_too_long_names_the_jobs_that_run_on(held: ThreadBackend) -> None:
     with pytest.raises(WaitTimeout) as caught:
-        double.map([1, 2], timeout_s=0)
+        double.map([1, 2], timeout_s=0.1)
 
     assert caught.value.data["job_ids"] == ["jobs:1", "jobs:2"]
     assert held.seen(CancelJob) == []
+    assert held.seen(KeepJob) == [KeepJob("jobs:1"), KeepJob("jobs:2")]
 
 
 def test_an_async_iterable_needs_the_awaited_form(backend: ThreadBackend) -> None:

@@ -24,7 +24,9 @@ from apothic_backends.commands import (
     CancelJob,
     Command,
     GetJob,
+    GetJobInput,
     GetJobLogs,
+    KeepJob,
     ReadEvents,
     RegisterFunction,
     ReleaseJob,
@@ -33,10 +35,17 @@ from apothic_backends.commands import (
     SubmitJob,
     WaitJob,
 )
-from apothic_backends.model.errors import JobGone, NotFound, QueueFull
+from apothic_backends.model.errors import IdempotencyConflict, JobGone, NotFound, QueueFull
 from apothic_backends.model.events import Cursor, EventBatch
 from apothic_backends.model.functions import FunctionSpec
-from apothic_backends.model.jobs import ErrorInfo, JobLogs, JobOutcome, JobSnapshot, JobStatus
+from apothic_backends.model.jobs import (
+    ErrorInfo,
+    JobInput,
+    JobLogs,
+    JobOutcome,
+    JobSnapshot,
+    JobStatus,
+)
 from apothic_backends.model.payloads import PICKLE, Payload
 from apothic_backends.ticket import Ticket
 
@@ -88,6 +97,7 @@ class ThreadBackend:
         self.started: list[Command[Any]] = []
         self.functions: list[tuple[FunctionSpec, Callable[..., Any]]] = []
         self.jobs: dict[str, FakeJob] = {}
+        self.keyed: dict[str | None, FakeJob] = {}
         self.is_held = is_held
         self.parked: deque[tuple[SubmitJob, Ticket[str]]] = deque()
         self._lock = threading.RLock()
@@ -140,6 +150,12 @@ class ThreadBackend:
 
     def _SubmitJob(self, command: SubmitJob, ticket: Ticket[str]) -> None:
         spec, _ = self._function(command.function_id)
+        known = self.keyed.get(command.key)
+        if known is not None:
+            if known.arguments != command.arguments:
+                raise IdempotencyConflict("other arguments", job_id=known.job_id)
+            ticket.complete(known.job_id)
+            return
         queued = [j for j in self.jobs.values() if j.status is JobStatus.QUEUED]
         if len(queued) >= spec.max_pending_tasks:
             if not command.wait_for_room:
@@ -148,6 +164,8 @@ class ThreadBackend:
             return
         job = FakeJob(f"jobs:{len(self.jobs) + 1}", command.function_id, command.arguments)
         self.jobs[job.job_id] = job
+        if command.key is not None:
+            self.keyed[command.key] = job
         ticket.complete(job.job_id)
         if not self.is_held:
             self._run(job)
@@ -155,9 +173,17 @@ class ThreadBackend:
     def _RunJob(self, command: RunJob, ticket: Ticket[JobOutcome]) -> None:
         assert isinstance(ticket, RunTicket)
         submitted: Ticket[str] = Ticket()
-        self._SubmitJob(SubmitJob(command.function_id, command.arguments), submitted)
-        ticket.queued = submitted.result()
-        self._WaitJob(WaitJob(ticket.queued, last=True, owned=True), ticket)
+
+        def wait() -> None:
+            ticket.queued = submitted.result()
+            if ticket.done:
+                self.start(CancelJob(ticket.queued))
+            self._WaitJob(WaitJob(ticket.queued, last=True, owned=True), ticket)
+
+        submit = SubmitJob(command.function_id, command.arguments, command.wait_for_room)
+        self._SubmitJob(submit, submitted)
+        if not submitted.on_done(wait):
+            wait()
 
     def _WaitJob(self, command: WaitJob, ticket: Ticket[JobOutcome]) -> None:
         job = self._job(command.job_id)
@@ -177,6 +203,10 @@ class ThreadBackend:
             )
         )
 
+    def _GetJobInput(self, command: GetJobInput, ticket: Ticket[JobInput]) -> None:
+        job = self._job(command.job_id)
+        ticket.complete(JobInput(job.job_id, job.function_id, "app", "f", job.arguments))
+
     def _GetJobLogs(self, command: GetJobLogs, ticket: Ticket[JobLogs]) -> None:
         printed = self._job(command.job_id).printed
         ticket.complete(JobLogs(stdout=printed, stderr="", text=printed))
@@ -188,6 +218,10 @@ class ThreadBackend:
         job = self._job(command.job_id)
         error = ErrorInfo("job_cancelled", f"{job.job_id} was cancelled")
         self._end(job, JobOutcome(job.job_id, JobStatus.CANCELLED, error=error))
+        ticket.complete(None)
+
+    def _KeepJob(self, command: KeepJob, ticket: Ticket[None]) -> None:
+        self._job(command.job_id)
         ticket.complete(None)
 
     def _ReleaseJob(self, command: ReleaseJob, ticket: Ticket[None]) -> None:

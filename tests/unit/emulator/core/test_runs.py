@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from apothic_backends.commands import CancelJob, ReadEvents, RunJob
+from apothic_backends.commands import CancelJob, KeepJob, ReadEvents, RunJob, SubmitJob
 from apothic_backends.model.errors import NotFound, QueueFull, SlotDeadlock
 from apothic_backends.model.events import Cursor
 from apothic_backends.model.jobs import ErrorInfo
 from apothic_backends.model.payloads import Payload
-from apothic_emulator.core.facts import GivenUp, Printed, StackDumped, Tick
+from apothic_emulator.core.facts import GivenUp, Origin, Printed, StackDumped, Tick
 from apothic_emulator.core.levels import MOST_LEVELS
 from tests.unit.emulator.core.driving import RESULT, Driver, kinds
 
@@ -44,6 +44,91 @@ def test_a_run_needs_room() -> None:
 
     with pytest.raises(QueueFull):
         driver.ask(RunJob(driver.function, ARGUMENTS))
+
+
+def run_with_patience(driver: Driver, origin: Origin | None = None) -> int:
+    """A run that waits for room; gives its token."""
+    return driver.start(RunJob(driver.function, ARGUMENTS, wait_for_room=True), origin)
+
+
+def test_a_run_may_wait_for_room() -> None:
+    driver = Driver(max_pending_tasks=1)
+    running = driver.ran()
+    driver.submit()
+    token = run_with_patience(driver)
+    driver.report(running)
+    driver.report(running + 1)
+    driver.report(running + 2)
+
+    assert driver.answers[token].result == RESULT
+    assert driver.answers[token].job_id == f"jobs:{running + 2}"
+
+
+def test_runs_and_submissions_wait_for_room_in_one_line() -> None:
+    driver = Driver(max_pending_tasks=1)
+    driver.submit_many(2)
+    run_with_patience(driver)
+    late = driver.start(SubmitJob(driver.function, ARGUMENTS, wait_for_room=True))
+    driver.loaded()
+    assert late not in driver.answers
+    driver.report(1)
+
+    assert driver.answers[late] == "jobs:4"
+
+
+def test_giving_a_run_up_that_waits_for_room_leaves_no_job() -> None:
+    driver = Driver(max_pending_tasks=1)
+    driver.submit_many(2)
+    driver.step(GivenUp(run_with_patience(driver)))
+    driver.loaded()
+    driver.report(1)
+
+    assert driver.submit() == 3
+
+
+def test_a_run_from_a_job_parks_it_before_and_after_there_is_room() -> None:
+    driver = Driver(max_pending_tasks=1, max_containers=2)
+    caller = driver.ran()
+    other = driver.register("other", max_pending_tasks=1)
+    command = RunJob(other, ARGUMENTS, wait_for_room=True)
+    driver.submit(other)
+    driver.submit(other)
+    driver.start(command, driver.inside(caller))
+    assert driver.job(caller).parked == 1
+    driver.loaded(2)
+    driver.report(caller + 1)
+
+    assert driver.job(caller).parked == 1
+    assert driver.job(caller + 3).level == 1
+
+
+def test_a_run_whose_caller_sinks_too_deep_while_it_waits_is_refused() -> None:
+    driver = Driver(max_pending_tasks=1)
+    other = driver.register("other")
+    caller = driver.submit(other)
+    driver.loaded()
+    driver.submit_many(2)
+    token = run_with_patience(driver, driver.inside(caller))
+    driver.job(caller).level = MOST_LEVELS
+    driver.loaded(2)
+    driver.report(caller + 1)
+
+    assert isinstance(driver.answers[token], SlotDeadlock)
+    assert driver.job(caller).parked == 0
+
+
+def test_a_job_that_is_kept_outlives_whoever_waits_for_it() -> None:
+    driver = Driver()
+    caller = driver.ran()
+    other = driver.register("other")
+    driver.start(RunJob(other, ARGUMENTS), driver.inside(caller))
+    kept = caller + 1
+    driver.ask(KeepJob(f"jobs:{kept}"))
+    driver.died(1)
+    driver.loaded(driver.job(kept).executor)
+    driver.report(kept)
+
+    assert driver.outcome(kept).result == RESULT
 
 
 def test_a_run_that_would_wait_too_deep_leaves_no_job() -> None:
