@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -40,9 +41,9 @@ def where() -> tuple[int, int]:
 
 
 @app.function
-def change(values: list[int], data: bytearray) -> list[int]:
+def change(values: list[int], data: Any) -> list[int]:
     values.append(4)
-    data[0] = 1
+    memoryview(data)[0] = 1
     return values
 
 
@@ -137,7 +138,7 @@ def test_a_call_runs_in_the_thread_that_waits() -> None:
 def test_arguments_and_results_are_copies() -> None:
     values, data = [1, 2, 3], bytearray(100_000)
 
-    changed = change.remote(values, data)
+    changed = change.remote(values, pickle.PickleBuffer(data))
 
     assert changed == [1, 2, 3, 4]
     assert values == [1, 2, 3]

@@ -120,6 +120,30 @@ def test_code_that_holds_its_own_job_has_begun() -> None:
     assert hold(driver, third, driver.inside(third)) is True
 
 
+def test_letting_go_of_what_nobody_holds_changes_nothing() -> None:
+    driver = Driver(timeout_s=10)
+    (job,) = running(driver)
+    before = driver.job(job).deadline
+    driver.pass_s(5)
+
+    assert let_go(driver, job) is False
+    assert driver.job(job).deadline == before
+
+
+def test_a_neighbour_that_is_being_stopped_gets_no_more_time() -> None:
+    driver = Driver(timeout_s=10, concurrent_requests=2)
+    first, second = running(driver, 2)
+    hold(driver, first)
+    driver.pass_s(100)
+    driver.cancel(second)
+    before = driver.job(second).deadline
+    driver.pass_s(0.5)
+
+    let_go(driver, first)
+
+    assert driver.job(second).deadline == before
+
+
 def test_a_process_can_hold_nothing_that_runs_in_another() -> None:
     driver = Driver(timeout_s=10, max_containers=2)
     first, second = driver.submit_many(2)
