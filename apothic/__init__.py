@@ -32,6 +32,7 @@ _HOMES = {
         "ArgumentNotSerializable",
         "BackendClosed",
         "BackendError",
+        "BatchMismatch",
         "BlockingCall",
         "EmulatorDead",
         "IdempotencyConflict",

@@ -19,7 +19,15 @@ from apothic._values import seconds
 from apothic.clients import ControlPlaneClient
 from apothic.invocations import Invocable
 from apothic.options import DEFAULTS, NOT_BUILT, FunctionOptions, checked, retry_policy
-from apothic.policies import BUILT_MARKS, MARKS, Markable, Marks, check_marks, concurrency
+from apothic.policies import (
+    BUILT_MARKS,
+    MARKS,
+    Markable,
+    Marks,
+    batch_policy,
+    check_marks,
+    concurrency,
+)
 from apothic.schedules import check_schedule
 from apothic_backends.model.errors import NotBuiltYet, NotFound, UsageError
 from apothic_backends.model.functions import FunctionSpec
@@ -84,7 +92,7 @@ class Declared(Invocable[P, R], Markable):
         Raises:
             InvalidOption: it contradicts an option.
         """
-        check_marks(self.name, self._marks, self._given)
+        check_marks(self.raw(), self._marks, self._given)
         self._spec = None
 
     @property
@@ -207,6 +215,7 @@ class Declared(Invocable[P, R], Markable):
                 preload=preload(self.raw()),
                 target_requests=target,
                 is_generator=self.is_generator,
+                batch=batch_policy(self._marks),
             )
         return self._spec
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, overload
 
 from apothic._values import Value, number, refuse, whole
 from apothic_backends.model.errors import InvalidOption
-from apothic_backends.model.functions import RetryPolicy
+from apothic_backends.model.functions import BatchPolicy, RetryPolicy
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -94,7 +94,7 @@ MARKS = "__apothic_marks__"
 Marks = dict[str, Value]
 """What decorators say, by their names."""
 
-BUILT_MARKS = ("concurrent",)
+BUILT_MARKS = ("batched", "concurrent")
 """Those that this version can carry out."""
 
 
@@ -126,16 +126,20 @@ def mark(function: F, name: str, value: Value) -> F:
     return function
 
 
-def check_marks(name: str, marks: Marks, given: Mapping[str, Any]) -> None:
-    """See to it that the decorators of a function agree with the options that were given.
+def check_marks(function: Callable[..., Any], marks: Marks, given: Mapping[str, Any]) -> None:
+    """See to it that the decorators of a function fit it, and the options that were given.
 
     Raises:
         InvalidOption: they do not.
     """
+    if "batched" in marks:
+        from apothic._batching import check_batchable  # for few functions only  # noqa: PLC0415
+
+        check_batchable(function)
     if "concurrent" in marks and "concurrent_requests" in given:
         raise InvalidOption(
-            f"{name}(): @concurrent and concurrent_requests={given['concurrent_requests']} both "
-            "say how many calls a worker takes at once; keep one",
+            f"{function.__name__}(): @concurrent and concurrent_requests both say how many calls a "
+            "worker takes at once; keep one",
             option="concurrent_requests",
         )
 
@@ -146,6 +150,14 @@ def concurrency(marks: Marks, otherwise: int) -> tuple[int, int]:
     if not isinstance(concurrent, Concurrent):
         return otherwise, 0
     return concurrent.max_inputs, concurrent.target_inputs
+
+
+def batch_policy(marks: Marks) -> BatchPolicy | None:
+    """How inputs are gathered, if they are."""
+    batched = marks.get("batched")
+    if not isinstance(batched, Batched):
+        return None
+    return BatchPolicy(batched.max_batch_size, batched.wait_ms / 1000)
 
 
 def concurrent(*, max_inputs: int, target_inputs: int | None = None) -> Callable[[F], F]:
@@ -163,11 +175,51 @@ def concurrent(*, max_inputs: int, target_inputs: int | None = None) -> Callable
     return lambda function: mark(function, "concurrent", value)
 
 
-def batched(*, max_batch_size: int, wait_ms: int) -> Callable[[F], F]:
-    """Gather single inputs: the function gets lists, its callers send one value each.
+class Handle(Protocol):
+    """What `@app.function` gives."""
+
+    app_name: str
+
+
+class Batching(Protocol):
+    """`@batched(...)`: callers send one value where the function takes a list of them.
+
+    Types cannot say that, so they get `Any`.
+    """
+
+    @overload
+    def __call__(self, function: Handle, /) -> Any: ...
+    @overload
+    def __call__(self, function: Callable[..., Any], /) -> Callable[..., Any]: ...
+
+
+def batched(*, max_batch_size: int, wait_ms: int) -> Batching:
+    """Gather single inputs into calls: the function gets lists, its callers send one value each.
+
+    Every parameter becomes a list with one value for each input, and the function returns a list
+    with one result for each, in the same order; `fn(...)` in place takes and gives lists. A call
+    begins when `max_batch_size` inputs have come (or `max_pending_tasks`, if that is less) or the
+    first has waited `wait_ms` milliseconds, and takes one place of a worker, of which `@concurrent`
+    gives it several. Stands above or below `@app.function`.
+
+    Each input is a job of its own, with its own retries:
+
+    - Arguments that do not fit the signature fail the input that has them. So does an exception in
+      the returned list.
+    - If the call raises, each of its inputs runs again alone, so that only the guilty one fails:
+      **the function may see an input twice**, even without retries. So does each after its batch
+      has run into `timeout_s` or lost its worker, if `retries` allow another attempt.
+    - Whatever is not a list with one result for each input is a `BatchMismatch` for all of them.
+    - A cancelled input ends with its batch, which is stopped when all of it is cancelled.
+    - What the call prints is in the log of its first input, in whose name it calls other functions.
 
     Raises:
-        InvalidOption: the size is not 1 to 1000, or the wait not 0 to 600,000 ms.
+        InvalidOption: the size is not 1 to 1000, the wait not 0 to 600,000 ms, or the function is a
+            generator or has no parameters, has default values, `*args` or `**kwargs`.
     """
     value = Batched(max_batch_size=max_batch_size, wait_ms=wait_ms)
-    return lambda function: mark(function, "batched", value)
+
+    def gather(function: Any) -> Any:
+        return mark(function, "batched", value)
+
+    return gather

@@ -20,6 +20,7 @@ _RECORDS: dict[str, type[Record]] = {
     **{
         record.__name__: record
         for record in (
+            functions.BatchPolicy,
             functions.RetryPolicy,
             functions.FunctionSpec,
             jobs.ErrorInfo,

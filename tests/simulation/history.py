@@ -51,6 +51,8 @@ class History:
         self.beginning: dict[int, float] = {}
         """In this very step, which may have stopped an attempt before."""
         self.died_under: set[int] = set()
+        self.guilty: set[int] = set()
+        """Those whose own code raised."""
         self.lied_about: set[int] = set()
         self.asked_to_cancel: set[int] = set()
         self.acknowledged: set[int] = set()
@@ -121,7 +123,10 @@ class History:
         sure(job not in self.given, "I16", "jobs:%d is repeated after an item was given", job)
         sure(job not in self.holder, "I5", "jobs:%d has two live attempts", job)
         most = spec.concurrent_requests
-        most += PREFETCH_MOST if most == 1 else 0
+        if spec.batch is not None:
+            most *= spec.batch.max_size
+        elif most == 1:
+            most += PREFETCH_MOST
         sure(line <= most, "I12", "%d jobs in the line of executor %d", line, effect.executor)
         self.dispatched[job] = effect.attempt, effect.executor
         self.holder[job] = effect.executor
@@ -133,10 +138,10 @@ class History:
     def stopped(self, executor: int, now: float, sent: list[int]) -> None:
         """An executor is stopped: for one of its jobs there is a reason."""
         held = [*sent, *(job for job, of in self.holder.items() if of == executor)]
-        reasons = [job for job in held if self._may_stop(job, executor, now)]
+        reasons = [job for job in held if self.may_stop(job, executor, now)]
         sure(reasons, "I7", "executor %d is stopped for no reason", executor)
 
-    def _may_stop(self, job: int, executor: int, now: float) -> bool:
+    def may_stop(self, job: int, executor: int, now: float) -> bool:
         if job in self.asked_to_cancel:
             return True
         began = self.began.get(job)
@@ -152,7 +157,7 @@ class History:
     def ran(self, job: int) -> None:
         self.executions[job] += 1
         times, spec = self.executions[job], self.spec[job]
-        most = 1
+        most = 1 if spec.batch is None else 2  # once more alone when its batch has raised
         if spec.retries.max_retries:
             most += spec.retries.max_retries + MOST_LOSSES + self.innocent[job]
         sure(times <= most, "I5", "jobs:%d began %d times, %d allowed", job, times, most)
@@ -191,7 +196,11 @@ class History:
             ran = self.executions[job] > 0
             sure(data["maybe_ran"] is ran, "I7", "jobs:%d: whether it ran is false", job)
         elif seen.error is not None:
-            self.reached[seen.error.code] += 1
+            code = seen.error.code
+            self.reached[code] += 1
+            sure(code != "batch_raised", "B5", "jobs:%d failed with all of its batch", job)
+            is_guilty = code != "user_error" or job in self.guilty
+            sure(is_guilty, "B5", "jobs:%d failed for the fault of another", job)
 
     def refused(self, error: BaseException, job: int, *, is_held: bool) -> None:
         sure(isinstance(error, ApothicError), "I15", "%r is not typed", error)

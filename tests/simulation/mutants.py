@@ -8,8 +8,10 @@ from typing import Any
 
 from apothic_backends.commands import RunJob, SubmitJob
 from apothic_backends.model.events import Cursor, Event, EventBatch
+from apothic_backends.model.jobs import ErrorInfo
 from apothic_emulator.core import attempts, streams
 from apothic_emulator.core.attempts import Attempts
+from apothic_emulator.core.batches import BatchExecutor, BatchPool
 from apothic_emulator.core.effects import LATER
 from apothic_emulator.core.eventlog import EventLog
 from apothic_emulator.core.executors import Executor, ExecutorStatus
@@ -305,3 +307,33 @@ def missed_runs_are_kept_secret(
 ) -> None:
     if reason != "missed":
         right(self, it, at, reason, *rest, **more)
+
+
+@mutant(BatchPool, "next_batch")
+def a_batch_that_is_not_full_waits_for_ever(right: Any, self: BatchPool, now: float) -> list[Job]:
+    jobs: list[Job] = right(self, now)
+    return jobs if len(jobs) == self.most or any(job.is_alone for job in jobs) else []
+
+
+@mutant(BatchPool, "_due_at")
+def a_batch_does_not_wait(right: Any, self: BatchPool, job: Job) -> float:
+    return 0.0
+
+
+@mutant(Attempts, "_lost")
+def inputs_that_were_lost_together_run_together_again(
+    right: Any, self: Attempts, executor: Executor, job: Job, fact: Ended, now: float
+) -> None:
+    right(self, executor, job, fact, now)
+    job.is_alone = False
+
+
+@mutant(Attempts, "_run_alone")
+def a_batch_that_raised_fails_as_a_whole(right: Any, self: Attempts, job: Job, now: float) -> None:
+    error = ErrorInfo("user_error", "raised")
+    self.ledger.end(job, "fail", now, None, error)
+
+
+@mutant(BatchExecutor, "may_stop")
+def a_cancelled_input_stops_its_mates(right: Any, self: BatchExecutor, job: Job) -> bool:
+    return True

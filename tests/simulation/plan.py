@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from apothic_backends.model.functions import FunctionSpec, RetryPolicy
+from apothic_backends.model.functions import BatchPolicy, FunctionSpec, RetryPolicy
 from tests.simulation.chance import FAULT, FEATURE, OP, SPEC, draw, pick
 from tests.simulation.streaming import FAULTS as STREAM_FAULTS, generator_spec
 
@@ -67,6 +67,8 @@ SCRIPTS = (
 
 TRAITS = ("batches", "far_reader", "short_memory", "large", "room", "bad", "schedules")
 """How hosts and clients may be beside the plain way."""
+
+BATCHES = (None, None, None, BatchPolicy(3, 0.05), BatchPolicy(8, 0.0), BatchPolicy(2, 1.0))
 
 OPS = (
     *("remote",) * 8,
@@ -148,4 +150,5 @@ def _spec(seed: int, i: int) -> FunctionSpec:
         max_containers=int(of(5, 1, 1, 2, 3)),
         tasks_per_container=int(of(6, 1, 1, 3)),
         target_requests=min(slots, int(of(7, 0, 1, 2))),
+        batch=pick(seed, SPEC, 100 * i + 8, BATCHES),
     )

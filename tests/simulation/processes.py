@@ -29,6 +29,9 @@ from tests.simulation.holding import stop_at
 from tests.simulation.plan import DEPTH, Plan
 from tests.simulation.streaming import Producer, Reader
 
+Packet = tuple[tuple[int, int], ...]
+"""The jobs of one call, each with its attempt."""
+
 Reply = Callable[[object, BaseException | None], None]
 
 
@@ -62,7 +65,7 @@ class Process:
         self.number = effect.executor
         self.function = effect.function
         self.spec: FunctionSpec = effect.spec
-        self.socket: deque[tuple[int, int]] = deque()
+        self.socket: deque[Packet] = deque()
         """Packets that it has not received."""
         self.running: dict[int, tuple[int, str]] = {}
         self.producers: dict[int, Producer] = {}
@@ -115,7 +118,7 @@ class Process:
         self.world.at(max(self._link_free, self.world.now + 0.001), self._bury, end)
 
     def _bury(self, end: Ended) -> None:
-        end.unstarted = tuple(job for job, _ in self.socket)
+        end.unstarted = tuple(job for packet in self.socket for job, _ in packet)
         self.world.gone(self, end)
         self.world.send(end)
 
@@ -150,8 +153,8 @@ class Process:
 
     # --- what the core asks ---------------------------------------------------------------------
 
-    def dispatch(self, effect: Dispatch) -> None:
-        self.socket.append((effect.job, effect.attempt))
+    def dispatch(self, *effects: Dispatch) -> None:
+        self.socket.append(tuple((effect.job, effect.attempt) for effect in effects))
         self._at(0.0001, self.receive)
 
     def recall(self) -> None:
@@ -162,10 +165,10 @@ class Process:
             self._take_back()
 
     def _take_back(self) -> None:
-        kept = [packet for packet in self.socket if self._is_large(packet[0])]
-        back = tuple(job for job, _ in self.socket if not self._is_large(job))
+        kept = [packet for packet in self.socket if self._is_large(packet[0][0])]
+        back = [packet for packet in self.socket if not self._is_large(packet[0][0])]
         self.socket = deque(kept)
-        self.world.send(Recalled(self.number, back))
+        self.world.send(Recalled(self.number, tuple(job for one in back for job, _ in one)))
 
     def _is_large(self, job: int) -> bool:
         return "large" in self.world.plan.features and job % 8 == 0
@@ -203,21 +206,29 @@ class Process:
 
     def receive(self) -> None:
         """Read packets while there are free slots."""
-        world = self.world
         slots = self.spec.concurrent_requests
-        while self.alive and self.loaded and not self.retired and len(self.running) < slots:
-            if not self.socket:
+        while self.alive and self.loaded and not self.retired and self.busy < slots:
+            if not self.socket or not self._take(self.socket.popleft()):
                 return
-            job, attempt = self.socket.popleft()
-            if job in self.running:
-                continue
-            kind = self._script(job, attempt)
-            self.running[job] = attempt, kind
-            world.history.ran(job)
-            if world.falls("kill_after_receive"):
-                self.die("signal", 9)
-                return
-            self._run(job, attempt, kind)
+
+    @property
+    def busy(self) -> int:
+        """How many slots are taken."""
+        return len(self.running)
+
+    def _take(self, packet: Packet) -> bool:
+        """Begin a call; whether the process lives."""
+        ((job, attempt),) = packet
+        if job in self.running:
+            return True
+        kind = self._script(job, attempt)
+        self.running[job] = attempt, kind
+        self.world.history.ran(job)
+        if self.world.falls("kill_after_receive"):
+            self.die("signal", 9)
+            return False
+        self._run(job, attempt, kind)
+        return True
 
     def _script(self, job: int, attempt: int) -> str:
         chance = draw(self._seed, SCRIPT, job * 64 + attempt)
@@ -365,6 +376,8 @@ class Process:
             world.history.died_under.add(job)
             self.die("signal", 9)
             return
+        if error is not None and error.code == "user_error":
+            world.history.guilty.add(job)
         report = Reported(self.number, job, attempt, result, error, retire)
         if world.falls("cancel_race"):
             world.cancel_at(max(self._link_free, world.now), job)

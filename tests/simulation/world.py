@@ -27,6 +27,7 @@ from apothic_emulator.core.check import check
 from apothic_emulator.core.effects import (
     Credit,
     Dispatch,
+    DispatchBatch,
     DumpStack,
     Effect,
     Interrupt,
@@ -35,6 +36,7 @@ from apothic_emulator.core.effects import (
     Retire,
     StartExecutor,
     Terminate,
+    sent,
 )
 from apothic_emulator.core.eventlog import Subject
 from apothic_emulator.core.executors import ExecutorStatus
@@ -51,6 +53,7 @@ from apothic_emulator.core.facts import (
 from apothic_emulator.core.jobs import Job
 from apothic_emulator.core.plane import Plane
 from apothic_emulator.core.pools import RoomWait
+from tests.simulation.batches import Company, process_of
 from tests.simulation.chance import CLIENT, WATCH, draw, pick
 from tests.simulation.history import History, Violation, sure
 from tests.simulation.plan import CHAOS_S, DEPTH, EPOCH_S, Plan
@@ -75,6 +78,7 @@ class World:
         self.plane = Plane("sim", calendar=Multiples())
         self.history = History()
         self.scheduling = Scheduling(plan, self.history)
+        self.company = Company(self.history)
         self.now = EPOCH_S
         self.steps = 0
         self.fired: Counter[str] = Counter()
@@ -108,12 +112,13 @@ class World:
         self._tap()
 
     def _tap(self) -> None:
-        log, history = self.plane.ledger.events, self.history
+        log, history, company = self.plane.ledger.events, self.history, self.company
         append = log.append
 
         def tapped(name: str, subject: Subject, at: float, attempt: int, more: Any = None) -> None:
             history.event(name, subject, at, more)
             self.scheduling.event(name, at, more)
+            company.event(name, subject, at, more)
             append(name, subject, at, attempt, more)
 
         log.append = tapped
@@ -186,7 +191,7 @@ class World:
             if isinstance(effect, Terminate | Kill):
                 self.history.dies(effect.executor)
             elif isinstance(effect, Interrupt | DumpStack):
-                self._check_stop(effect.executor, outcome.effects)
+                self._check_stop(effect.executor, outcome.effects, is_single=len(batch) == 1)
         for item in batch:
             self._was_stepped(item)
         for effect in outcome.effects:
@@ -200,11 +205,14 @@ class World:
             self._tick_at = plane.alarm
             self.at(max(plane.alarm, self.now), self._tick, plane.alarm)
 
-    def _check_stop(self, executor: int, effects: list[Effect]) -> None:
+    def _check_stop(self, executor: int, effects: list[Effect], *, is_single: bool) -> None:
         known = self.plane.ledger.executors.get(executor)
         if known is not None and known.loaded:
-            sent = [e.job for e in effects if isinstance(e, Dispatch) and e.executor == executor]
-            self.history.stopped(executor, self.now, sent)
+            mine = [effect for effect in effects if effect.executor == executor]
+            jobs = [job for effect in mine for job in sent(effect)]
+            self.history.stopped(executor, self.now, jobs)
+            if known.takes_batches and is_single:
+                self.company.stopped(executor, self.now, mine)
 
     def _audit(self, pending: list[int], batch: list[Input]) -> None:
         """What can be seen from the core's own books only."""
@@ -276,6 +284,7 @@ class World:
             process = self.processes.get(item.executor)
             if process is not None and process.retired:
                 self._used_up += [process] if item.retire else []
+            self.company.reported(item)
             self._take_off(item.executor, item.job, item.attempt)
         elif isinstance(item, Recalled):
             for job in item.jobs:
@@ -303,7 +312,7 @@ class World:
     def _carry_out(self, effect: Effect) -> None:
         if isinstance(effect, StartExecutor):
             self._check_containers(effect)
-            self.processes[effect.executor] = Process(self, effect)
+            self.processes[effect.executor] = process_of(self, effect)
             return
         process = self.processes.get(effect.executor)
         if process is None:
@@ -315,6 +324,13 @@ class World:
                 sure(not process.told_to_end, "I12", "%s to an ending process", effect)
                 self.history.dispatch(effect, process.spec, process.line)
                 process.dispatch(effect)
+            case DispatchBatch():
+                self.company.dispatched(effect, process.spec, self.now)
+                sure(not process.told_to_end, "I12", "%s to an ending process", effect)
+                process.line += len(effect.jobs)
+                for one in effect.jobs:
+                    self.history.dispatch(one, process.spec, process.line)
+                process.dispatch(*effect.jobs)
             case Recall():
                 process.recall()
             case Interrupt():
@@ -340,9 +356,10 @@ class World:
         end = self._ends.get(effect.executor)
         if end is None:
             raise Violation("I15", f"{effect} for a process that has ended")
-        if isinstance(effect, Dispatch):
-            end.unstarted = (*end.unstarted, effect.job)
-            self.history.dispatch(effect, self.plan.specs[0], 0)
+        end.unstarted = (*end.unstarted, *sent(effect))
+        for one in effect.jobs if isinstance(effect, DispatchBatch) else (effect,):
+            if isinstance(one, Dispatch):
+                self.history.dispatch(one, self.plan.specs[0], 0)
 
     def _check_containers(self, effect: StartExecutor) -> None:
         alive = [p for p in self.processes.values() if p.function == effect.function]

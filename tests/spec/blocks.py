@@ -136,7 +136,7 @@ app = App("concurrency-demo")
 def process(item: str) -> str:
     return item.upper()
 '''),
-    Block("001", "batching", waits_for="B", is_declaration=True, code='''
+    Block("001", "batching", code='''
 from apothic import App, batched
 
 app = App("batch-demo")

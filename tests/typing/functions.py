@@ -19,6 +19,7 @@ from apothic import (
     RemoteFunction,
     Retries,
     Watch,
+    batched,
     progress,
 )
 
@@ -68,6 +69,18 @@ async def counts_awaited(most: int) -> AsyncIterator[int]:
 @app.function(timeout_s=5)
 async def counts_awaited_with_options(most: int) -> AsyncGenerator[bytes]:
     yield b""
+
+
+@app.function()
+@batched(max_batch_size=8, wait_ms=50)
+def scored(values: list[str]) -> list[int]:
+    return [len(value) for value in values]
+
+
+@batched(max_batch_size=8, wait_ms=50)
+@app.function()
+def scored_above(values: list[str]) -> list[int]:
+    return [len(value) for value in values]
 
 
 @app.local_entrypoint
@@ -208,3 +221,9 @@ def wrong_calls_are_found() -> None:
     app.function(cpus=3)  # type: ignore[call-overload]
     app.function(cpu="3")  # type: ignore[call-overload]
     Retries()  # type: ignore[call-arg]
+
+
+def batched_functions_take_single_values() -> None:
+    assert_type(scored.remote("a"), Any)
+    scored.map(["a"])
+    scored_above.remote("a")

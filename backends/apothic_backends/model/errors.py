@@ -156,6 +156,12 @@ class ResultDeserializeError(JobError):
     code = "result_deserialize"
 
 
+class BatchMismatch(JobError):
+    """A batched function did not return a list with one result for each input."""
+
+    code = "batch_mismatch"
+
+
 class BackendError(ApothicError):
     """The place where the code should run cannot take it now."""
 

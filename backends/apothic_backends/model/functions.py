@@ -28,6 +28,13 @@ class RetryPolicy(Record):
         return min(self.max_delay_s, delay_s) * (1 + self.jitter * (2 * chance - 1))
 
 
+class BatchPolicy(Record):
+    """How many single inputs go into one call, and how long the first of them may wait."""
+
+    max_size: int
+    wait_s: float = 0.0
+
+
 class FunctionSpec(Record):
     """A function's name, the limits under which it runs, and how it is called.
 
@@ -35,7 +42,8 @@ class FunctionSpec(Record):
     `is_generator` gives items and no result. `preload` names modules that a fresh process may
     import before the function's code arrives. Executors take `concurrent_requests` calls at once,
     but more than `target_requests` (0: no less than they can) only where no further executor may
-    start.
+    start. With a `batch` policy a call is for several jobs: each parameter gets a list with one
+    value of each job, and the result is a list of their results.
     """
 
     app_name: str
@@ -50,3 +58,4 @@ class FunctionSpec(Record):
     preload: tuple[str, ...] = ()
     target_requests: int = 0
     is_generator: bool = False
+    batch: BatchPolicy | None = None

@@ -14,6 +14,7 @@ from apothic_emulator.agent.zygote import Zygote, failure
 from apothic_emulator.core.effects import (
     Credit,
     Dispatch,
+    DispatchBatch,
     DumpStack,
     Effect,
     Interrupt,
@@ -22,6 +23,7 @@ from apothic_emulator.core.effects import (
     Retire,
     StartExecutor,
     Terminate,
+    sent,
 )
 from apothic_emulator.core.facts import Ended, Recalled, StackDumped
 from apothic_emulator.executors import orders, wire
@@ -78,21 +80,22 @@ class Agent:
         else:
             with self._burying:
                 line = self.lines.get(effect.executor)
-                if type(effect) is Dispatch:
-                    if line is None:
-                        self._give_back(effect)
-                    else:
-                        line.dispatch(effect)
-                elif line is not None:
+                if line is None:
+                    self._give_back(effect)
+                elif type(effect) is Dispatch:
+                    line.dispatch(effect)
+                elif type(effect) is DispatchBatch:
+                    line.dispatch_batch(effect)
+                else:
                     self._effects[type(effect)](line, effect)
         if line is not None:
             touched.add(line)
 
-    def _give_back(self, effect: Dispatch) -> None:
-        """The executor has ended, and the core is about to hear of it: this job has not begun."""
+    def _give_back(self, effect: Effect) -> None:
+        """The executor has ended, as the core is about to hear: these jobs have not begun."""
         end = self.ends.get(effect.executor)
         if end is not None:
-            end.unstarted += (effect.job,)
+            end.unstarted += sent(effect)
 
     def _start(self, effect: StartExecutor) -> Line | None:
         try:

@@ -17,7 +17,7 @@ from apothic_emulator.agent.logs import LogPipe
 from apothic_emulator.agent.outgoing import Outgoing
 from apothic_emulator.agent.terminal import terminal
 from apothic_emulator.agent.zygote import MARK
-from apothic_emulator.core.effects import Credit, Dispatch, StartExecutor
+from apothic_emulator.core.effects import Credit, Dispatch, DispatchBatch, StartExecutor
 from apothic_emulator.core.facts import (
     Input,
     Loaded,
@@ -28,7 +28,7 @@ from apothic_emulator.core.facts import (
     StackDumped,
 )
 from apothic_emulator.core.streams import MOST_AHEAD, MOST_AHEAD_BYTES
-from apothic_emulator.executors import wire
+from apothic_emulator.executors import packets, wire
 from apothic_emulator.executors.wire import Buffer, Frame, FrameReader, WireError
 
 _RECEIVE = 64 * 1024  # `recv` of 128 KiB and more maps fresh memory for every call: 25 us
@@ -76,6 +76,7 @@ class Line:
             "slots": effect.spec.concurrent_requests,
             "is_async": effect.spec.is_async,
             "window": (MOST_AHEAD, MOST_AHEAD_BYTES) if effect.spec.is_generator else None,
+            "is_batched": effect.spec.batch is not None,
             "codec": effect.code.codec,
             "token": token.hex(),
             "env": {**os.environ, MARK: mark},
@@ -92,6 +93,17 @@ class Line:
         """Put a job at the end of the line; the agent flushes it."""
         arguments = effect.arguments
         self._send(wire.JOB, effect.attempt, effect.job, arguments.data, arguments.buffers)
+
+    def dispatch_batch(self, effect: DispatchBatch) -> None:
+        """The same with the jobs of one call, which are taken back together or not at all."""
+        packet, rest = packets.batch_packet(
+            [
+                Frame(wire.JOB, 0, one.attempt, one.job, one.arguments.data, one.arguments.buffers)
+                for one in effect.jobs
+            ]
+        )
+        self.jobs_out.waiting.append(packet)
+        self.bulk_out.waiting.extend(memoryview(part).cast("B") for part in rest)
 
     def _send(
         self, kind: int, attempt: int, job: int, body: Buffer, buffers: tuple[Buffer, ...]
@@ -126,13 +138,13 @@ class Line:
         A job whose arguments are on the bulk channel stays, because those cannot be taken back,
         unless `all_of_them` go with the executor.
         """
-        packets = self._packets_back()
+        found = self._packets_back()
         kept: list[Buffer] = []
         taken: list[int] = []
-        for packet in packets:
-            kind, job, is_inline = wire.peek(packet)
-            if kind == wire.JOB and (is_inline or all_of_them):
-                taken.append(job)
+        for packet in found:
+            kind, jobs, is_inline = packets.peek(packet)
+            if kind in (wire.JOB, wire.BATCH) and (is_inline or all_of_them):
+                taken.extend(jobs)
             else:
                 kept.append(packet)
         if kept and not all_of_them:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from binascii import crc32
 from collections.abc import Iterable, Mapping
 
 from apothic_backends.model.errors import JobCancelled, JobTimeout, SetupFailed, WorkerLost
 from apothic_backends.model.jobs import ErrorInfo, JobStatus
+from apothic_emulator.core.batches import BATCH_RAISED
 from apothic_emulator.core.effects import Interrupt
 from apothic_emulator.core.executors import PREFETCH_BELOW_S, Executor, ExecutorStatus
 from apothic_emulator.core.facts import Ended, LoadFailed, Recalled, Reported
@@ -58,7 +58,8 @@ class Attempts:
         if not executor.may_work_on(job):
             return False
         if job.started_at is None:
-            self._start(job, now)
+            for mate in executor.mates(job):
+                self._start(mate, now)
         return True
 
     def loaded(self, executor: Executor, now: float) -> None:
@@ -79,8 +80,7 @@ class Attempts:
         if pool.has_hope:
             self._rest(pool, now)
         else:
-            line, executor.line = executor.line, []
-            self._doom(pool, line, "fail", fact.error, now)
+            self._doom(pool, executor.take_all_out(), "fail", fact.error, now)
 
     # --- reports --------------------------------------------------------------------------------
 
@@ -103,7 +103,7 @@ class Attempts:
         pool = self.pools[executor.function.number]
         pool.failed_starts = 0
         pool.measure(now - (now if job.started_at is None else job.started_at))
-        if job.stop == "time_out" or (job.stop is not None and error is not None):
+        if job.stop and (error is not None or job.stop == "time_out" or executor.takes_batches):
             self._end_stopped(executor, job, now)
         elif error is not None:
             self._failed(executor, job, error, now)
@@ -128,6 +128,7 @@ class Attempts:
             traceback=executor.stack,
             data={"timeout_s": limit_s, "stack": executor.stack},
         )
+        job.is_alone = True  # perhaps it was not this input that took so long
         if not self._retry(job, error, now):
             self.ledger.end(job, "time_out", now, None, error)
 
@@ -140,8 +141,17 @@ class Attempts:
         if executor.status is _STOPPING and executor.step > 1:
             # it was interrupted because of a neighbour, and what it raised may come of that
             self._lost(executor, job, Ended(executor.number, "signal", signal=15), now)
+        elif error.code == BATCH_RAISED and not job.is_alone:
+            self._run_alone(job, now)
         elif error.code != "user_error" or not self._retry(job, error, now):
             self.ledger.end(job, "fail", now, None, error)
+
+    def _run_alone(self, job: Job, now: float) -> None:
+        """The call for its batch raised: it costs no retry to find out whose fault that was."""
+        job.is_alone = True
+        job.requeue("retry")
+        self.ledger.retried(job, now, 0.0, "user_error")
+        self.pools[job.function.number].put(job)
 
     def _retry(self, job: Job, error: ErrorInfo, now: float) -> bool:
         """Spend one of the caller's retries, if there is one left."""
@@ -151,21 +161,16 @@ class Attempts:
             return False
         job.failures += 1
         job.requeue("retry")
-        delay_s = policy.delay_s(job.failures, self._chance(job) if policy.jitter else 0.5)
+        delay_s = policy.delay_s(job.failures, self.ledger.chance(job) if policy.jitter else 0.5)
         self.ledger.retried(job, now, delay_s, error.code)
         pool = self.pools[job.function.number]
+        job.not_before = now + delay_s
         if delay_s <= 0:
             pool.put(job)
         else:
-            job.not_before = now + delay_s
             pool.delayed.append(job)
             self.scheduler.wake_at(job.not_before)
         return True
-
-    def _chance(self, job: Job) -> float:
-        """A number from 0 to 1 that differs from job to job and is the same in every replay."""
-        drawn = f"{self.ledger.events.epoch} {job.number} {job.failures}"
-        return (crc32(drawn.encode()) * 0x9E3779B1 & 0xFFFFFFFF) / 0xFFFFFFFF
 
     # --- what is taken back ---------------------------------------------------------------------
 
@@ -234,6 +239,7 @@ class Attempts:
 
     def _lost(self, executor: Executor, job: Job, fact: Ended, now: float) -> None:
         """The process died under the job: run it again within the loss budget, or give it up."""
+        job.is_alone = True
         if executor.breach or executor.status is not _STOPPING:
             job.losses += 1  # the innocent neighbour of a job that we stopped pays nothing
         allowed = job.function.spec.retries.max_retries >= 1 and job.may_run_again
@@ -307,17 +313,17 @@ class Attempts:
             self.stop(executor, job, now)
 
     def stop(self, executor: Executor, job: Job, now: float) -> None:
-        """Stop a running job; alone in its executor, it takes the executor with it.
-
-        A generator that is cancelled is asked first: it stops at the next item.
-        """
-        is_asked = executor.slots > 1 or (job.stream is not None and job.stop == "cancel")
+        """Stop a running job, and if it is alone its executor; cancelled generators end first."""
+        if not executor.may_stop(job):
+            return
+        is_asked = not executor.takes_one or (job.stream is not None and job.stop == "cancel")
         if not is_asked or executor.status is _STOPPING:
             self.scheduler.stop(executor, now)
             return
-        self.scheduler.effects.append(Interrupt(executor.number, job.number))
-        job.deadline = now + INTERRUPT_S
-        self.scheduler.wake_at(job.deadline)
+        self.scheduler.effects.append(Interrupt(executor.number, executor.call_of(job)))
+        for mate in executor.mates(job):
+            mate.deadline = now + INTERRUPT_S
+        self.scheduler.wake_at(now + INTERRUPT_S)
 
     def tick(self, executor: Executor, now: float) -> float:
         """Stop what has run too long; when to look again."""
@@ -341,7 +347,8 @@ class Attempts:
         if job.deadline > now:
             return job.deadline
         if job.stop is not None:
-            self.scheduler.stop(executor, now)
+            if executor.may_stop(job):
+                self.scheduler.stop(executor, now)
             return NEVER
         job.stop = "time_out"
         self.stop(executor, job, now)

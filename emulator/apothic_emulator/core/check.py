@@ -10,9 +10,10 @@ from collections import deque
 from itertools import pairwise
 
 from apothic_backends.model.jobs import JobStatus
+from apothic_emulator.core.batches import BatchExecutor, BatchPool
 from apothic_emulator.core.eventlog import EventLog
 from apothic_emulator.core.executors import Executor, ExecutorStatus
-from apothic_emulator.core.jobs import Job
+from apothic_emulator.core.jobs import NEVER, Job
 from apothic_emulator.core.ledger import KEPT_INPUT, Ledger
 from apothic_emulator.core.plane import Plane
 from apothic_emulator.core.pools import Pool
@@ -78,12 +79,37 @@ def _check_queue(plane: Plane, pool: Pool, placed: set[int]) -> None:
     _sure(not pool.rest_until or plane.alarm <= pool.rest_until, "a rest without an end")
     _sure(not pool.room or pool in plane.crowded, "nobody looks for room")
     _sure(not (pool.room and pool.has_room and not plane.ledger.payload_bytes), "room unused")
-    if pool.queue and not pool.rest_until:
+    if isinstance(pool, BatchPool):
+        _check_batches(plane, pool)
+    elif pool.queue and not pool.rest_until:
         level = pool.queue[0].level
         idle = pool.pick(level, 0.0)
         is_idle = idle is not None and idle.loaded and idle.room > 0
         _sure(not is_idle, "an idle slot and a waiting job", pool.queue[0])
         _sure(not pool.may_start(level, 0.0), "a free place and a waiting job", pool.queue[0])
+
+
+def _check_batches(plane: Plane, pool: BatchPool) -> None:
+    """Which inputs are together, and that none waits for company longer than it may."""
+    executors = [e for e in pool.executors.values() if isinstance(e, BatchExecutor)]
+    _sure(len(executors) == len(pool.executors), "executors without places for batches")
+    for executor in executors:
+        _check_together(executor, pool.most)
+    if pool.queue and not pool.rest_until and pool.has_place(pool.queue[0].level, 0.0):
+        _sure(pool.next_batch(-NEVER) == [], "a full batch and a free place", *pool.queue)
+        _sure(plane.alarm <= pool.due_at, "a batch that nothing wakes", *pool.queue)
+
+
+def _check_together(executor: BatchExecutor, most: int) -> None:
+    _sure(len(executor.batches) <= executor.places, "more batches than places", executor)
+    in_order = [job for batch in executor.batches for job in batch.jobs]
+    _sure(in_order == executor.line, "a line that is not its batches", executor)
+    for batch in executor.batches:
+        jobs = batch.jobs
+        _sure(0 < len(jobs) <= most, "too many in a batch", *jobs)
+        _sure(len(jobs) == 1 or not any(job.is_alone for job in jobs), "in bad company", *jobs)
+        _sure(len({job.level for job in jobs}) == 1, "mates at two levels", *jobs)
+        _sure(len({job.started_at for job in jobs}) == 1, "mates that began apart", *jobs)
 
 
 def _check_line(executor: Executor, placed: set[int]) -> None:

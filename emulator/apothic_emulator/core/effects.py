@@ -27,6 +27,13 @@ class Dispatch(Record):
     arguments: Payload
 
 
+class DispatchBatch(Record):
+    """Put several jobs, which go into one call, at the end of an executor's line."""
+
+    executor: int
+    jobs: tuple[Dispatch, ...]
+
+
 class Recall(Record):
     """Take back what an executor has not received yet; `Recalled` answers, even if empty."""
 
@@ -34,7 +41,7 @@ class Recall(Record):
 
 
 class Interrupt(Record):
-    """Ask one of several jobs in an executor to stop; `Reported` answers if it listens."""
+    """Ask one of several calls in an executor to stop; `Reported` answers if it listens."""
 
     executor: int
     job: int
@@ -74,8 +81,24 @@ class Retire(Record):
 
 
 Effect = (
-    StartExecutor | Dispatch | Recall | Interrupt | Credit | DumpStack | Terminate | Kill | Retire
+    StartExecutor
+    | Dispatch
+    | DispatchBatch
+    | Recall
+    | Interrupt
+    | Credit
+    | DumpStack
+    | Terminate
+    | Kill
+    | Retire
 )
+
+
+def sent(effect: Effect) -> tuple[int, ...]:
+    """The jobs that an effect puts into a line."""
+    if isinstance(effect, DispatchBatch):
+        return tuple(one.job for one in effect.jobs)
+    return (effect.job,) if isinstance(effect, Dispatch) else ()
 
 
 LATER: Any = object()

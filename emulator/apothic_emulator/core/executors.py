@@ -14,6 +14,7 @@ was asked for, it can be reprieved.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Final
 
@@ -85,6 +86,9 @@ class Executor:
         "waits",
     )
 
+    takes_batches = False
+    """Whether a call goes on, however many of those it is for are cancelled, till all are."""
+
     def __init__(self, number: int, function: Function, now: float) -> None:
         self.number, self.function = number, function
         spec = function.spec
@@ -123,6 +127,11 @@ class Executor:
         return self.line[: self.slots] if self.loaded else []
 
     @property
+    def unbegun(self) -> list[Job]:
+        """Among these are the jobs that have moved up to a slot and not begun."""
+        return self.line[: self.slots] if self.loaded else []
+
+    @property
     def room(self) -> int:
         """How many slots are free, less those who stand behind them; far below 0 if it is shut."""
         if self.recalling or (self.status is not _READY and self.status is not _STARTING):
@@ -134,9 +143,24 @@ class Executor:
         """How many jobs it should still get, before it is at its target."""
         return max(0, self.room - self.reserve)
 
+    @property
+    def is_working(self) -> bool:
+        """Whether a call in it, or one behind that, is not parked."""
+        return len(self.line) > self.parked
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether every slot is parked."""
+        return self.parked >= self.slots
+
+    @property
+    def takes_one(self) -> bool:
+        """Whether there is one call at a time, which takes the executor with it when stopped."""
+        return self.slots == 1
+
     def is_lent(self, level: int) -> bool:
         """Whether every slot is parked above that level, so that its place is free for it."""
-        return self.parked >= self.slots and level > min(job.level for job in self.running)
+        return self.parked > 0 and self.is_parked and level > min(job.level for job in self.running)
 
     def park(self, wait: Wait, job: Job) -> None:
         """A job's code blocks in the SDK."""
@@ -176,12 +200,36 @@ class Executor:
                     if other.stop is None and other.started_at is not None:
                         other.deadline += now - max(self.held_since, other.started_at)
 
+    def take_all_out(self) -> list[Job]:
+        """Every job leaves the line."""
+        line = list(self.line)
+        for job in line:
+            self.take_out(job)
+        return line
+
     def may_work_on(self, job: Job) -> bool:
         """Whether the job stands where this executor works."""
         if job.executor != self.number or self.status is _STARTING or self.status is _RETIRING:
             return False
         line = self.line
         return line[0] is job or (self.slots > 1 and job in line[: self.slots])
+
+    def mates(self, job: Job) -> Sequence[Job]:
+        """The jobs that are in one call with this one, itself among them."""
+        return (job,)
+
+    def call_of(self, job: Job) -> int:
+        """The job that stands for the call that it is in."""
+        return job.number
+
+    def may_stop(self, job: Job) -> bool:
+        """Whether stopping the job may stop the call that it is in."""
+        return True
+
+    @property
+    def has_stops(self) -> bool:
+        """Whether one of its calls is being stopped."""
+        return any(job.stop for job in self.line)
 
     def relieve_at(self, now: float) -> float:
         """When its call takes so long that nobody should wait behind it."""
@@ -201,7 +249,7 @@ class Executor:
     def can_be_reprieved(self) -> bool:
         """Whether there is no reason to stop it left, and no harm done yet."""
         is_unharmed = self.loaded and self.step <= 1
-        return is_unharmed and not any(job.stop for job in self.line)
+        return is_unharmed and not self.has_stops
 
     def make_ready(self) -> None:
         """It takes jobs, for the first time or because there is no reason to stop it any more."""

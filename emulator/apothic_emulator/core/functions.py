@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apothic_backends.model.errors import InvalidOption
-from apothic_backends.model.functions import FunctionSpec
+from apothic_backends.model.functions import BatchPolicy, FunctionSpec
 from apothic_backends.model.payloads import Payload
 
 _AT_LEAST_ONE = (
@@ -12,6 +12,12 @@ _AT_LEAST_ONE = (
     "max_containers",
     "tasks_per_container",
 )
+MOST_BATCHED = 1000
+"""The most inputs of one call."""
+
+MOST_WAIT_S = 600.0
+"""The longest that the first input of a batch may wait for others."""
+
 _AT_LEAST_ZERO = ("max_retries", "initial_delay_s", "backoff_coefficient", "max_delay_s")
 
 
@@ -56,3 +62,18 @@ def check_spec(spec: FunctionSpec) -> None:
             raise InvalidOption(
                 f"{option}={value} of {spec.name!r}: it must be at least 0", option=option
             )
+    if spec.batch is not None:
+        _check_batch(spec.name, spec.batch)
+
+
+def _check_batch(name: str, batch: BatchPolicy) -> None:
+    if not 1 <= batch.max_size <= MOST_BATCHED:
+        raise InvalidOption(
+            f"max_size={batch.max_size} of {name!r}: it must be from 1 to {MOST_BATCHED}",
+            option="max_size",
+        )
+    if not 0 <= batch.wait_s <= MOST_WAIT_S:
+        raise InvalidOption(
+            f"wait_s={batch.wait_s} of {name!r}: it must be from 0 to {MOST_WAIT_S:g}",
+            option="wait_s",
+        )

@@ -94,6 +94,7 @@ class Job:
         "failures",
         "function",
         "held",
+        "is_alone",
         "key",
         "level",
         "log",
@@ -124,10 +125,11 @@ class Job:
         """When its next attempt may begin; counts only while it is queued."""
         self.deadline = NEVER
         """When its code has to have stopped; counts only while it runs."""
-        self.level = 0
-        """How many callers wait above this one, at the most so far."""
-        self.parked = 0
-        """SDK waits that the job's code is blocked in."""
+        self.is_alone = False
+        """Whether it runs without others, as a batch that it was in has gone wrong."""
+        self.level = self.parked = 0
+        """How many callers wait above this one, at the most so far; and in how many SDK waits the
+        job's code is blocked."""
         self.stop: str | None = None
         """Why its code is being stopped: "cancel" or "time_out"."""
         self.stream: Stream | None = None
@@ -202,7 +204,7 @@ class Job:
     @property
     def maybe_ran(self) -> bool:
         """Whether its code may have begun in an earlier attempt."""
-        return self.losses > 0 or self.failures > 0
+        return self.losses > 0 or self.failures > 0 or self.is_alone
 
     def snapshot(self, wall_offset: float) -> JobSnapshot:
         """The job as its callers see it now, its times in Unix time."""

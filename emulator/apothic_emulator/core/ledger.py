@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from binascii import crc32
 from collections import deque
 from typing import Any
 
@@ -249,6 +250,11 @@ class Ledger:
         if job.log is not None and job.log.open:
             for told in job.log.rest(job.attempt):
                 self.events.append_text(job.number, now, job.attempt, told)
+
+    def chance(self, job: Job) -> float:
+        """A number from 0 to 1 that differs from job to job and is the same in every replay."""
+        drawn = f"{self.events.epoch} {job.number} {job.failures}"
+        return (crc32(drawn.encode()) * 0x9E3779B1 & 0xFFFFFFFF) / 0xFFFFFFFF
 
     def retried(self, job: Job, now: float, delay_s: float, error: str) -> None:
         """An attempt has failed, and there will be another."""

@@ -6,7 +6,7 @@ first, and in places that are lent by the levels above; `MOST_LEVELS` bounds the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from apothic_backends.model.errors import SlotDeadlock
 from apothic_emulator.core.jobs import Job
@@ -31,30 +31,37 @@ class Levels:
             SlotDeadlock: that is too deep, or the caller is among those below; nothing changed.
         """
         sunk: list[tuple[Job, int]] = []
+        above = self._mates(caller)
         todo = [(job, caller.level + 1)]
         while todo:
             below, level = todo.pop()
-            if below is caller:
+            if below in above:
                 raise SlotDeadlock(
                     f"{caller.job_id} would wait for itself, by way of {job.job_id}", level=level
                 )
             if level > below.level:
                 check_level(caller, level)
-                sunk.append((below, level))
+                sunk += [(mate, level) for mate in self._mates(below)]
                 todo += [(awaited, level + 1) for awaited in self._awaited_by(below)]
         return [pool for below, level in sunk if (pool := self._put(below, level)) is not None]
 
+    def _mates(self, job: Job) -> Sequence[Job]:
+        """The jobs in one call with this one: whoever waits for it waits for all of them."""
+        executor = self.ledger.executors.get(job.executor)
+        return (job,) if executor is None else executor.mates(job)
+
     def _awaited_by(self, job: Job) -> list[Job]:
         executor = self.ledger.executors.get(job.executor)
-        if executor is None or not job.parked:
+        if executor is None or not executor.parked:
             return []
-        waits = [wait for wait in executor.waits.values() if wait.caller is job]
+        mates = executor.mates(job)
+        waits = [wait for wait in executor.waits.values() if wait.caller in mates]
         return [wait.awaited for wait in waits if wait.awaited is not None]
 
     def _put(self, job: Job, level: int) -> Pool | None:
         """Change a job's level, and its place in the queue if it stands in one."""
         pool = self.pools[job.function.number]
-        if level <= job.level or job not in pool.queue:
+        if level <= job.level or job.executor or job not in pool.queue:
             job.level = max(job.level, level)
             return None
         pool.queue.remove(job)

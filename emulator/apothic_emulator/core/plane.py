@@ -27,6 +27,7 @@ from apothic_backends.model.errors import (
 from apothic_backends.model.ids import number_of
 from apothic_backends.model.payloads import Payload
 from apothic_emulator.core.attempts import Attempts
+from apothic_emulator.core.batches import pool_of
 from apothic_emulator.core.callers import Callers
 from apothic_emulator.core.effects import LATER, Outcome
 from apothic_emulator.core.executors import IDLE_S, Executor
@@ -183,7 +184,7 @@ class Plane:
             if known.spec == command.spec and known.code == command.code:
                 return known.function_id
         function = Function(len(self.pools) + 1, command.spec, command.code)
-        self.pools[function.number] = self._by_id[function.function_id] = Pool(function)
+        self.pools[function.number] = self._by_id[function.function_id] = pool_of(function)
         spec = function.spec
         told = {"app": spec.app_name, "function": spec.name, "function_id": function.function_id}
         self.ledger.events.append("app.changed", f"apps:{spec.app_name}", now, 0, told)

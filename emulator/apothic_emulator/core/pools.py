@@ -77,10 +77,10 @@ class Pool:
     def put(self, job: Job) -> None:
         """Queue a job in its place: one that comes back gets its old one."""
         queue = self.queue
-        if not queue or not _goes_before(job, queue[-1]):
+        if not queue or not goes_before(job, queue[-1]):
             queue.append(job)
             return
-        place = next(i for i, other in enumerate(queue) if _goes_before(job, other))
+        place = next(i for i, other in enumerate(queue) if goes_before(job, other))
         queue.insert(place, job)
 
     def remove(self, job: Job) -> None:
@@ -183,7 +183,7 @@ class Pool:
         jobs = len(self.queue) + sum(len(executor.line) for executor in executors)
         if jobs <= spec.tasks_per_container * count:
             return False
-        if spec.concurrent_requests == 1:
+        if spec.concurrent_requests == 1 and spec.batch is None:
             return True
         coming = sum(executor.capacity for executor in executors if executor.status is _STARTING)
         return len(self.queue) > coming
@@ -192,11 +192,11 @@ class Pool:
     def has_hope(self) -> bool:
         """Whether some executor works, or may yet, so that a failed start is not the end."""
         return any(
-            e.status is _STARTING or (e.status is _READY and e.parked < e.slots)
+            e.status is _STARTING or (e.status is _READY and not e.is_parked)
             for e in self.executors.values()
         )
 
 
-def _goes_before(one: Job, other: Job) -> bool:
+def goes_before(one: Job, other: Job) -> bool:
     """Whether a job is to run before another: whoever is waited for deeper, then the older."""
     return one.level > other.level or (one.level == other.level and one.number < other.number)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from apothic_emulator.core.effects import Dispatch, Effect, Recall, Retire, StartExecutor
+from apothic_emulator.core.batches import BatchExecutor, BatchPool, executor_of
+from apothic_emulator.core.effects import (
+    Dispatch,
+    DispatchBatch,
+    Effect,
+    Recall,
+    Retire,
+    StartExecutor,
+    sent,
+)
 from apothic_emulator.core.executors import IDLE_S, RETIRE_S, STEPS, Executor, ExecutorStatus
 from apothic_emulator.core.jobs import NEVER, Job
 from apothic_emulator.core.pools import Pool
@@ -39,22 +48,46 @@ class Scheduler:
 
     def fill(self, pool: Pool, now: float) -> None:
         """Hand out waiting jobs for as long as some executor should have one."""
+        if type(pool) is BatchPool:
+            self._fill_with_batches(pool, now)
+            return
         queue = pool.queue
         while queue:
             level = queue[0].level
-            executor = pool.pick(level, now)
+            executor = pool.pick(level, now) or self._another(pool, level, now)
             if executor is None:
-                if not pool.may_start(level, now):
-                    return
-                executor = self._start(pool, now)
-                if len(pool.executors) > 1 and _has_ready(pool):
-                    continue  # it gets its first job when it has loaded
+                return
             self._dispatch(executor, queue.popleft(), now)
+
+    def _another(self, pool: Pool, level: int, now: float) -> Executor | None:
+        """The executor for a job that has found none, once as many as it may have are started."""
+        executor: Executor | None = None
+        while executor is None and pool.may_start(level, now):
+            executor = self._start(pool, now)
+            if len(pool.executors) > 1 and _has_ready(pool):
+                executor = pool.pick(level, now)  # the new one gets its first job when it is loaded
+        return executor
+
+    def _fill_with_batches(self, pool: BatchPool, now: float) -> None:
+        """The same with batches. The first input has an executor started, which loads meanwhile."""
+        while pool.queue and pool.has_place(pool.queue[0].level, now):
+            jobs = pool.next_batch(now)
+            if not jobs:
+                if not pool.executors:
+                    self._start(pool, now)
+                self.wake_at(pool.due_at)
+                return
+            level = jobs[0].level
+            executor = pool.pick(level, now) or self._another(pool, level, now)
+            if not isinstance(executor, BatchExecutor):
+                return
+            pool.take(jobs)
+            self._dispatch_batch(executor, jobs, now)
 
     def _start(self, pool: Pool, now: float) -> Executor:
         self._last_executor += 1
         function = pool.function
-        executor = Executor(self._last_executor, function, now)
+        executor = executor_of(function)(self._last_executor, function, now)
         self.executors[executor.number] = pool.executors[executor.number] = executor
         self.effects.append(
             StartExecutor(executor.number, function.number, function.spec, function.code)
@@ -75,13 +108,28 @@ class Scheduler:
             else:
                 self.wake_at(executor.relieve_at(now))
 
+    def _dispatch_batch(self, executor: BatchExecutor, jobs: list[Job], now: float) -> None:
+        """They run together, so whoever waits for one of them waits for all: at one level."""
+        for job in jobs:
+            job.move("dispatch")
+            job.attempt += 1
+            job.executor = executor.number
+            job.level = jobs[0].level
+        executor.take_in(jobs)
+        number = executor.number
+        each = tuple(Dispatch(number, job.number, job.attempt, job.arguments) for job in jobs)
+        self.effects.append(DispatchBatch(number, each))
+        if executor.status is _READY:
+            for job in jobs:
+                self._begin(executor, job, now)
+
     def advance(self, executor: Executor, now: float) -> None:
         """Begin the jobs that have moved up to a slot.
 
         Not while some are being taken back: what is left after that has moved up.
         """
         if not executor.recalling and executor.status in (_READY, _STOPPING):
-            for job in executor.running:
+            for job in executor.unbegun:
                 if job.started_at is None:
                     self._begin(executor, job, now)
 
@@ -95,7 +143,7 @@ class Scheduler:
         """Forget what was to be done in this very step; gives the jobs that were not sent."""
         mine = [effect for effect in self.effects if effect.executor == executor.number]
         self.effects = [effect for effect in self.effects if effect.executor != executor.number]
-        return {effect.job for effect in mine if isinstance(effect, Dispatch)}
+        return {job for effect in mine for job in sent(effect)}
 
     # --- ends of executors ----------------------------------------------------------------------
 

@@ -172,6 +172,11 @@ def _way_out(type_name: str) -> str:
     return "Return plain data, or write it to a file"
 
 
+def told(code: str, message: str, type_name: str = "") -> Failure:
+    """What to report of a failure that is known by its code."""
+    return Failure({"code": code, "message": message, "type_name": type_name, "traceback": ""})
+
+
 def _shown(show: Callable[[], str], otherwise: str) -> str:
     """Text of which a user's class has a say: it may raise whatever it likes."""
     try:

@@ -14,11 +14,11 @@ import signal
 import sys
 import threading
 from _socket import SHUT_RD, socket  # `socket` wraps this in enums, which costs the start 3 ms
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
-from apothic_emulator.executors import calls, linux, wire
+from apothic_emulator.executors import calls, linux, packets, wire
 from apothic_emulator.executors.breakpoints import Breakpoints
 from apothic_emulator.executors.control import Control
 from apothic_emulator.executors.output import Output
@@ -36,6 +36,8 @@ Report = tuple[int, Buffer, tuple[Buffer, ...]]
 class Executor:
     """One process, its three channels and its two pipes."""
 
+    passing = Stopped
+
     def __init__(self, channels: list[int]) -> None:
         jobs, bulk, session, out, err, shared = (_raise_fd(fd) for fd in channels)
         self.jobs = socket(fileno=jobs)
@@ -52,6 +54,10 @@ class Executor:
         self._shared = shared
         self._logs = (out, err)
         self.world = World()
+        self.receive_rest: Callable[[socket, Packet], tuple[Buffer, list[Any]]] = wire.receive_rest
+        """What follows a packet; for a batch, the frames of its inputs."""
+        self.work: Callable[[Packet, Buffer, list[Any]], None] = self.run_job
+        """What is done with it."""
         self._receiving = threading.Lock()
         self._sending = threading.Lock()
         self._active = 0
@@ -130,18 +136,18 @@ class Executor:
         info = self._failure(error).info
         info["code"] = "setup_failed"
         info["message"] = f"{name} cannot be loaded: {info['type_name']}: {info['message']}"
-        return _error_report(calls.Failure(info))
+        return error_report(calls.Failure(info))
 
     # --- channels -------------------------------------------------------------------------------
 
-    def receive(self) -> tuple[Packet, Buffer, list[Buffer]]:
+    def receive(self) -> tuple[Packet, Buffer, list[Any]]:
         """Block for the next packet and what follows it on the bulk channel."""
         data = self.jobs.recv(wire.MOST_PACKET)
         if not data:
             self.leaving = True
             raise EOFError
         packet = wire.parse_packet(data)
-        body, buffers = wire.receive_rest(self.bulk, packet)
+        body, buffers = self.receive_rest(self.bulk, packet)
         return packet, body, buffers
 
     def report(self, job: int, attempt: int, report: Report) -> None:
@@ -152,10 +158,7 @@ class Executor:
         if self.breakpoints.at_work:
             self.breakpoints.leave(job)
         with self._sending:
-            flags = wire.PRINTED if self.output.end_job() else 0
-            if self._active == 1 and (self.retiring or self.world.has_leftovers()):
-                self.retiring = True
-                flags |= wire.RETIRE
+            flags = self._end_text() | self._end_use()
             wire.send_all(
                 self.bulk, wire.frame_parts(Frame(kind, flags, attempt, job, body, buffers))
             )
@@ -168,6 +171,27 @@ class Executor:
         with self._sending:
             frame = Frame(wire.ITEMS, 0, attempt, job, body, buffers)
             wire.send_all(self.bulk, wire.frame_parts(frame))
+
+    def report_all(self, reports: Sequence[tuple[int, int, Report]]) -> None:
+        """The same for a call for several jobs, job by job: text goes before, leftovers after."""
+        if os.getpid() != self.pid:
+            os._exit(0)
+        with self._sending:
+            frames = [Frame(r[0], 0, attempt, job, r[1], r[2]) for job, attempt, r in reports]
+            frames[0] = frames[0]._replace(flags=self._end_text())
+            frames[-1] = frames[-1]._replace(flags=frames[-1].flags | self._end_use())
+            wire.send_all(self.bulk, packets.joined(frames))
+            self._active -= 1
+
+    def _end_text(self) -> int:
+        return wire.PRINTED if self.output.end_job() else 0
+
+    def _end_use(self) -> int:
+        """Whether to be used again, as it stands once the last call has ended."""
+        if self._active == 1 and (self.retiring or self.world.has_leftovers()):
+            self.retiring = True
+            return wire.RETIRE
+        return 0
 
     # --- one job --------------------------------------------------------------------------------
 
@@ -209,21 +233,26 @@ class Executor:
         self.output.flush()
         return wire.RESULT, data, parts
 
-    def failed(self, error: BaseException) -> Report:
-        """A report of what a call raised.
+    def failed(self, error: BaseException, skip: int | None = None) -> Report:
+        """A report of what a call raised, `skip` frames below ours.
 
         Raises:
             Stopped: there is nothing to report, because the process is on its way out.
         """
-        return _error_report(self._failure(error))
+        return error_report(self._failure(error, skip))
 
-    def _failure(self, error: BaseException) -> calls.Failure:
+    def told(self, code: str, message: str, type_name: str = "") -> Report:
+        """A report of a failure that is known by its code."""
+        return error_report(calls.told(code, message, type_name))
+
+    def _failure(self, error: BaseException, skip: int | None = None) -> calls.Failure:
         if self.stops.terminated and isinstance(error, Stopped):
             self._let_go()
             raise error
         if isinstance(error, MemoryError | SystemError):
             self.retiring = True  # the interpreter itself may be damaged
-        failure = calls.failure_of(error, skip=2 if self.window is None else 3)
+        ours = 2 if self.window is None else 3
+        failure = calls.failure_of(error, ours if skip is None else skip)
         self.output.flush()
         return failure
 
@@ -244,7 +273,7 @@ class Executor:
                 if self.retiring:
                     return
                 packet, body, buffers = self.receive()
-            self.run_job(packet, body, buffers)
+            self.work(packet, body, buffers)
             del body, buffers  # a large argument would live until the next call
             if not self._active:
                 self.restore()
@@ -277,7 +306,8 @@ class Executor:
             self.jobs.shutdown(SHUT_RD)  # wakes the other threads
 
 
-def _error_report(failure: calls.Failure) -> Report:
+def error_report(failure: calls.Failure) -> Report:
+    """A report of what went wrong."""
     info, exception = failure
     parts = (exception.data, *exception.buffers) if exception is not None else ()
     kind = wire.LOAD_FAILED if info["code"] == "setup_failed" else wire.ERROR
@@ -317,7 +347,9 @@ def main(channels: list[int]) -> None:
 
 
 def _serve(executor: Executor, spec: dict[str, Any]) -> None:
-    if executor.is_async:
+    if spec["is_batched"]:
+        _serve_batches(executor, spec["slots"])
+    elif executor.is_async:
         from apothic_emulator.executors import tasks  # asyncio is slow to import  # noqa: PLC0415
 
         tasks.serve(executor, spec["slots"])
@@ -325,6 +357,18 @@ def _serve(executor: Executor, spec: dict[str, Any]) -> None:
         executor.serve_threads(spec["slots"])
     else:
         executor.serve()
+
+
+def _serve_batches(executor: Executor, slots: int) -> None:
+    """Few functions take them, so what it needs is only imported here."""
+    if executor.is_async:
+        from apothic_emulator.executors import batch_tasks  # noqa: PLC0415
+
+        batch_tasks.serve(executor, slots)
+    else:
+        from apothic_emulator.executors import batches  # noqa: PLC0415
+
+        batches.serve(executor, slots)
 
 
 def _leave(executor: Executor, status: int) -> None:

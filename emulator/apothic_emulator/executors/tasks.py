@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from _socket import socket
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from types import FrameType
 from typing import Any, Protocol
 
@@ -27,8 +27,9 @@ class Executor(Protocol):
     stops: Stops
     retiring: bool
     window: tuple[int, int] | None
+    receive_rest: Callable[[socket, Packet], tuple[Buffer, list[Any]]]
 
-    def receive(self) -> tuple[Packet, Buffer, list[Buffer]]:
+    def receive(self) -> tuple[Packet, Buffer, list[Any]]:
         """The next packet and what follows it."""
         ...
 
@@ -40,12 +41,25 @@ class Executor(Protocol):
         """A report of a result."""
         ...
 
-    def failed(self, error: BaseException) -> Report:
+    def failed(self, error: BaseException, skip: int | None = None) -> Report:
         """A report of what a call raised."""
+        ...
+
+    @property
+    def passing(self) -> type[BaseException]:
+        """What ends a call from outside."""
+        ...
+
+    def told(self, code: str, message: str, type_name: str = "") -> Report:
+        """A report of a failure that is known by its code."""
         ...
 
     def report(self, job: int, attempt: int, report: Report) -> None:
         """Tell how a call ended."""
+        ...
+
+    def report_all(self, reports: Sequence[tuple[int, int, Report]]) -> None:
+        """Tell how a call for several jobs ended."""
         ...
 
     def restore(self) -> None:
@@ -82,21 +96,26 @@ class Tasks:
     async def _run(self, packet: Packet, body: Buffer, buffers: list[Buffer]) -> None:
         calls.CURRENT.set((packet.job, packet.attempt))
         report = await self._outcome(packet.job, body, buffers)
+        self._tell(packet.job, lambda: self.executor.report(packet.job, packet.attempt, report))
+
+    def _tell(self, job: int, tell: Callable[[], None]) -> None:
         try:
-            self.executor.report(packet.job, packet.attempt, report)
+            tell()
         except OSError:
             self.executor.retiring = True  # user code closed our channel: nothing more can be told
-        self._finished(packet.job)
+        self._finished(job)
 
     async def _outcome(self, job: int, body: Buffer, buffers: list[Buffer]) -> Report:
         try:
             return await self._call(job, body, buffers)
         except BaseException as error:  # noqa: BLE001 - also what would stop the loop
-            stops = self.executor.stops
-            stops.leave(job)
-            if stops.terminated and isinstance(error, asyncio.CancelledError):
-                return self.executor.failed(Stopped())
-            return self.executor.failed(error)
+            self.executor.stops.leave(job)
+            return self.executor.failed(self.cause_of(error))
+
+    def cause_of(self, error: BaseException) -> BaseException:
+        """What ended a call: the end of its process, if that is why its task was cancelled."""
+        is_end = self.executor.stops.terminated and isinstance(error, asyncio.CancelledError)
+        return Stopped() if is_end else error
 
     async def _call(self, job: int, body: Buffer, buffers: list[Buffer]) -> Report:
         executor = self.executor
@@ -175,14 +194,14 @@ def producer(outlets: Outlets, function: Callable[..., Any]) -> Callable[..., An
     return produce
 
 
-def serve(executor: Executor, slots: int) -> None:
+def serve(executor: Executor, slots: int, kind: Callable[[Executor, int], Tasks] = Tasks) -> None:
     """Run calls until the channel ends or the executor retires."""
-    asyncio.run(_serve(executor, slots))
+    asyncio.run(_serve(executor, slots, kind))
 
 
-async def _serve(executor: Executor, slots: int) -> None:
+async def _serve(executor: Executor, slots: int, kind: Callable[[Executor, int], Tasks]) -> None:
     executor.jobs.setblocking(False)  # a packet that was announced may have been taken back
-    tasks = Tasks(executor, slots)
+    tasks = kind(executor, slots)
     before = signal.getsignal(signal.SIGTERM)
     assert callable(before), "the executor has a handler of its own"
     signal.signal(signal.SIGTERM, tasks.on_term(before))

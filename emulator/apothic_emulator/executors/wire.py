@@ -36,6 +36,9 @@ CREDIT: Final = 12
 GIVE_UP: Final = 13
 _LAST: Final = GIVE_UP
 
+BATCH: Final = 20
+"""A packet of `packets`: several jobs for one call."""
+
 INLINE: Final = 1
 """The body stands in the packet; otherwise body and buffers follow on the bulk channel."""
 PRINTED: Final = 2
@@ -65,12 +68,12 @@ MOST_PACKET: Final = MOST_INLINE + 64
 MOST_BYTES: Final = 2 << 30
 """The largest frame that the host accepts, so that a lying length cannot make it allocate more."""
 
-_HEADER: Final = struct.Struct("<BBHIQQ")
+HEADER: Final = struct.Struct("<BBHIQQ")
 _NUMBER: Final = struct.Struct("<Q")
 _SPAN: Final = struct.Struct("<QI")
-HEADER_SIZE: Final = _HEADER.size
+HEADER_SIZE: Final = HEADER.size
 _HUGE: Final = 1 << 20
-_LARGE: Final = 64 * 1024
+LARGE: Final = 64 * 1024
 
 
 class WireError(Exception):
@@ -91,7 +94,7 @@ class Frame(NamedTuple):
 def head(frame: Frame) -> bytes:
     """The header of a packet or a frame."""
     kind, flags, attempt, job, body, buffers = frame
-    fixed = _HEADER.pack(kind, flags, len(buffers), attempt, job, len(body))
+    fixed = HEADER.pack(kind, flags, len(buffers), attempt, job, len(body))
     if not buffers:
         return fixed
     return fixed + struct.pack(
@@ -102,9 +105,9 @@ def head(frame: Frame) -> bytes:
 def frame_parts(frame: Frame) -> list[Buffer]:
     """A frame as pieces to write one after the other; small ones are joined."""
     body, buffers = frame.body, frame.buffers
-    if not buffers and len(body) < _LARGE:
+    if not buffers and len(body) < LARGE:
         kind, flags, attempt, job, _, _ = frame
-        return [_HEADER.pack(kind, flags, 0, attempt, job, len(body)) + body]
+        return [HEADER.pack(kind, flags, 0, attempt, job, len(body)) + body]
     return [head(frame), body, *buffers]
 
 
@@ -124,16 +127,10 @@ class Packet(NamedTuple):
 
 def parse_packet(data: bytes) -> Packet:
     """Take a packet apart."""
-    kind, flags, count, attempt, job, length = _HEADER.unpack_from(data)
+    kind, flags, count, attempt, job, length = HEADER.unpack_from(data)
     if flags & INLINE:
         return Packet(kind, flags, attempt, job, data[HEADER_SIZE:], 0, 0)
     return Packet(kind, flags, attempt, job, b"", length, count)
-
-
-def peek(data: bytes) -> tuple[int, int, bool]:
-    """The kind and the job of a packet that is taken back, and whether it is complete in itself."""
-    kind, flags, _, _, job, _ = _HEADER.unpack_from(data)
-    return kind, job, bool(flags & INLINE)
 
 
 def items_body(after: int, pickles: list[Buffer]) -> bytes:
@@ -197,7 +194,7 @@ class FrameReader:
                 self._rest = data
                 return
             if len(data) < size:
-                if size >= _LARGE:
+                if size >= LARGE:
                     self._large = _Large(data[: _lengths_end(data)])
                     data = data[_lengths_end(data) :]
                     continue
@@ -210,7 +207,7 @@ class FrameReader:
         """The frame, if the bytes are exactly one small one: the usual case, without the rest."""
         if self._rest or self._large is not None or len(data) < HEADER_SIZE:
             return None
-        kind, flags, count, attempt, job, length = _HEADER.unpack_from(data)
+        kind, flags, count, attempt, job, length = HEADER.unpack_from(data)
         if count or length != len(data) - HEADER_SIZE or not LOAD <= kind <= _LAST:
             return None
         return Frame(kind, flags, attempt, job, data[HEADER_SIZE:])
@@ -232,7 +229,7 @@ class FrameReader:
         """The size of the frame that begins here, or None while that cannot be told."""
         if len(data) < HEADER_SIZE:
             return None
-        kind, _, count, _, _, length = _HEADER.unpack_from(data)
+        kind, _, count, _, _, length = HEADER.unpack_from(data)
         if not LOAD <= kind <= _LAST:
             raise WireError(f"no frame begins with {kind}")
         size: int = HEADER_SIZE + 8 * count + length
@@ -246,13 +243,13 @@ class FrameReader:
 
 
 def _lengths_end(data: bytes) -> int:
-    _, _, count, _, _, _ = _HEADER.unpack_from(data)
+    _, _, count, _, _, _ = HEADER.unpack_from(data)
     return HEADER_SIZE + 8 * int(count)
 
 
 def _whole(data: bytes) -> Frame:
     """The complete frame at the beginning of `data`."""
-    kind, flags, count, attempt, job, length = _HEADER.unpack_from(data)
+    kind, flags, count, attempt, job, length = HEADER.unpack_from(data)
     at = HEADER_SIZE + 8 * count
     body = data[at : at + length]
     if not count:
@@ -270,7 +267,7 @@ class _Large:
 
     def __init__(self, header: bytes) -> None:
         self.header = header
-        _, _, count, _, _, length = _HEADER.unpack_from(header)
+        _, _, count, _, _, length = HEADER.unpack_from(header)
         sizes = (length, *struct.unpack_from(f"<{count}Q", header, HEADER_SIZE))
         self.parts = [fresh(size) for size in sizes]
         self.left: int = sum(sizes)
@@ -295,7 +292,7 @@ class _Large:
         return data
 
     def frame(self) -> Frame:
-        kind, flags, _, attempt, job, _ = _HEADER.unpack_from(self.header)
+        kind, flags, _, attempt, job, _ = HEADER.unpack_from(self.header)
         return Frame(kind, flags, attempt, job, self.parts[0], tuple(self.parts[1:]))
 
 
@@ -347,7 +344,7 @@ def receive_frame(source: socket) -> Frame | None:
         return None
     if len(first) < HEADER_SIZE:
         first += receive_exact(source, HEADER_SIZE - len(first))
-    kind, flags, count, attempt, job, length = _HEADER.unpack(first)
+    kind, flags, count, attempt, job, length = HEADER.unpack(first)
     sizes = struct.unpack(f"<{count}Q", receive_exact(source, 8 * count)) if count else ()
     body = receive_exact(source, length)
     return Frame(

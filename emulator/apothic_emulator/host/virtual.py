@@ -78,7 +78,7 @@ def is_at_work(executor: Executor) -> bool:
     A job that is blocked in the SDK waits for others, so it does not count.
     """
     is_in_transit = executor.status is not ExecutorStatus.READY or executor.recalling
-    return is_in_transit or len(executor.line) > executor.parked
+    return is_in_transit or executor.is_working
 
 
 class VirtualClock:

@@ -8,6 +8,7 @@ from typing import Any
 from apothic_emulator.core.effects import (
     Credit,
     Dispatch,
+    DispatchBatch,
     DumpStack,
     Effect,
     Interrupt,
@@ -34,6 +35,7 @@ class Agent:
         self._make = make
         self._effects: dict[type, Callable[[Executor, Any], None]] = {
             Dispatch: lambda executor, effect: executor.dispatch(effect),
+            DispatchBatch: lambda executor, effect: executor.dispatch(*effect.jobs),
             Recall: self._recall,
             Interrupt: self._interrupt,
             Credit: lambda executor, effect: executor.credit(effect),
@@ -63,8 +65,7 @@ class Agent:
         if executor.has_begun(effect.job):
             executor.cancel(effect.job)
         else:
-            executor.forget(effect.job)
-            self._post(Recalled(executor.number, (effect.job,)))
+            self._post(Recalled(executor.number, executor.drop(effect.job)))
 
     def _stop(self, executor: Executor, effect: DumpStack) -> None:
         """It is to be stopped: what no thread has begun need not run at all."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import Context, ContextVar
 from typing import Any
 
@@ -28,15 +28,19 @@ class Call:
         "executor",
         "job",
         "name",
+        "parts",
         "sent",
         "taken",
     )
 
-    def __init__(self, effect: Dispatch, name: str) -> None:
-        self.executor = effect.executor
-        self.job = effect.job
-        self.attempt = effect.attempt
-        self.arguments = effect.arguments
+    def __init__(self, effects: Sequence[Dispatch], name: str) -> None:
+        first = effects[0]
+        self.executor = first.executor
+        self.job = first.job
+        self.attempt = first.attempt
+        self.parts = {effect.job: effect for effect in effects}
+        """The jobs that it is for and that are not over."""
+        self.arguments = first.arguments
         self.name = name
         self.begun = False
         self.context = Context()

@@ -47,19 +47,21 @@ class Executor:
         self._code = effect.code
         self._is_loading = False
 
-    def dispatch(self, effect: Dispatch) -> None:
-        """Put a job at the end of the line."""
-        self.line.append(Call(effect, self.name))
+    def dispatch(self, *effects: Dispatch) -> None:
+        """Put a job, or the jobs of one call, at the end of the line."""
+        self.line.append(Call(effects, self.name))
 
     def claim(self, job: int, others: set[int]) -> Work | None:
         """Take what can be done for that job, or with 0 for any that is none of `others`."""
         if self.function is None:
-            if self._is_loading or (job and all(call.job != job for call in self.line)):
+            if self._is_loading or (job and all(job not in call.parts for call in self.line)):
                 return None
             self._is_loading = True
             return Work(self, None)
         for call in self.line[: self.slots]:
-            if not call.begun and (call.job == job or (not job and call.job not in others)):
+            if not call.begun and (
+                job in call.parts or (not job and others.isdisjoint(call.parts))
+            ):
                 call.begun = True
                 return Work(self, call)
         return None
@@ -73,15 +75,23 @@ class Executor:
         """Take unclaimed jobs out of the line, all but those in the first `keep` places."""
         kept, behind = self.line[:keep], self.line[keep:]
         self.line = kept + [call for call in behind if call.begun]
-        return tuple(call.job for call in behind if not call.begun)
+        return tuple(job for call in behind if not call.begun for job in call.parts)
 
     def has_begun(self, job: int) -> bool:
         """Whether a thread has claimed the job."""
-        return any(call.begun for call in self.line if call.job == job)
+        return any(call.begun for call in self.line if job in call.parts)
+
+    def drop(self, job: int) -> tuple[int, ...]:
+        """Take the call for that job out of the line; the jobs that it was for."""
+        dropped = [call for call in self.line if job in call.parts]
+        self.line = [call for call in self.line if call not in dropped]
+        return tuple(job for call in dropped for job in call.parts)
 
     def forget(self, job: int) -> None:
         """A job is over."""
-        self.line = [call for call in self.line if call.job != job]
+        for call in self.line:
+            call.parts.pop(job, None)
+        self.line = [call for call in self.line if call.parts]
 
     def cancel(self, job: int = 0) -> None:
         """Ask one call, or all, to stop: nothing can stop a thread."""
@@ -125,7 +135,7 @@ class Executor:
         self.function = loaded
         return Loaded(self.number)
 
-    def run(self, call: Call) -> Fact:
+    def run(self, call: Call) -> Fact | None:
         """Run one call to its end."""
         assert self.function is not None, "loaded before it is claimed"
         try:

@@ -26,6 +26,7 @@ from apothic_emulator.core.facts import Asked, Input, Reported, Tick
 from apothic_emulator.core.plane import Plane
 from apothic_emulator.host.calendars import LazyCalendar
 from apothic_emulator.inline.agent import Agent
+from apothic_emulator.inline.batches import BatchExecutor, BatchLoopExecutor
 from apothic_emulator.inline.calls import CURRENT, AfterError, Call
 from apothic_emulator.inline.executor import Executor, Work
 from apothic_emulator.inline.generators import GeneratorExecutor
@@ -69,6 +70,9 @@ class InlineHost:
             self._check = check
 
     def _make(self, effect: StartExecutor) -> Executor:
+        if effect.spec.batch is not None:
+            kind = BatchLoopExecutor if effect.spec.is_async else BatchExecutor
+            return kind(effect, self._after_error, self)
         if effect.spec.is_async:
             return LoopExecutor(effect, self._after_error, self)
         if effect.spec.is_generator:
@@ -218,10 +222,11 @@ class InlineHost:
 
     def cut_short(self, call: Call) -> None:
         """A call was interrupted: it counts as cancelled."""
-        cancel: Any = CancelJob(call.job_id)
-        self.post(Asked(cancel, Ticket[Any]()))
         error = ErrorInfo("user_error", "interrupted", type_name="KeyboardInterrupt")
-        self.post(Reported(call.executor, call.job, call.attempt, None, error))
+        for part in list(call.parts.values()):
+            cancel: Any = CancelJob(f"jobs:{part.job}")
+            self.post(Asked(cancel, Ticket[Any]()))
+            self.post(Reported(part.executor, part.job, part.attempt, None, error))
 
     def pause_s(self, deadline: float | None) -> float | None:
         """How long to sleep at the most, after bringing what is due; None for ever."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Protocol
 
 from apothic_backends.ticket import Ticket
@@ -63,7 +63,7 @@ class LoopExecutor(Executor):
         if self.function is None:
             return super().claim(job, others)
         slots = self.line[: self.slots]
-        if self._is_driven or not slots or (job and all(call.job != job for call in slots)):
+        if self._is_driven or not slots or (job and all(job not in call.parts for call in slots)):
             return None
         self._is_driven = True
         return Drive(self, is_own=job != 0)
@@ -140,16 +140,20 @@ class LoopExecutor(Executor):
 
     async def _serve(self, call: Call) -> None:
         try:
-            fact = await self._outcome(call)
+            facts = await self._outcome(call)
         except BaseException:
             self._host.cut_short(call)
             raise
         finally:
             del self._tasks[call.job]
             self._changed.set()
-        self._host.post(fact)
+        for one in facts:
+            self._host.post(one)
 
-    async def _outcome(self, call: Call) -> Fact:
+    async def _outcome(self, call: Call) -> Sequence[Fact]:
+        return (await self._fact(call),)
+
+    async def _fact(self, call: Call) -> Fact:
         assert self.function is not None, "loaded before it is driven"
         try:
             args, kwargs = call.unpack()

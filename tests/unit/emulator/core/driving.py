@@ -17,7 +17,7 @@ from apothic_backends.model.functions import FunctionSpec, RetryPolicy
 from apothic_backends.model.jobs import ErrorInfo, JobOutcome, JobSnapshot
 from apothic_backends.model.payloads import Payload
 from apothic_emulator.core.check import check
-from apothic_emulator.core.effects import Dispatch, Effect
+from apothic_emulator.core.effects import Dispatch, DispatchBatch, Effect
 from apothic_emulator.core.facts import (
     Asked,
     Ended,
@@ -162,6 +162,11 @@ def only(effects: Iterable[Effect], kind: type[EffectT]) -> list[EffectT]:
 
 def kinds(effects: Iterable[Effect]) -> list[str]:
     return [type(effect).__name__ for effect in effects]
+
+
+def batches_sent(effects: Iterable[Effect]) -> list[list[int]]:
+    """The jobs of each batch, in the order in which they were sent."""
+    return [[one.job for one in effect.jobs] for effect in only(effects, DispatchBatch)]
 
 
 def jobs_sent(effects: Iterable[Effect]) -> list[int]:

@@ -134,3 +134,16 @@ def test_a_callee_goes_above_the_target_where_its_caller_has_the_only_executor()
 def test_a_target_beyond_the_slots_is_refused(target: int) -> None:
     with pytest.raises(InvalidOption, match="from 0 to concurrent_requests"):
         Driver(concurrent_requests=2, target_requests=target)
+
+
+def test_an_executor_whose_every_job_waits_is_not_working() -> None:
+    driver = warm(slots=2, target=0, most=2)
+    jobs = driver.submit_many(2)
+    executor = driver.plane.ledger.executors[1]
+    other = driver.submit(driver.register("g"))
+
+    driver.wait(other, driver.inside(jobs[0]))
+    assert executor.is_working
+
+    driver.wait(other, driver.inside(jobs[1]))
+    assert not executor.is_working

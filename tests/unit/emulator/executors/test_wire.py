@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from apothic_emulator.executors import wire
+from apothic_emulator.executors import packets, wire
 from apothic_emulator.executors.wire import Frame, FrameReader, WireError
 
 frames = st.builds(
@@ -110,4 +110,4 @@ def test_a_packet_says_what_stands_in_it(sent: Frame) -> None:
     packet = wire.parse_packet(data)
     assert (packet.kind, packet.attempt, packet.job) == (frame.kind, frame.attempt, frame.job)
     assert packet.body == frame.body
-    assert wire.peek(data) == (frame.kind, frame.job, True)
+    assert packets.peek(data) == (frame.kind, (frame.job,), True)
