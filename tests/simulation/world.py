@@ -477,6 +477,7 @@ class World:
         """Whoever runs a job will come for its result later."""
         waits = self.plane.ledger.waits.values()
         runs = [wait.awaited for wait in waits if wait.runs and wait.awaited is not None]
+        runs = [job for job in runs if job.number not in self._mine]
         if not runs:
             return
         job = runs[chance % len(runs)]
