@@ -42,6 +42,7 @@ _HOMES = {
         "JobError",
         "JobGone",
         "JobTimeout",
+        "MemoryLimitExceeded",
         "NonRetryable",
         "NotBuiltYet",
         "NotFound",

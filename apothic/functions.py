@@ -216,6 +216,8 @@ class Declared(Invocable[P, R], Markable):
                 target_requests=target,
                 is_generator=self.is_generator,
                 batch=batch_policy(self._marks),
+                memory_mb=options.get("memory_mb", 1024),
+                cpu=self._given.get("cpu"),  # a default limit would keep libraries to one core
             )
         return self._spec
 

@@ -43,8 +43,9 @@ class FunctionOptions(TypedDict, total=False):
     min_internet_download_mbps: float | None
     secure_cloud_only: bool | None
     cpu: int
-    """Cores."""
+    """Cores for each worker process; on a machine of one's own a limit only where it is given."""
     memory_mb: int
+    """Memory for each worker process and what it starts; one that uses more is killed."""
     disk_gb: float | None
     timeout_s: float
     """Seconds that one attempt may run, counted from its start."""

@@ -16,6 +16,7 @@ from apothic_backends.model.errors import (
     InternalError,
     JobError,
     JobTimeout,
+    MemoryLimitExceeded,
     NotFound,
     UsageError,
     WaitTimeout,
@@ -31,6 +32,7 @@ class ExitCode(IntEnum):
     NOT_FOUND = 4
     CAPACITY = 6
     TIMEOUT = 7
+    LIMIT = 9
     BUG = 70
     INTERRUPTED = 130
 
@@ -38,6 +40,7 @@ class ExitCode(IntEnum):
 CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (KeyboardInterrupt, ExitCode.INTERRUPTED),
     (JobTimeout, ExitCode.TIMEOUT),
+    (MemoryLimitExceeded, ExitCode.LIMIT),
     (WaitTimeout, ExitCode.TIMEOUT),
     (EmulatorDead, ExitCode.BUG),
     (InternalError, ExitCode.BUG),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from apothic_backends.model.errors import ApothicError, JobGone
+from apothic_backends.model.errors import ApothicError, JobGone, MemoryLimitExceeded
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.jobs import JobOutcome, JobSnapshot, JobStatus
 from apothic_emulator.core.attempts import MOST_LOSSES
@@ -53,6 +53,8 @@ class History:
         self.died_under: set[int] = set()
         self.guilty: set[int] = set()
         """Those whose own code raised."""
+        self.exceeded: set[int] = set()
+        """Executors that used too much memory."""
         self.lied_about: set[int] = set()
         self.asked_to_cancel: set[int] = set()
         self.acknowledged: set[int] = set()
@@ -195,6 +197,10 @@ class History:
             self.reached[f"lost_{data['reason']}"] += 1
             ran = self.executions[job] > 0
             sure(data["maybe_ran"] is ran, "I7", "jobs:%d: whether it ran is false", job)
+            if data["reason"] != "start":
+                told = seen.error is not None and seen.error.code == MemoryLimitExceeded.code
+                exceeded = self.dispatched[job][1] in self.exceeded
+                sure(told is exceeded, "I7", "jobs:%d: whether memory was the reason is false", job)
         elif seen.error is not None:
             code = seen.error.code
             self.reached[code] += 1

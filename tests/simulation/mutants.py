@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
+from signal import SIGKILL
 from typing import Any
 
 from apothic_backends.commands import RunJob, SubmitJob
+from apothic_backends.model.errors import MemoryLimitExceeded, WorkerLost
 from apothic_backends.model.events import Cursor, Event, EventBatch
 from apothic_backends.model.jobs import ErrorInfo
-from apothic_emulator.core import attempts, streams
+from apothic_emulator.core import attempts, losses, streams
 from apothic_emulator.core.attempts import Attempts
 from apothic_emulator.core.batches import BatchExecutor, BatchPool
 from apothic_emulator.core.effects import LATER
@@ -147,6 +149,16 @@ def a_started_job_counts_as_unstarted(
 ) -> None:
     everything = tuple(job.number for job in executor.line)
     right(self, executor, fact.replace(unstarted=everything), now)
+
+
+@mutant(losses, "code_of")
+def every_kill_is_told_as_a_want_of_memory(right: Any, fact: Ended) -> str:
+    return MemoryLimitExceeded.code if fact.signal == SIGKILL else right(fact)
+
+
+@mutant(losses, "code_of")
+def memory_is_never_the_reason(right: Any, fact: Ended) -> str:
+    return WorkerLost.code
 
 
 @mutant(attempts, "MOST_LOSSES")

@@ -51,6 +51,7 @@ SCRIPTS = (
     "unserialisable",
     "exit",
     "segfault",
+    "oom",
     "hang",
     "ignore",
     "leave",

@@ -13,6 +13,7 @@ from apothic_backends.model.payloads import Payload
 from apothic_emulator.core.effects import Credit, Dispatch, Interrupt, StartExecutor
 from apothic_emulator.core.facts import (
     Ended,
+    Excess,
     Fact,
     Input,
     Loaded,
@@ -108,13 +109,26 @@ class Process:
             self.say(Loaded(self.number))
             self.receive()
 
-    def die(self, reason: str, signal: int = 0, code: int = 0, detail: str = "") -> None:
+    def exceed(self) -> None:
+        """It is killed because it uses too much memory, and there is proof."""
+        self.die("oom", 9, excess=Excess(self.spec.memory_mb, self.spec.memory_mb + 1, "watchdog"))
+
+    def die(
+        self,
+        reason: str,
+        signal: int = 0,
+        code: int = 0,
+        detail: str = "",
+        excess: Excess | None = None,
+    ) -> None:
         """It is gone, with all that it had not written."""
         if not self.alive:
             return
         self.alive = False
         self.world.history.died_under.update(self.running)
-        end = Ended(self.number, reason, (), signal or None, code, detail)
+        if excess is not None:
+            self.world.history.exceeded.add(self.number)
+        end = Ended(self.number, reason, (), signal or None, code, detail, excess)
         self.world.at(max(self._link_free, self.world.now + 0.001), self._bury, end)
 
     def _bury(self, end: Ended) -> None:
@@ -238,8 +252,8 @@ class Process:
             return "raise"
         if chance % 4:
             return "ok"
-        kinds = ("raise", "exit", "segfault", "hang", "ignore", "leave", "slow", "exact", "nested")
-        more = (*kinds, "raise", "nested", "nested", "unserialisable", "breakpoint", "breakpoint")
+        kinds = ("raise", "exit", "segfault", "hang", "ignore", "leave", "slow", "exact", "oom")
+        more = (*kinds, "raise", *["nested"] * 3, "unserialisable", "breakpoint", "breakpoint")
         kind = more[(chance >> 8) % len(more)]
         return kind if kind in self.world.plan.features else "ok"
 
@@ -262,6 +276,8 @@ class Process:
             self._at(duration_s, self.die, "exit", 0, 7)
         elif kind == "segfault":
             self._at(duration_s, self.die, "signal", 11)
+        elif kind == "oom":
+            self._at(duration_s, self.exceed)
         elif kind not in ("hang", "ignore"):
             self._at(duration_s, self._finish, job, attempt, kind)
 

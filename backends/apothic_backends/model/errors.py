@@ -132,10 +132,21 @@ class WorkerLost(JobError):
     """The process that ran the job died under it.
 
     `data`: `maybe_ran` (user code had started), `reason` ("signal", "exit", "protocol",
-    "start", "poison"), `signal` and `exit_code` where there is one.
+    "start", "oom", "poison"), `signal` and `exit_code` where there is one.
     """
 
     code = "worker_lost"
+
+
+class MemoryLimitExceeded(WorkerLost):
+    """The process that ran the job was killed because it used more than `memory_mb`.
+
+    `data`, beside that of `WorkerLost`: `limit_mb`; `peak_mb`, the most that was seen;
+    `evidence` ("cgroup-v2", "cgroup-v1" or "watchdog"), which is never missing: a process that
+    was killed for reasons unknown is a plain `WorkerLost`.
+    """
+
+    code = "memory_limit"
 
 
 class SetupFailed(JobError):

@@ -43,7 +43,9 @@ class FunctionSpec(Record):
     import before the function's code arrives. Executors take `concurrent_requests` calls at once,
     but more than `target_requests` (0: no less than they can) only where no further executor may
     start. With a `batch` policy a call is for several jobs: each parameter gets a list with one
-    value of each job, and the result is a list of their results.
+    value of each job, and the result is a list of their results. `memory_mb` and `cpu` are limits
+    for each process that runs it, together with all that it starts; `cpu` is None where the caller
+    has not limited it.
     """
 
     app_name: str
@@ -59,3 +61,5 @@ class FunctionSpec(Record):
     target_requests: int = 0
     is_generator: bool = False
     batch: BatchPolicy | None = None
+    memory_mb: int = 1024
+    cpu: int | None = None

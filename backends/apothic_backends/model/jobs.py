@@ -70,6 +70,7 @@ class JobSnapshot(Record):
     ended_at: float | None
     error: ErrorInfo | None = None
     progress: dict[str, Any] | None = None
+    limits: dict[str, str] = {}  # noqa: RUF012 - never mutated
 
 
 class JobInput(Record):

@@ -8,9 +8,10 @@ import threading
 from collections.abc import Callable
 from select import EPOLLIN, EPOLLOUT, epoll
 
+from apothic_emulator.agent.limits import Keeper
 from apothic_emulator.agent.line import Line, Post
 from apothic_emulator.agent.logs import LogPipe
-from apothic_emulator.agent.zygote import Zygote, failure
+from apothic_emulator.agent.zygote import MARK, Zygote, failure
 from apothic_emulator.core.effects import (
     Credit,
     Dispatch,
@@ -27,6 +28,7 @@ from apothic_emulator.core.effects import (
 )
 from apothic_emulator.core.facts import Ended, Recalled, StackDumped
 from apothic_emulator.executors import orders, wire
+from apothic_emulator.executors.limits import pack
 from apothic_emulator.executors.orders import Message
 from apothic_emulator.executors.wire import Frame
 
@@ -49,7 +51,14 @@ class Agent:
     """
 
     def __init__(
-        self, zygote: Zygote, channels: epoll, errands: epoll, post: Post, answer: Answer
+        self,
+        zygote: Zygote,
+        channels: epoll,
+        errands: epoll,
+        post: Post,
+        answer: Answer,
+        *,
+        keeper: Keeper,
     ) -> None:
         self.channels = channels
         self.errands = errands
@@ -62,6 +71,8 @@ class Agent:
         self._burying = threading.Lock()
         self.pipes: dict[int, tuple[Line, LogPipe]] = {}
         self.zygote = zygote
+        self.keeper = keeper
+        keeper.relax = zygote.relax
         self.errands.register(self.zygote.control, EPOLLIN)
         self._effects: dict[type, Callable[[Line, Effect], None]] = {
             Recall: self._recall,
@@ -72,6 +83,10 @@ class Agent:
             Kill: lambda line, _: self.zygote.signal(line.number, signal.SIGKILL),
             Retire: lambda line, _: line.hang_up(),
         }
+
+    def find_limits(self) -> None:
+        """Find out by what limits can be kept here."""
+        self.zygote.clean_up(self.keeper.find())
 
     def carry_out(self, effect: Effect, touched: set[Line]) -> None:
         """Do one thing, under the core's lock; lines in `touched` are to be flushed after it."""
@@ -84,12 +99,18 @@ class Agent:
                     self._give_back(effect)
                 elif type(effect) is Dispatch:
                     line.dispatch(effect)
+                    self._watch(effect.executor)
                 elif type(effect) is DispatchBatch:
                     line.dispatch_batch(effect)
+                    self._watch(effect.executor)
                 else:
                     self._effects[type(effect)](line, effect)
         if line is not None:
             touched.add(line)
+
+    def _watch(self, number: int) -> None:
+        if self.keeper.watches:
+            self.zygote.watch(number)
 
     def _give_back(self, effect: Effect) -> None:
         """The executor has ended, as the core is about to hear: these jobs have not begun."""
@@ -99,7 +120,7 @@ class Agent:
 
     def _start(self, effect: StartExecutor) -> Line | None:
         try:
-            line = Line(effect, self.post, self.zygote.mark)
+            line = Line(effect, self.post, self._environment(effect))
         except OSError as error:  # no descriptors left: others go on, and this one is tried again
             self._report_end(Ended(effect.executor, "start", detail=str(error)))
             return None
@@ -112,12 +133,21 @@ class Agent:
             self.errands.register(pipe.fd, EPOLLIN)
         try:
             by_value = effect.code.codec != "ref"
-            self.zygote.fork(line.number, line.channels.to_hand_over, by_value=by_value)
+            allowed = pack(self.keeper.allow(line.number, effect.spec))
+            flags = orders.BY_VALUE if by_value else 0
+            if self.keeper.wants_processes:
+                flags |= orders.TELL_PID
+            self.zygote.fork(line.number, line.channels.to_hand_over, allowed, flags)
         except OSError as error:
             self._bury(line, Ended(line.number, "start", detail=str(error)))
         else:
             line.channels.handed_over()
+            self._watch(line.number)
         return line
+
+    def _environment(self, effect: StartExecutor) -> dict[str, str]:
+        own = {MARK: self.zygote.mark, **self.keeper.environment(effect.spec)}
+        return {**os.environ, **own}
 
     def _recall(self, line: Line, effect: Effect) -> None:
         # Reports of jobs that the executor takes meanwhile must not overtake this.
@@ -187,12 +217,36 @@ class Agent:
             self.errands.unregister(fd)
             del self.pipes[fd]
 
-    def hear_zygote(self) -> None:
-        """Executors have ended."""
+    def hear_zygote(self, busy: Callable[[], list[int]]) -> None:
+        """Executors have ended, or were started, or use too much; `busy` says who is at work."""
         for message in self.zygote.hear():
             line = self.lines.get(message.number)
-            if line is not None:
-                self._bury(line, _end_of(line, message))
+            if message.kind == orders.WATCHED:
+                for number in busy():
+                    self.zygote.watch(number)
+            elif line is None:
+                continue
+            elif message.kind == orders.STARTED:
+                self.keeper.started(line.number, message.value)
+            elif message.kind == orders.OVER:
+                self.keeper.over(line.number, message.value)
+            else:
+                self._bury(line, self._end_of(line, message))
+
+    def _end_of(self, line: Line, message: Message) -> Ended:
+        """Turn a wait status into a reason."""
+        if message.kind == orders.FAILED:
+            return Ended(line.number, "start", detail=failure(message))
+        code = os.waitstatus_to_exitcode(message.value)
+        excess = self.keeper.excess(line.number) if code == -signal.SIGKILL else None
+        if excess is not None:
+            return Ended(line.number, "oom", signal=-code, excess=excess)
+        was_killed = bool(message.flags & orders.WAS_KILLED)
+        if line.fault or was_killed or code == wire.CHANNEL_LOST:
+            return Ended(line.number, "protocol", detail=line.fault or "its channel was closed")
+        if code < 0:
+            return Ended(line.number, "signal", signal=-code)
+        return Ended(line.number, "exit", exit_code=code)
 
     def _bury(self, line: Line, end: Ended) -> None:
         """Take what a dead executor has left, then report its end."""
@@ -208,6 +262,7 @@ class Agent:
                 end.unstarted = line.take_back(all_of_them=True)
                 self.lines.pop(line.number, None)
                 self._report_end(end)
+            self.keeper.ended(line.number)
             for pipe in line.logs:
                 if self.pipes.pop(pipe.fd, None) is not None:
                     self.errands.unregister(pipe.fd)
@@ -235,16 +290,3 @@ class Agent:
             fd = channel.fileno()
             if self.by_fd.pop(fd, None) is not None:
                 self.channels.unregister(fd)
-
-
-def _end_of(line: Line, message: Message) -> Ended:
-    """Turn a wait status into a reason."""
-    if message.kind == orders.FAILED:
-        return Ended(line.number, "start", detail=failure(message))
-    code = os.waitstatus_to_exitcode(message.value)
-    was_killed = bool(message.flags & orders.WAS_KILLED)
-    if line.fault or was_killed or code == wire.CHANNEL_LOST:
-        return Ended(line.number, "protocol", detail=line.fault or "its channel was closed")
-    if code < 0:
-        return Ended(line.number, "signal", signal=-code)
-    return Ended(line.number, "exit", exit_code=code)

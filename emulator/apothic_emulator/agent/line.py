@@ -16,7 +16,6 @@ from apothic_emulator.agent.channels import Channels
 from apothic_emulator.agent.logs import LogPipe
 from apothic_emulator.agent.outgoing import Outgoing
 from apothic_emulator.agent.terminal import terminal
-from apothic_emulator.agent.zygote import MARK
 from apothic_emulator.core.effects import Credit, Dispatch, DispatchBatch, StartExecutor
 from apothic_emulator.core.facts import (
     Input,
@@ -39,7 +38,7 @@ Post = Callable[[Input], None]
 class Line:
     """One executor as this process holds it. Reading is for the holder of `reading`."""
 
-    def __init__(self, effect: StartExecutor, post: Post, mark: str) -> None:
+    def __init__(self, effect: StartExecutor, post: Post, env: dict[str, str]) -> None:
         self.number = effect.executor
         self.post = post
         self.preload = effect.spec.preload
@@ -67,9 +66,9 @@ class Line:
         )
         self._frames = FrameReader()
         self._session_frames = FrameReader()
-        self._begin(effect, token, mark)
+        self._begin(effect, token, env)
 
-    def _begin(self, effect: StartExecutor, token: bytes, mark: str) -> None:
+    def _begin(self, effect: StartExecutor, token: bytes, env: dict[str, str]) -> None:
         """The first packet: what to be, and the code."""
         spec = {
             "name": effect.spec.name,
@@ -79,7 +78,7 @@ class Line:
             "is_batched": effect.spec.batch is not None,
             "codec": effect.code.codec,
             "token": token.hex(),
-            "env": {**os.environ, MARK: mark},
+            "env": env,
             "path": interpreter.path(),
             "cwd": _cwd(),
             "terminal": terminal(),

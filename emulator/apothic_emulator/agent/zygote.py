@@ -30,6 +30,8 @@ class _Channel:
     def __init__(self) -> None:
         self.socket, self.far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.executors: set[int] = set()
+        self.is_watching = False
+        """Whether it looks at the memory of its executors."""
 
     def send(self, message: Message, descriptors: list[int] | None = None) -> None:
         rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors or []))
@@ -94,17 +96,18 @@ class Zygote:
         )
         first.far.close()
 
-    def fork(self, number: int, descriptors: list[int], *, by_value: bool) -> None:
-        """Ask for an executor that gets these descriptors.
+    def fork(
+        self, number: int, descriptors: list[int], allowed: bytes = b"", flags: int = 0
+    ) -> None:
+        """Ask for an executor that gets these descriptors, and may use so much.
 
         Raises:
             OSError: the zygote is gone, or a descriptor cannot be passed.
         """
         channel = self._chain[self._ready - 1]
-        flags = orders.BY_VALUE if by_value else 0
         channel.executors.add(number)  # first, so that it ends with the zygote if that ends now
         try:
-            channel.send(Message(orders.FORK, number, flags=flags), descriptors)
+            channel.send(Message(orders.FORK, number, flags=flags, rest=allowed), descriptors)
         except OSError:
             channel.executors.discard(number)
             raise
@@ -131,6 +134,24 @@ class Zygote:
     def signal(self, number: int, signum: int) -> None:
         """Send an executor a signal, if it has not ended."""
         self._tell(number, Message(orders.SIGNAL, number, int(signum)))
+
+    def watch(self, number: int) -> None:
+        """See to it that an executor's memory is looked at for a while."""
+        for channel in self._chain:
+            if number in channel.executors and not channel.is_watching:
+                channel.is_watching = True
+                with contextlib.suppress(OSError):
+                    channel.send(Message(orders.WATCH))
+
+    def relax(self, number: int, limit_mb: int) -> None:
+        """Watch an executor under another limit."""
+        self._tell(number, Message(orders.LIMIT, number, limit_mb))
+
+    def clean_up(self, folders: tuple[str, ...]) -> None:
+        """Have control groups removed if this process dies."""
+        if folders:
+            with contextlib.suppress(OSError):
+                self._chain[0].send(Message(orders.FOLDERS, rest="\0".join(folders).encode()))
 
     def hung_up(self, number: int, patience_ms: int) -> None:
         """Its channel has ended: it is killed unless it ends by itself within the time."""
@@ -163,7 +184,9 @@ class Zygote:
         for message in said:
             if message.kind == orders.READY:
                 self._ready = len(self._chain)
-            else:
+            elif message.kind == orders.WATCHED:
+                channel.is_watching = False
+            elif message.kind in (orders.ENDED, orders.FAILED):
                 channel.executors.discard(message.number)
         if is_gone:
             said += self._lose(channel)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from apothic_backends.model.errors import JobCancelled, JobTimeout, SetupFailed, WorkerLost
+from apothic_backends.model.errors import JobCancelled, JobTimeout, SetupFailed
 from apothic_backends.model.jobs import ErrorInfo, JobStatus
+from apothic_emulator.core import losses
 from apothic_emulator.core.batches import BATCH_RAISED
 from apothic_emulator.core.effects import Interrupt
 from apothic_emulator.core.executors import PREFETCH_BELOW_S, Executor, ExecutorStatus
@@ -245,11 +246,11 @@ class Attempts:
         allowed = job.function.spec.retries.max_retries >= 1 and job.may_run_again
         if allowed and job.losses <= MOST_LOSSES:
             job.requeue("recall")
-            self.ledger.retried(job, now, 0.0, WorkerLost.code)
+            self.ledger.retried(job, now, 0.0, losses.code_of(fact))
             self.pools[job.function.number].put(job)
             return
         reason = "protocol" if executor.breach else fact.reason
-        error = _worker_lost(job, fact, "poison" if allowed else reason, maybe_ran=True)
+        error = losses.error_of(job, fact, "poison" if allowed else reason, maybe_ran=True)
         self.ledger.end(job, "lose", now, None, error)
 
     def _never_worked(self, executor: Executor, fact: Ended, now: float) -> None:
@@ -273,7 +274,7 @@ class Attempts:
             self._doom(pool, [], "fail", error, now)
             return
         for job in list(pool.queue):
-            error = _worker_lost(job, fact, "start", maybe_ran=job.maybe_ran)
+            error = losses.error_of(job, fact, "start", maybe_ran=job.maybe_ran)
             self.ledger.end(job, "lose", now, None, error)
         pool.queue.clear()
 
@@ -366,34 +367,3 @@ class Attempts:
         pool = self.pools[executor.function.number]
         if pool.has_hope:
             self._rest(pool, now)
-
-
-def _worker_lost(job: Job, fact: Ended, reason: str, *, maybe_ran: bool) -> ErrorInfo:
-    return ErrorInfo(
-        WorkerLost.code,
-        _how_lost(job, fact, reason),
-        data={
-            "maybe_ran": maybe_ran,
-            "reason": reason,
-            "signal": fact.signal,
-            "exit_code": fact.exit_code,
-            "losses": job.losses,
-        },
-    )
-
-
-def _how_lost(job: Job, fact: Ended, reason: str) -> str:
-    """Say what took the process, and what to do about it."""
-    what = {
-        "signal": f"was killed by signal {fact.signal}",
-        "exit": f"exited with code {fact.exit_code}",
-        "protocol": "broke its channel to the control plane",
-        "start": "could not be started",
-    }.get(fact.reason, fact.reason)
-    detail = f": {fact.detail}" if fact.detail else ""
-    if reason == "start":
-        return f"no process for {job.job_id} got as far as loading it: the last {what}{detail}"
-    again = "" if job.function.spec.retries.max_retries else "; retries=1 would run it again"
-    if not job.may_run_again:
-        again = "; items of it had been taken, so it is not run again"
-    return f"the process that ran {job.job_id} {what}{detail}{again}"

@@ -91,11 +91,19 @@ class StackDumped(Record):
     stack: str
 
 
+class Excess(Record):
+    """Proof that processes used more memory than they may: the most that was seen, and by whom."""
+
+    limit_mb: int
+    peak_mb: int
+    evidence: str
+
+
 class Ended(Record):
     """An executor's process, and everything it had started, is gone.
 
     `unstarted` are the jobs that it certainly never received. `reason` is "exit", "signal",
-    "protocol" (it broke its channel) or "start" (it never ran).
+    "protocol" (it broke its channel), "start" (it never ran) or "oom" (`excess` proves it).
     """
 
     executor: int
@@ -104,6 +112,7 @@ class Ended(Record):
     signal: int | None = None
     exit_code: int | None = None
     detail: str = ""
+    excess: Excess | None = None
 
 
 class Tick(Record):

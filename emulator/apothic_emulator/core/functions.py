@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from apothic_backends.model.errors import InvalidOption
 from apothic_backends.model.functions import BatchPolicy, FunctionSpec
 from apothic_backends.model.payloads import Payload
@@ -11,7 +13,11 @@ _AT_LEAST_ONE = (
     "max_pending_tasks",
     "max_containers",
     "tasks_per_container",
+    "memory_mb",
 )
+NOTHING = {"memory": "none", "cpu": "none"}
+"""What limits are kept by where nothing keeps them."""
+
 MOST_BATCHED = 1000
 """The most inputs of one call."""
 
@@ -24,13 +30,23 @@ _AT_LEAST_ZERO = ("max_retries", "initial_delay_s", "backoff_coefficient", "max_
 class Function:
     """One version of a function; a changed spec or changed code is another one."""
 
-    __slots__ = ("code", "function_id", "number", "spec")
+    __slots__ = ("_enforced", "code", "function_id", "number", "spec")
 
-    def __init__(self, number: int, spec: FunctionSpec, code: Payload) -> None:
+    def __init__(
+        self, number: int, spec: FunctionSpec, code: Payload, enforced: Mapping[str, str]
+    ) -> None:
         self.number = number
         self.function_id = f"functions:{number}"
         self.spec = spec
         self.code = code
+        self._enforced = enforced
+
+    def limits(self) -> dict[str, str]:
+        """By what its limits are kept, each by name; "none" where nothing keeps them."""
+        held = dict(self._enforced)
+        if self.spec.cpu is None:
+            held["cpu"] = "none"
+        return held
 
 
 def check_spec(spec: FunctionSpec) -> None:

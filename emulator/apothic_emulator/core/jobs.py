@@ -223,6 +223,7 @@ class Job:
             ended_at=None if ended is None else ended + wall_offset,
             error=self.error,
             progress=self.progress,
+            limits=self.function.limits(),
         )
 
     def outcome(self) -> JobOutcome:

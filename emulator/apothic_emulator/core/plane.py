@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from apothic_backends.commands import (
@@ -45,13 +45,13 @@ from apothic_emulator.core.facts import (
     StackDumped,
     Tick,
 )
-from apothic_emulator.core.functions import Function, check_spec
+from apothic_emulator.core.functions import NOTHING, Function, check_spec
 from apothic_emulator.core.items import Items, check_kind
 from apothic_emulator.core.jobs import NEVER, NO_ARGUMENTS, Job
 from apothic_emulator.core.ledger import Ledger
 from apothic_emulator.core.levels import check_level
-from apothic_emulator.core.logs import HOLD_S
 from apothic_emulator.core.pools import Pool, RoomWait
+from apothic_emulator.core.prints import Prints
 from apothic_emulator.core.queries import Queries
 from apothic_emulator.core.schedules import Calendar, NoCalendar, Schedules
 
@@ -66,7 +66,8 @@ class Plane:
     """State and rules. `alarm` is when to step with a `Tick` at the latest.
 
     `wall_offset` is what Unix time is ahead of its own; an executor without work ends after
-    `idle_s`; `calendar` knows when schedules are due.
+    `idle_s`; `calendar` knows when schedules are due. `enforced` says by what limits are kept here,
+    which may be found out later.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Plane:
         *,
         idle_s: float = IDLE_S,
         calendar: Calendar | None = None,
+        enforced: Mapping[str, str] = NOTHING,
     ) -> None:
         self.pools: dict[int, Pool] = {}
         self._by_id: dict[str, Pool] = {}
@@ -86,6 +88,7 @@ class Plane:
         self.items = Items(self.ledger, self.callers)
         self.scheduler = self.attempts.scheduler
         self.scheduler.idle_s = idle_s
+        self.prints = Prints(self.ledger, self.scheduler)
         self.schedules = Schedules(
             self.ledger,
             calendar or NoCalendar(),
@@ -93,10 +96,9 @@ class Plane:
             self._admit_scheduled,
             self.scheduler.wake_at,
         )
+        self._enforced = enforced
         self.crowded: list[Pool] = []
         """Pools for whose room somebody waits."""
-        self._unfinished: dict[int, float] = {}
-        """Jobs that have printed less than a line, and when that is told as it is."""
         self._commands: dict[type, Rule] = {
             RegisterFunction: self._register,
             SubmitJob: self._submit,
@@ -117,7 +119,7 @@ class Plane:
             Reported: self.attempts.reported,
             Produced: self.items.produced,
             Recalled: self.attempts.recalled,
-            Printed: self._printed,
+            Printed: self.prints.printed,
             StackDumped: self._stack,
             Ended: self.attempts.ended,
         }
@@ -183,7 +185,7 @@ class Plane:
             known = pool.function
             if known.spec == command.spec and known.code == command.code:
                 return known.function_id
-        function = Function(len(self.pools) + 1, command.spec, command.code)
+        function = Function(len(self.pools) + 1, command.spec, command.code, self._enforced)
         self.pools[function.number] = self._by_id[function.function_id] = pool_of(function)
         spec = function.spec
         told = {"app": spec.app_name, "function": spec.name, "function_id": function.function_id}
@@ -348,15 +350,6 @@ class Plane:
 
     # --- facts ----------------------------------------------------------------------------------
 
-    def _printed(self, executor: Executor, fact: Printed, now: float) -> None:
-        job = self.ledger.jobs.get(fact.job) if fact.job else next(iter(executor.line), None)
-        if job is None or job.executor != executor.number:
-            return
-        is_unfinished = self.ledger.printed(job, fact.stream, fact.text, now)
-        if is_unfinished and job.number not in self._unfinished:
-            self._unfinished[job.number] = now + HOLD_S
-            self.scheduler.wake_at(now + HOLD_S)
-
     def _stack(self, executor: Executor, fact: StackDumped, now: float) -> None:
         executor.stack = fact.stack
 
@@ -372,19 +365,8 @@ class Plane:
             if pool.delayed or pool.rest_until:
                 scheduler.wake_at(pool.wake(now))
             scheduler.fill(pool, now)
-        self._tell_unfinished(now)
+        self.prints.tick(now)
         self.schedules.tick(now)
-
-    def _tell_unfinished(self, now: float) -> None:
-        """Tell the lines whose ends do not come."""
-        for number, due in list(self._unfinished.items()):
-            if due > now:
-                self.scheduler.wake_at(due)
-                continue
-            del self._unfinished[number]
-            job = self.ledger.jobs.get(number)
-            if job is not None:
-                self.ledger.tell_rest(job, now)
 
 
 def _queue_full(pool: Pool) -> QueueFull:

@@ -7,6 +7,9 @@ import fcntl
 import os
 import signal
 import termios
+from collections.abc import Callable
+
+Clock = Callable[[], float]
 
 _P_ALL = 0
 _ANY_CHILD = os.WEXITED | os.WNOHANG | os.WNOWAIT
@@ -34,6 +37,14 @@ def adopt_orphans() -> None:
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def bind(cores: tuple[int, ...]) -> None:
+    """Run on these cores only, as long as the machine has them."""
+    try:
+        os.sched_setaffinity(0, cores)
+    except OSError:
+        return  # they were taken from us meanwhile
+
+
 def set_name(name: str) -> None:
     """Show up as `name` in `ps` and `top` (15 characters)."""
     _libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
@@ -57,16 +68,31 @@ def has_unread(fd: int) -> bool:
     return any(_count)
 
 
-def children() -> list[int]:
-    """The process ids of this process's children, started by whichever thread."""
+def children(pid: int | None = None) -> list[int]:
+    """The process ids of a process's children, started by whichever thread; of this one's own.
+
+    Raises:
+        OSError: there is no such process.
+    """
     found: list[int] = []
-    tasks = f"/proc/{os.getpid()}/task"
+    tasks = f"/proc/{pid or os.getpid()}/task"
     for task in os.listdir(tasks):  # noqa: PTH208 - pathlib doubles the start of a zygote
         try:
             with open(f"{tasks}/{task}/children", encoding="ascii") as file:  # noqa: PTH123
                 found += map(int, file.read().split())
         except (FileNotFoundError, ProcessLookupError):
             continue  # a thread that has just ended
+    return found
+
+
+def tree(pid: int) -> list[int]:
+    """A process and everything below it, as far as it can be seen."""
+    found = [pid]
+    for member in found:
+        try:
+            found += children(member)
+        except OSError:
+            continue  # it has just ended
     return found
 
 

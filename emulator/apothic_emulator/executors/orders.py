@@ -1,11 +1,17 @@
 """What the host and a zygote tell each other: one packet a message, numbers in fixed places.
 
-down   FORK number, flags, and six descriptors         start an executor
+down   FORK number, flags, `Limits`, six descriptors   start an executor
        SIGNAL number, signal                           send it one, unless it has been reaped
        HUNG_UP number, milliseconds                    kill it if it has not ended by then
        PRELOAD -, -, marshalled `Wanted`, one channel  fork a successor that imports modules
+       WATCH                                           look at its executors' memory for a while
+       LIMIT number, megabytes                         watch it under another limit
+       FOLDERS -, -, paths                             of control groups, to remove at the end
        CLOSE                                           let executors end, then end
-up     ENDED number, wait status, flags                and everything it started is gone
+up     STARTED number, process id                      it was forked
+       OVER number, megabytes                          it uses more memory than it may
+       WATCHED                                         that while is over
+       ENDED number, wait status, flags                and everything it started is gone
        FAILED number, errno                            it could not be forked
        READY                                           a successor has imported what it was told
 """
@@ -23,9 +29,17 @@ CLOSE: Final = 5
 ENDED: Final = 6
 FAILED: Final = 7
 READY: Final = 8
+WATCH: Final = 9
+STARTED: Final = 10
+OVER: Final = 11
+WATCHED: Final = 12
+FOLDERS: Final = 13
+LIMIT: Final = 14
 
 BY_VALUE: Final = 1
 """With FORK: the executor will need cloudpickle."""
+TELL_PID: Final = 2
+"""With FORK: STARTED is wanted."""
 WAS_KILLED: Final = 1
 """With ENDED: it had hung up, and was killed because it lived on."""
 

@@ -20,12 +20,15 @@ from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket
 from importlib import import_module
 from typing import Any, NoReturn
 
-from apothic_emulator.executors import child, linux, orders, preload
+from apothic_emulator.executors import child, groups, limits, linux, orders, preload
+from apothic_emulator.executors.limits import Limits
 from apothic_emulator.executors.orders import Message
+from apothic_emulator.executors.watchdog import NEVER, Watchdog, Watched
 
 _FDS = 6
 _CLOSE_S = 2.0
 """What exit handlers get when the user's program ends."""
+_UNLIMITED = Limits()
 _IDLE_MS = 5
 """Without a request for this long after the start, the zygote imports what pickles need."""
 
@@ -33,14 +36,15 @@ _IDLE_MS = 5
 class Child:
     """A process that the zygote has forked."""
 
-    __slots__ = ("kill_at", "number", "pid", "was_killed")
+    __slots__ = ("kill_at", "memory", "number", "pid", "was_killed")
 
-    def __init__(self, number: int, pid: int) -> None:
+    def __init__(self, number: int, pid: int, allowed: Limits) -> None:
         self.number = number
         """0 for a successor."""
         self.pid = pid
         self.kill_at: float | None = None
         self.was_killed = False
+        self.memory = Watched(pid, allowed)
 
 
 class Zygote:
@@ -53,6 +57,9 @@ class Zygote:
         """By pidfd."""
         self.by_number: dict[int, Child] = {}
         """Executors only."""
+        self.watchdog = Watchdog(time.monotonic)
+        self.folders: list[str] = []
+        """Where the host has control groups; they are removed after its death."""
         self.poll = select.poll()
         self.poll.register(control, select.POLLIN)
         self.poll.register(user_fd, select.POLLIN)
@@ -73,11 +80,15 @@ class Zygote:
                     return
             ready = []
             self._kill_hung_up()
+            if self.watchdog.due <= time.monotonic():
+                self._look()
 
     def _patience_ms(self) -> float | None:
         """How long to wait for news, None for ever."""
         due = [c.kill_at for c in self.by_number.values() if c.kill_at is not None]
-        return max(0.0, min(due) - time.monotonic()) * 1000 + 1 if due else None
+        due.append(self.watchdog.due)
+        soonest = min(due)
+        return None if soonest == NEVER else max(0.0, soonest - time.monotonic()) * 1000 + 1
 
     def _take_order(self) -> bool:
         """Do what the host asks; whether to go on."""
@@ -86,22 +97,34 @@ class Zygote:
         if not data:
             return False
         order = orders.parse(data)
-        executor = self.by_number.get(order.number)
         match order.kind:
             case orders.FORK:
                 self._fork(order, _descriptors(ancillary))
             case orders.PRELOAD:
                 self._fork_successor(order, _descriptors(ancillary))
-            case orders.SIGNAL if executor is not None:
-                os.kill(executor.pid, order.value)  # not reaped, so the id is nobody else's
-            case orders.HUNG_UP if executor is not None:
-                executor.kill_at = time.monotonic() + order.value / 1000
+            case orders.SIGNAL | orders.HUNG_UP | orders.LIMIT:
+                self._tell(order)
+            case orders.FOLDERS:
+                self.folders = order.rest.decode().split("\0")
+            case orders.WATCH:
+                self.watchdog.watch()
             case orders.CLOSE:
                 self._close()
                 return False
             case _:
-                pass  # it has ended meanwhile
+                pass
         return True
+
+    def _tell(self, order: Message) -> None:
+        executor = self.by_number.get(order.number)
+        if executor is None:
+            return  # it has ended meanwhile
+        if order.kind == orders.SIGNAL:
+            os.kill(executor.pid, order.value)  # not reaped, so the id is nobody else's
+        elif order.kind == orders.LIMIT:
+            executor.memory.limit = order.value << 20
+        else:
+            executor.kill_at = time.monotonic() + order.value / 1000
 
     def _kill_hung_up(self) -> None:
         """An executor whose channel has ended, and which does not follow, is of no more use."""
@@ -111,6 +134,17 @@ class Zygote:
                 executor.kill_at = None
                 executor.was_killed = True
                 os.kill(executor.pid, signal.SIGKILL)
+
+    def _look(self) -> None:
+        """See who uses more memory than it may; that is told first, and then it is killed."""
+        executors = {executor.memory: executor for executor in self.by_number.values()}
+        for memory in self.watchdog.look([*executors]):
+            executor = executors[memory]
+            self._say(Message(orders.OVER, executor.number, memory.peak >> 20))
+            if memory.is_enforced:
+                os.kill(executor.pid, signal.SIGKILL)
+        if self.watchdog.due == NEVER:
+            self._say(Message(orders.WATCHED))
 
     def _close(self) -> None:
         """Stop calls, and give executors a moment for exit handlers; `end` kills the others."""
@@ -131,19 +165,22 @@ class Zygote:
     def _fork(self, order: Message, channels: list[int]) -> None:
         if order.flags & orders.BY_VALUE:
             _import_pickles()
+        allowed = limits.parse(order.rest)
         try:
             pid = _fork()
         except OSError as error:
             self._say(Message(orders.FAILED, order.number, error.errno or 0))
         else:
             if not pid:
-                self._become_executor(channels, order.number)
-            self.by_number[order.number] = self._watch(order.number, pid)
+                self._become_executor(channels, order.number, allowed)
+            self.by_number[order.number] = self._watch(order.number, pid, allowed)
+            if order.flags & orders.TELL_PID:
+                self._say(Message(orders.STARTED, order.number, pid))
         _close_all(channels)
 
-    def _watch(self, number: int, pid: int) -> Child:
+    def _watch(self, number: int, pid: int, allowed: Limits = _UNLIMITED) -> Child:
         pidfd = os.pidfd_open(pid)
-        self.children[pidfd] = forked = Child(number, pid)
+        self.children[pidfd] = forked = Child(number, pid, allowed)
         self.poll.register(pidfd, select.POLLIN)
         return forked
 
@@ -156,9 +193,11 @@ class Zygote:
         self.children.clear()
         self.by_number.clear()
 
-    def _become_executor(self, channels: list[int], number: int) -> NoReturn:
+    def _become_executor(self, channels: list[int], number: int, allowed: Limits) -> NoReturn:
         try:
             self._let_go()
+            if allowed.cores:
+                linux.bind(allowed.cores)  # before libraries count their threads
             os.close(self.user_fd)
             linux.set_name(f"apothic-{number}")
             os.setpgid(0, 0)
@@ -230,6 +269,8 @@ class Zygote:
         """Kill everything."""
         self.children.clear()
         self.kill_leftovers()
+        for folder in self.folders:
+            groups.remove(folder)
 
 
 def _fork() -> int:

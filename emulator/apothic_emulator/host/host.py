@@ -23,6 +23,7 @@ from apothic_backends.interrupts import DEFERRED
 from apothic_backends.model.errors import ApothicError, BackendClosed, EmulatorDead
 from apothic_backends.ticket import Ticket
 from apothic_emulator.agent.agent import Agent
+from apothic_emulator.agent.limits import Keeper
 from apothic_emulator.agent.line import Line, Post
 from apothic_emulator.core.executors import IDLE_S, ExecutorStatus
 from apothic_emulator.core.facts import Asked, GivenUp, Input, Origin, Tick
@@ -52,10 +53,15 @@ class Host:
         idle_s: float = IDLE_S,
         sieve: Callable[[Post], Post] | None = None,
     ) -> None:
+        keeper = Keeper()
         self.clock: Clock = clock or RealClock()
         self._now = self.clock.now
         self.plane = Plane(
-            os.urandom(6).hex(), self.clock.wall_offset(), idle_s=idle_s, calendar=LazyCalendar()
+            os.urandom(6).hex(),
+            self.clock.wall_offset(),
+            idle_s=idle_s,
+            calendar=LazyCalendar(),
+            enforced=keeper.enforced,
         )
         self.inbox: deque[Input] = deque()
         self.dead: ApothicError | None = None
@@ -74,7 +80,12 @@ class Host:
         # Tests hold reports back, or lose them.
         post = self.inbox.append if sieve is None else sieve(self.inbox.append)
         self.agent = Agent(
-            thread.zygote, self._channels, self._errands, post, self._asked_by_worker
+            thread.zygote,
+            self._channels,
+            self._errands,
+            post,
+            self._asked_by_worker,
+            keeper=keeper,
         )
         self._errands.register(self._wake_fd, EPOLLIN)
         self._wake_at = NEVER
@@ -175,6 +186,11 @@ class Host:
             return False  # another thread is adding one
         return True
 
+    def _busy(self) -> list[int]:
+        """The executors that are at work."""
+        known = list(self.plane.ledger.executors.values())
+        return [e.number for e in known if e.line or e.status is ExecutorStatus.STARTING]
+
     # --- executors ------------------------------------------------------------------------------
 
     def _read(self, events: list[tuple[int, int]]) -> None:
@@ -226,6 +242,7 @@ class Host:
     def _run(self) -> None:
         try:
             self._thread.check()
+            self.agent.find_limits()
             while not self._closing and self.dead is None:
                 self._wait_and_work()
         except BaseException as error:  # noqa: BLE001
@@ -253,7 +270,7 @@ class Host:
             elif fd in self.agent.pipes:
                 self.agent.read_pipe(fd)
             elif fd == self.agent.zygote.control.fileno():
-                self.agent.hear_zygote()
+                self.agent.hear_zygote(self._busy)
         finally:
             self._working = 0
 
@@ -322,6 +339,7 @@ class Host:
     def _let_go(self) -> None:
         for line in list(self.agent.lines.values()):
             line.close()
+        self.agent.keeper.close()
         self.reader.close()
         self._channels.close()
         self._errands.close()

@@ -14,7 +14,7 @@ class Dying(Zygote):
         """There is none."""
 
     def wait(self) -> None:
-        self.fork(7, [], by_value=False)
+        self.fork(7, [])
 
 
 def test_an_executor_can_be_asked_for_while_a_zygote_is_replaced(
@@ -22,7 +22,7 @@ def test_an_executor_can_be_asked_for_while_a_zygote_is_replaced(
 ) -> None:
     monkeypatch.setattr(zygote, "kill_marked", lambda mark: None)
     dying = Dying()
-    dying.fork(3, [], by_value=False)
+    dying.fork(3, [])
     dying._chain[0].far.close()
 
     assert [message.number for message in dying.hear()] == [3]

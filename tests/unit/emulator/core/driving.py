@@ -21,6 +21,7 @@ from apothic_emulator.core.effects import Dispatch, DispatchBatch, Effect
 from apothic_emulator.core.facts import (
     Asked,
     Ended,
+    Excess,
     Input,
     Loaded,
     Origin,
@@ -143,6 +144,11 @@ class Driver:
 
     def died(self, executor: int = 1, unstarted: Iterable[int] = ()) -> list[Effect]:
         return self.step(Ended(executor, "signal", tuple(unstarted), signal=9))
+
+    def exceeded(self, executor: int = 1, unstarted: Iterable[int] = ()) -> list[Effect]:
+        """An executor was killed because it used 80 of 64 MB."""
+        excess = Excess(64, 80, "watchdog")
+        return self.step(Ended(executor, "oom", tuple(unstarted), signal=9, excess=excess))
 
     def ran(self) -> int:
         """Submit a job, have it run in a fresh executor; gives its number."""

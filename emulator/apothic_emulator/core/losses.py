@@ -1,0 +1,60 @@
+"""What to say of a job whose process died: the error, with the reason and the way out."""
+
+from __future__ import annotations
+
+from apothic_backends.model.errors import MemoryLimitExceeded, WorkerLost
+from apothic_backends.model.jobs import ErrorInfo
+from apothic_emulator.core.facts import Ended
+from apothic_emulator.core.jobs import Job
+
+
+def code_of(fact: Ended) -> str:
+    """The code of the error that an end becomes."""
+    return WorkerLost.code if fact.excess is None else MemoryLimitExceeded.code
+
+
+def error_of(job: Job, fact: Ended, reason: str, *, maybe_ran: bool) -> ErrorInfo:
+    """The error of a job that was lost; a limit that was exceeded is the reason of all."""
+    data: dict[str, object] = {
+        "maybe_ran": maybe_ran,
+        "reason": reason,
+        "signal": fact.signal,
+        "exit_code": fact.exit_code,
+        "losses": job.losses,
+    }
+    excess = fact.excess
+    if excess is not None:
+        data["reason"] = fact.reason
+        data |= {field: getattr(excess, field) for field in excess.fields}
+    return ErrorInfo(code_of(fact), _how_lost(job, fact, reason), data=data)
+
+
+def _how_lost(job: Job, fact: Ended, reason: str) -> str:
+    """Say what took the process, and what to do about it."""
+    what = _what_happened(job, fact) + (f": {fact.detail}" if fact.detail else "")
+    if reason == "start":
+        return f"no process for {job.job_id} got as far as loading it: the last {what}"
+    return f"the process that ran {job.job_id} {what}{_whether_again(job, fact)}"
+
+
+def _whether_again(job: Job, fact: Ended) -> str:
+    if not job.may_run_again:
+        return "; items of it had been taken, so it is not run again"
+    is_hopeless = fact.excess is not None or job.function.spec.retries.max_retries
+    return "" if is_hopeless else "; retries=1 would run it again"
+
+
+def _what_happened(job: Job, fact: Ended) -> str:
+    excess = fact.excess
+    if excess is not None:
+        return (
+            f"was killed because it used {excess.peak_mb} MB, more than "
+            f"memory_mb={excess.limit_mb} of {job.function.spec.name!r} allows "
+            f"({excess.evidence}). Raise memory_mb, or hold less at once"
+        )
+    return {
+        "signal": f"was killed by signal {fact.signal}",
+        "exit": f"exited with code {fact.exit_code}",
+        "protocol": "broke its channel to the control plane",
+        "start": "could not be started",
+    }.get(fact.reason, fact.reason)

@@ -1,0 +1,59 @@
+"""Folders of control groups: their names, and how they go. What a zygote needs of them, too."""
+
+from __future__ import annotations
+
+import os
+
+_NAME = "apothic-"
+
+
+def name_of(pid: int, mark: str) -> str:
+    """The name of a host's folder: it says whose it is, for whoever finds it afterwards."""
+    return f"{_NAME}{pid}-{_started_at(pid)}-{mark}"
+
+
+def write(path: str, value: object) -> None:
+    """Write to a control file.
+
+    Raises:
+        OSError: the kernel refuses it.
+    """
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        os.write(fd, str(value).encode())
+    finally:
+        os.close(fd)
+
+
+def remove(folder: str) -> None:
+    """Remove a group and those in it, as far as no process is left in them."""
+    try:
+        for name in os.listdir(folder):  # noqa: PTH208 - see linux.py
+            path = f"{folder}/{name}"
+            if os.path.isdir(path):  # noqa: PTH112
+                remove(path)
+        os.rmdir(folder)  # noqa: PTH106
+    except OSError:
+        return  # gone, or in use: the next host that starts here tries again
+
+
+def remove_dead(parent: str) -> None:
+    """Remove what hosts have left that were killed.
+
+    Raises:
+        OSError: there is no such group.
+    """
+    for name in os.listdir(parent):  # noqa: PTH208
+        pid, _, rest = name.removeprefix(_NAME).partition("-")
+        is_ours = name.startswith(_NAME) and pid.isdigit()
+        if is_ours and _started_at(int(pid)) != rest.partition("-")[0]:
+            remove(f"{parent}/{name}")
+
+
+def _started_at(pid: int) -> str:
+    """When a process was started, so that a number that was used again is not mistaken."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+            return file.read().rpartition(")")[2].split()[19]
+    except OSError:
+        return "gone"

@@ -1,0 +1,27 @@
+"""What an executor may use, as its zygote gets to know it, and proof that it used more."""
+
+from __future__ import annotations
+
+import marshal
+from typing import NamedTuple
+
+
+class Limits(NamedTuple):
+    """Of one executor together with everything that it starts."""
+
+    memory_bytes: int = 0
+    """0 where somebody else watches over it."""
+    is_enforced: bool = True
+    """Whether it is killed when it uses more; otherwise that is only told."""
+    cores: tuple[int, ...] = ()
+    """Where it may run; empty for everywhere."""
+
+
+def pack(limits: Limits) -> bytes:
+    """What goes with a FORK order; both ends are the same interpreter."""
+    return marshal.dumps(tuple(limits))
+
+
+def parse(data: bytes) -> Limits:
+    """What `pack` made."""
+    return Limits(*marshal.loads(data)) if data else Limits()  # noqa: S302 - from the host
