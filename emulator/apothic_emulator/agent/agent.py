@@ -75,7 +75,6 @@ class Agent:
         keeper.relax = zygote.relax
         self.errands.register(self.zygote.control, EPOLLIN)
         self._effects: dict[type, Callable[[Line, Effect], None]] = {
-            Recall: self._recall,
             Interrupt: lambda line, effect: line.interrupt(effect.job),  # type: ignore[union-attr]
             Credit: lambda line, effect: line.credit(effect),  # type: ignore[arg-type]
             DumpStack: self._dump_stack,
@@ -92,21 +91,26 @@ class Agent:
         """Do one thing, under the core's lock; lines in `touched` are to be flushed after it."""
         if type(effect) is StartExecutor:
             line = self._start(effect)
+        elif type(effect) is Recall:
+            line = self._recall(effect)
         else:
             with self._burying:
                 line = self.lines.get(effect.executor)
                 if line is None:
                     self._give_back(effect)
-                elif type(effect) is Dispatch:
-                    line.dispatch(effect)
-                    self._watch(effect.executor)
-                elif type(effect) is DispatchBatch:
-                    line.dispatch_batch(effect)
-                    self._watch(effect.executor)
+                elif type(effect) is Dispatch or type(effect) is DispatchBatch:
+                    self._dispatch(line, effect)
                 else:
                     self._effects[type(effect)](line, effect)
         if line is not None:
             touched.add(line)
+
+    def _dispatch(self, line: Line, effect: Dispatch | DispatchBatch) -> None:
+        if type(effect) is Dispatch:
+            line.dispatch(effect)
+        elif type(effect) is DispatchBatch:
+            line.dispatch_batch(effect)
+        self._watch(line.number)
 
     def _watch(self, number: int) -> None:
         if self.keeper.watches:
@@ -149,10 +153,16 @@ class Agent:
         own = {MARK: self.zygote.mark, **self.keeper.environment(effect.spec)}
         return {**os.environ, **own}
 
-    def _recall(self, line: Line, effect: Effect) -> None:
-        # Reports of jobs that the executor takes meanwhile must not overtake this.
+    def _recall(self, effect: Recall) -> Line | None:
+        line = self.lines.get(effect.executor)
+        if line is None:
+            return None
+        # Reports of jobs that the executor takes meanwhile must not overtake this. Whoever buries
+        # it holds `reading` when it asks for `_burying`: nobody may ask in the other order.
         with line.reading:
-            self.post(Recalled(line.number, line.take_back(all_of_them=False)))
+            if not line.is_closed:
+                self.post(Recalled(line.number, line.take_back(all_of_them=False)))
+        return line
 
     def _dump_stack(self, line: Line, effect: Effect) -> None:
         line.asked_for_stack = True
@@ -177,15 +187,20 @@ class Agent:
             if line.is_closed:
                 return True
             is_good = line.read_bulk() if fd == line.bulk_fd else line.read_session(self.answer)
-        if not is_good:
-            self._hung_up(line)
-        elif line.preload and line.is_loaded:
+            if not is_good:
+                self._hung_up(line)
+                return True
+        if line.preload and line.is_loaded:
             self.zygote.preload(line.preload)
             line.preload = ()
         return True
 
     def _hung_up(self, line: Line) -> None:
-        """A channel has ended: its process is ending, or is to be ended if it is not."""
+        """A channel has ended: its process is ending, or is to be ended if it is not.
+
+        The caller holds `reading`, so that the line is not closed, and the numbers of its
+        descriptors given to others, before the last of them is forgotten.
+        """
         self._forget_channels(line)
         self.zygote.hung_up(line.number, 0 if line.fault else _HANG_UP_MS)
 

@@ -92,16 +92,15 @@ class Zygote:
 
     def _take_order(self) -> bool:
         """Do what the host asks; whether to go on."""
-        room = CMSG_SPACE(_FDS * array.array("i").itemsize)
-        data, ancillary, _, _ = self.control.recvmsg(orders.MOST, room)
+        data, descriptors = self._receive()
         if not data:
             return False
         order = orders.parse(data)
         match order.kind:
             case orders.FORK:
-                self._fork(order, _descriptors(ancillary))
+                self._fork(order, descriptors)
             case orders.PRELOAD:
-                self._fork_successor(order, _descriptors(ancillary))
+                self._fork_successor(order, descriptors)
             case orders.SIGNAL | orders.HUNG_UP | orders.LIMIT:
                 self._tell(order)
             case orders.FOLDERS:
@@ -114,6 +113,14 @@ class Zygote:
             case _:
                 pass
         return True
+
+    def _receive(self) -> tuple[bytes, list[int]]:
+        room = CMSG_SPACE(_FDS * array.array("i").itemsize)
+        try:
+            data, ancillary, _, _ = self.control.recvmsg(orders.MOST, room)
+        except ConnectionResetError:
+            return b"", []  # the host was killed, and had not heard all that was said
+        return data, _descriptors(ancillary)
 
     def _tell(self, order: Message) -> None:
         executor = self.by_number.get(order.number)
