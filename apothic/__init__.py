@@ -43,6 +43,7 @@ _HOMES = {
         "JobGone",
         "JobTimeout",
         "MemoryLimitExceeded",
+        "NoControlPlane",
         "NonRetryable",
         "NotBuiltYet",
         "NotFound",

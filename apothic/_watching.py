@@ -25,7 +25,7 @@ class Reading:
     """Reads a stream that is open, or that is opened when the first event is asked for."""
 
     def __init__(self, source: EventStream | Begin, event_types: object = None) -> None:
-        self._wanted = _wanted(event_types)
+        self._wanted = wanted_of(event_types)
         self._stream = source if isinstance(source, EventStream) else None
         self._begin: Any = source
         self._is_closed = False
@@ -73,7 +73,7 @@ async def _with_result(stream: EventStream, event: Event) -> Event:
     return event.replace(data=data)
 
 
-def _wanted(event_types: object) -> frozenset[str]:
+def wanted_of(event_types: object) -> frozenset[str]:
     """The events that are to be given out: `job.end` and `stream.reset` always are.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -29,5 +30,8 @@ def _run() -> int:
     except click.Abort:  # what click makes of Ctrl-C; by itself it would exit with 1
         raise KeyboardInterrupt from None
     except click.ClickException as error:
-        error.show()
+        from apothic.cli.look import wants_json  # noqa: PLC0415 - as above
+        from apothic.cli.talk import refuse  # noqa: PLC0415
+
+        refuse(error, is_json=wants_json(sys.argv, os.environ))
         return error.exit_code

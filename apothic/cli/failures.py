@@ -6,7 +6,10 @@ import os
 import sys
 from enum import IntEnum
 from functools import cache
-from traceback import StackSummary, TracebackException
+from traceback import StackSummary, TracebackException, format_exception
+from typing import Any
+
+from click import ClickException
 
 from apothic._serialize import RemoteTraceback
 from apothic_backends.model.errors import (
@@ -50,6 +53,8 @@ CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
 )
 """The first class that an error is of says how the command ends; other errors are the code's."""
 
+_BUG = "this is a bug in apothic; please report it with the above"
+
 OURS = ("apothic", "apothic_backends", "apothic_emulator", "click", "asyncio")
 
 
@@ -58,6 +63,40 @@ def code_of(error: BaseException) -> int:
     if isinstance(error.__cause__, RemoteTraceback) and not isinstance(error, JobError):
         return ExitCode.RAISED
     return next((code for kind, code in CODES if isinstance(error, kind)), ExitCode.RAISED)
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """An error for programs; `traceback` is that of the user's code."""
+    if isinstance(error, KeyboardInterrupt):
+        return {"code": "interrupted", "message": "interrupted", "hint": None}
+    is_ours = isinstance(error, ApothicError)
+    told: dict[str, Any] = {
+        "code": error.code if is_ours else "user_error",
+        "message": error.message if is_ours else str(error),
+        "hint": getattr(error, "hint", None),
+        "type": type(error).__qualname__,
+    }
+    if not isinstance(error, UsageError | BackendError):
+        told["traceback"] = explain(error)
+    return {**error.data, **told} if is_ours else told
+
+
+def describe_usage(error: ClickException) -> dict[str, Any]:
+    """A command line that cannot be meant, for programs."""
+    context = getattr(error, "ctx", None)
+    hint = f"{context.command_path} --help" if context is not None else "apothic --help"
+    return {"code": "usage", "message": error.format_message(), "hint": hint}
+
+
+def describe_bug(error: BaseException) -> dict[str, Any]:
+    """A bug of ours, for programs."""
+    told = "".join(format_exception(error)).rstrip()
+    return {"code": "bug", "message": _BUG, "hint": None, "traceback": told}
+
+
+def bug_text(error: BaseException) -> str:
+    """A bug of ours, for people."""
+    return "".join(format_exception(error)) + f"error: {_BUG}"
 
 
 def explain(error: BaseException) -> str:

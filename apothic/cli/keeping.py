@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-
-import click
 
 from apothic._connect import connected
 from apothic.cli import records
@@ -21,7 +20,7 @@ _MOST_EVENTS = 50_000
 """How far back failures are looked for."""
 
 
-def keep_failures(file: Path, status: int) -> int:
+def keep_failures(file: Path, status: int, say: Callable[[str], None]) -> int:
     """Keep what the failed jobs of this run were given, and say how to run one again."""
     backend = connected()
     if backend is None:
@@ -36,7 +35,7 @@ def keep_failures(file: Path, status: int) -> int:
     if status and kept:
         others = f" and {len(failed) - 1} more" if failed[1:] else ""
         last = kept[-1].job_id
-        click.echo(f"{last}{others} failed; run it again: apothic replay {last} --pdb", err=True)
+        say(f"{last}{others} failed; run it again: apothic replay {last} --pdb")
     return status
 
 

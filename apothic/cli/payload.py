@@ -24,7 +24,7 @@ def read(text: str, function: Callable[..., Any]) -> Arguments:
         NotFound: there is no such file.
         click.UsageError: it is no such document, or does not fit the function.
     """
-    arguments = _parsed(*_source(text))
+    arguments = parse(text)
     args, kwargs = arguments
     try:
         signature(function).bind(*args, **kwargs)
@@ -33,6 +33,16 @@ def read(text: str, function: Callable[..., Any]) -> Arguments:
             f"--payload does not fit {function.__name__}{signature(function)}: {error}"
         ) from None
     return arguments
+
+
+def parse(text: str) -> Arguments:
+    """As `read`, for a function that is not here.
+
+    Raises:
+        NotFound: there is no such file.
+        click.UsageError: it is no such document.
+    """
+    return _parsed(*_source(text))
 
 
 def refuse_beside(given: dict[str, Any]) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
 from apothic import __version__
+from apothic.cli.job import job
+from apothic.cli.wishes import Wishes, everywhere, showing, watching, with_options
+from apothic_backends.model.errors import UsageError
 
 RAW = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 """Options behind the target are the target's own."""
@@ -14,40 +18,64 @@ RAW = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="apothic", message="%(prog)s %(version)s")
-def program() -> None:
+@with_options(everywhere)
+@click.pass_context
+def program(context: click.Context, **given: Any) -> None:
     """Run functions in worker processes of this machine.
 
     \b
     apothic run report.py                   the one entrypoint of a file
     apothic run report.py::summarize --text hello
-    apothic run report.py::summarize --help
     apothic trigger report.py::nightly      a scheduled function, now
+    apothic job watch jobs:123              what happens to a job
     apothic replay jobs:3 --pdb             what failed, with the same input
+
+    Every command takes --json, -q, -v, --plain and --color, anywhere on the line.
 
     Exit codes: 0 done, 1 your code raised, 2 usage, 4 not found, 6 no capacity, 7 timeout,
     70 a bug in apothic, 130 interrupted.
     """  # noqa: D301 - click reads \b as "do not wrap this paragraph"
+    context.obj = Wishes().over(given)
+    try:
+        context.obj.is_json()
+    except UsageError as error:
+        raise click.UsageError(error.message) from None
 
 
 @program.command(context_settings=RAW, short_help="Call one function of a file.")
 @click.option("--inline", is_flag=True, help="Run calls in this process, without workers.")
 @click.option("--pdb", is_flag=True, help="--inline, with a debugger where a call raises.")
 @click.option("--payload", metavar="JSON|@FILE|-", help='{"args": [...], "kwargs": {...}}.')
+@with_options(watching, showing)
 @click.argument("target")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
 def run(
-    target: str, arguments: tuple[str, ...], *, inline: bool, pdb: bool, payload: str | None
+    asked: Wishes,
+    target: str,
+    arguments: tuple[str, ...],
+    *,
+    inline: bool,
+    pdb: bool,
+    payload: str | None,
+    **given: Any,
 ) -> None:
-    """Call TARGET, which is path.py or path.py::name, with ARGUMENTS.
+    """Call TARGET: path.py or path.py::name.
 
-    A local entrypoint runs in this process. A function runs in a worker: its result goes to
-    stdout, what it printed to stderr. Parameters are options (--text hello) or stand by place;
-    what is neither a plain value nor a list of them is given as JSON.
-    """
+    \b
+    apothic run report.py::summarize --text hello
+    apothic run report.py::summarize --text hello --watch
+    apothic run --json report.py::summarize hello | jq .result
+
+    A local entrypoint runs in this process, a function in a worker: its result goes to stdout, what
+    it prints to stderr. ARGUMENTS are options or stand by place, as JSON where they are no plain
+    values.
+    """  # noqa: D301 - as above
     from apothic.cli.run import run_target  # noqa: PLC0415 - so that --help starts fast
     from apothic.cli.ways import Ways  # noqa: PLC0415 - as above
 
-    sys.exit(run_target(target, list(arguments), Ways(inline, pdb, payload)))
+    how = Ways(inline, pdb, payload)
+    sys.exit(run_target(target, list(arguments), how, asked.over(given)))
 
 
 @program.command(short_help="Run a scheduled function now.")
@@ -60,7 +88,9 @@ def run(
     show_default=True,
     help="How many of its next times to show.",
 )
-def trigger(target: str, at: str | None, times: int) -> None:
+@with_options(showing)
+@click.pass_obj
+def trigger(asked: Wishes, target: str, at: str | None, times: int, **given: Any) -> None:
     """Run TARGET, a function with a schedule, once and now; then say when it runs by itself.
 
     TARGET is path.py, if there is one function in it, or path.py::name. The result goes to stdout,
@@ -68,14 +98,16 @@ def trigger(target: str, at: str | None, times: int) -> None:
     """
     from apothic.cli.trigger import trigger_target  # noqa: PLC0415 - so that --help starts fast
 
-    sys.exit(trigger_target(target, at, times))
+    sys.exit(trigger_target(target, at, times, asked.over(given)))
 
 
 @program.command(short_help="Call again what failed, with the same input.")
 @click.option("--inline", is_flag=True, help="Run calls in this process, without workers.")
 @click.option("--pdb", is_flag=True, help="--inline, with a debugger where a call raises.")
-@click.argument("job")
-def replay(job: str, *, inline: bool, pdb: bool) -> None:
+@with_options(showing)
+@click.argument("job_id", metavar="JOB")
+@click.pass_obj
+def replay(asked: Wishes, job_id: str, *, inline: bool, pdb: bool, **given: Any) -> None:
     """Call again what JOB called, with what it was given: jobs:3, or @failed for the latest.
 
     `apothic run` keeps the input of jobs that fail in .apothic/replay, if it is small. Ids begin
@@ -84,4 +116,7 @@ def replay(job: str, *, inline: bool, pdb: bool) -> None:
     from apothic.cli.replay import replay as again  # noqa: PLC0415 - so that --help starts fast
     from apothic.cli.ways import Ways  # noqa: PLC0415 - as above
 
-    sys.exit(again(job, Ways(inline, pdb)))
+    sys.exit(again(job_id, Ways(inline, pdb), asked.over(given)))
+
+
+program.add_command(job)

@@ -7,25 +7,27 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-import click
-
 from apothic._serialize import decode_arguments
-from apothic.cli import records, ways
+from apothic.cli import records
+from apothic.cli.calls import Calls
 from apothic.cli.load import load
 from apothic.cli.records import JobRecord
-from apothic.cli.run import call_remotely, guarded, reported
+from apothic.cli.talk import Talk
 from apothic.cli.ways import Ways
+from apothic.cli.wishes import Wishes
 from apothic.functions import Declared, RemoteFunction
 from apothic_backends.model.errors import NotFound, UsageError
 
 
-def replay(job_id: str, how: Ways) -> int:
+def replay(job_id: str, how: Ways, asked: Wishes) -> int:
     """Call the function of a recorded job with what the job was given; the exit code."""
-    return reported(partial(_replay, job_id, how))
+    with Talk(asked) as talk:
+        return talk.report(partial(_replay, job_id, how, talk))
 
 
-def _replay(job_id: str, how: Ways) -> int:
-    ways.prepare(how)
+def _replay(job_id: str, how: Ways, talk: Talk) -> int:
+    talk.prepare(how)
+    calls = Calls(talk)
     record = records.read(job_id)
     file = Path(record.file)
     if not file.is_file():
@@ -34,14 +36,14 @@ def _replay(job_id: str, how: Ways) -> int:
             "more; put it back, or call it anew with `apothic run`",
             name=record.file,
         )
-    status, _ = guarded(partial(load, file))
+    status, _ = calls.guarded(partial(calls.aside, partial(load, file)))
     if status:
         return status
     function = RemoteFunction.from_name(record.app_name, record.function_name).target()
     args, kwargs = _arguments(record, function)
-    click.echo(f"again: {record.job_id}, {file.name}::{record.function_name}", err=True)
-    click.echo(f"it ended as {record.status}: {record.error}", err=True)
-    return call_remotely(function, args, kwargs)
+    talk.say(f"again: {record.job_id}, {file.name}::{record.function_name}")
+    talk.say(f"it ended as {record.status}: {record.error}")
+    return calls.remotely(function, args, kwargs)
 
 
 def _arguments(record: JobRecord, function: Declared[..., Any]) -> tuple[list[Any], dict[str, Any]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-import click
-
-from apothic.cli.failures import ExitCode, code_of, explain
+from apothic.cli.calls import Calls
 from apothic.cli.load import choose, find_file, load
-from apothic.cli.run import shown
+from apothic.cli.talk import Talk
+from apothic.cli.wishes import Wishes
 from apothic.functions import Declared, as_declared
 from apothic.jobs import Job
 from apothic.schedules import Cron, Period
@@ -19,18 +19,22 @@ from apothic_backends.connection import connect
 from apothic_backends.model.errors import UsageError
 
 
-def trigger_target(target: str, at: str | None, times: int) -> int:
+def trigger_target(target: str, at: str | None, times: int, asked: Wishes) -> int:
     """Run it and give the exit code."""
-    try:
-        handle, schedule = _find(target)
-        moment = _moment(at, schedule)
-        _run(handle, moment)
-        _tell(handle.name, schedule, times)
-    except BaseException as error:  # noqa: BLE001 - its code may raise anything
-        is_usage = isinstance(error, UsageError)
-        click.echo(f"error: {error.message}" if is_usage else explain(error), err=True)
-        return code_of(error)
-    return ExitCode.DONE
+    with Talk(asked) as talk:
+        return talk.report(partial(_trigger, target, at, times, talk))
+
+
+def _trigger(target: str, at: str | None, times: int, talk: Talk) -> int:
+    calls = Calls(talk)
+    status, found = calls.guarded(partial(calls.aside, partial(_find, target)))
+    if status:
+        return status
+    handle, schedule = found
+    status = calls.of_job(partial(_begin, handle, _moment(at, schedule)))
+    if not status:
+        _tell(handle.name, schedule, times, talk)
+    return status
 
 
 def _find(target: str) -> tuple[Declared[..., Any], Cron | Period]:
@@ -60,31 +64,22 @@ def _moment(at: str | None, schedule: Cron | Period) -> float | None:
     return (found if found.tzinfo else found.replace(tzinfo=zone(schedule.timezone))).timestamp()
 
 
-def _run(handle: Declared[..., Any], at: float | None) -> None:
-    """Run it in a worker: its result to stdout, what it printed to stderr."""
+def _begin(handle: Declared[..., Any], at: float | None) -> Job[Any]:
+    """Have it run in a worker."""
     backend = connect()
     function_id = backend.start(RegisterFunction(handle.spec(), handle.code())).wait()
-    job: Job[Any] = Job(backend.start(TriggerSchedule(function_id, at)).wait())
-    try:
-        result = job.wait()
-    except KeyboardInterrupt:
-        job.cancel()
-        raise
-    finally:
-        click.echo(job.logs(), nl=False, err=True)
-    if result is not None:
-        click.echo(shown(result))
+    return Job(backend.start(TriggerSchedule(function_id, at)).wait())
 
 
-def _tell(name: str, schedule: Cron | Period, times: int) -> None:
+def _tell(name: str, schedule: Cron | Period, times: int, talk: Talk) -> None:
     """Say when it runs by itself, in words and as the next times."""
     from apothic_backends.calendars import in_words, next_times  # noqa: PLC0415 - as above
 
     rule = schedule.rule
     now = time.time()  # noqa: TID251 - what comes next depends on when that is asked
-    click.echo(f"{name}: {in_words(rule)}. Next:", err=True)
+    talk.say(f"{name}: {in_words(rule)}. Next:")
     for moment in next_times(rule, now, times):
         told = f"  {moment:%a %Y-%m-%d %H:%M:%S %Z}"
         local = moment.astimezone()
         is_elsewhere = moment.utcoffset() != local.utcoffset()
-        click.echo(f"{told} ({local:%H:%M} here)" if is_elsewhere else told, err=True)
+        talk.say(f"{told} ({local:%H:%M} here)" if is_elsewhere else told)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 
 from apothic_backends.base import Backend
 from apothic_backends.registry import open_backend
 
 _lock = threading.Lock()
 _open: Backend | None = None
+_listener: Callable[[Backend], None] | None = None
 
 
 def connect() -> Backend:
@@ -24,13 +26,25 @@ def connect() -> Backend:
         with _lock:
             backend = _open
             if backend is None:
-                backend = _open = open_backend()
+                backend = open_backend()
+                if _listener is not None:
+                    _listener(backend)
+                _open = backend
     return backend
 
 
 def connected() -> Backend | None:
     """The backend if there is an open one."""
     return _open
+
+
+def when_open(listener: Callable[[Backend], None] | None) -> None:
+    """Have the backend shown to somebody before anything is asked of it; at once if it is open."""
+    global _listener  # noqa: PLW0603 - whoever runs the whole program
+    _listener = listener
+    backend = _open
+    if backend is not None and listener is not None:
+        listener(backend)
 
 
 def use(backend: Backend | None) -> Backend | None:
@@ -44,6 +58,7 @@ def _forget() -> None:
     """Start afresh in a forked child: the connection is its parent's."""
     global _lock  # noqa: PLW0603 - the parent may have held it in another thread
     _lock = threading.Lock()
+    when_open(None)
     use(None)
 
 

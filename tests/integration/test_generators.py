@@ -413,4 +413,4 @@ def test_the_command_line_prints_a_line_for_each_item(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "apothic.cli", "run", f"{script}::count", "--most", "3"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
 
-    assert (done.stdout, done.stderr) == ("0\n1\n2\n", "working\n")
+    assert (done.stdout, done.stderr) == ("0\n1\n2\n", "count j:1 | working\n")

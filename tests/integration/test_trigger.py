@@ -45,7 +45,10 @@ def test_a_scheduled_function_is_run_and_its_next_times_are_told(script: Path) -
     lines = done.stderr.splitlines()
 
     assert (done.returncode, done.stdout) == (0, '{"rows": 3}\n')
-    assert lines[:2] == ["at work", "nightly: At 02:30 every day (Europe/Berlin). Next:"]
+    assert lines[:2] == [
+        "nightly j:1 | at work",
+        "nightly: At 02:30 every day (Europe/Berlin). Next:",
+    ]
     assert len(lines) == 5
     assert all(" 02:30:00 CE" in line or " 03:00:00 CE" in line for line in lines[2:])
 

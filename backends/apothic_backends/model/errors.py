@@ -70,6 +70,12 @@ class JobGone(NotFound):
     code = "job_gone"
 
 
+class NoControlPlane(NotFound):
+    """No control plane runs that could be asked; the message says how to name one."""
+
+    code = "no_control_plane"
+
+
 class NotBuiltYet(UsageError):
     """The option is understood and stored, but this version cannot carry it out."""
 

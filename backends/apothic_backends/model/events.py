@@ -62,12 +62,13 @@ class Event(Record):
     """One thing that happened: its name, what there is to know of it, and where to resume.
 
     `data` of every job event has `job_id`, `attempt` (from 1; 0 before the first) and `at` (Unix
-    seconds). Beyond that: `job.log` has `stream`, `text` and `seq`, which counts the pieces of an
-    attempt; `log.gap` has `dropped`, characters of such text that are not kept any more;
-    `job.progress` has `done`, `total` and `message`; `job.retry` has `delay_s` and `error`;
-    `job.result` and `job.end` have `status`, and `error` where there is one; `job.snapshot` has
-    what a `JobSnapshot` has. `stream.reset` has `reason` ("compacted", "epoch_changed",
-    "future_position"), `epoch`, `seq`, and `dropped`, the number of events missed where known.
+    seconds). Beyond that: `job.queued` has `app_name` and `function_name`; `job.log` has `stream`,
+    `text` and `seq`, which counts the pieces of an attempt; `log.gap` has `dropped`, characters of
+    such text that are not kept any more; `job.progress` has `done`, `total` and `message`;
+    `job.retry` has `delay_s` and `error`; `job.result` and `job.end` have `status`, and `error`
+    where there is one; `job.snapshot` has what a `JobSnapshot` has. `stream.reset` has `reason`
+    ("compacted", "epoch_changed", "future_position"), `epoch`, `seq`, and `dropped`, the number of
+    events missed where known.
     """
 
     event: str

@@ -197,7 +197,8 @@ class Attempts:
             self._end_cancelled(job, "before it began", now)
             return
         if job.status is _RUNNING:
-            self.ledger.events.append("job.queued", job.number, now, job.attempt + 1)
+            told = job.function.told
+            self.ledger.events.append("job.queued", job.number, now, job.attempt + 1, told)
         job.requeue("recall")
         self.pools[job.function.number].put(job)
 

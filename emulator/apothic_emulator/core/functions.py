@@ -30,7 +30,7 @@ _AT_LEAST_ZERO = ("max_retries", "initial_delay_s", "backoff_coefficient", "max_
 class Function:
     """One version of a function; a changed spec or changed code is another one."""
 
-    __slots__ = ("_enforced", "code", "function_id", "number", "spec")
+    __slots__ = ("_enforced", "code", "function_id", "number", "spec", "told")
 
     def __init__(
         self, number: int, spec: FunctionSpec, code: Payload, enforced: Mapping[str, str]
@@ -40,6 +40,8 @@ class Function:
         self.spec = spec
         self.code = code
         self._enforced = enforced
+        self.told = {"app_name": spec.app_name, "function_name": spec.name}
+        """What watchers hear of it when a job is queued; shared by all those events."""
 
     def limits(self) -> dict[str, str]:
         """By what its limits are kept, each by name; "none" where nothing keeps them."""

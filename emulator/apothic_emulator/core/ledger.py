@@ -90,6 +90,8 @@ class Ledger:
         """Take a new job in; `told` is what watchers shall know of it beside that."""
         self.jobs[job.number] = job
         self.payload_bytes += job.nbytes
+        known = job.function.told
+        told = {**known, **told} if told else known
         self.events.append("job.queued", job.number, job.submitted_at, 1, told)
 
     def find(self, job_id: str) -> Job:
@@ -241,6 +243,9 @@ class Ledger:
         if job.log is None:
             job.log = JobLog()
         job.log.add(job.attempt, stream, text)
+        if job.started_at is None:
+            job.log.hold(stream, text)
+            return True
         for told in job.log.lines(job.attempt, stream, text):
             self.events.append_text(job.number, now, job.attempt, told)
         return bool(job.log.open)

@@ -89,6 +89,10 @@ class JobLog:
             lines = [f"{line}\n" for line in ended] + [last]
         return [self._told(attempt, stream, line) for line in lines if line]
 
+    def hold(self, stream: str, text: str) -> None:
+        """Have new text wait, as that its job has begun is still on its way."""
+        self.open[stream] = self.open.get(stream, "") + text
+
     def rest(self, attempt: int) -> list[dict[str, Any]]:
         """What to tell when no more is to be waited for: unfinished lines as they are."""
         lines, self.open = self.open, {}

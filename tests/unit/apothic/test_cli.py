@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from apothic import cli
-from apothic.cli.run import run_target, shown
+from apothic.cli.output import shown
+from apothic.cli.run import run_target
 from apothic.cli.ways import Ways
 from tests.unit.apothic.threads import ThreadBackend
 
@@ -274,7 +275,7 @@ def test_a_result_goes_to_stdout_and_what_was_printed_to_stderr(
 ) -> None:
     assert run_target(f"{kinds}::prints", ["hi"]) == 0
     captured = capsys.readouterr()
-    assert (captured.out, captured.err) == ('{"text": "hi"}\n', "working\n")
+    assert (captured.out, captured.err) == ('{"text": "hi"}\n', "prints j:1 | working\n")
 
 
 def test_an_entrypoint_runs_here_and_takes_what_is_left(kinds: str, capsys: Captured) -> None:
@@ -378,13 +379,22 @@ def test_the_version_is_told_without_click() -> None:
     assert ran.stdout.splitlines() == ["apothic 0.1.0", "False"]
 
 
-def test_help_is_short_and_names_the_exit_codes(
-    monkeypatch: pytest.MonkeyPatch, capsys: Captured
-) -> None:
+def test_help_names_the_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     monkeypatch.setattr(sys, "argv", ["apothic", "--help"])
 
     assert cli.main() == 0
+    assert "130 interrupted" in capsys.readouterr().out
 
-    told = capsys.readouterr().out
-    assert "130 interrupted" in told
-    assert len(told.splitlines()) <= 25
+
+@pytest.mark.parametrize(
+    "command",
+    ["", "run", "trigger", "job"]
+    + [f"job {verb}" for verb in ("cancel", "get", "list", "logs", "wait", "watch")],
+)
+def test_help_fits_a_screen(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured, command: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["apothic", *command.split(), "--help"])
+
+    assert cli.main() == 0
+    assert len(capsys.readouterr().out.splitlines()) <= 25

@@ -36,7 +36,7 @@ from apothic_backends.commands import (
     WaitJob,
 )
 from apothic_backends.model.errors import IdempotencyConflict, JobGone, NotFound, QueueFull
-from apothic_backends.model.events import Cursor, EventBatch
+from apothic_backends.model.events import ALL_JOBS, Cursor, Event, EventBatch
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.jobs import (
     ErrorInfo,
@@ -101,6 +101,8 @@ class ThreadBackend:
         self.is_held = is_held
         self.parked: deque[tuple[SubmitJob, Ticket[str]]] = deque()
         self._lock = threading.RLock()
+        self._events: list[Event] = []
+        self._readers: list[tuple[ReadEvents, Ticket[EventBatch]]] = []
 
     def start(self, command: Command[ReplyT]) -> Ticket[ReplyT]:
         ticket: Ticket[Any] = RunTicket(self) if isinstance(command, RunJob) else Ticket()
@@ -166,6 +168,7 @@ class ThreadBackend:
         self.jobs[job.job_id] = job
         if command.key is not None:
             self.keyed[command.key] = job
+        self._tell("job.queued", job, app_name=spec.app_name, function_name=spec.name)
         ticket.complete(job.job_id)
         if not self.is_held:
             self._run(job)
@@ -212,7 +215,28 @@ class ThreadBackend:
         ticket.complete(JobLogs(stdout=printed, stderr="", text=printed))
 
     def _ReadEvents(self, command: ReadEvents, ticket: Ticket[EventBatch]) -> None:
-        raise NotFound("nothing is written down here")
+        """Of all jobs, from now on; every other topic is silent."""
+        here = Cursor("threads", len(self._events))
+        if command.snapshot and command.topic == ALL_JOBS:
+            raise NotFound("nothing is written down here")
+        if command.snapshot:
+            ticket.complete(EventBatch((), here))
+            return
+        self._readers.append((command.replace(after=command.after or here), ticket))
+        self._tell_readers()
+
+    def _tell(self, name: str, job: FakeJob, **more: object) -> None:
+        data = {"job_id": job.job_id, "attempt": 1, "at": 0.0, **more}
+        self._events.append(Event(name, data, Cursor("threads", len(self._events) + 1)))
+        self._tell_readers()
+
+    def _tell_readers(self) -> None:
+        for command, ticket in [*self._readers]:
+            assert command.after is not None
+            events = tuple(self._events[command.after.seq :])
+            if events and command.topic == ALL_JOBS:
+                self._readers.remove((command, ticket))
+                ticket.complete(EventBatch(events, events[-1].cursor))
 
     def _CancelJob(self, command: CancelJob, ticket: Ticket[None]) -> None:
         job = self._job(command.job_id)
@@ -260,6 +284,9 @@ class ThreadBackend:
     def _end(self, job: FakeJob, outcome: JobOutcome) -> None:
         if job.outcome is None:
             job.outcome, job.status = outcome, outcome.status
+            if job.printed:
+                self._tell("job.log", job, stream="stdout", text=job.printed, seq=1)
+            self._tell("job.end", job, status=outcome.status.value)
             waits, job.waits = job.waits, []
             for ticket in waits:
                 ticket.complete(outcome)

@@ -52,6 +52,40 @@ def test_events_are_read_in_order_and_without_a_hole() -> None:
     }
 
 
+def test_a_job_is_told_by_the_name_of_its_function() -> None:
+    driver = Driver()
+    job = driver.ran()
+    driver.recalled(1, job)
+    events = driver.ask(ReadEvents(f"jobs:{job}")).events
+
+    told = [event.data for event in events if event.event == "job.queued"]
+    assert [(data["app_name"], data["function_name"]) for data in told] == [("app", "f")] * 2
+
+
+def test_a_job_runs_before_it_has_printed_anything() -> None:
+    driver = Driver()
+    job = driver.submit()
+    second = driver.submit()
+    driver.loaded()
+    driver.report(job)
+    driver.step(Printed(1, second, "stdout", "early\n"))
+    events = driver.ask(ReadEvents(f"jobs:{second}")).events
+
+    assert [event.event for event in events] == ["job.queued", "job.running", "job.log"]
+
+
+def test_what_a_job_prints_waits_for_the_news_that_it_has_begun() -> None:
+    driver = Driver()
+    job = driver.submit()
+    driver.step(Printed(1, job, "stdout", "early\n"))
+    driver.loaded()
+    driver.step(Printed(1, job, "stdout", "late\n"))
+    events = driver.ask(ReadEvents(f"jobs:{job}")).events
+
+    assert [event.event for event in events[:2]] == ["job.queued", "job.running"]
+    assert [event.data["text"] for event in events[2:]] == ["early\n", "late\n"]
+
+
 def test_times_are_told_in_unix_time() -> None:
     driver = Driver(wall_offset=1_000_000.0)
     job = driver.submit()

@@ -1,0 +1,48 @@
+"""`apothic run NAME --app-name APP`: call a function that is deployed, by its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from apothic.cli import payload, ways, wishes
+from apothic.cli.plane import control_plane
+from apothic.cli.wishes import Wishes
+from apothic_backends.model.errors import NotBuiltYet, UsageError
+
+
+def is_name(target: str) -> bool:
+    """Whether a target can be meant as the name of a function, and not as a file."""
+    return target.isidentifier() and not Path(target).exists()
+
+
+def run_by_name(name: str, arguments: list[str], how: ways.Ways, asked: Wishes) -> int:
+    """Read the options and call it; gives the exit code.
+
+    Raises:
+        click.UsageError: the command line cannot be meant.
+        NoControlPlane: none runs that could have it.
+    """
+    ours = [*ways.options(), *wishes.watching(), *wishes.showing()]
+
+    def callback(**given: Any) -> int:
+        said = {option.name: given.pop(str(option.name)) for option in ours[3:]}
+        return _call(name, ways.take(how, given, [*ours[:3]]), asked.over(said))
+
+    command = click.Command(name, params=ours, callback=callback)
+    return command.main(arguments, f"apothic run {name}", standalone_mode=False)
+
+
+def _call(name: str, how: ways.Ways, asked: Wishes) -> int:
+    if not asked.app_name:
+        raise UsageError(
+            f"there is no file {name!r}; give path.py or path.py::{name}, or --app-name for a "
+            "function that is deployed"
+        )
+    if how.inline or how.pdb:
+        raise UsageError("--inline and --pdb run code that is here; give path.py::name")
+    payload.parse(how.payload or "{}")
+    control_plane(f"{asked.app_name}/{name}")
+    raise NotBuiltYet(f"this version cannot call {asked.app_name}/{name} by its name yet")
