@@ -34,7 +34,8 @@ TURN = 64
 
 def width(spec: FunctionSpec) -> int:
     """How many items are under way at once, queued and collected ones included."""
-    slots = spec.max_containers * spec.concurrent_requests
+    at_once = spec.concurrent_requests * (spec.batch.max_size if spec.batch is not None else 1)
+    slots = spec.max_containers * at_once
     return slots + min(MOST_AHEAD, max(LEAST_AHEAD, spec.max_pending_tasks))
 
 

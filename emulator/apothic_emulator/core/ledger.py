@@ -118,6 +118,12 @@ class Ledger:
         if wait.executor:
             self._detach(wait)
 
+    def go_on(self, wait: Wait) -> None:
+        """What was waited for is here, and the same reply is owed for what comes next."""
+        del self.waits[wait.token]
+        if wait.executor:
+            self._detach(wait)
+
     def give_up(self, token: object) -> Wait | None:
         """Owe a reply no more; what was waited for."""
         wait = self.waits.pop(token, None)

@@ -314,8 +314,8 @@ class Plane:
 
     def _admit_waiting(self, pool: Pool, now: float) -> None:
         while pool.room and self._fits(pool, pool.room[0].command):
-            wait = pool.room[0]
-            self.ledger.give_up(wait.token)
+            wait = pool.room.popleft()
+            self.ledger.go_on(wait)
             self._asked(wait.asked, now, self._take_room)
 
     def _take_room(self, command: SubmitJob | RunJob, asked: Asked, now: float) -> object:

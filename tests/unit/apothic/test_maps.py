@@ -10,8 +10,16 @@ from typing import Any
 import anyio
 import pytest
 
-from apothic import App, ArgumentNotSerializable, InvalidOption, Job, UsageError, WaitTimeout
-from apothic._fan import MOST_BYTES, width
+from apothic import (
+    App,
+    ArgumentNotSerializable,
+    InvalidOption,
+    Job,
+    UsageError,
+    WaitTimeout,
+    batched,
+)
+from apothic._fan import LEAST_AHEAD, MOST_BYTES, width
 from apothic_backends.commands import CancelJob, KeepJob, RunJob, WaitJob
 from tests.unit.apothic.threads import ThreadBackend
 
@@ -213,6 +221,20 @@ def test_no_more_items_are_taken_than_may_be_under_way(held: ThreadBackend) -> N
     with pytest.raises(WaitTimeout):
         double.for_each(numbers(), timeout_s=0.5)
     assert len(taken) == width(double.spec())
+
+
+def test_as_many_items_are_under_way_as_can_run_and_wait() -> None:
+    def work(number: int) -> int:
+        return number
+
+    def batch(numbers: list[int]) -> list[int]:
+        return numbers
+
+    wide = app.function(max_containers=3, concurrent_requests=4, max_pending_tasks=200)(work)
+    gathered = app.function(max_containers=2)(batched(max_batch_size=50, wait_ms=1)(batch))
+    assert width(wide.spec()) == 3 * 4 + 200
+    assert width(gathered.spec()) == 2 * 50 + 100
+    assert width(double.with_options(max_pending_tasks=1).spec()) == 1 + LEAST_AHEAD
 
 
 def test_large_items_are_not_taken_ahead(held: ThreadBackend) -> None:
