@@ -299,7 +299,7 @@ def test_an_app_stops_with_its_test(apothic_app, apothic_clock, apothic_events):
 def test_workers_are_killed_at_will(run: Run) -> None:
     run(
         """
-from apothic import WorkerLost
+from apothic import MemoryLimitExceeded, WorkerLost
 
 def test_retried(apothic_faults, apothic_events):
     apothic_faults.kill_worker(sturdy)
@@ -329,7 +329,7 @@ def test_lost_report(apothic_faults):
 
 def test_out_of_memory(apothic_faults):
     apothic_faults.oom(double)
-    with pytest.raises(WorkerLost, match="memory"):
+    with pytest.raises(MemoryLimitExceeded, match="memory_mb=1024"):
         double.remote(1)
 
 def test_everything_else_is_spared(apothic_faults):

@@ -8,7 +8,7 @@ from typing import Final
 
 from apothic_backends.model.errors import UsageError
 from apothic_emulator.agent.line import Post
-from apothic_emulator.core.facts import Ended, Input, Reported
+from apothic_emulator.core.facts import Ended, Excess, Input, Reported
 from apothic_emulator.core.jobs import Job
 from apothic_emulator.core.plane import Plane
 from apothic_emulator.host.host import Host
@@ -210,12 +210,14 @@ class Faults:
 
     def _ended(self, fact: Ended) -> None:
         fault, job = self._hit.pop(fact.executor, (None, 0))
-        if fault is None:
+        if fault is None or self._host is None:
             return
         if job in fact.unstarted:  # it had not even received the job: another time
             fault.times += 1
         elif fault.kind == "oom":
-            fact.detail = "it had used more memory than there is (a fault that was asked for)"
+            executor = self._host.plane.ledger.executors[fact.executor]
+            limit_mb = executor.function.spec.memory_mb
+            fact.reason, fact.excess = "oom", Excess(limit_mb, limit_mb + 1, "a fault of the test")
 
     def _note(self, fault: Fault, job: Job) -> None:
         self.fallen.append(f"{fault.kind}: {job.job_id} {job.function.spec.name}()")
