@@ -18,7 +18,7 @@ PATIENCE_S = 60.0
 """Who has to wait for that long waits for ever."""
 
 ONCE = (work.quick, work.nested, work.in_tasks)
-AGAIN = (work.slow, work.second_try, work.with_child, work.in_threads)
+AGAIN = (work.slow, work.second_try, work.with_child, work.in_threads, work.in_batches)
 KILLED = ("signal", "poison", "start", "protocol")
 """How the death of a process is told; "protocol" when only its channel could be seen to break."""
 

@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 
-from apothic import App, Retries, current_job
+from apothic import App, Retries, batched, current_job
 
 app = App("chaos")
 
@@ -79,6 +79,14 @@ async def in_tasks(token: int) -> int:
     begin(token)
     await asyncio.sleep(0.002)
     return 2 * token
+
+
+@app.function(max_pending_tasks=1000, retries=AT_ONCE)
+@batched(max_batch_size=4, wait_ms=2)
+def in_batches(tokens: list[int]) -> list[int]:
+    for token in tokens:
+        begin(token)
+    return [2 * token for token in tokens]
 
 
 @app.function(max_pending_tasks=1000, retries=AT_ONCE)
