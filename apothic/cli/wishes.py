@@ -90,13 +90,8 @@ def watching() -> list[click.Parameter]:
 
 def beside(own: list[click.Parameter], ours: list[click.Parameter]) -> list[click.Parameter]:
     """Those of our options that no parameter of the function hides."""
-    names = {parameter.name for parameter in own}
     spelled = {opt for parameter in own for opt in (*parameter.opts, *parameter.secondary_opts)}
-    return [
-        option
-        for option in ours
-        if option.name not in names and not spelled.intersection(option.opts)
-    ]
+    return [option for option in ours if not spelled.intersection(option.opts)]
 
 
 def with_options(*groups: Callable[[], list[click.Parameter]]) -> Callable[[F], F]:

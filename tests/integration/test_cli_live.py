@@ -184,6 +184,16 @@ def test_an_option_of_ours_behind_the_target_is_the_functions_if_it_has_that_nam
     assert documents(before)[-1]["event"] == "job.end"
 
 
+def test_a_file_that_calls_while_it_is_loaded_is_run_in_place_if_that_is_said_first(
+    folder: Path,
+) -> None:
+    early = "import os\nfrom apothic import App\napp = App('early')\n"
+    early += "@app.function\ndef pid() -> int:\n    return os.getpid()\n"
+    (folder / "early.py").write_text(f"{early}print(pid.remote() == os.getpid())\n")
+
+    assert ran(folder, "run", "--inline", "early.py").stdout.startswith("True\n")
+
+
 # --- JSON ---------------------------------------------------------------------------------------
 
 
