@@ -17,16 +17,27 @@ Run = Function[..., Any]
 MB = 1 << 20
 
 
+_of_others: list[Payload] = []
+"""What tests before this one have left: the traceback of one that failed is kept, for instance."""
+
+
 @pytest.fixture(autouse=True)
 def _no_collection() -> Iterator[None]:
     gc.collect()
+    _of_others[:] = all_large_payloads()
     gc.disable()
     yield
     gc.enable()
+    _of_others.clear()
+
+
+def all_large_payloads() -> list[Payload]:
+    return [x for x in gc.get_objects() if type(x) is Payload and x.nbytes > MB // 2]
 
 
 def large_payloads() -> list[Payload]:
-    return [x for x in gc.get_objects() if type(x) is Payload and x.nbytes > MB // 2]
+    known = {id(x) for x in _of_others}
+    return [x for x in all_large_payloads() if id(x) not in known]
 
 
 def wait_for_a_result(run: Run) -> None:
