@@ -72,6 +72,7 @@ def test_the_first_failure_is_raised_while_others_go_on(backend: ThreadBackend) 
         Job.gather(slow, bad)
 
     assert caught.value.__notes__ == ["at argument 1 (jobs:2)"]
+    assert slow.status() == "running"
     assert backend.seen(CancelJob) == []
     opened.set()
     assert slow.wait() == 1
