@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from apothic_emulator.core.facts import Excess
-from apothic_emulator.executors import groups, linux
+from apothic_emulator.executors import descent, groups
 
 _MOUNTS = "/proc/self/mountinfo"
 _OWN = "/proc/self/cgroup"
@@ -159,7 +159,7 @@ class Groups:
 def _move(pid: int, procs: str) -> None:
     """Move a process, and what it has started meanwhile."""
     moved: set[int] = set()
-    while new := [member for member in linux.tree(pid) if member not in moved]:
+    while new := [member for member in descent.tree(pid) if member not in moved]:
         for member in new:
             moved.add(member)
             try:

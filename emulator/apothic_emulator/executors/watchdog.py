@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 
-from apothic_emulator.executors import linux
+from apothic_emulator.executors import descent, linux
 from apothic_emulator.executors.limits import Limits
 
 LEASE_S = 1.0
@@ -45,7 +45,7 @@ class Watched:
 
     def look(self, clock: linux.Clock) -> int:
         """How many bytes below its limit it seems to be; below 0 it certainly uses too much."""
-        pids, used = linux.tree(self.pid), 0
+        pids, used = descent.tree(self.pid), 0
         began = clock()
         if began < self.count_at:
             return self.limit

@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import Any
 
-from apothic_emulator.executors import linux
+from apothic_emulator.executors import descent, linux
 
 _active: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined]  # noqa: SLF001
 """`threading.active_count()` without its lock: asked between every result and its report."""
@@ -25,7 +25,7 @@ class World:
         self._raw: Any = environ._data  # noqa: SLF001
         self._raw_before: Any = self._raw.copy()
         self._threads = set(_active)
-        self._children = set(linux.children()) if linux.has_child() else set[int]()
+        self._children = set(descent.children()) if linux.has_child() else set[int]()
 
     def restore(self) -> None:
         """Put back what a call has changed."""
@@ -52,7 +52,7 @@ class World:
     def _has_leftover_process(self) -> bool:
         tracker: Any = sys.modules.get("multiprocessing.resource_tracker")
         kept = tracker._resource_tracker._pid if tracker else None  # noqa: SLF001
-        return any(pid not in self._children and pid != kept for pid in linux.children())
+        return any(pid not in self._children and pid != kept for pid in descent.children())
 
     def _has_leftover_thread(self) -> bool:
         pools = sys.modules.get("concurrent.futures.thread")

@@ -20,7 +20,7 @@ from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket
 from importlib import import_module
 from typing import Any, NoReturn
 
-from apothic_emulator.executors import child, groups, limits, linux, orders, preload
+from apothic_emulator.executors import child, descent, groups, limits, linux, orders, preload
 from apothic_emulator.executors.limits import Limits
 from apothic_emulator.executors.orders import Message
 from apothic_emulator.executors.watchdog import NEVER, Watchdog, Watched
@@ -256,7 +256,7 @@ class Zygote:
         What runs as another user (`sudo`) cannot be killed, and is no reason to give up the others.
         """
         spared = {forked.pid for forked in self.children.values()}
-        while left := [pid for pid in linux.children() if pid not in spared]:
+        while left := [pid for pid in descent.children() if pid not in spared]:
             for pid in left:
                 try:
                     os.kill(pid, signal.SIGKILL)
