@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from apothic_emulator.executors import linux
+from apothic_emulator.executors import descent
 from apothic_emulator.executors.zygote import Zygote
 
 
@@ -27,7 +27,7 @@ def test_a_leftover_of_another_user_does_not_keep_the_others_alive(
         kill(pid, signum)
 
     monkeypatch.setattr(os, "kill", kill_our_own)
-    monkeypatch.setattr(linux, "children", lambda: [theirs, *_alive(other)])
+    monkeypatch.setattr(descent, "children", lambda: [theirs, *_alive(other)])
     near, far = socket.socketpair()
     with near, far:
         zygote = Zygote(near, far.fileno())
