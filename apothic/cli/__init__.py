@@ -35,3 +35,7 @@ def _run() -> int:
 
         refuse(error, is_json=wants_json(sys.argv, os.environ))
         return error.exit_code
+    finally:
+        from apothic.cli.output import flush  # noqa: PLC0415 - as above
+
+        flush()

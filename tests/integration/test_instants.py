@@ -272,8 +272,9 @@ def test_what_a_job_started_ends_with_a_worker_that_dies_as_it_pickles_the_resul
         return StopsOnDeparture(where)
 
     job = only().spawn(action)
-    kill_worker(stopped_at(where))
+    worker, started = stopped_at(where), int(read_when_there(daemon))
+    kill_worker(worker)
 
     with pytest.raises(WorkerLost):
         job.wait()
-    wait_gone(int(read_when_there(daemon)))
+    wait_gone(started)
