@@ -178,6 +178,13 @@ def queue(subject: Subject, count: int = 100_000) -> dict[str, float]:
     return {"kib_per_job": grown / 1024 / len(handles), "spawn_us": taken / count * 1e6}
 
 
+def crowd(subject: Subject, watchers: int = 100, events: int = 10_000) -> dict[str, float]:
+    """Many watchers of every event, while the jobs run that they see."""
+    subject.map(200)
+    taken, holes, resets = subject.crowd(watchers, events)
+    return {"deliveries_s": watchers * events / taken, "holes": holes, "resets": resets}
+
+
 def fresh(subject: Subject, count: int = 200) -> dict[str, float]:
     """What a test pays for a runtime of its own."""
     parts = [[part * 1e3 for part in subject.trial()] for _ in range(count)]
@@ -203,6 +210,7 @@ MEASURES = {
     "aio": aio,
     "map": map_noops,
     "items": items,
+    "crowd": crowd,
     "payload": payload,
     "kill": kill,
     "queue": queue,

@@ -112,6 +112,18 @@ ROWS = {
         {"items_s": "items/s", "cpu_us": "CPU µs/item", "first_us": "first item, µs"},
         subjects=("apothic", "ray"),
     ),
+    "crowd": Row(
+        "100 watchers on one asyncio loop, each of 10,000 events of jobs that run meanwhile",
+        (
+            Goal("deliveries_s", 50_000, at_most=False),
+            Goal("holes", 0),
+            Goal("resets", 0),
+        ),
+        {"deliveries_s": "deliveries/s", "holes": "holes", "resets": "resets"},
+        subjects=("apothic",),
+        workers=2,
+        rounds=5,
+    ),
     "first": Row(
         "A whole program: start, first result from another process, end; and what importing costs",
         (

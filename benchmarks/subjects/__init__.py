@@ -34,6 +34,10 @@ class Subject(Protocol):
         """
         ...
 
+    def crowd(self, watchers: int, events: int) -> tuple[float, int, int]:
+        """Have watchers each see so many events: seconds, holes and resets. Only apothic."""
+        ...
+
     def items(self, count: int) -> Iterator[int]:
         """The items of `work.count`, as they come; only of those who have generators."""
         ...

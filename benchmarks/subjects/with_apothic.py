@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections import Counter
@@ -10,6 +11,7 @@ from typing import Any
 
 from apothic import App, Period, WorkerLost
 from apothic._connect import connect
+from apothic_backends.base import EventStream
 from apothic_emulator.testing.apps import RunningApp
 from apothic_emulator.testing.runtime import RuntimeFactory
 
@@ -68,6 +70,35 @@ class Apothic:
     def items(self, count: int) -> Iterator[int]:
         """A generator's items."""
         return self._count.remote_gen(count)
+
+    def crowd(self, watchers: int, events: int) -> tuple[float, int, int]:
+        """Watchers are tasks of one asyncio loop; the jobs are a map in another thread."""
+        streams = [connect().watch("jobs") for _ in range(watchers)]
+        holes: list[int] = []
+        resets: list[int] = []
+
+        async def follow(stream: EventStream) -> None:
+            last, seen = 0, 0
+            async for event in stream:
+                seen += 1
+                if event.event == "stream.reset":
+                    resets.append(event.cursor.seq)
+                elif last and event.cursor.seq != last + 1:
+                    holes.append(event.cursor.seq)
+                last = event.cursor.seq
+                if seen == events:
+                    return
+
+        async def main() -> None:
+            await asyncio.gather(*map(follow, streams))
+
+        jobs = threading.Thread(target=self.map, args=(events // len(EVENTS) + 1,))
+        before = time.perf_counter()
+        jobs.start()
+        asyncio.run(main())
+        taken = time.perf_counter() - before
+        jobs.join()
+        return taken, len(holes), len(resets)
 
     def send(self, array: Any) -> float:
         """Send an array there."""

@@ -13,11 +13,19 @@ from apothic_backends.commands import (
     SubmitJob,
     WaitJob,
 )
-from apothic_backends.model.functions import FunctionSpec, RetryPolicy
+from apothic_backends.model.functions import BatchPolicy, FunctionSpec, RetryPolicy
 from apothic_backends.model.jobs import ErrorInfo, JobOutcome
 from apothic_backends.model.payloads import Payload
+from apothic_emulator.core.batches import BATCH_RAISED
 from apothic_emulator.core.check import check
-from apothic_emulator.core.effects import Dispatch, Kill, Recall, Retire, StartExecutor
+from apothic_emulator.core.effects import (
+    Dispatch,
+    DispatchBatch,
+    Kill,
+    Recall,
+    Retire,
+    StartExecutor,
+)
 from apothic_emulator.core.facts import (
     Asked,
     Ended,
@@ -50,16 +58,15 @@ class Jobs(RuleBasedStateMachine):
         self.plane = Plane("here")
         self.now = 0.0
         self.token = 0
-        self.sockets: dict[int, list[tuple[int, int]]] = {}
+        self.sockets: dict[int, list[list[tuple[int, int]]]] = {}
         self.received: dict[int, list[tuple[int, int]]] = {}
         self.retries = retries
         self.begun: dict[int, int] = {}
         self.final: dict[str, str] = {}
-        for name in "ab":
-            spec = FunctionSpec(
-                "app", name, TIMEOUT_S, RetryPolicy(retries, 0.5), slots, 4, most, 1
-            )
-            self.ask(RegisterFunction(spec, Payload(name.encode())))
+        spec = FunctionSpec("app", "a", TIMEOUT_S, RetryPolicy(retries, 0.5), slots, 4, most, 1)
+        batches = spec.replace(name="c", concurrent_requests=1, batch=BatchPolicy(3, 0.05))
+        for each in (spec, spec.replace(name="b"), batches):
+            self.ask(RegisterFunction(each, Payload(each.name.encode())))
 
     def step(self, *inputs: Input) -> None:
         outcome = self.plane.step(inputs, self.now)
@@ -74,7 +81,11 @@ class Jobs(RuleBasedStateMachine):
                     self.sockets[effect.executor] = []
                     self.received[effect.executor] = []
                 case Dispatch():
-                    self.sockets[effect.executor].append((effect.job, effect.attempt))
+                    self.sockets[effect.executor].append([(effect.job, effect.attempt)])
+                case DispatchBatch():
+                    assert len(effect.jobs) <= 3
+                    batch = [(each.job, each.attempt) for each in effect.jobs]
+                    self.sockets[effect.executor].append(batch)
                 case Recall():
                     recalls.append(effect.executor)
                 case _:
@@ -89,7 +100,7 @@ class Jobs(RuleBasedStateMachine):
 
     # --- fine rules -----------------------------------------------------------------------------
 
-    @rule(function=st.sampled_from([1, 2]), waits=st.booleans())
+    @rule(function=st.sampled_from([1, 2, 3, 3]), waits=st.booleans())
     def submit(self, function: int, waits: bool) -> None:
         self.ask(SubmitJob(f"functions:{function}", Payload(b"x"), waits))
 
@@ -150,11 +161,13 @@ class Jobs(RuleBasedStateMachine):
         known = self.plane.ledger.executors.get(executor)
         if known is None or not known.loaded or not self.sockets.get(executor):
             return
-        if len(self.received[executor]) < known.slots:
-            job = self.sockets[executor].pop(0)
-            self.received[executor].append(job)
-            self.begun[job[0]] = self.begun.get(job[0], 0) + 1
-            assert self.retries or self.begun[job[0]] == 1, "began twice without retries"
+        is_free = not known.takes_batches or not self.received[executor]
+        if is_free and len(self.received[executor]) < known.slots:
+            for job, attempt in self.sockets[executor].pop(0):
+                self.received[executor].append((job, attempt))
+                self.begun[job] = self.begun.get(job, 0) + 1
+                may_repeat = self.retries or known.takes_batches  # whose members are run alone
+                assert may_repeat or self.begun[job] == 1, "began twice without retries"
 
     @rule(executor=NUMBERS, fails=st.booleans(), retire=st.booleans())
     def report(self, executor: int, fails: bool, retire: bool) -> None:
@@ -162,6 +175,15 @@ class Jobs(RuleBasedStateMachine):
             job, attempt = self.received[executor].pop()
             result, error = (None, RAISED) if fails else (Payload(b"r"), None)
             self.step(Reported(executor, job, attempt, result, error, retire))
+
+    @rule(executor=NUMBERS)
+    def fail_together(self, executor: int) -> None:
+        """The call for a batch raised: nobody knows whose fault it was."""
+        known = self.plane.ledger.executors.get(executor)
+        if known is not None and known.takes_batches and len(self.received[executor]) > 1:
+            failed, self.received[executor] = self.received[executor], []
+            error = ErrorInfo(BATCH_RAISED, "boom")
+            self.step(*(Reported(executor, j, a, None, error) for j, a in failed))
 
     @rule(executor=NUMBERS, job=NUMBERS, attempt=st.integers(1, 3))
     def forge(self, executor: int, job: int, attempt: int) -> None:
@@ -171,14 +193,14 @@ class Jobs(RuleBasedStateMachine):
     @rule()
     def recall(self) -> None:
         executor = self.owed.pop(0)
-        jobs, self.sockets[executor] = self.sockets[executor], []
-        self.step(Recalled(executor, tuple(job for job, _ in jobs)))
+        packets, self.sockets[executor] = self.sockets[executor], []
+        self.step(Recalled(executor, tuple(job for packet in packets for job, _ in packet)))
 
     @rule(executor=NUMBERS, reason=st.sampled_from(["signal", "exit", "start", "protocol"]))
     def end(self, executor: int, reason: str) -> None:
         is_possible = reason != "start" or not self.received.get(executor)
         if executor in self.plane.ledger.executors and is_possible:
-            unstarted = tuple(job for job, _ in self.sockets[executor])
+            unstarted = tuple(job for packet in self.sockets[executor] for job, _ in packet)
             self.sockets[executor], self.received[executor] = [], []
             self.owed = [other for other in self.owed if other != executor]
             self.step(Ended(executor, reason, unstarted, signal=9))
