@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar, overload
 
@@ -98,16 +99,16 @@ BUILT_MARKS = ("batched", "concurrent")
 """Those that this version can carry out."""
 
 
-class Markable:
+class Markable(ABC):
     """A handle, which has to agree with what decorators above it say."""
 
+    @abstractmethod
     def marked(self) -> None:
         """Take what decorators say into account.
 
         Raises:
             InvalidOption: it contradicts an option.
         """
-        raise NotImplementedError
 
 
 def mark(function: F, name: str, value: Value) -> F:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -14,6 +16,34 @@ from apothic_backends.model.events import Cursor, Event
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.jobs import JobOutcome, JobSnapshot, JobStatus
 from apothic_backends.model.payloads import Payload
+
+
+class Gate:
+    """Holds calls up, in this process or another, until the test lets so many of them through."""
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path)
+        self.path = str(path)
+        self._fd = os.open(path, os.O_RDWR)  # both ends, so that nobody waits for the other
+
+    @property
+    def wait(self) -> Callable[[], None]:
+        """What a call has to call; it travels by value."""
+        path = self.path
+
+        def wait() -> None:
+            with open(path, "rb", buffering=0) as fifo:  # noqa: PTH123 - travels light
+                fifo.read(1)
+
+        return wait
+
+    def let_go(self, calls: int = 1) -> None:
+        """Let calls through, also those that come later."""
+        os.write(self._fd, b"." * calls)
+
+    def close(self) -> None:
+        """Let go of the descriptor."""
+        os.close(self._fd)
 
 
 class Client:

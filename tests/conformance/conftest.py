@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from apothic_backends.base import Backend
 from apothic_backends.connection import use
 from apothic_backends.registry import open_backend
-from tests.conformance.client import Client
+from tests.conformance.client import Client, Gate
 
 OPENERS: dict[str, Callable[[], Backend]] = {
     name: partial(open_backend, name) for name in ("inline", "local")
@@ -27,19 +28,30 @@ LACKS = {
 """What a backend does not promise, by the name that a test says it needs with `needs(...)`."""
 
 
-@pytest.fixture(params=sorted(OPENERS))
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test over every backend that promises what it needs."""
+    if "client" in metafunc.fixturenames:
+        needs = {name for mark in metafunc.definition.iter_markers("needs") for name in mark.args}
+        able = [name for name in sorted(OPENERS) if not needs & LACKS.get(name, {}).keys()]
+        metafunc.parametrize("client", able, indirect=True)
+
+
+@pytest.fixture
 def client(request: pytest.FixtureRequest) -> Iterator[Client]:
     """A client of a fresh backend, which ends with the test."""
-    lacks = LACKS.get(request.param, {})
-    for mark in request.node.iter_markers("needs"):
-        for name in mark.args:
-            if name in lacks:
-                pytest.skip(f"{request.param} lacks {name}: {lacks[name]}")
     backend = OPENERS[request.param]()
     before = use(backend)  # what code finds that runs in this very process
     yield Client(backend)
     use(before)
     backend.close()
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    """Where calls wait until the test lets them go."""
+    gate = Gate(tmp_path / "gate")
+    yield gate
+    gate.close()
 
 
 @pytest.fixture(params=["asyncio", "trio"])

@@ -10,7 +10,7 @@ from apothic_backends.commands import CancelJob
 from apothic_backends.model.errors import InvalidOption
 from apothic_backends.model.functions import BatchPolicy, RetryPolicy
 from apothic_backends.model.jobs import JobOutcome, JobStatus
-from tests.conformance.client import Client, value_of
+from tests.conformance.client import Client, Gate, value_of
 
 AT_ONCE = RetryPolicy(max_retries=1, initial_delay_s=0.0)
 LONG_S = 60.0
@@ -167,18 +167,19 @@ async def test_a_queued_input_is_cancelled_at_once(client: Client) -> None:
     assert (await client.backend.start(CancelJob(job))).status is JobStatus.CANCELLED
 
 
-async def test_a_cancelled_input_ends_with_its_batch(client: Client) -> None:
-    def nap(values: list[int]) -> list[int]:
-        import time
+async def test_a_cancelled_input_ends_with_its_batch(client: Client, gate: Gate) -> None:
+    wait = gate.wait
 
-        time.sleep(0.3)
+    def held_up(values: list[int]) -> list[int]:
+        wait()
         return values
 
-    f = await client.register(nap, batch=BatchPolicy(2, LONG_S))
+    f = await client.register(held_up, batch=BatchPolicy(2, LONG_S))
     jobs = [await client.submit(f, n) for n in range(2)]
     await client.until_running(jobs[1])
 
     await client.backend.start(CancelJob(jobs[0]))
+    gate.let_go()
 
     assert (await client.wait(jobs[0])).status is JobStatus.CANCELLED
     assert value_of(await client.wait(jobs[1])) == 1

@@ -29,7 +29,7 @@ from apothic_backends.model.errors import (
 from apothic_backends.model.functions import FunctionSpec, RetryPolicy
 from apothic_backends.model.jobs import JobStatus
 from apothic_backends.model.payloads import Payload
-from tests.conformance.client import Client, arguments, value_of
+from tests.conformance.client import Client, Gate, arguments, value_of
 
 AT_ONCE = RetryPolicy(max_retries=1, initial_delay_s=0.0)
 
@@ -182,7 +182,7 @@ async def test_the_clock_of_a_job_that_is_held_stands(client: Client) -> None:
         me = current_job()
         assert me is not None
         held = connect().start(HoldJob(me.job_id, held=True)).wait()
-        time.sleep(0.5)
+        time.sleep(0.5)  # longer than timeout_s: that this passes unpunished is the point
         return [held, connect().start(HoldJob(me.job_id, held=False)).wait()]
 
     f = await client.register(look_around, timeout_s=0.3)
@@ -286,17 +286,18 @@ async def test_a_run_without_room_is_refused(client: Client) -> None:
         await client.run(f)
 
 
-async def test_a_job_that_is_kept_has_its_result_for_others(client: Client) -> None:
-    def nap() -> str:
-        import time
+async def test_a_job_that_is_kept_has_its_result_for_others(client: Client, gate: Gate) -> None:
+    wait = gate.wait
 
-        time.sleep(0.2)
+    def held_up() -> str:
+        wait()
         return "done"
 
-    run = client.backend.start(RunJob(await client.register(nap), arguments()))
+    run = client.backend.start(RunJob(await client.register(held_up), arguments()))
     job_id = run.job_id
     assert job_id is not None
     await client.backend.start(KeepJob(job_id))
+    gate.let_go()
     await run
 
     assert value_of(await client.wait(job_id)) == "done"
@@ -454,17 +455,21 @@ async def test_async_calls_run_at_once_on_one_loop(client: Client) -> None:
 
 @pytest.mark.needs("processes")
 async def test_calls_above_the_target_run_in_another_executor_if_one_may_start(
-    client: Client,
+    client: Client, gate: Gate
 ) -> None:
-    def nap() -> int:
-        import os
-        import time
+    wait = gate.wait
 
-        time.sleep(0.2)
+    def held_up() -> int:
+        import os
+
+        wait()
         return os.getpid()
 
-    f = await client.register(nap, concurrent_requests=2, target_requests=1, max_containers=2)
+    f = await client.register(held_up, concurrent_requests=2, target_requests=1, max_containers=2)
     jobs = [await client.submit(f) for _ in range(2)]
+    for job in jobs:
+        await client.until_running(job)
+    gate.let_go(2)
 
     assert len({value_of(await client.wait(job)) for job in jobs}) == 2
 
