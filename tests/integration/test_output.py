@@ -111,14 +111,14 @@ def test_threads_print_for_the_call_they_serve() -> None:
 
     def action(n: int) -> None:
         exec(f"global gate\nif 'gate' not in globals():\n    {gate}", sys.__dict__)
-        for _ in range(20):
+        for _ in range(500):
             print(f"job {n}")
 
     jobs = [run.spawn(action, n) for n in range(4)]
 
     for n, job in enumerate(jobs):
         job.wait()
-        assert logs(job) == f"job {n}\n" * 20
+        assert logs(job) == f"job {n}\n" * 500
 
 
 def test_tasks_print_for_the_call_they_serve() -> None:

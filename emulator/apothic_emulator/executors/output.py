@@ -12,10 +12,15 @@ import io
 import os
 import sys
 from mmap import mmap
+from select import PIPE_BUF
 from typing import TextIO
 
 from apothic_emulator.executors import linux, wire
 from apothic_emulator.executors.calls import CURRENT
+from apothic_emulator.executors.world import active
+
+_NOBODY = -1
+"""In place of the owner of the text before, where that is not known."""
 
 
 class _Pipe(io.RawIOBase):
@@ -38,6 +43,9 @@ class _Pipe(io.RawIOBase):
         current = CURRENT.get()
         owner = current[0] if current is not None else 0
         whole = bytes(data)
+        if len(active) > 1:
+            self._write_among_threads(owner, whole)
+            return len(data)
         if owner != self._owner:
             self._owner = owner
             whole = self._mark(owner) + whole
@@ -45,6 +53,18 @@ class _Pipe(io.RawIOBase):
         while view:
             view = view[os.write(self._fd, view) :]
         return len(data)
+
+    def _write_among_threads(self, owner: int, whole: bytes) -> None:
+        """Mark every piece, and let none be longer than what a pipe takes without a gap.
+
+        Another thread may write between any two of them. A lock would hold up the others for ever
+        if a call is stopped while it has it.
+        """
+        self._owner = _NOBODY
+        mark = self._mark(owner)
+        size = PIPE_BUF - len(mark)
+        for start in range(0, len(whole), size):
+            os.write(self._fd, mark + whole[start : start + size])
 
     def _mark(self, owner: int) -> bytes:
         return self._token + owner.to_bytes(8, "little")

@@ -9,7 +9,7 @@ from typing import Any
 
 from apothic_emulator.executors import descent, linux
 
-_active: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined]  # noqa: SLF001
+active: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined]  # noqa: SLF001
 """`threading.active_count()` without its lock: asked between every result and its report."""
 
 
@@ -24,7 +24,7 @@ class World:
         environ: Any = os.environ
         self._raw: Any = environ._data  # noqa: SLF001
         self._raw_before: Any = self._raw.copy()
-        self._threads = set(_active)
+        self._threads = set(active)
         self._children = set(descent.children()) if linux.has_child() else set[int]()
 
     def restore(self) -> None:
@@ -46,7 +46,7 @@ class World:
         workers of a `ThreadPoolExecutor` and the tracker of `multiprocessing`.
         """
         return (linux.has_child() and self._has_leftover_process()) or (
-            len(_active) > 1 and self._has_leftover_thread()
+            len(active) > 1 and self._has_leftover_thread()
         )
 
     def _has_leftover_process(self) -> bool:
@@ -59,5 +59,5 @@ class World:
         idle: Any = getattr(pools, "_threads_queues", {})
         return any(
             not thread.daemon and ident not in self._threads and thread not in idle
-            for ident, thread in list(_active.items())
+            for ident, thread in list(active.items())
         )
