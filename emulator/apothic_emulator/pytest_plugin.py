@@ -11,6 +11,7 @@ Nothing but this file is imported before a fixture is used.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,10 +73,21 @@ def apothic_runtime_factory() -> Iterator[Any]:
 
 
 @pytest.fixture
-def apothic_runtime(request: pytest.FixtureRequest, apothic_runtime_factory: Any) -> Iterator[Any]:
-    """A control plane of the test's own: its ids, events, workers, faults and time."""
+def apothic_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty directory in place of the one that keeps what outlives programs."""
+    path = tmp_path / "apothic-home"
+    monkeypatch.setenv("APOTHIC_HOME", str(path))
+    return path
+
+
+@pytest.fixture
+def apothic_runtime(
+    request: pytest.FixtureRequest, apothic_runtime_factory: Any, apothic_home: Path
+) -> Iterator[Any]:
+    """A control plane of the test's own: its ids, events, workers, faults, home and time."""
     from apothic_emulator.testing.trial import Trial  # noqa: PLC0415 - when used
 
+    del apothic_home  # what the test keeps there is its own
     item: pytest.Item = request.node
     marker = item.get_closest_marker(_MARK)
     item.stash[_TRIAL] = trial = Trial(

@@ -524,3 +524,17 @@ def test_it(apothic_clock, turn):
 """
 
     run(source, "-n", "2", passed=6)
+
+
+def test_each_test_has_a_home_of_its_own(run: Run) -> None:
+    run(
+        """
+def test_one(apothic_runtime, apothic_home):
+    assert os.environ["APOTHIC_HOME"] == str(apothic_home)
+    apothic_home.mkdir()
+
+def test_two(apothic_runtime):
+    assert not os.path.exists(os.environ["APOTHIC_HOME"])
+""",
+        passed=2,
+    )
