@@ -8,36 +8,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
-from apothic_backends import commands
-from apothic_backends.model import events, functions, jobs, schedules
+from apothic_backends.commands import SELDOM
 from apothic_backends.model.errors import ApothicError, UsageError, error_of
 from apothic_backends.model.jobs import JobStatus
 from apothic_backends.model.payloads import Payload
-from apothic_backends.model.record import Record
+from apothic_backends.model.record import Record, records_in
 
-_RECORDS: dict[str, type[Record]] = {
-    **commands.COMMANDS,
-    **{
-        record.__name__: record
-        for record in (
-            functions.BatchPolicy,
-            functions.RetryPolicy,
-            functions.FunctionSpec,
-            jobs.ErrorInfo,
-            jobs.JobSnapshot,
-            jobs.JobInput,
-            jobs.JobOutcome,
-            jobs.ItemBatch,
-            jobs.JobLogs,
-            schedules.CronSchedule,
-            schedules.PeriodSchedule,
-            schedules.ScheduleSnapshot,
-            events.Cursor,
-            events.Event,
-            events.EventBatch,
-        )
-    },
-}
+_records: dict[str, type[Record]] = {}
+"""The types of those modules that were needed so far, by name."""
+
+
+def _known(name: str) -> type[Record]:
+    """The type of that name.
+
+    Raises:
+        KeyError: there is none.
+    """
+    if not _records:
+        for module in ("jobs", "functions", "schedules", "events"):
+            _records.update(records_in(f"apothic_backends.model.{module}"))
+        _records.update(records_in("apothic_backends.commands.jobs"))
+    if name not in _records:
+        for module in SELDOM:
+            _records.update(records_in(f"apothic_backends.model.{module}"))
+            _records.update(records_in(f"apothic_backends.commands.{module}"))
+    return _records[name]
+
 
 _Buffers = Sequence[bytes | bytearray | memoryview]
 
@@ -84,7 +80,7 @@ def from_json(value: Any, buffers: _Buffers) -> Any:
 def _rebuild(value: Any, buffers: _Buffers) -> Any:
     match value:
         case {"$record": str(name), **held}:
-            record = _RECORDS[name](**{k: _rebuild(v, buffers) for k, v in held.items()})
+            record = _known(name)(**{k: _rebuild(v, buffers) for k, v in held.items()})
             _check(record)
             return record
         case {"$payload": [str(codec), int(first), int(end)]}:

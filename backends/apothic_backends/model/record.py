@@ -6,6 +6,7 @@ Importing `dataclasses` costs more than two bare interpreter starts and each fro
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any, dataclass_transform
 
 _MISSING: Any = object()
@@ -66,3 +67,13 @@ class Record(metaclass=_RecordType):
         """Give a copy with some fields changed."""
         kept = {f: getattr(self, f) for f in type(self).fields}
         return type(self)(**(kept | changes))
+
+
+def records_in(module: str) -> dict[str, type[Record]]:
+    """The records that a module defines, by name; the module is loaded for it."""
+    found = vars(import_module(module)).items()
+    return {name: it for name, it in found if _is_record(it) and it.__module__ == module}
+
+
+def _is_record(it: object) -> bool:
+    return isinstance(it, _RecordType)

@@ -17,6 +17,7 @@ from apothic_emulator.core.jobs import NEVER, Job
 from apothic_emulator.core.ledger import KEPT_INPUT, Ledger
 from apothic_emulator.core.plane import Plane
 from apothic_emulator.core.pools import Pool
+from apothic_emulator.core.shared import SharedWait
 from apothic_emulator.core.streams import MOST_AHEAD, MOST_AHEAD_BYTES, Stream
 
 _IN_LINE = (JobStatus.DISPATCHED, JobStatus.RUNNING)
@@ -44,6 +45,9 @@ def check(plane: Plane) -> None:
         due = it.due - plane.ledger.events.wall_offset
         _sure(plane.alarm <= due, "a run that nothing wakes", it.pool.function.spec.name)
     _check_tokens(plane)
+    for part in plane.shared.parts.values():
+        part.check()
+    _sure(plane.alarm <= plane.shared.alarm, "a wait that nothing ends")
     _check_let_go(plane.ledger)
     _sure(not plane.ledger.replies and not plane.scheduler.effects, "left from a step")
 
@@ -212,8 +216,11 @@ def _check_tokens(plane: Plane) -> None:
     groups = [job.waiters for job in ledger.jobs.values() if job.waiters]
     groups += [job.stream.readers for job in ledger.jobs.values() if job.stream is not None]
     groups += [[*pool.room] for pool in plane.pools.values()]
-    groups += [[*readers] for readers in ledger.readers.values()]
-    _sure(all(ledger.readers.values()), "an empty list of readers")
+    for feed in plane.feeds:
+        groups += [[*readers] for readers in feed.readers.values()]
+        _sure(all(feed.readers.values()), "an empty list of readers")
+    shared = [wait.among for wait in ledger.waits.values() if isinstance(wait, SharedWait)]
+    groups += [[*among] for among in {id(among): among for among in shared}.values()]
     found = [wait for group in groups for wait in group]
     _sure(all(ledger.waits.get(w.token) is w for w in found), "waits without a token")
     _sure(len(found) == len(ledger.waits), "tokens", len(found), len(ledger.waits))

@@ -7,6 +7,7 @@ from typing import Any
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.payloads import Payload
 from apothic_backends.model.record import Record
+from apothic_emulator.core.records import Change
 
 
 class StartExecutor(Record):
@@ -106,7 +107,11 @@ LATER: Any = object()
 
 
 class Outcome(Record):
-    """What a step decided: replies by token (a value, or an error to raise), and effects."""
+    """What a step decided: replies by token (a value, or an error to raise), and effects.
+
+    `changes` must survive: a store has to have them before anybody hears of the rest.
+    """
 
     replies: list[tuple[object, object, BaseException | None]]
     effects: list[Effect]
+    changes: list[Change]

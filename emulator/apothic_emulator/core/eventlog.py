@@ -8,7 +8,7 @@ by `stream.reset`. Of what jobs print it keeps `RETAINED_CHARS`; older text beco
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from apothic_backends.model.events import Cursor, Event, EventBatch
@@ -90,10 +90,16 @@ class EventLog:
             i += 1
         self._text_from = self.first + i
 
-    def read(self, after: Cursor, subject: Subject | None, limit: int) -> EventBatch | None:
+    def read(
+        self,
+        after: Cursor,
+        subject: Subject | None,
+        limit: int,
+        wants: Callable[[Event], bool] | None = None,
+    ) -> EventBatch | None:
         """Events after a position, of one subject or of all jobs; None if there are none yet.
 
-        The position must be one that is retained: see `lost`.
+        `wants` chooses among them. The position must be one that is retained: see `lost`.
         """
         entries, first = self.entries, self.first
         found: list[Event] = []
@@ -103,6 +109,8 @@ class EventLog:
             entry = entries[i]
             if _is_of(entry, subject):
                 event = self.event(seq, entry)
+                if wants is not None and not wants(event):
+                    continue
                 if found and event.event == "log.gap" and _joins(found[-1], event):
                     found.pop()
                 elif len(found) >= limit:

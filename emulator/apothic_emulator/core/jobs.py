@@ -80,6 +80,9 @@ class Wait:
         self.caller: Job | None = None
         """The job that is parked for as long as this wait lasts."""
 
+    def left(self) -> None:
+        """It was given up: whoever is affected by that may say so here."""
+
 
 class Job:
     """One call and everything known of it. Plain slots: made once a call, on the hot path."""

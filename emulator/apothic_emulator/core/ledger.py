@@ -7,12 +7,12 @@ from collections import deque
 from typing import Any
 
 from apothic_backends.model.errors import JobGone, NotFound
-from apothic_backends.model.events import Cursor, Event, EventBatch
 from apothic_backends.model.ids import number_of
 from apothic_backends.model.jobs import ErrorInfo, ItemBatch, JobSnapshot, JobStatus
 from apothic_backends.model.payloads import Payload
-from apothic_emulator.core.eventlog import EventLog, Subject, is_end
+from apothic_emulator.core.eventlog import EventLog
 from apothic_emulator.core.executors import Executor
+from apothic_emulator.core.feeds import Feed
 from apothic_emulator.core.jobs import NO_ARGUMENTS, Job, Wait
 from apothic_emulator.core.logs import JobLog
 from apothic_emulator.core.streams import Stream
@@ -40,23 +40,6 @@ Reply = tuple[object, object, BaseException | None]
 _SUCCEEDED = {"status": JobStatus.SUCCEEDED.value}
 
 
-class EventWait(Wait):
-    """A reader that has seen everything up to now."""
-
-    __slots__ = ("limit", "subject")
-
-    def __init__(
-        self, token: object, subject: Subject, job: Job | None, limit: int, readers: Readers
-    ) -> None:
-        self.subject = subject
-        """Whose events are read, 0 for those of every job."""
-        self.limit = limit
-        super().__init__(token, readers.setdefault(subject, []), job)
-
-
-Readers = dict[Subject, list[EventWait]]
-
-
 class Ledger:
     """Jobs, executors, waits and the event log. `replies` collects answers for the plane."""
 
@@ -66,12 +49,10 @@ class Ledger:
         self.waits: dict[object, Wait] = {}
         """Everybody to whom a reply is owed, by token."""
         self.events = EventLog(epoch, wall_offset)
+        self.feed = Feed(self.events, self.answer)
         self.replies: list[Reply] = []
         self.payload_bytes = 0
         """Arguments of jobs that have not ended."""
-        self.readers: Readers = {}
-        """Who waits for events, by subject."""
-        self._published = 0
         self.kept: dict[int, int] = {}
         """Ended jobs that are held, oldest first, and the bytes of their results."""
         self.kept_bytes = 0
@@ -129,8 +110,7 @@ class Ledger:
         wait = self.waits.pop(token, None)
         if wait is not None:
             wait.among.remove(wait)
-            if isinstance(wait, EventWait) and not wait.among:
-                del self.readers[wait.subject]
+            wait.left()
             if wait.executor:
                 self._detach(wait)
         return wait
@@ -276,48 +256,6 @@ class Ledger:
     def look(self, job: Job) -> JobSnapshot:
         """A job as its callers see it now."""
         return job.snapshot(self.events.wall_offset)
-
-    def await_events(self, token: object, subject: Subject, job: Job | None, limit: int) -> Wait:
-        """Answer with the next events of a job, of a topic, or of all jobs (0)."""
-        self.publish()  # so that whoever waits has seen the same events
-        self._published = self.events.seq
-        wait = self.waits[token] = EventWait(token, subject, job, limit, self.readers)
-        return wait
-
-    def publish(self) -> None:
-        """Answer the readers for whom something has happened; all get the same event objects."""
-        seq = self.events.seq
-        if not self.readers or seq == self._published:
-            return
-        before, self._published = Cursor(self.events.epoch, self._published), seq
-        if self.events.lost(before):
-            self._ask_again(before)
-            return
-        found: dict[Subject, list[Event]] = {}
-        for subject, event in self.events.since(before.seq):
-            keys = (0, subject) if type(subject) is int else (subject,)
-            for key in keys:
-                if key in self.readers:
-                    found.setdefault(key, []).append(event)
-        for key, events in found.items():
-            self._give(self.readers.pop(key), key, events)
-
-    def _ask_again(self, before: Cursor) -> None:
-        """One step wrote more than is retained: readers who ask again are told so."""
-        readers, self.readers = self.readers, {}
-        for waits in readers.values():
-            for wait in waits:
-                self.answer(wait, EventBatch((), before))
-
-    def _give(self, waits: list[EventWait], key: Subject, events: list[Event]) -> None:
-        here = self.events.cursor
-        whole = EventBatch(tuple(events), here, is_end(events[-1], key or None))
-        for wait in waits:
-            batch = whole
-            if len(events) > wait.limit:
-                first = tuple(events[: wait.limit])
-                batch = EventBatch(first, first[-1].cursor)
-            self.answer(wait, batch)
 
 
 def _size(job: Job) -> int:

@@ -48,12 +48,17 @@ from apothic_emulator.core.facts import (
 from apothic_emulator.core.functions import NOTHING, Function, check_spec
 from apothic_emulator.core.items import Items, check_kind
 from apothic_emulator.core.jobs import NEVER, NO_ARGUMENTS, Job
+from apothic_emulator.core.journal import Journal
 from apothic_emulator.core.ledger import Ledger
 from apothic_emulator.core.levels import check_level
 from apothic_emulator.core.pools import Pool, RoomWait
 from apothic_emulator.core.prints import Prints
 from apothic_emulator.core.queries import Queries
+from apothic_emulator.core.records import Change
 from apothic_emulator.core.schedules import Calendar, NoCalendar, Schedules
+from apothic_emulator.core.shared import Shared
+
+NO_CHANGES: list[Change] = []
 
 MOST_PAYLOAD_BYTES = 4 << 30
 """Arguments of all jobs that have not ended; one job alone may be larger."""
@@ -67,7 +72,7 @@ class Plane:
 
     `wall_offset` is what Unix time is ahead of its own; an executor without work ends after
     `idle_s`; `calendar` knows when schedules are due. `enforced` says by what limits are kept here,
-    which may be found out later.
+    which may be found out later. With a `journal`, steps say what must survive.
     """
 
     def __init__(
@@ -78,15 +83,19 @@ class Plane:
         idle_s: float = IDLE_S,
         calendar: Calendar | None = None,
         enforced: Mapping[str, str] = NOTHING,
+        journal: Journal | None = None,
     ) -> None:
         self.pools: dict[int, Pool] = {}
         self._by_id: dict[str, Pool] = {}
         self.ledger = Ledger(epoch, wall_offset)
         self.attempts = Attempts(self.ledger, self.pools)
         self.callers = Callers(self.ledger, self.pools, self.attempts)
-        self.queries = Queries(self.ledger, self.pools, self.callers)
-        self.items = Items(self.ledger, self.callers)
         self.scheduler = self.attempts.scheduler
+        self.shared = Shared(self.callers, self.scheduler.wake_at, journal)
+        self.queries = Queries(self.ledger, self.pools, self.callers, self.shared)
+        self.items = Items(self.ledger, self.callers)
+        self.journal = journal
+        self.feeds = self.ledger.feed, self.shared.feed
         self.scheduler.idle_s = idle_s
         self.prints = Prints(self.ledger, self.scheduler)
         self.schedules = Schedules(
@@ -133,6 +142,14 @@ class Plane:
         """Everybody who waits for a reply."""
         return list(self.ledger.waits)
 
+    def load(self, records: Iterable[tuple[str, bytes]], now: float) -> None:
+        """Take back what was kept, in a plane that has done nothing yet."""
+        for key, record in records:
+            kind, *path = key.split("/")
+            self.shared.load(kind, path, record, now)
+        for part in self.shared.parts.values():
+            part.loaded(now)
+
     def step(self, inputs: Iterable[Input], now: float) -> Outcome:
         """Take inputs in order at one moment; gives replies by token, and effects in order."""
         for item in inputs:
@@ -153,9 +170,18 @@ class Plane:
                         self.scheduler.fill(pool, now)
         if self.crowded:
             self._make_room(now)
-        ledger, scheduler = self.ledger, self.scheduler
-        ledger.publish()
-        outcome = Outcome(ledger.replies, scheduler.effects)
+        return self._outcome(now)
+
+    def _outcome(self, now: float) -> Outcome:
+        """Everything that the inputs have led to."""
+        ledger, scheduler, shared = self.ledger, self.scheduler, self.shared
+        if shared.again:
+            shared.settle(now)
+        for feed in self.feeds:
+            if feed.readers:
+                feed.publish()
+        changes = NO_CHANGES if self.journal is None else self.journal.take()
+        outcome = Outcome(ledger.replies, scheduler.effects, changes)
         ledger.replies = []
         scheduler.effects = []
         return outcome
@@ -167,15 +193,22 @@ class Plane:
         try:
             if asked.origin is not None:
                 self.callers.executor(asked.origin.executor)
-            rule = rule or self._commands.get(type(asked.command))
-            if rule is None:
-                raise InternalError(f"no rule for {type(asked.command).__name__}")
+            rule = rule or self._commands.get(type(asked.command)) or self._more(asked)
             reply = rule(asked.command, asked, now)
         except ApothicError as error:
             ledger.replies.append((asked.token, None, error))
             return
         if reply is not LATER:
             ledger.replies.append((asked.token, reply, None))
+
+    def _more(self, asked: Asked) -> Rule:
+        """The rule for a command that programs seldom need."""
+        command = type(asked.command)
+        rule = self.shared.rule(command)
+        if rule is None:
+            raise InternalError(f"no rule for {command.__name__}")
+        self._commands[command] = rule
+        return rule
 
     # --- commands -------------------------------------------------------------------------------
 
@@ -367,6 +400,7 @@ class Plane:
             scheduler.fill(pool, now)
         self.prints.tick(now)
         self.schedules.tick(now)
+        self.shared.tick(now)
 
 
 def _queue_full(pool: Pool) -> QueueFull:

@@ -16,15 +16,18 @@ from apothic_emulator.core.jobs import NO_ARGUMENTS
 from apothic_emulator.core.ledger import Ledger
 from apothic_emulator.core.logs import JobLog
 from apothic_emulator.core.pools import Pool
-from apothic_emulator.core.watches import Topic, after_reset, state
+from apothic_emulator.core.shared import Shared
+from apothic_emulator.core.watches import Topic, Watches
 
 
 class Queries:
     """The rules for looking, over the ledger and the pools."""
 
-    def __init__(self, ledger: Ledger, pools: Mapping[int, Pool], callers: Callers) -> None:
+    def __init__(
+        self, ledger: Ledger, pools: Mapping[int, Pool], callers: Callers, shared: Shared
+    ) -> None:
         self.ledger = ledger
-        self.pools = pools
+        self.watches = Watches(ledger, pools, shared)
         self.callers = callers
         self.commands = {
             GetJob: self._job,
@@ -60,18 +63,19 @@ class Queries:
         self.ledger.events.append("job.progress", job.number, now, job.attempt, told)
 
     def _read(self, command: ReadEvents, asked: Asked, now: float) -> Any:
-        ledger = self.ledger
-        events, topic = ledger.events, Topic(command.topic, ledger)
-        job, after, limit = topic.job, command.after, max(1, command.limit)
+        watches = self.watches
+        topic = watches.topic(command)
+        events, job, after = topic.feed.events, topic.job, command.after
+        limit = max(1, command.limit)
         if after is None and command.snapshot:
-            return state(topic, ledger, self.pools.values())
+            return watches.state(topic)
         if after is None and job is not None:
             after = events.position_at(job.submitted_at)
         if after is not None:
             reset = events.lost(after)
             if reset is not None:
-                return after_reset(reset, topic, ledger, self.pools.values())
-            batch = events.read(after, topic.subject or None, limit)
+                return watches.after_reset(reset, topic)
+            batch = events.read(after, topic.subject or None, limit, topic.wants)
             if batch is not None:
                 return batch
         if topic.is_over:
@@ -83,7 +87,9 @@ class Queries:
         callers, job = self.callers, topic.job
         caller = callers.job(asked, now) if job is not None else None
         sunk = callers.sink(job, caller)
-        wait = self.ledger.await_events(asked.token, topic.subject, job, limit)
+        token, subject = asked.token, topic.subject
+        wait = topic.feed.wait(token, subject, job, limit=limit, wants=topic.wants)
+        self.ledger.waits[token] = wait
         callers.park(wait, asked, caller, now)
         for pool in sunk:
             callers.scheduler.fill(pool, now)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from apothic_backends.commands import ReadEvents
 from apothic_backends.model.errors import NotFound
 from apothic_backends.model.events import ALL_JOBS, Cursor, Event, EventBatch
 from apothic_emulator.core.eventlog import Subject
+from apothic_emulator.core.feeds import Wants
 from apothic_emulator.core.jobs import Job
 from apothic_emulator.core.ledger import Ledger
 from apothic_emulator.core.pools import Pool
+from apothic_emulator.core.shared import PARTS, Shared
 
 _ERROR_FIELDS = ("code", "message", "type_name", "traceback")
 
@@ -18,8 +21,10 @@ _ERROR_FIELDS = ("code", "message", "type_name", "traceback")
 class Topic:
     """What a reader follows: all jobs, one of them, or another topic by its name."""
 
-    def __init__(self, name: str, ledger: Ledger) -> None:
-        self.name = name
+    def __init__(self, command: ReadEvents, ledger: Ledger, shared: Shared) -> None:
+        self.name = name = command.topic
+        self.feed = ledger.feed
+        self.wants: Wants | None = None
         self.job: Job | None = None
         self.subject: Subject = 0
         """0 for all jobs."""
@@ -30,8 +35,13 @@ class Topic:
             self.subject = self.job.number
         elif name.startswith("apps:") and name != "apps:":
             self.subject = name
+        elif name.partition(":")[0] in PARTS:
+            self.subject = name
+            self.feed = shared.feed
+            self.wants = _chosen(command)
         else:
-            raise NotFound(f"no topic {name!r}; there are jobs, jobs:N and apps:NAME", topic=name)
+            known = ", ".join(["jobs", "jobs:N", "apps:NAME", *(f"{part}:NAME" for part in PARTS)])
+            raise NotFound(f"no topic {name!r}; there are {known}", topic=name)
 
     @property
     def is_over(self) -> bool:
@@ -39,24 +49,54 @@ class Topic:
         return self.job is not None and self.job.is_final
 
 
-def state(topic: Topic, ledger: Ledger, pools: Iterable[Pool]) -> EventBatch:
-    """What is now, to be read on from the newest position. Of a job that has ended: all of it."""
-    here = ledger.events.cursor
-    if topic.job is not None:
-        events = [_job(topic.job, ledger, here)]
-        if topic.is_over:
-            events += _ending(topic.job, ledger, here)
-    elif topic.subject:
-        events = [_app(topic.name.removeprefix("apps:"), pools, here)]
-    else:
-        events = [_job(job, ledger, here) for job in ledger.jobs.values() if not job.is_final]
-    return EventBatch(tuple(events), here, topic.is_over)
+def _chosen(command: ReadEvents) -> Wants | None:
+    """What chooses the events of some keys; those that are about no key go to everybody."""
+    keys, prefix = frozenset(command.keys), command.prefix
+    if not keys and not prefix:
+        return None
+
+    def wants(event: Event) -> bool:
+        key = event.data.get("key")
+        return key is None or key in keys or (prefix != "" and str(key).startswith(prefix))
+
+    return wants
 
 
-def after_reset(reset: Event, topic: Topic, ledger: Ledger, pools: Iterable[Pool]) -> EventBatch:
-    """A reset, and what is now."""
-    now = state(topic, ledger, pools)
-    return EventBatch((reset, *now.events), now.cursor, now.ended)
+class Watches:
+    """What is now, over everything that can be watched."""
+
+    def __init__(self, ledger: Ledger, pools: Mapping[int, Pool], shared: Shared) -> None:
+        self.ledger = ledger
+        self.pools = pools
+        self.shared = shared
+
+    def topic(self, command: ReadEvents) -> Topic:
+        """What a command asks for.
+
+        Raises:
+            NotFound: there is no such topic.
+        """
+        return Topic(command, self.ledger, self.shared)
+
+    def state(self, topic: Topic) -> EventBatch:
+        """What is now, to be read on from the newest position. Of an ended job: all of it."""
+        here, ledger = topic.feed.events.cursor, self.ledger
+        if topic.job is not None:
+            events = [_job(topic.job, ledger, here)]
+            if topic.is_over:
+                events += _ending(topic.job, ledger, here)
+        elif topic.feed is self.shared.feed:
+            events = self.shared.state(topic.name, topic.wants)
+        elif topic.subject:
+            events = [_app(topic.name.removeprefix("apps:"), self.pools.values(), here)]
+        else:
+            events = [_job(job, ledger, here) for job in ledger.jobs.values() if not job.is_final]
+        return EventBatch(tuple(events), here, topic.is_over)
+
+    def after_reset(self, reset: Event, topic: Topic) -> EventBatch:
+        """A reset, and what is now."""
+        now = self.state(topic)
+        return EventBatch((reset, *now.events), now.cursor, now.ended)
 
 
 def _job(job: Job, ledger: Ledger, here: Cursor) -> Event:

@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 
 from apothic_backends.ticket import Ticket
 from apothic_emulator.core.executors import Executor, ExecutorStatus
+from apothic_emulator.core.feeds import EventWait
 from apothic_emulator.core.jobs import NEVER
-from apothic_emulator.core.ledger import EventWait
 from apothic_emulator.core.plane import Plane
 from apothic_emulator.host.clocks import Timers
 from apothic_emulator.host.reader import LONGEST_POLL_S

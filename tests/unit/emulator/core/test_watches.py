@@ -147,7 +147,7 @@ def test_readers_that_give_up_leave_nothing_behind() -> None:
     tokens = [driver.start(ReadEvents()) for _ in range(2)]
     driver.step(GivenUp(tokens[0]), GivenUp(tokens[1]))
 
-    assert driver.plane.ledger.readers == {}
+    assert driver.plane.ledger.feed.readers == {}
 
 
 def test_a_waiting_reader_and_a_waiting_caller_are_told_apart() -> None:
@@ -219,7 +219,7 @@ def test_a_job_that_is_forgotten_cannot_be_watched(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("topic", ["queues", "apps:", "everything", ""])
 def test_a_topic_that_there_is_not_is_not_found(topic: str) -> None:
-    with pytest.raises(NotFound, match="jobs, jobs:N and apps:NAME"):
+    with pytest.raises(NotFound, match="jobs, jobs:N, apps:NAME"):
         Driver().ask(ReadEvents(topic))
 
 

@@ -1,23 +1,13 @@
-"""The one list of what can be asked of a backend. Each command is typed by its reply."""
+"""Functions, their jobs, what happens to those, and schedules."""
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
-
+from apothic_backends.commands.base import Command
 from apothic_backends.model.events import ALL_JOBS, Cursor, EventBatch
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.jobs import ItemBatch, JobInput, JobLogs, JobOutcome, JobSnapshot
 from apothic_backends.model.payloads import EMPTY_CALL, Payload
-from apothic_backends.model.record import Record
 from apothic_backends.model.schedules import CronSchedule, PeriodSchedule, ScheduleSnapshot
-
-ReplyT = TypeVar("ReplyT")
-
-
-class Command(Record, Generic[ReplyT]):
-    """Something that can be asked of a backend; `ReplyT` is what comes back."""
-
-    __slots__ = ()
 
 
 class RegisterFunction(Command[str]):
@@ -158,15 +148,18 @@ class ReleaseJob(Command[None]):
 class ReadEvents(Command[EventBatch]):
     """Read events after a position, waiting for the first.
 
-    `topic` is `ALL_JOBS`, a job's id or `apps:NAME`. Without `after`, a job is told from its
-    beginning, and other topics from the next event on. `snapshot` (without `after`) gives what is
-    now, to be read on from there. At most `limit` events come in one batch, beside snapshots.
+    `topic` is `ALL_JOBS`, a job's id, `apps:NAME`, `queues:NAME` or `dicts:NAME`. Without `after`,
+    a job is told from its beginning, and other topics from the next event on. `snapshot` (without
+    `after`) gives what is now, to be read on from there. At most `limit` events come in one batch,
+    beside snapshots. `keys` and `prefix` choose among those of a topic that has keys.
     """
 
     topic: str = ALL_JOBS
     after: Cursor | None = None
     limit: int = 1000
     snapshot: bool = False
+    keys: tuple[str, ...] = ()
+    prefix: str = ""
 
 
 class StartSchedule(Command[ScheduleSnapshot]):
@@ -199,30 +192,3 @@ class TriggerSchedule(Command[str]):
     function_id: str
     at: float | None = None
     arguments: Payload = EMPTY_CALL
-
-
-COMMANDS: dict[str, type[Command[Any]]] = {
-    command.__name__: command
-    for command in (
-        RegisterFunction,
-        SubmitJob,
-        WaitJob,
-        RunJob,
-        OpenItems,
-        ReadItems,
-        GetJob,
-        GetJobLogs,
-        GetJobInput,
-        TellProgress,
-        CancelJob,
-        HoldJob,
-        KeepJob,
-        ReleaseJob,
-        ReadEvents,
-        StartSchedule,
-        StopSchedule,
-        ListSchedules,
-        TriggerSchedule,
-    )
-}
-"""Every command by name: the wire, the server and the conformance tests walk this."""

@@ -1,0 +1,15 @@
+"""What every command is."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from apothic_backends.model.record import Record
+
+ReplyT = TypeVar("ReplyT")
+
+
+class Command(Record, Generic[ReplyT]):
+    """Something that can be asked of a backend; `ReplyT` is what comes back."""
+
+    __slots__ = ()

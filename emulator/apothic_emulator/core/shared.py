@@ -1,0 +1,216 @@
+"""State that programs share: what queues and dicts have in common.
+
+They are loaded with the first command that is for them. Their events lie in a log of their own, so
+that a busy queue does not push out what is told of jobs. All of them draw revisions from one
+counter: a number that was given to a later write, lease or lock is always larger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, MutableSequence
+from heapq import heappop, heappush
+from importlib import import_module
+from typing import Any, Protocol
+
+from apothic_backends.model.errors import NotFound
+from apothic_backends.model.events import Cursor, Event
+from apothic_emulator.core.callers import Callers
+from apothic_emulator.core.effects import LATER
+from apothic_emulator.core.eventlog import EventLog
+from apothic_emulator.core.facts import Asked
+from apothic_emulator.core.feeds import Feed, Wants
+from apothic_emulator.core.jobs import NEVER, Wait
+from apothic_emulator.core.journal import Journal, Kept
+
+Rule = Callable[[Any, Asked, float], object]
+Again = Callable[[float], None]
+
+PARTS: tuple[str, ...] = ()
+"""Modules of the core, each with a class `Rules`, for the commands of the module of that name."""
+
+_COMMANDS = {f"apothic_backends.commands.{name}": name for name in PARTS}
+
+
+class Part(Protocol):
+    """The rules for one kind of shared state."""
+
+    commands: Mapping[type, Rule]
+
+    def tick(self, now: float) -> None:
+        """Do what is due, and see to it that the next is not missed."""
+        ...
+
+    def state(self, name: str, wants: Wants | None, here: Cursor) -> list[Event]:
+        """The snapshot that a watch begins with.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        ...
+
+    def load(self, key: list[str], record: bytes, now: float) -> None:
+        """Take a record back that was kept; `key` is its path after the name of the part."""
+        ...
+
+    def loaded(self, now: float) -> None:
+        """All records are back."""
+        ...
+
+    def check(self) -> None:
+        """See to it that everything agrees; for tests."""
+        ...
+
+
+class SharedWait(Wait):
+    """A reply that is owed until a deadline; `empty` is what it is then."""
+
+    __slots__ = ("again", "asked", "empty", "shared")
+
+    def __init__(
+        self,
+        shared: Shared,
+        asked: Asked,
+        among: MutableSequence[Any],
+        again: Again | None,
+        empty: object,
+    ) -> None:
+        super().__init__(asked.token, among)
+        self.shared = shared
+        self.asked = asked
+        self.again = again
+        """What to look at when it is given up: it may have stood in somebody's way."""
+        self.empty = empty
+
+    def left(self) -> None:
+        """Nobody waits any more."""
+        if self.again is not None:
+            self.shared.again.append(self.again)
+
+
+class Shared:
+    """What the parts have in common; `journal` is None where nothing is kept."""
+
+    def __init__(
+        self,
+        callers: Callers,
+        wake_at: Callable[[float], None],
+        journal: Journal | None,
+    ) -> None:
+        ledger = callers.ledger
+        self.ledger = ledger
+        self.callers = callers
+        self.wake_at = wake_at
+        self.journal = journal
+        self.rev = 0
+        """The latest revision of anything."""
+        events = EventLog(f"{ledger.events.epoch}s", ledger.events.wall_offset)
+        self.feed = Feed(events, ledger.answer)
+        self.parts: dict[str, Part] = {}
+        self.again: list[Again] = []
+        self._deadlines: list[tuple[float, int, SharedWait]] = []
+        self._waits = 0
+
+    def rule(self, command: type) -> Rule | None:
+        """The rule for a command; its part is loaded for it."""
+        name = _COMMANDS.get(command.__module__)
+        return None if name is None else self.part(name).commands.get(command)
+
+    def part(self, name: str) -> Part:
+        """One kind of shared state."""
+        part = self.parts.get(name)
+        if part is None:
+            module: Any = import_module(f"apothic_emulator.core.{name}")
+            part = self.parts[name] = module.Rules(self)
+        return part
+
+    def state(self, topic: str, wants: Wants | None) -> list[Event]:
+        """The snapshot of a topic such as `queues:jobs`.
+
+        Raises:
+            NotFound: there is no such topic.
+        """
+        kind, _, name = topic.partition(":")
+        if kind not in PARTS:
+            raise NotFound(f"no topic {topic!r}", topic=topic)
+        return self.part(kind).state(name, wants, self.feed.events.cursor)
+
+    def tell(self, event: str, topic: str, now: float, told: dict[str, Any]) -> None:
+        """Write down that something happened."""
+        self.feed.events.append(event, topic, now, 0, told)
+
+    def next_rev(self) -> int:
+        """A revision that was never given before."""
+        self.rev += 1
+        if self.journal is not None:
+            self.journal.keep("rev", _Rev(self.rev))
+        return self.rev
+
+    def wait(
+        self,
+        asked: Asked,
+        among: MutableSequence[Any],
+        timeout_s: float | None,
+        now: float,
+        *,
+        again: Again | None = None,
+        empty: object = None,
+    ) -> Any:
+        """Owe the reply to whoever stands in `among`; after `timeout_s` it is `empty`."""
+        caller = self.callers.job(asked, now)
+        wait = SharedWait(self, asked, among, again, empty)
+        self.ledger.waits[wait.token] = wait
+        self.callers.park(wait, asked, caller, now)
+        if timeout_s is not None:
+            self._waits += 1
+            heappush(self._deadlines, (now + timeout_s, self._waits, wait))
+            self.wake_at(now + timeout_s)
+        return LATER
+
+    def answer(self, wait: SharedWait, value: object, error: BaseException | None = None) -> None:
+        """Give the reply to somebody who was taken out of those who wait."""
+        self.ledger.answer(wait, value, error)
+
+    def tick(self, now: float) -> None:
+        """Answer those whose time is up, and have each part do what is due."""
+        deadlines, waits = self._deadlines, self.ledger.waits
+        while deadlines and (deadlines[0][0] <= now or not _is_owed(waits, deadlines[0][2])):
+            wait = heappop(deadlines)[2]
+            if _is_owed(waits, wait):
+                wait.among.remove(wait)
+                wait.left()
+                self.ledger.answer(wait, wait.empty)
+        if deadlines:
+            self.wake_at(deadlines[0][0])
+        for part in self.parts.values():
+            part.tick(now)
+
+    def settle(self, now: float) -> None:
+        """Look again where somebody has left who stood in the way."""
+        while self.again:
+            self.again.pop()(now)
+
+    @property
+    def alarm(self) -> float:
+        """The next deadline of a wait."""
+        return self._deadlines[0][0] if self._deadlines else NEVER
+
+    def load(self, kind: str, key: list[str], record: bytes, now: float) -> None:
+        """Take a record back; `kind` is the part that it belongs to, or `rev`."""
+        if kind == "rev":
+            self.rev = int(record)
+        else:
+            self.part(kind).load(key, record, now)
+
+
+def _is_owed(waits: Mapping[object, Wait], wait: SharedWait) -> bool:
+    return waits.get(wait.token) is wait
+
+
+class _Rev(Kept):
+    """The counter of revisions as a record."""
+
+    def __init__(self, rev: int) -> None:
+        self.rev = rev
+
+    def pack(self) -> bytes:
+        return b"%d" % self.rev
