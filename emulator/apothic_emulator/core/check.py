@@ -81,7 +81,7 @@ def _check_queue(plane: Plane, pool: Pool, placed: set[int]) -> None:
     for job in pool.delayed:
         _sure(plane.alarm <= job.not_before, "a retry that nothing wakes", job)
     _sure(not pool.rest_until or plane.alarm <= pool.rest_until, "a rest without an end")
-    _sure(not pool.room or pool in plane.crowded, "nobody looks for room")
+    _sure(not pool.room or pool in plane.admission.crowded, "nobody looks for room")
     _sure(not (pool.room and pool.has_room and not plane.ledger.payload_bytes), "room unused")
     if isinstance(pool, BatchPool):
         _check_batches(plane, pool)

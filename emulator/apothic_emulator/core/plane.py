@@ -19,13 +19,11 @@ from apothic_backends.commands import (
 )
 from apothic_backends.model.errors import (
     ApothicError,
-    IdempotencyConflict,
     InternalError,
     NotFound,
-    QueueFull,
 )
 from apothic_backends.model.ids import number_of
-from apothic_backends.model.payloads import Payload
+from apothic_emulator.core.admission import Admission
 from apothic_emulator.core.attempts import Attempts
 from apothic_emulator.core.batches import pool_of
 from apothic_emulator.core.callers import Callers
@@ -46,12 +44,11 @@ from apothic_emulator.core.facts import (
     Tick,
 )
 from apothic_emulator.core.functions import NOTHING, Function, check_spec
-from apothic_emulator.core.items import Items, check_kind
-from apothic_emulator.core.jobs import NEVER, NO_ARGUMENTS, Job
+from apothic_emulator.core.items import Items
+from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.journal import Journal
 from apothic_emulator.core.ledger import Ledger
-from apothic_emulator.core.levels import check_level
-from apothic_emulator.core.pools import Pool, RoomWait
+from apothic_emulator.core.pools import Pool
 from apothic_emulator.core.prints import Prints
 from apothic_emulator.core.queries import Queries
 from apothic_emulator.core.records import Change
@@ -60,10 +57,6 @@ from apothic_emulator.core.shared import Shared
 
 NO_CHANGES: list[Change] = []
 
-MOST_PAYLOAD_BYTES = 4 << 30
-"""Arguments of all jobs that have not ended; one job alone may be larger."""
-
-_Call = SubmitJob | RunJob | OpenItems
 Rule = Callable[[Any, Asked, float], object]
 
 
@@ -94,6 +87,7 @@ class Plane:
         self.shared = Shared(self.callers, self.scheduler.wake_at, journal)
         self.queries = Queries(self.ledger, self.pools, self.callers, self.shared)
         self.items = Items(self.ledger, self.callers)
+        self.admission = Admission(self.callers, self.items, self._pool, self._asked)
         self.journal = journal
         self.feeds = self.ledger.feed, self.shared.feed
         self.scheduler.idle_s = idle_s
@@ -102,18 +96,16 @@ class Plane:
             self.ledger,
             calendar or NoCalendar(),
             self._pool,
-            self._admit_scheduled,
+            self.admission.admit_scheduled,
             self.scheduler.wake_at,
         )
         self._enforced = enforced
-        self.crowded: list[Pool] = []
-        """Pools for whose room somebody waits."""
         self._commands: dict[type, Rule] = {
             RegisterFunction: self._register,
-            SubmitJob: self._submit,
+            SubmitJob: self.admission.submit,
             WaitJob: self._wait,
-            RunJob: self._run,
-            OpenItems: self._open,
+            RunJob: self.admission.run,
+            OpenItems: self.admission.open,
             ReadItems: self.items.read,
             CancelJob: self._cancel,
             HoldJob: self._hold,
@@ -168,8 +160,8 @@ class Plane:
                     pool = self.pools[executor.function.number]
                     if pool.queue:
                         self.scheduler.fill(pool, now)
-        if self.crowded:
-            self._make_room(now)
+        if self.admission.crowded:
+            self.admission.make_room(now)
         return self._outcome(now)
 
     def _outcome(self, now: float) -> Outcome:
@@ -232,131 +224,11 @@ class Plane:
             raise NotFound(f"no function {function_id!r} here", function_id=function_id)
         return pool
 
-    def _submit(self, command: SubmitJob, asked: Asked, now: float) -> Any:
-        pool = self._pool(command.function_id)
-        check_kind(pool.function, is_generator=False)
-        known = self._keyed(pool, command)
-        if known is not None:
-            return known.job_id
-        if pool.room or not self._fits(pool, command):
-            return self._await_room(pool, command, asked, now)
-        return self._admit(pool, command, now).job_id
-
-    def _await_room(
-        self, pool: Pool, command: SubmitJob | RunJob, asked: Asked, now: float
-    ) -> object:
-        """Hold the reply back until there is room, if the caller wants to wait for it."""
-        if not command.wait_for_room:
-            raise _queue_full(pool)
-        caller = self.callers.job(asked, now)
-        if caller is not None:
-            check_level(caller, caller.level + 1)
-        wait = self.ledger.waits[asked.token] = RoomWait(asked, pool)
-        if pool not in self.crowded:
-            self.crowded.append(pool)
-        self.callers.park(wait, asked, caller, now)
-        return LATER
-
-    def _keyed(self, pool: Pool, command: SubmitJob) -> Job | None:
-        """The job that was queued under the same key."""
-        if command.key is None:
-            return None
-        spec = pool.function.spec
-        job = self.ledger.keyed.get((spec.app_name, spec.name, command.key))
-        if job is not None and job.arguments not in (command.arguments, NO_ARGUMENTS):
-            raise IdempotencyConflict(
-                f"the key {command.key!r} stands for {job.job_id}, a call of {spec.name!r} with "
-                "other arguments; use another key, or the same arguments",
-                job_id=job.job_id,
-                key=command.key,
-            )
-        return job
-
-    def _run(self, command: RunJob, asked: Asked, now: float) -> Any:
-        pool = self._pool(command.function_id)
-        if pool.function.spec.is_generator:
-            check_kind(pool.function, is_generator=False)
-        if pool.room or not self._fits(pool, command):
-            return self._await_room(pool, command, asked, now)
-        return self._begin(pool, command, asked, now)
-
-    def _begin(self, pool: Pool, command: RunJob, asked: Asked, now: float) -> object:
-        """Queue a job whose end is the reply."""
-        job = self._admit(pool, command, now)
-        try:
-            self.callers.wait_for(job, asked, now, last=True, owned=True)
-        except ApothicError:
-            self.attempts.cancel(job, now)
-            self.ledger.release(job)
-            raise
-        self.ledger.waits[asked.token].runs = True
-        return LATER
-
-    def _open(self, command: OpenItems, asked: Asked, now: float) -> str:
-        pool = self._pool(command.function_id)
-        check_kind(pool.function, is_generator=True)
-        if pool.room or not self._fits(pool, command):
-            raise _queue_full(pool)
-        opener = self.callers.executor(asked.origin.executor) if asked.origin is not None else None
-        job = self._admit(pool, command, now)
-        self.items.open(job, opener)
-        return job.job_id
-
     def _give_up(self, token: object, now: float) -> None:
         """A reply is not wanted any more; the job of a `RunJob` goes with it."""
         wait = self.ledger.give_up(token)
         if wait is not None and wait.runs and wait.awaited is not None:
             self.attempts.cancel(wait.awaited, now)
-
-    def _fits(self, pool: Pool, command: _Call) -> bool:
-        """Whether a job may be queued now, by number and by bytes."""
-        if not pool.has_room:
-            return False
-        held = self.ledger.payload_bytes
-        return not held or held + command.arguments.nbytes <= MOST_PAYLOAD_BYTES
-
-    def _admit_scheduled(
-        self, pool: Pool, arguments: Payload, told: dict[str, Any], now: float
-    ) -> Job:
-        call = SubmitJob(pool.function.function_id, arguments)
-        if pool.room or not self._fits(pool, call):
-            raise _queue_full(pool)
-        return self._admit(pool, call, now, told)
-
-    def _admit(
-        self, pool: Pool, command: _Call, now: float, told: dict[str, Any] | None = None
-    ) -> Job:
-        job = Job(self.ledger.next_number(), pool.function, command.arguments, now)
-        self.ledger.add(job, told)
-        if type(command) is SubmitJob and command.key is not None:
-            spec = pool.function.spec
-            job.key = (spec.app_name, spec.name, command.key)
-            self.ledger.keyed[job.key] = job
-        pool.put(job)
-        self.scheduler.fill(pool, now)
-        return job
-
-    def _make_room(self, now: float) -> None:
-        """Admit submissions that wait, for as long as there is room."""
-        for pool in self.crowded:
-            self._admit_waiting(pool, now)
-            while self.callers.levels.lift(pool):
-                self.scheduler.fill(pool, now)
-                self._admit_waiting(pool, now)
-        self.crowded = [pool for pool in self.crowded if pool.room]
-
-    def _admit_waiting(self, pool: Pool, now: float) -> None:
-        while pool.room and self._fits(pool, pool.room[0].command):
-            wait = pool.room.popleft()
-            self.ledger.go_on(wait)
-            self._asked(wait.asked, now, self._take_room)
-
-    def _take_room(self, command: SubmitJob | RunJob, asked: Asked, now: float) -> object:
-        """Queue what has waited for room."""
-        pool = self._pool(command.function_id)
-        if isinstance(command, RunJob):
-            return self._begin(pool, command, asked, now)
-        return (self._keyed(pool, command) or self._admit(pool, command, now)).job_id
 
     def _wait(self, command: WaitJob, asked: Asked, now: float) -> Any:
         job = self.ledger.find(command.job_id)
@@ -401,16 +273,3 @@ class Plane:
         self.prints.tick(now)
         self.schedules.tick(now)
         self.shared.tick(now)
-
-
-def _queue_full(pool: Pool) -> QueueFull:
-    spec = pool.function.spec
-    if pool.has_room and not pool.room:
-        text = f"{MOST_PAYLOAD_BYTES >> 30} GiB of arguments wait already"
-    else:
-        text = f"max_pending_tasks={spec.max_pending_tasks} jobs of {spec.name!r} wait already"
-    return QueueFull(
-        f"{text}. Wait for some, raise max_pending_tasks, or use map(), which waits for room",
-        function=spec.name,
-        max_pending_tasks=spec.max_pending_tasks,
-    )

@@ -23,7 +23,7 @@ from apothic_backends.model.errors import (
 from apothic_backends.model.functions import FunctionSpec, RetryPolicy
 from apothic_backends.model.jobs import JobStatus
 from apothic_backends.model.payloads import Payload
-from apothic_emulator.core import jobs, ledger, plane
+from apothic_emulator.core import jobs, ledger
 from apothic_emulator.core.check import check
 from apothic_emulator.core.facts import Printed
 from apothic_emulator.core.jobs import MOVES, Job
@@ -206,7 +206,7 @@ def test_the_queue_is_bounded_by_number() -> None:
 
 
 def test_the_queue_is_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plane, "MOST_PAYLOAD_BYTES", 10)
+    monkeypatch.setattr(admission, "MOST_PAYLOAD_BYTES", 10)
     driver = Driver()
     driver.ask(SubmitJob(driver.function, Payload(b"x" * 100)))
 
