@@ -12,6 +12,7 @@ from apothic_backends.model.errors import MemoryLimitExceeded, WorkerLost
 from apothic_backends.model.events import Cursor, Event, EventBatch
 from apothic_backends.model.jobs import ErrorInfo
 from apothic_emulator.core import attempts, losses, streams
+from apothic_emulator.core.admission import Admission
 from apothic_emulator.core.attempts import Attempts
 from apothic_emulator.core.batches import BatchExecutor, BatchPool
 from apothic_emulator.core.effects import LATER
@@ -83,14 +84,14 @@ def a_cancelled_job_is_dispatched_again(right: Any, self: Attempts, job: Job, no
     right(self, job, now)
 
 
-@mutant(Plane, "_admit_waiting")
-def room_is_never_given(right: Any, self: Plane, pool: Pool, now: float) -> None:
+@mutant(Admission, "_admit_waiting")
+def room_is_never_given(right: Any, self: Admission, pool: Pool, now: float) -> None:
     pass
 
 
-@mutant(Plane, "_take_room")
+@mutant(Admission, "_take_room")
 def a_run_that_got_room_is_forgotten(
-    right: Any, self: Plane, command: SubmitJob | RunJob, *rest: Any
+    right: Any, self: Admission, command: SubmitJob | RunJob, *rest: Any
 ) -> object:
     return LATER if isinstance(command, RunJob) else right(self, command, *rest)
 
@@ -202,8 +203,8 @@ def the_last_line_is_told_after_the_end(right: Any, self: Ledger, job: Job, now:
         right(self, job, now)
 
 
-@mutant(Plane, "_keyed")
-def a_key_stands_for_two_jobs(right: Any, self: Plane, *_: Any) -> None:
+@mutant(Admission, "_keyed")
+def a_key_stands_for_two_jobs(right: Any, self: Admission, *_: Any) -> None:
     return None
 
 

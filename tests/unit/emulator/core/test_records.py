@@ -23,7 +23,7 @@ from apothic_backends.model.errors import (
 from apothic_backends.model.functions import FunctionSpec, RetryPolicy
 from apothic_backends.model.jobs import JobStatus
 from apothic_backends.model.payloads import Payload
-from apothic_emulator.core import jobs, ledger
+from apothic_emulator.core import admission, jobs, ledger
 from apothic_emulator.core.check import check
 from apothic_emulator.core.facts import Printed
 from apothic_emulator.core.jobs import MOVES, Job
