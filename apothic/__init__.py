@@ -51,6 +51,8 @@ _HOMES = {
         "RemoteError",
         "ResultDeserializeError",
         "ResultNotSerializable",
+        "SecretNotFound",
+        "SecretStoreRefused",
         "SetupFailed",
         "SlotDeadlock",
         "TicketCancelled",

@@ -9,6 +9,7 @@ import click
 
 from apothic import __version__
 from apothic.cli.job import job
+from apothic.cli.secret import secret
 from apothic.cli.wishes import Wishes, everywhere, showing, watching, with_options
 from apothic_backends.model.errors import UsageError
 
@@ -28,6 +29,7 @@ def program(context: click.Context, **given: Any) -> None:
     apothic run report.py::summarize --text hello
     apothic trigger report.py::nightly      a scheduled function, now
     apothic job watch jobs:123              what happens to a job
+    apothic secret set HF_TOKEN             a value that functions ask for
     apothic replay jobs:3 --pdb             what failed, with the same input
 
     Every command takes --json, -q, -v, --plain and --color, anywhere on the line.
@@ -120,3 +122,4 @@ def replay(asked: Wishes, job_id: str, *, inline: bool, pdb: bool, **given: Any)
 
 
 program.add_command(job)
+program.add_command(secret)

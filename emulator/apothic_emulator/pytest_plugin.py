@@ -77,6 +77,7 @@ def apothic_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty directory in place of the one that keeps what outlives programs."""
     path = tmp_path / "apothic-home"
     monkeypatch.setenv("APOTHIC_HOME", str(path))
+    monkeypatch.setenv("APOTHIC_SECRETS_KEY", "file")  # a person's keyring is not for tests
     return path
 
 
@@ -98,6 +99,15 @@ def apothic_runtime(
     )
     yield trial.runtime
     trial.finish()
+
+
+@pytest.fixture
+def apothic_secrets(apothic_home: Path) -> Any:
+    """An empty store of secrets: `.put("HF_TOKEN", {"HF_TOKEN": "x"})`, `.delete("HF_TOKEN")`."""
+    from apothic_backends.vault import Vault  # noqa: PLC0415 - when used
+
+    apothic_home.mkdir(mode=0o700, exist_ok=True)
+    return Vault(apothic_home)
 
 
 @pytest.fixture

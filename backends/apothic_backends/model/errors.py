@@ -161,6 +161,15 @@ class SetupFailed(JobError):
     code = "setup_failed"
 
 
+class SecretNotFound(SetupFailed):
+    """A secret that the function needs is not there, or lacks keys; `data["name"]` is the secret's.
+
+    The message says how to set it. Nothing has run.
+    """
+
+    code = "secret_not_found"
+
+
 class ResultNotSerializable(JobError):
     """The code returned a value that cannot be sent back."""
 
@@ -207,6 +216,12 @@ class BackendClosed(BackendError):
     """The backend was closed, or this process is a fork of the one that opened it."""
 
     code = "backend_closed"
+
+
+class SecretStoreRefused(BackendError):
+    """The secrets of this user cannot be read or changed; the message says why, and the way out."""
+
+    code = "secret_store"
 
 
 class EmulatorDead(BackendError):
