@@ -230,6 +230,36 @@ class EmulatorDead(BackendError):
     code = "emulator_dead"
 
 
+class StoreError(BackendError):
+    """The store that keeps the control plane's state did not do what it was asked."""
+
+    code = "store"
+
+
+class StoreLocked(StoreError):
+    """Another process owns the store; `data["owner"]` says what is known of it."""
+
+    code = "store_locked"
+
+
+class StoreCorrupt(StoreError):
+    """The store cannot be read as a whole, so nothing of it is used; the message has the way out."""
+
+    code = "store_corrupt"
+
+
+class StoreFenced(StoreError):
+    """Somebody newer owns the store: what this process still wants to write is refused."""
+
+    code = "store_fenced"
+
+
+class StoreFull(StoreError):
+    """There is no room left for the store; what it held before is intact."""
+
+    code = "store_full"
+
+
 class InternalError(ApothicError):
     """A rule of Apothic's own was broken. Please report it with the traceback."""
 

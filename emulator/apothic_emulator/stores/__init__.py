@@ -1,0 +1,1 @@
+"""What keeps the control plane's state: one interface, several engines."""

@@ -1,0 +1,132 @@
+"""Who owns a store on this machine: an exclusive lock on a file beside it.
+
+The kernel gives the lock back when its process ends, however it ends, so whoever comes next takes
+over at once. The file says who that was, and how many commits the store held at the least: a store
+that holds fewer has lost something, whatever its own checks say.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import weakref
+from binascii import crc32
+from pathlib import Path
+from typing import Any, cast
+
+from apothic_backends.model.errors import StoreCorrupt, StoreError, StoreLocked
+
+_held: weakref.WeakSet[Ownership] = weakref.WeakSet()
+
+
+class Ownership:
+    """The right to use a store, and the file that grants it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd = -1
+        self.commits = 0
+        """How many commits the store held when that was written down last."""
+
+    def take(self) -> None:
+        """Take the lock.
+
+        Raises:
+            StoreLocked: another process holds it, or another backend of this one.
+            StoreCorrupt: the file was changed by somebody else.
+        """
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                    raise StoreError(f"{self.path} cannot be locked: {error}") from error
+                raise _locked(self.path, _read(fd) or {}) from None
+            said = _read(fd)
+            if said is None:
+                raise StoreCorrupt(
+                    f"{self.path} is damaged, so it cannot be told whether its store is whole. "
+                    "Go back to a copy (apothic state load), or delete this file to take the "
+                    "store as it is",
+                    path=str(self.path),
+                )
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd = fd
+        self.commits = int(said.get("commits", 0))
+        _held.add(self)
+
+    def note(self, commits: int) -> None:
+        """Write down, durably, that the store holds this many commits, and who owns it."""
+        about = {"pid": os.getpid(), "host": socket.gethostname(), "commits": commits}
+        text = json.dumps(about).encode()
+        os.pwrite(self._fd, b"%08x %s\n" % (crc32(text), text.ljust(_WIDTH)), 0)
+        os.fsync(self._fd)
+        self.commits = commits
+
+    def give_back(self) -> None:
+        """Let the lock go."""
+        fd, self._fd = self._fd, -1
+        _held.discard(self)
+        if fd >= 0:
+            os.close(fd)
+
+
+_WIDTH = 240
+"""One length for all, so that the file is overwritten in place and never half as long."""
+
+
+def _read(fd: int) -> dict[str, Any] | None:
+    """What the file says: nothing if it is new, None if that is damaged."""
+    said = os.pread(fd, 4096, 0)
+    if not said:
+        return {}
+    checksum, _, text = said.rstrip(b"\n").partition(b" ")
+    try:
+        is_whole = int(checksum, 16) == crc32(text.rstrip(b" "))
+        return cast("dict[str, Any]", json.loads(text)) if is_whole else None
+    except ValueError:
+        return None
+
+
+def _locked(path: Path, owner: dict[str, Any]) -> StoreLocked:
+    who = "another program"
+    if owner.get("pid") == os.getpid():
+        who = "this very program"
+    elif "pid" in owner:
+        who = f"process {owner['pid']} on {owner.get('host', 'this machine')}"
+    return StoreLocked(
+        f"{path.parent} is in use by {who}. End that first, or give this one a state of its own: "
+        "APOTHIC_NAMESPACE=other",
+        path=str(path),
+        owner={key: owner[key] for key in ("pid", "host") if key in owner},
+    )
+
+
+def is_owned(path: Path) -> bool:
+    """Whether some process holds the lock now."""
+    ownership = Ownership(path)
+    if not path.exists():
+        return False
+    try:
+        ownership.take()
+    except StoreLocked:
+        return True
+    except StoreCorrupt:
+        return False
+    ownership.give_back()
+    return False
+
+
+def _let_go() -> None:
+    """In a fork: the lock belongs to the parent, and must not outlive it here."""
+    for ownership in list(_held):
+        ownership.give_back()
+
+
+os.register_at_fork(after_in_child=_let_go)

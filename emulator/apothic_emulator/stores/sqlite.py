@@ -1,0 +1,218 @@
+"""The embedded engine: SQLite with a write-ahead log, and an fsync with each commit.
+
+One connection writes and checkpoints, because two that do so at once can damage the file in
+versions before 3.51.3 (sqlite.org/wal.html, "the WAL-reset bug"); others may read. Before the log
+is folded into the file, the number of commits goes into the owner's file: if the log is damaged
+after that, what is left is noticed to be too old.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from apothic_backends.model.errors import (
+    StoreCorrupt,
+    StoreError,
+    StoreFenced,
+    StoreLocked,
+)
+from apothic_emulator.stores.base import Change, Found
+from apothic_emulator.stores.disk import full, has_no_room, writing
+from apothic_emulator.stores.ownership import Ownership
+
+FORMAT = 1
+_APPLICATION = 0x61706F74  # "apot"
+_LOG_BYTES = 16 << 20
+"""Written to the log, about, before it is folded into the file."""
+
+_COMMIT_BYTES = 2 * 4096
+_BUSY_S = 5.0
+
+_SCHEMA = f"""
+BEGIN IMMEDIATE;
+PRAGMA application_id = {_APPLICATION};
+PRAGMA user_version = {FORMAT};
+CREATE TABLE head (fence INTEGER NOT NULL, commits INTEGER NOT NULL);
+INSERT INTO head VALUES (0, 0);
+CREATE TABLE records (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+COMMIT;
+"""
+_PUT = "INSERT INTO records VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+_DROP = "DELETE FROM records WHERE key = ?"
+_COUNT = "UPDATE head SET commits = commits + 1 WHERE fence = ?"
+
+
+class SqliteEngine:
+    """Records in one file, with its log and its owner's file beside it."""
+
+    durability = "disk"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.ownership = Ownership(beside(path, ".owner"))
+        self._db: sqlite3.Connection | None = None
+        self._fence = 0
+        self._log_bytes = 0
+
+    @property
+    def place(self) -> str:
+        """The file."""
+        return str(self.path)
+
+    def open(self) -> int:
+        """Take the lock, look the file over, and write down that it is ours."""
+        with writing(self.path.parent):
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.ownership.take()
+        try:
+            self._connect()
+        except BaseException:
+            self.close()
+            raise
+        return self._fence
+
+    def _connect(self) -> None:
+        is_new = not self.path.exists() or not self.path.stat().st_size
+        if is_new and self.ownership.commits:
+            raise self._corrupt("it is gone, though it held something before")
+        with writing(self.path):
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        try:
+            db = self._db = sqlite3.connect(
+                self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+            )
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("PRAGMA wal_autocheckpoint = 0")
+            if is_new or not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                db.executescript(_SCHEMA)
+            self._look_over(db)
+            db.execute("UPDATE head SET fence = fence + 1, commits = commits + 1")
+            self._fence, commits = db.execute("SELECT fence, commits FROM head").fetchone()
+        except (sqlite3.Error, OverflowError, TypeError, ValueError) as error:
+            raise self._unreadable(error) from error
+        with writing(self.path.parent):
+            self.ownership.note(commits)
+        self._checkpoint()
+
+    def _look_over(self, db: sqlite3.Connection) -> None:
+        """Find out whether the file is whole, and one of ours.
+
+        Raises:
+            StoreCorrupt: it is not.
+        """
+        if db.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
+            raise self._corrupt("it is not a store of Apothic")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version != FORMAT:
+            raise self._corrupt(f"its format is {version}, and this version reads {FORMAT}")
+        [first, *_] = db.execute("PRAGMA quick_check(1)").fetchone()
+        if first != "ok":
+            raise self._corrupt(str(first))
+        heads = db.execute("SELECT commits FROM head").fetchall()
+        if len(heads) != 1 or heads[0][0] < self.ownership.commits:
+            raise self._corrupt("it holds less than it did before: a log was lost")
+
+    def load(self) -> Iterable[Found]:
+        """All records."""
+        try:
+            if self._db is None:
+                self._connect()  # the last commit went wrong: what counts is what the file says
+            return self._owned().execute("SELECT key, value FROM records").fetchall()
+        except (sqlite3.Error, OverflowError) as error:
+            raise self._unreadable(error) from error
+
+    def commit(self, changes: Sequence[Change]) -> None:
+        """One transaction, and one fsync."""
+        db = self._owned()
+        puts = [change for change in changes if change[1] is not None]
+        drops = [(key,) for key, value in changes if value is None]
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            is_ours = db.execute(_COUNT, (self._fence,)).rowcount == 1
+            if is_ours:
+                db.executemany(_PUT, puts)
+                db.executemany(_DROP, drops)
+            db.execute("COMMIT" if is_ours else "ROLLBACK")
+        except sqlite3.Error as error:
+            self._disconnect()
+            raise self._failure(error) from error
+        if not is_ours:
+            raise StoreFenced(f"{self.path} belongs to somebody newer", path=str(self.path))
+        self._log_bytes += _COMMIT_BYTES + sum(len(value or b"") for _, value in puts)
+        if self._log_bytes > _LOG_BYTES:
+            self._fold()
+
+    def close(self) -> None:
+        """Fold the log into the file, and give the lock back."""
+        self._disconnect()
+        self.ownership.give_back()
+
+    def _owned(self) -> sqlite3.Connection:
+        if self._db is None:
+            raise StoreError(f"{self.path} is not open", path=str(self.path))
+        return self._db
+
+    def _disconnect(self) -> None:
+        db, self._db = self._db, None
+        if db is not None:
+            db.close()
+
+    # --- the log --------------------------------------------------------------------------------
+
+    def _fold(self) -> None:
+        """Fold the log into the file; what is committed stays so if there is no room for that."""
+        try:
+            [commits] = self._owned().execute("SELECT commits FROM head").fetchone()
+            self.ownership.note(commits)
+            self._checkpoint()
+        except (sqlite3.Error, OSError):
+            self._log_bytes = _LOG_BYTES // 2  # try again after as much again
+
+    def _checkpoint(self) -> None:
+        self._owned().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        self._log_bytes = 0
+
+    # --- errors ---------------------------------------------------------------------------------
+
+    def _corrupt(self, why: str) -> StoreCorrupt:
+        return StoreCorrupt(
+            f"{self.path} cannot be used: {why}. Go back to a copy with `apothic state load`, or "
+            "begin anew with `apothic state reset`",
+            path=str(self.path),
+        )
+
+    def _unreadable(self, error: Exception) -> StoreError:
+        """What an error means while the file is opened and read."""
+        if not isinstance(error, sqlite3.Error):
+            return self._corrupt(str(error))
+        code = _code(error)
+        if code == sqlite3.SQLITE_BUSY:
+            return StoreLocked(f"{self.path} is locked by another program", path=str(self.path))
+        if code == sqlite3.SQLITE_FULL or not os.access(self.path, os.R_OK | os.W_OK):
+            return self._failure(error)
+        return self._corrupt(str(error))
+
+    def _failure(self, error: sqlite3.Error) -> StoreError:
+        """What an error means while the file is written."""
+        code = _code(error)
+        if code == sqlite3.SQLITE_FULL or (
+            code == sqlite3.SQLITE_IOERR and has_no_room(self.path.parent)
+        ):
+            return full(self.path.parent, str(error))
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return self._corrupt(str(error))
+        return StoreError(f"{self.path} cannot be written: {error}", path=str(self.path))
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """The file that goes with a store."""
+    return path.with_name(path.name + suffix)
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The primary result code."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF

@@ -1,0 +1,112 @@
+"""An engine whose records are checked, and whose large values are files beside it.
+
+What an engine holds of a record is `checksum(4) kind(1) data`. The checksum covers the key, so that
+a record which turns up under another key, or half of one, is noticed wherever it was damaged.
+"""
+
+from __future__ import annotations
+
+from binascii import crc32
+from collections import Counter
+from collections.abc import Sequence
+
+from apothic_backends.model.errors import StoreCorrupt
+from apothic_emulator.stores.base import Change, Engine, Found
+from apothic_emulator.stores.blobs import Blobs
+
+LARGE = 1 << 20
+"""Bytes; a longer value becomes a file, where the engine has a place for files."""
+
+_INLINE, _BLOB = b"i", b"b"
+_HEAD = 5
+_DAMAGED = (
+    "Nothing of it was used. Go back to a copy with `apothic state load`, or begin anew with "
+    "`apothic state reset`"
+)
+
+
+class Store:
+    """What the control plane keeps its state in. Used by one thread at a time."""
+
+    def __init__(self, engine: Engine, blobs: Blobs | None = None) -> None:
+        self.engine = engine
+        self._blobs = blobs
+        self._named: dict[str, str] = {}
+        """The records that are files, and the names of those."""
+        self._uses: Counter[str] = Counter()
+
+    @property
+    def durability(self) -> str:
+        """What an acknowledged change outlives: "process", "disk" or "server"."""
+        return self.engine.durability
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return self.engine.place
+
+    def open(self) -> int:
+        """Take ownership, as `Engine.open`."""
+        return self.engine.open()
+
+    def load(self) -> list[Found]:
+        """All records, in no particular order.
+
+        Raises:
+            StoreCorrupt: one of them is not as it was written.
+        """
+        self._named.clear()
+        self._uses.clear()
+        found = [(key, self._unseal(key, sealed)) for key, sealed in self.engine.load()]
+        if self._blobs is not None:
+            self._blobs.keep_only(self._uses.keys())
+        return found
+
+    def commit(self, changes: Sequence[Change]) -> None:
+        """Keep all changes or none, durably, as `Engine.commit`; of a key's, the last counts."""
+        named: dict[str, str] = {}
+        sealed: list[Change] = [
+            (key, None if value is None else self._seal(key, value, named))
+            for key, value in dict(changes).items()
+        ]
+        self.engine.commit(sealed)
+        if named or self._named:
+            self._rename([key for key, _ in sealed], named)
+
+    def close(self) -> None:
+        """Give ownership back; idempotent."""
+        self.engine.close()
+
+    def _seal(self, key: str, value: bytes, named: dict[str, str]) -> bytes:
+        kind = _INLINE
+        if len(value) > LARGE and self._blobs is not None:
+            named[key] = digest = self._blobs.put(value)
+            kind, value = _BLOB, digest.encode()
+        return _checksum(key, kind, value) + kind + value
+
+    def _unseal(self, key: str, sealed: bytes) -> bytes:
+        is_text = isinstance(key, str) and isinstance(sealed, bytes)  # type: ignore[redundant-expr]
+        kind, value = (sealed[4:_HEAD], sealed[_HEAD:]) if is_text else (b"", b"")
+        if not kind or _checksum(key, kind, value) != sealed[:4]:
+            raise StoreCorrupt(f"a record in {self.place} is damaged ({key!r:.60}). {_DAMAGED}")
+        if kind == _BLOB and self._blobs is not None:
+            digest = value.decode()
+            self._named[key] = digest
+            self._uses[digest] += 1
+            return self._blobs.get(digest)
+        return value
+
+    def _rename(self, keys: Sequence[str], named: dict[str, str]) -> None:
+        """Files of records that have changed are collected with their last name."""
+        before = [self._named.pop(key) for key in keys if key in self._named]
+        self._named |= named
+        self._uses.update(named.values())
+        self._uses.subtract(before)
+        for digest in set(before):
+            if not self._uses[digest] and self._blobs is not None:
+                del self._uses[digest]
+                self._blobs.drop(digest)
+
+
+def _checksum(key: str, kind: bytes, value: bytes) -> bytes:
+    return crc32(value, crc32(kind, crc32(key.encode()))).to_bytes(4, "little")

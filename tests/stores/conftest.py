@@ -1,0 +1,58 @@
+"""The engines that every test of stores runs over."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from apothic_emulator.stores.opening import open_store
+from apothic_emulator.stores.store import Store
+from tests.stores.postgres import Server, serving
+
+ENGINES = ("memory", "sqlite", "postgres", "surrealdb")
+LASTING = ENGINES[1:]
+FILES = ("sqlite", "surrealdb")
+
+_names = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """One PostgreSQL server for all tests of a process."""
+    with serving() as server:
+        yield server
+
+
+Place = Callable[[], Store]
+"""Gives stores, none of them open, of one and the same place."""
+
+
+def place_of(engine: str, folder: Path, server: Callable[[], Server]) -> Place:
+    """A fresh place of an engine."""
+    if engine == "memory":
+        store = open_store("memory", folder)
+        return lambda: store
+    name = f"n{next(_names)}"
+    url = {
+        "sqlite": lambda: "sqlite",
+        "postgres": lambda: server().url,
+        "surrealdb": lambda: f"surrealkv://{folder / 'surreal'}",
+    }[engine]()
+    return lambda: open_store(url, folder, name)
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """A fresh place of the engine that the test runs over."""
+    return place_of(request.param, tmp_path, lambda: request.getfixturevalue("server"))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test over every engine that promises what it needs."""
+    if "place" in metafunc.fixturenames:
+        needs = {name for mark in metafunc.definition.iter_markers("needs") for name in mark.args}
+        able = FILES if "files" in needs else LASTING if "lasting" in needs else ENGINES
+        metafunc.parametrize("place", able, indirect=True)
