@@ -6,15 +6,14 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
-from glob import glob
 from pathlib import Path
 
 
 def programs() -> Path | None:
     """The folder with `initdb` and `pg_ctl`, wherever the distribution puts it."""
-    found = sorted(glob("/usr/lib/postgresql/*/bin/initdb"))
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     there = found[-1] if found else shutil.which("initdb")
     return Path(there).parent if there else None
 
@@ -30,15 +29,24 @@ class Server:
         """Make its files. The server refuses to be root, so root makes them somebody else's."""
         if os.getuid() == 0:
             shutil.chown(self.folder, "postgres", "postgres")
-        self._run("initdb", "-U", "apothic", "-A", "trust", "--no-sync", "-D", f"{self.folder}/data")
+        data = f"{self.folder}/data"
+        self._run("initdb", "-U", "apothic", "-A", "trust", "--no-sync", "-D", data)
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
         options = ["-k", str(self.folder), "-h", "", *self._options]
         log = f"{self.folder}/log"
-        self._run("pg_ctl", "start", "-w", "-D", f"{self.folder}/data", "-l", log, "-o", " ".join(
-            f"'{option}'" for option in options
-        ))
+        self._run(
+            "pg_ctl",
+            "start",
+            "-w",
+            "-D",
+            f"{self.folder}/data",
+            "-l",
+            log,
+            "-o",
+            " ".join(f"'{option}'" for option in options),
+        )
 
     def stop(self, mode: str = "immediate") -> None:
         """Stop it, as if power was lost unless told otherwise."""
@@ -57,7 +65,7 @@ class Server:
 
 
 @contextmanager
-def serving(*options: str) -> Iterator[Server]:
+def serving(*options: str) -> Generator[Server]:
     """A server that runs for as long as this does."""
     bin_ = programs()
     assert bin_ is not None, "PostgreSQL is not installed: apt-get install postgresql"

@@ -243,7 +243,7 @@ class StoreLocked(StoreError):
 
 
 class StoreCorrupt(StoreError):
-    """The store cannot be read as a whole, so nothing of it is used; the message has the way out."""
+    """The store cannot be read as a whole, so nothing of it is used."""
 
     code = "store_corrupt"
 

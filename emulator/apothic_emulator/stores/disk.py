@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ _PROBE_BYTES = 64 << 10
 
 
 @contextmanager
-def writing(place: Path) -> Iterator[None]:
+def writing(place: Path) -> Generator[None]:
     """Turn what the system says into errors of ours.
 
     Raises:

@@ -1,13 +1,13 @@
 """Which store a URL stands for.
 
-| URL                             | where the records are                                           |
-|---------------------------------|-----------------------------------------------------------------|
-| `memory`                        | nowhere                                                         |
-| `sqlite`                        | `.apothic/state/NAMESPACE/state.db` below the project           |
-| `sqlite:PATH`                   | that file                                                       |
-| `postgresql://…`                | tables of that database, under the name of the namespace        |
-| `surrealkv://PATH`              | that folder                                                     |
-| `surrealdb+ws://host/ns/db`     | that database; `surrealdb+wss://` too                           |
+| URL                         | where the records are                                        |
+|-----------------------------|--------------------------------------------------------------|
+| `memory`                    | nowhere                                                      |
+| `sqlite`                    | `.apothic/state/NAMESPACE/state.db` below the project        |
+| `sqlite:PATH`               | that file                                                    |
+| `postgresql://…`            | tables of that database, under the name of the namespace     |
+| `surrealkv://PATH`          | that folder                                                  |
+| `surrealdb+ws://host/ns/db` | that database; `surrealdb+wss://` too                        |
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def open_store(url: str, folder: Path, namespace: str = "default") -> Store:
     if scheme == "surrealkv" and rest.strip("/"):
         path = Path(rest.removeprefix("//")).expanduser().absolute()
         surreal = _class("surreal", "SurrealEngine", "surrealdb")
-        engine = surreal(f"surrealkv://{path}", "apothic", namespace, str(path))
+        engine = surreal(f"surrealkv://{path}", "apothic", "state", str(path))
         return Store(engine, Blobs(path.with_name(path.name + ".blobs")))
     if scheme in ("surrealdb+ws", "surrealdb+wss"):
         return Store(_surreal_server(url))
@@ -110,20 +110,23 @@ _EXTRAS = {"psycopg": "postgres", "surrealdb": "surrealdb"}
 
 def _class(module: str, name: str, needs: str) -> Callable[..., Any]:
     """The class of an engine, if what it needs is installed."""
+    if find_spec(needs) is None:
+        raise _not_installed(needs, "it is not installed")
     try:
-        if find_spec(needs) is None:
-            raise ImportError(f"no module named {needs!r}")
-        found: Callable[..., Any] = getattr(
-            import_module(f"apothic_emulator.stores.{module}"), name
-        )
+        there = import_module(f"apothic_emulator.stores.{module}")
     except ImportError as error:
-        extra = _EXTRAS[needs]
-        raise InvalidOption(
-            f"state in {extra} needs {needs!r}, which cannot be imported: {error}. "
-            f"pip install 'apothic[{extra}]'",
-            option="state",
-        ) from error
+        raise _not_installed(needs, str(error)) from error
+    found: Callable[..., Any] = getattr(there, name)
     return found
+
+
+def _not_installed(needs: str, why: str) -> InvalidOption:
+    extra = _EXTRAS[needs]
+    return InvalidOption(
+        f"state in {extra} needs {needs!r}, which cannot be imported: {why}. "
+        f"pip install 'apothic[{extra}]'",
+        option="state",
+    )
 
 
 def _without_password(url: str) -> str:

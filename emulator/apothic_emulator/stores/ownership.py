@@ -40,20 +40,8 @@ class Ownership:
         """
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                    raise StoreError(f"{self.path} cannot be locked: {error}") from error
-                raise _locked(self.path, _read(fd) or {}) from None
-            said = _read(fd)
-            if said is None:
-                raise StoreCorrupt(
-                    f"{self.path} is damaged, so it cannot be told whether its store is whole. "
-                    "Go back to a copy (apothic state load), or delete this file to take the "
-                    "store as it is",
-                    path=str(self.path),
-                )
+            _lock(fd, self.path)
+            said = _understood(fd, self.path)
         except BaseException:
             os.close(fd)
             raise
@@ -94,6 +82,26 @@ def _read(fd: int) -> dict[str, Any] | None:
         return None
 
 
+def _lock(fd: int, path: Path) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+            raise StoreError(f"{path} cannot be locked: {error}") from error
+        raise _locked(path, _read(fd) or {}) from None
+
+
+def _understood(fd: int, path: Path) -> dict[str, Any]:
+    said = _read(fd)
+    if said is None:
+        raise StoreCorrupt(
+            f"{path} is damaged, so it cannot be told whether its store is whole. Go back to a "
+            "copy (apothic state load), or delete this file to take the store as it is",
+            path=str(path),
+        )
+    return said
+
+
 def _locked(path: Path, owner: dict[str, Any]) -> StoreLocked:
     who = "another program"
     if owner.get("pid") == os.getpid():
@@ -101,8 +109,8 @@ def _locked(path: Path, owner: dict[str, Any]) -> StoreLocked:
     elif "pid" in owner:
         who = f"process {owner['pid']} on {owner.get('host', 'this machine')}"
     return StoreLocked(
-        f"{path.parent} is in use by {who}. End that first, or give this one a state of its own: "
-        "APOTHIC_NAMESPACE=other",
+        f"the state at {path.with_suffix('')} is in use by {who}. End that first, or give this one "
+        "a state of its own with APOTHIC_NAMESPACE or APOTHIC_STATE",
         path=str(path),
         owner={key: owner[key] for key in ("pid", "host") if key in owner},
     )

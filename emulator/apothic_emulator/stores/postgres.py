@@ -98,7 +98,7 @@ class PostgresEngine:
         self._db = db
         db.execute("SET synchronous_commit = on")
         if not _row(db.execute(_LOCK, (self._store,)))[0]:
-            self.close()
+            self._hang_up()
             raise StoreLocked(
                 f"{self.place} is in use by another control plane. End that first, or give this "
                 "one a state of its own: APOTHIC_NAMESPACE=other",
@@ -159,19 +159,25 @@ class PostgresEngine:
         Raises:
             StoreFenced: somebody has.
         """
-        self.close()
+        self._hang_up()
+        if not self._fence:
+            raise StoreError(f"{self.place} is not open")
         try:
             db = self._connect()
             fence, self._commits = _row(db.execute(_HEAD, (self._store,)))
         except StoreLocked:
             raise self._fenced() from None
         if fence != self._fence:
-            self.close()
+            self._hang_up()
             raise self._fenced()
         return db
 
     def close(self) -> None:
         """End the session, and with it the ownership."""
+        self._fence = 0
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         db, self._db = self._db, None
         if db is not None:
             db.close()

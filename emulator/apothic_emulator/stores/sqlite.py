@@ -24,17 +24,19 @@ from apothic_emulator.stores.disk import full, has_no_room, writing
 from apothic_emulator.stores.ownership import Ownership
 
 FORMAT = 1
-_APPLICATION = 0x61706F74  # "apot"
+_APPLICATION = 1634758516
+"""The letters "apot"."""
+
 _LOG_BYTES = 16 << 20
 """Written to the log, about, before it is folded into the file."""
 
 _COMMIT_BYTES = 2 * 4096
 _BUSY_S = 5.0
 
-_SCHEMA = f"""
+_SCHEMA = """
 BEGIN IMMEDIATE;
-PRAGMA application_id = {_APPLICATION};
-PRAGMA user_version = {FORMAT};
+PRAGMA application_id = 1634758516;
+PRAGMA user_version = 1;
 CREATE TABLE head (fence INTEGER NOT NULL, commits INTEGER NOT NULL);
 INSERT INTO head VALUES (0, 0);
 CREATE TABLE records (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;

@@ -2,9 +2,10 @@
 
 It is used by strict rules, each from a failure that was measured: one writer and one operation at a
 time; `query_raw`, whose every status is looked at; no predicate over a range; an fsync with each
-commit; a lock of our own, because two that open one folder lose updates; and a probe at the start,
-which refuses an engine whose transactions do not hold. The client lives on an asyncio loop in a
-thread of its own, so that its calls hold up nobody else.
+commit; a lock of our own, because two that open one folder lose updates; a probe at the start,
+which refuses an engine whose transactions do not hold; and a sum over all records with each commit,
+because SurrealKV repairs a torn log in the middle of a transaction. The client lives on an asyncio
+loop in a thread of its own, so that its calls hold up nobody else.
 
 Embedded, the owner holds a lock that the kernel gives back. On a server it holds a lease, so that
 whoever comes after a crash waits for its end.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from binascii import crc32
 from collections.abc import Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -43,12 +45,12 @@ BEGIN;
 LET $head = (SELECT * FROM ONLY apothic_store:owner);
 IF $head.until != NONE AND $head.until > time::now() { THROW "locked" };
 UPSERT apothic_store:owner SET fence = ($head.fence ?? 0) + 1, commits = $head.commits ?? 0,
-  until = $lease;
+  sum = $head.sum ?? 0, until = $lease;
 COMMIT;
 """
 _HEAD = "SELECT * FROM apothic_store:owner"
 _OWNED = """
-LET $owned = (UPDATE apothic_store:owner SET commits += $more, until = {until}
+LET $owned = (UPDATE apothic_store:owner SET commits += $more, sum = $sum, until = {until}
   WHERE fence = $fence);
 IF array::len($owned) = 0 {{ THROW "fenced" }};
 """
@@ -88,6 +90,10 @@ class SurrealEngine:
         self._db: Any = None
         self._one_at_a_time = asyncio.Lock()
         self._fence = 0
+        self._sum = 0
+        """Of all records, as the store holds them."""
+        self._sums: dict[str, int] | None = None
+        """Of each record; None before they are loaded."""
         self._heart: asyncio.Task[None] | None = None
 
     def open(self) -> int:
@@ -129,7 +135,7 @@ class SurrealEngine:
             [head] = await self._ask(_HEAD)
         except _Refused as error:
             raise self._refusal(error) from error
-        self._fence = head["fence"]
+        self._fence, self._sum, self._sums = head["fence"], head["sum"], None
         if self._ownership is not None:
             if head["commits"] < self._ownership.commits:
                 raise self._unreadable("it holds less than it did before: a log was lost")
@@ -151,7 +157,9 @@ class SurrealEngine:
         while True:
             await asyncio.sleep(LEASE_S / 3)
             try:
-                await self._ask(f"BEGIN; {self._owned} COMMIT;", fence=self._fence, more=0)
+                await self._ask(
+                    f"BEGIN; {self._owned} COMMIT;", fence=self._fence, more=0, sum=self._sum
+                )
             except Exception:  # noqa: BLE001 - the next commit says what is wrong
                 return
 
@@ -160,25 +168,44 @@ class SurrealEngine:
         if self._db is None:
             raise StoreError(f"{self.place} is not open")
         try:
+            [head] = self._wait(self._ask(_HEAD))
             rows = self._wait(self._ask(_ALL))
         except _Refused as error:
             raise self._refusal(error) from error
-        return [(row["k"], bytes(row["v"])) for row in rows]
+        found = [(row["k"], bytes(row["v"])) for row in rows]
+        sums = {key: _sum_of(key, value) for key, value in found}
+        self._sum = head["sum"]
+        if _joined(sums.values()) != self._sum:
+            raise self._unreadable("half of a commit is missing")
+        self._sums = sums
+        return found
 
     def commit(self, changes: Sequence[Change]) -> None:
         """One transaction."""
+        if self._sums is None:
+            self.load()
+        assert self._sums is not None
+        after = {key: 0 if value is None else _sum_of(key, value) for key, value in changes}
+        total = _joined([self._sum, *(self._sums.get(key, 0) for key in after), *after.values()])
         try:
             self._wait(
                 self._ask(
                     f"BEGIN; {self._owned} {_PUTS} COMMIT;",
                     fence=self._fence,
                     more=1,
+                    sum=total,
                     puts=[[key, value] for key, value in changes if value is not None],
                     drops=[key for key, value in changes if value is None],
                 )
             )
         except _Refused as error:
             raise self._refusal(error) from error
+        self._sum = total
+        for key, one in after.items():
+            if one:
+                self._sums[key] = one
+            else:
+                self._sums.pop(key, None)
 
     def close(self) -> None:
         """Give ownership back, and end the loop."""
@@ -270,6 +297,19 @@ class SurrealEngine:
         if self._path is not None and has_no_room(self._path.parent):
             return full(self._path.parent, why)
         return StoreError(f"{self.place} cannot be used: {why}")
+
+
+def _sum_of(key: str, value: bytes) -> int:
+    """A number that is never 0, which stands for none."""
+    return crc32(value, crc32(key.encode())) | 1 << 32
+
+
+def _joined(sums: Iterable[int]) -> int:
+    """One sum of many, whatever their order; what comes in twice goes out again."""
+    total = 0
+    for one in sums:
+        total ^= one
+    return total
 
 
 class _Refused(Exception):
