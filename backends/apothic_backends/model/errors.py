@@ -100,6 +100,16 @@ class IdempotencyConflict(UsageError):
     code = "idempotency_conflict"
 
 
+class Fenced(UsageError):
+    """A write carried the fence of a lock or a term that is not held any more; it was not done.
+
+    `data`: `fence`; `lock`, what it was the fence of, if that is known; `present`, the fence that
+    holds it now, None if nobody does.
+    """
+
+    code = "fenced"
+
+
 class SlotDeadlock(UsageError):
     """Jobs wait for jobs too deep: 32 levels of callers already hold a process each."""
 
@@ -198,6 +208,16 @@ class QueueFull(BackendError):
     """`max_pending_tasks` jobs of the function, or too many bytes, wait already."""
 
     code = "queue_full"
+
+
+class LockLost(BackendError):
+    """A lock or a term is not yours any more: its lease ended before it was renewed.
+
+    What was written meanwhile without its fence may have been written beside its next holder.
+    `data`: `fence`.
+    """
+
+    code = "lock_lost"
 
 
 class WaitTimeout(BackendError, TimeoutError):

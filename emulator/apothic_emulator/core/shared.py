@@ -19,6 +19,7 @@ from apothic_emulator.core.effects import LATER
 from apothic_emulator.core.eventlog import EventLog
 from apothic_emulator.core.facts import Asked
 from apothic_emulator.core.feeds import Feed, Wants
+from apothic_emulator.core.fences import Fences
 from apothic_emulator.core.jobs import NEVER, Wait
 from apothic_emulator.core.journal import Journal, Kept
 
@@ -105,6 +106,7 @@ class Shared:
         """The latest revision of anything."""
         events = EventLog(f"{ledger.events.epoch}s", ledger.events.wall_offset)
         self.feed = Feed(events, ledger.answer)
+        self.fences = Fences()
         self.parts: dict[str, Part] = {}
         self.again: list[Again] = []
         self._deadlines: list[tuple[float, int, SharedWait]] = []
@@ -144,6 +146,14 @@ class Shared:
         if self.journal is not None:
             self.journal.keep("rev", _Rev(self.rev))
         return self.rev
+
+    def check_fence(self, fence: int | None) -> None:
+        """See to it that a write which carries a fence may be carried out.
+
+        Raises:
+            Fenced: its lock or term is not held any more.
+        """
+        self.fences.check(fence)
 
     def wait(
         self,
