@@ -13,12 +13,12 @@ from apothic._serialize import decode_arguments, decode_outcome, encode_argument
 from apothic_backends.base import Backend, EventStream
 from apothic_backends.commands import (
     CancelJob,
+    Command,
     GetJob,
     GetJobInput,
     GetJobLogs,
     KeepJob,
     OpenItems,
-    RegisterFunction,
     ReleaseJob,
     RunJob,
     SubmitJob,
@@ -57,8 +57,8 @@ class Callee(Protocol):
         """What a backend must know of it."""
         ...
 
-    def code(self) -> Payload:
-        """What loads to it elsewhere."""
+    def introduction(self) -> list[Command[Any]]:
+        """What makes it known to a backend, in order; the last reply is its id."""
         ...
 
     def take_wait(self, kwargs: dict[str, Any]) -> float | None:
@@ -84,10 +84,10 @@ class Calls:
             self._refuse("remote()")
         timeout_s = self._callee.take_wait(kwargs)
         deadline = deadline_after(timeout_s)
+        backend = connect()
         payload = encode_arguments(self._callee.raw, args, kwargs)
         if owned:
             payload.own()
-        backend = connect()
         ticket: Ticket[JobOutcome] | None = None
         try:
             if backend is not self._backend:
@@ -111,9 +111,9 @@ class Calls:
     ) -> JobLink:
         """Queue one call, unless it was queued under that key before; the link to its job."""
         self._refuse("spawn()")
+        backend = connect()
         payload = encode_arguments(self._callee.raw, args, kwargs)
         payload.own()
-        backend = connect()
         submit = SubmitJob(self._function_id, payload, key=key)
         try:
             job_id = await self._submit(backend, submit)
@@ -230,9 +230,8 @@ class Calls:
 
     async def _register(self, backend: Backend, deadline: float | None) -> None:
         """Make the function known where it is called for the first time."""
-        callee = self._callee
-        registering = backend.start(RegisterFunction(callee.spec(), callee.code()))
-        self._function_id = await step(registering, deadline)
+        for command in self._callee.introduction():
+            self._function_id = await step(backend.start(command), deadline)
         self._backend = backend
 
     async def _submit(

@@ -29,6 +29,7 @@ from apothic.policies import (
     concurrency,
 )
 from apothic.schedules import check_schedule
+from apothic_backends.commands.base import Command
 from apothic_backends.model.errors import NotBuiltYet, NotFound, UsageError
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.payloads import Payload
@@ -217,9 +218,23 @@ class Declared(Invocable[P, R], Markable):
                 is_generator=self.is_generator,
                 batch=batch_policy(self._marks),
                 memory_mb=options.get("memory_mb", 1024),
+                secrets=tuple(secret.ref() for secret in options.get("secrets") or ()),
                 cpu=self._given.get("cpu"),  # a default limit would keep libraries to one core
             )
         return self._spec
+
+    def introduction(self) -> list[Command[Any]]:
+        """What makes it known to a backend, in order; the last reply is its id.
+
+        Raises:
+            NotBuiltYet: it has an option that this version cannot carry out.
+            ArgumentNotSerializable: it refers to something that cannot be pickled.
+        """
+        from apothic_backends.commands import RegisterFunction  # at calls  # noqa: PLC0415
+
+        spec = self.spec()
+        kept = [secret.keep() for secret in self.options.get("secrets") or ()]
+        return [*filter(None, kept), RegisterFunction(spec, self.code())]
 
     def _refuse_unbuilt(self) -> None:
         unbuilt = [name for name in NOT_BUILT if name in self.options]

@@ -27,9 +27,6 @@ def program(context: click.Context, **given: Any) -> None:
     \b
     apothic run report.py                   the one entrypoint of a file
     apothic run report.py::summarize --text hello
-    apothic trigger report.py::nightly      a scheduled function, now
-    apothic job watch jobs:123              what happens to a job
-    apothic secret set HF_TOKEN             a value that functions ask for
     apothic replay jobs:3 --pdb             what failed, with the same input
 
     Every command takes --json, -q, -v, --plain and --color, anywhere on the line.

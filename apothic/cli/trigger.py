@@ -14,7 +14,7 @@ from apothic.cli.wishes import Wishes
 from apothic.functions import Declared, as_declared
 from apothic.jobs import Job
 from apothic.schedules import Cron, Period
-from apothic_backends.commands import RegisterFunction, TriggerSchedule
+from apothic_backends.commands import TriggerSchedule
 from apothic_backends.connection import connect
 from apothic_backends.model.errors import UsageError
 
@@ -67,7 +67,9 @@ def _moment(at: str | None, schedule: Cron | Period) -> float | None:
 def _begin(handle: Declared[..., Any], at: float | None) -> Job[Any]:
     """Have it run in a worker."""
     backend = connect()
-    function_id = backend.start(RegisterFunction(handle.spec(), handle.code())).wait()
+    function_id = ""
+    for command in handle.introduction():
+        function_id = backend.start(command).wait()
     return Job(backend.start(TriggerSchedule(function_id, at)).wait())
 
 

@@ -64,5 +64,5 @@ COMMANDS: dict[str, type[Command[Any]]] = {
 }
 """Those that every program uses, by name."""
 
-SELDOM: tuple[str, ...] = ()
+SELDOM: tuple[str, ...] = ("secrets",)
 """The modules here, each with one of the same name in `model`, that are loaded when needed."""

@@ -13,3 +13,5 @@ class Command(Record, Generic[ReplyT]):
     """Something that can be asked of a backend; `ReplyT` is what comes back."""
 
     __slots__ = ()
+    beside_core = False
+    """Whether it is carried out beside the core, because nothing in there may know of it."""

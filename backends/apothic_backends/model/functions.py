@@ -35,6 +35,13 @@ class BatchPolicy(Record):
     wait_s: float = 0.0
 
 
+class SecretRef(Record):
+    """A secret that a function needs, by name, and the keys that it must have."""
+
+    name: str
+    required_keys: tuple[str, ...] = ()
+
+
 class FunctionSpec(Record):
     """A function's name, the limits under which it runs, and how it is called.
 
@@ -45,7 +52,7 @@ class FunctionSpec(Record):
     start. With a `batch` policy a call is for several jobs: each parameter gets a list with one
     value of each job, and the result is a list of their results. `memory_mb` and `cpu` are limits
     for each process that runs it, together with all that it starts; `cpu` is None where the caller
-    has not limited it.
+    has not limited it. `secrets` are named only; where two have a key in common, the later counts.
     """
 
     app_name: str
@@ -63,3 +70,4 @@ class FunctionSpec(Record):
     batch: BatchPolicy | None = None
     memory_mb: int = 1024
     cpu: int | None = None
+    secrets: tuple[SecretRef, ...] = ()

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from apothic_backends.model.errors import InvalidOption
-from apothic_backends.model.record import Record
 
 HELD: Final = "held:"
 """Begins the name of a secret that a program has given to its control plane, and no store knows."""
+
+OURS: Final = frozenset({"APOTHIC_WORKER", "APOTHIC_ZYGOTE"})
+"""Variables by which processes are known; nothing may be put in their place."""
 
 MOST_NAME: Final = 128
 MOST_VALUE: Final = 64 * 1024
@@ -19,13 +21,6 @@ MOST_KEYS: Final = 100
 _LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")
 _KEY_CHARACTERS: Final = _LETTERS | frozenset("0123456789")
 _NAME_CHARACTERS: Final = _KEY_CHARACTERS | frozenset("-.")
-
-
-class SecretRef(Record):
-    """A secret that a function needs, by name, and the keys that it must have."""
-
-    name: str
-    required_keys: tuple[str, ...] = ()
 
 
 def check_name(name: Any) -> str:
@@ -51,7 +46,7 @@ def check_key(key: Any) -> str:
         InvalidOption: it cannot.
     """
     is_good = isinstance(key, str) and 0 < len(key) <= MOST_NAME and {*key} <= _KEY_CHARACTERS
-    if not is_good or key[0] not in _LETTERS:
+    if not is_good or key[0] not in _LETTERS or key in OURS:
         raise InvalidOption(
             f"a key of a secret must be the name of an environment variable, A-Z a-z 0-9 _ and no "
             f"digit first (it was {_shortly(key)})",

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable
 from select import EPOLLIN, EPOLLOUT, epoll
+from typing import Any
 
 from apothic_emulator.agent.limits import Keeper
 from apothic_emulator.agent.line import Line, Post
@@ -26,7 +27,7 @@ from apothic_emulator.core.effects import (
     Terminate,
     sent,
 )
-from apothic_emulator.core.facts import Ended, Recalled, StackDumped
+from apothic_emulator.core.facts import Ended, Recalled, Refused, StackDumped
 from apothic_emulator.executors import orders, wire
 from apothic_emulator.executors.limits import pack
 from apothic_emulator.executors.orders import Message
@@ -73,6 +74,8 @@ class Agent:
         self.zygote = zygote
         self.keeper = keeper
         keeper.relax = zygote.relax
+        self._delivery: Any = None
+        self._first = threading.Lock()
         self.errands.register(self.zygote.control, EPOLLIN)
         self._effects: dict[type, Callable[[Line, Effect], None]] = {
             Interrupt: lambda line, effect: line.interrupt(effect.job),  # type: ignore[union-attr]
@@ -105,8 +108,20 @@ class Agent:
         if line is not None:
             touched.add(line)
 
+    @property
+    def delivery(self) -> Any:
+        """A `Delivery`, loaded for the first function that has secrets."""
+        with self._first:
+            if self._delivery is None:
+                from apothic_emulator.agent.delivery import Delivery  # see above  # noqa: PLC0415
+
+                self._delivery = Delivery(self.flush)
+            return self._delivery
+
     def _dispatch(self, line: Line, effect: Dispatch | DispatchBatch) -> None:
-        if type(effect) is Dispatch:
+        if line.needs and self.delivery.is_stale(line):
+            self.post(Refused(line.number, sent(effect)))
+        elif type(effect) is Dispatch:
             line.dispatch(effect)
         elif type(effect) is DispatchBatch:
             line.dispatch_batch(effect)
@@ -147,6 +162,8 @@ class Agent:
         else:
             line.channels.handed_over()
             self._watch(line.number)
+            if line.needs:
+                self.delivery.begin(line, effect.spec)
         return line
 
     def _environment(self, effect: StartExecutor) -> dict[str, str]:

@@ -48,6 +48,9 @@ class Line:
         self.is_closed = False
         self.fault = ""
         """How it broke the protocol, if it did."""
+        self.needs = effect.spec.secrets
+        self.secrets: tuple[str, ...] | None = None
+        """Which version of those it has got; None while it has none."""
         self.requests: dict[int, object] = {}
         """What its code waits for, by the number that it gave it."""
         self.reading = threading.Lock()
@@ -82,6 +85,7 @@ class Line:
             "path": interpreter.path(),
             "cwd": _cwd(),
             "terminal": terminal(),
+            "waits_for_secrets": bool(effect.spec.secrets),
         }
         code = (effect.code.data, *effect.code.buffers)
         self._send(wire.LOAD, 0, 0, json.dumps(spec).encode(), code)

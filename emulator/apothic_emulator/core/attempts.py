@@ -10,7 +10,7 @@ from apothic_emulator.core import losses
 from apothic_emulator.core.batches import BATCH_RAISED
 from apothic_emulator.core.effects import Interrupt
 from apothic_emulator.core.executors import PREFETCH_BELOW_S, Executor, ExecutorStatus
-from apothic_emulator.core.facts import Ended, LoadFailed, Recalled, Reported
+from apothic_emulator.core.facts import Ended, LoadFailed, Recalled, Refused, Reported
 from apothic_emulator.core.holds import Holds
 from apothic_emulator.core.jobs import NEVER, Job
 from apothic_emulator.core.ledger import Ledger
@@ -190,6 +190,17 @@ class Attempts:
             executor.take_out(job)
             self._put_back(job, now)
         self.scheduler.settle(executor, now)
+
+    def refused(self, executor: Executor, fact: Refused, now: float) -> None:
+        """It is out of date: others get what was not sent to it, and it ends after its calls."""
+        for job in [job for job in executor.line if job.number in fact.jobs]:
+            executor.take_out(job)
+            self._put_back(job, now)
+        executor.is_used_up = True
+        if executor.status is _STARTING:
+            self.scheduler.kill(executor, now)
+        else:
+            self.scheduler.settle(executor, now)
 
     def _put_back(self, job: Job, now: float) -> None:
         """Its code has not begun: it is as if it had not been dispatched."""

@@ -84,6 +84,13 @@ class Recalled(Record):
     jobs: tuple[int, ...]
 
 
+class Refused(Record):
+    """Jobs that were not sent to an executor, since it must take no more: it is out of date."""
+
+    executor: int
+    jobs: tuple[int, ...]
+
+
 class StackDumped(Record):
     """The Python stack of an executor that is being stopped."""
 
@@ -119,5 +126,7 @@ class Tick(Record):
     """Nothing but time has passed."""
 
 
-Fact = Loaded | LoadFailed | Reported | Produced | Printed | Recalled | StackDumped | Ended
+Fact = (
+    Loaded | LoadFailed | Reported | Produced | Printed | Recalled | Refused | StackDumped | Ended
+)
 Input = Asked | GivenUp | Fact | Tick

@@ -39,6 +39,7 @@ from apothic_emulator.core.facts import (
     Printed,
     Produced,
     Recalled,
+    Refused,
     Reported,
     StackDumped,
     Tick,
@@ -120,6 +121,7 @@ class Plane:
             Reported: self.attempts.reported,
             Produced: self.items.produced,
             Recalled: self.attempts.recalled,
+            Refused: self.attempts.refused,
             Printed: self.prints.printed,
             StackDumped: self._stack,
             Ended: self.attempts.ended,
@@ -154,7 +156,7 @@ class Plane:
             else:
                 executor = self.ledger.executors.get(item.executor)
                 if executor is not None and (
-                    not executor.deaf or isinstance(item, (Ended, Recalled))
+                    not executor.deaf or isinstance(item, (Ended, Recalled, Refused))
                 ):
                     self._facts[type(item)](executor, item, now)
                     pool = self.pools[executor.function.number]

@@ -69,6 +69,8 @@ class Executor:
         self._settle(spec)
         self.breakpoints.install()
         self.begin()
+        if spec["waits_for_secrets"] and not self._take_secrets():
+            return None
         try:
             self._load(spec["codec"], buffers)
         except BaseException as error:  # noqa: BLE001 - an import may raise anything, exit too
@@ -79,6 +81,14 @@ class Executor:
         self.is_loaded = True
         self.report(0, 0, (wire.LOADED, b"", ()))
         return spec
+
+    def _take_secrets(self) -> bool:
+        from apothic_emulator.executors import secrets  # few functions have some  # noqa: PLC0415
+
+        missing = secrets.take(self.control)
+        if missing is not None:
+            self.report(0, 0, (wire.LOAD_FAILED, missing, ()))
+        return missing is None
 
     def _load(self, codec: str, buffers: list[Buffer]) -> None:
         try:

@@ -38,6 +38,17 @@ class Control:
         self.on_interrupt: Callable[[int], None] = lambda _: None
         self.on_credit: Callable[[int, int, int], None] = _no_credit
 
+    def first(self) -> Frame:
+        """Block for what is sent before anything was asked.
+
+        Raises:
+            EOFError: the channel has ended.
+        """
+        frame = wire.receive_frame(self._socket)
+        if frame is None:
+            raise EOFError
+        return frame
+
     def start(self) -> None:
         """See to it that the channel is read."""
         if self._unstarted:

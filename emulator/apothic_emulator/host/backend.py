@@ -45,10 +45,14 @@ class LocalBackend:
         if host.dead is not None:
             ticket.fail(host.dead)
             return ticket
+        is_call = type(command) is RunJob
+        if not is_call and command.beside_core:
+            host.agent.delivery.safe.carry_out(command, ticket)
+            return ticket
         host.post(Asked(cast("Command[object]", command), ticket))
         if host.dead is not None:
             ticket.fail(host.dead)  # it died, or was closed, in between
-        if type(command) is not RunJob:  # its caller reads the result, or asks for a call-back
+        if not is_call:  # its caller reads the result, or asks for a call-back
             host.reader.watch()
         return ticket
 

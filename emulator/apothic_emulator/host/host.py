@@ -232,6 +232,9 @@ class Host:
         except ApothicError as error:
             request.fail(error)
             return
+        if command.beside_core:
+            self.agent.delivery.safe.carry_out(command, request)
+            return
         self.inbox.append(Asked(command, request, Origin(line.number, frame.job)))
 
     # --- the thread -----------------------------------------------------------------------------

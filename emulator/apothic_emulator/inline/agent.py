@@ -17,8 +17,9 @@ from apothic_emulator.core.effects import (
     Retire,
     StartExecutor,
     Terminate,
+    sent,
 )
-from apothic_emulator.core.facts import Ended, Input, Recalled, Reported
+from apothic_emulator.core.facts import Ended, Input, Recalled, Refused, Reported
 from apothic_emulator.inline.executor import Executor, Work
 
 Make = Callable[[StartExecutor], Executor]
@@ -53,7 +54,11 @@ class Agent:
             self.executors[effect.executor] = self._make(effect)
             return
         executor = self.executors.get(effect.executor)
-        if executor is not None:
+        if executor is None:
+            return
+        if executor.purse is not None and sent(effect) and executor.purse.is_stale:
+            self._post(Refused(executor.number, sent(effect)))
+        else:
             self._effects[type(effect)](executor, effect)
 
     def _recall(self, executor: Executor, effect: Recall) -> None:

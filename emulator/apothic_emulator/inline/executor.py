@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from apothic_backends.model.jobs import ErrorInfo
 from apothic_backends.ticket import Ticket
 from apothic_emulator.core.effects import Credit, Dispatch, StartExecutor
 from apothic_emulator.core.facts import Fact, Loaded, LoadFailed
 from apothic_emulator.executors import calls
 from apothic_emulator.inline.calls import AfterError, Call, error_info
+
+_NOTHING = nullcontext()
 
 
 class Work:
@@ -28,7 +32,8 @@ class Work:
         """Do it in this thread."""
         if self.call is None:
             return self.executor.load()
-        return self.call.context.run(self.executor.run, self.call)
+        with self.executor.lent():
+            return self.call.context.run(self.executor.run, self.call)
 
     def let_go(self) -> None:
         """It is done, or was cut short."""
@@ -46,6 +51,8 @@ class Executor:
         self.after_error = after_error
         self._code = effect.code
         self._is_loading = False
+        self.purse: Any = None
+        """A `Purse`, if the function has secrets."""
 
     def dispatch(self, *effects: Dispatch) -> None:
         """Put a job, or the jobs of one call, at the end of the line."""
@@ -115,14 +122,22 @@ class Executor:
     def close(self) -> None:
         """Have what is left in it end; user code may run, so without the lock."""
 
+    def lent(self) -> AbstractContextManager[None]:
+        """Have the secrets of the function in the environment."""
+        return _NOTHING if self.purse is None else self.purse.open()
+
     # --- user code, outside of the lock ---------------------------------------------------------
 
     def load(self) -> Fact:
         """Load the function, as a worker would."""
         code = self._code
+        missing: ErrorInfo | None = None if self.purse is None else self.purse.fill()
+        if missing is not None:
+            return LoadFailed(self.number, missing)
         try:
             buffers = tuple(bytearray(buffer) for buffer in code.buffers)
-            loaded = calls.load(code.codec, code.data, buffers)
+            with self.lent():
+                loaded = calls.load(code.codec, code.data, buffers)
         except BaseException as error:
             if is_interrupt(error):
                 self._is_loading = False  # whoever waits next may try again

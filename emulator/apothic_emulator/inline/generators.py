@@ -120,7 +120,8 @@ class Step(Work):
 
     def run(self, awaited: Ticket[Any] | None, deadline: float | None) -> Fact:
         """Make it in this thread."""
-        return self.call.context.run(self.executor.run, self.call)
+        with self.executor.lent():
+            return self.call.context.run(self.executor.run, self.call)
 
     def let_go(self) -> None:
         """Another thread may make the next."""

@@ -60,6 +60,8 @@ class InlineHost:
         """Jobs whose callers are about to wait for them, and until when to believe that."""
         self.changes = 0
         self._after_error = after_error
+        self._lending: Any = None
+        self._first = threading.Lock()
         self._batch: list[Input] = []
         self._lock = threading.Lock()
         self._changed = threading.Condition()
@@ -70,6 +72,24 @@ class InlineHost:
             self._check = check
 
     def _make(self, effect: StartExecutor) -> Executor:
+        executor = self._of_kind(effect)
+        if effect.spec.secrets:
+            from apothic_emulator.inline.lending import Purse  # few have some  # noqa: PLC0415
+
+            executor.purse = Purse(self.lending, effect.spec)
+        return executor
+
+    @property
+    def lending(self) -> Any:
+        """A `Lending`, loaded for the first function that has secrets."""
+        with self._first:
+            if self._lending is None:
+                from apothic_emulator.inline.lending import Lending  # see above  # noqa: PLC0415
+
+                self._lending = Lending()
+            return self._lending
+
+    def _of_kind(self, effect: StartExecutor) -> Executor:
         if effect.spec.batch is not None:
             kind = BatchLoopExecutor if effect.spec.is_async else BatchExecutor
             return kind(effect, self._after_error, self)

@@ -140,7 +140,8 @@ class LoopExecutor(Executor):
 
     async def _serve(self, call: Call) -> None:
         try:
-            facts = await self._outcome(call)
+            with self.lent():
+                facts = await self._outcome(call)
         except BaseException:
             self._host.cut_short(call)
             raise

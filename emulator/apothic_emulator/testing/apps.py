@@ -5,14 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from apothic_backends.commands import (
-    ListSchedules,
-    RegisterFunction,
-    StartSchedule,
-    StopSchedule,
-)
-from apothic_backends.model.functions import FunctionSpec
-from apothic_backends.model.payloads import Payload
+from apothic_backends.commands import Command, ListSchedules, StartSchedule, StopSchedule
 from apothic_backends.model.schedules import CronSchedule, PeriodSchedule, ScheduleSnapshot
 from apothic_emulator.testing.runtime import Runtime
 
@@ -34,12 +27,8 @@ class Handle(Protocol):
         """What it was declared with."""
         ...
 
-    def spec(self) -> FunctionSpec:
-        """What a backend must know of it."""
-        ...
-
-    def code(self) -> Payload:
-        """What loads to it elsewhere."""
+    def introduction(self) -> list[Command[Any]]:
+        """What makes it known to a backend, in order; the last reply is its id."""
         ...
 
 
@@ -70,7 +59,9 @@ class RunningApp(Mapping[str, Any]):
 
     def _start(self, handle: Handle) -> None:
         backend = self._runtime.backend
-        function_id = backend.start(RegisterFunction(handle.spec(), handle.code())).wait()
+        function_id = ""
+        for command in handle.introduction():
+            function_id = backend.start(command).wait()
         schedule: Declared | None = handle.options.get("schedule")
         if schedule is not None:
             backend.start(StartSchedule(function_id, schedule.rule)).wait()

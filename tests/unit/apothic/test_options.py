@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from apothic import App, Cron, Image, InvalidOption, NotBuiltYet, Period, Retries, Secret, Volume
+from apothic import App, Cron, Image, InvalidOption, NotBuiltYet, Period, Retries, Volume
 from apothic_backends.model.functions import RetryPolicy
 from tests.unit.apothic.threads import ThreadBackend
 
@@ -99,7 +99,6 @@ def test_what_only_a_market_knows_is_waived_here(backend: ThreadBackend) -> None
     "options",
     [
         {"image": Image.debian_slim()},
-        {"secrets": [Secret.from_name("KEY")]},
         {"volumes": [Volume.from_name("cache").mounted_at("/cache")]},
         {"gpu": "RTX_4090"},
         {"gpu_count": 1},
