@@ -11,6 +11,7 @@ from apothic.kinds import (
     Function as Function,
     GeneratorFunction as GeneratorFunction,
 )
+from apothic.mounts import StorageMount as StorageMount
 from apothic.policies import (
     Retries as Retries,
     batched as batched,
@@ -27,11 +28,8 @@ from apothic.schedules import (
     Period as Period,
 )
 from apothic.secret import Secret as Secret
-from apothic.storage import (
-    CloudBucketMount as CloudBucketMount,
-    StorageMount as StorageMount,
-    Volume as Volume,
-)
+from apothic.storage import CloudBucketMount as CloudBucketMount
+from apothic.volumes import Volume as Volume
 from apothic.watches import Lines as Lines, Watch as Watch
 from apothic_backends.model.errors import (
     ApothicError as ApothicError,
@@ -42,6 +40,8 @@ from apothic_backends.model.errors import (
     BlockingCall as BlockingCall,
     EmulatorDead as EmulatorDead,
     Fenced as Fenced,
+    FileRefused as FileRefused,
+    HostGone as HostGone,
     IdempotencyConflict as IdempotencyConflict,
     InternalError as InternalError,
     InvalidOption as InvalidOption,
@@ -51,10 +51,12 @@ from apothic_backends.model.errors import (
     JobTimeout as JobTimeout,
     LockLost as LockLost,
     MemoryLimitExceeded as MemoryLimitExceeded,
+    MountFailed as MountFailed,
     NoControlPlane as NoControlPlane,
     NonRetryable as NonRetryable,
     NotBuiltYet as NotBuiltYet,
     NotFound as NotFound,
+    PathRefused as PathRefused,
     QueueFull as QueueFull,
     RemoteError as RemoteError,
     ResultDeserializeError as ResultDeserializeError,
@@ -65,11 +67,17 @@ from apothic_backends.model.errors import (
     SlotDeadlock as SlotDeadlock,
     TicketCancelled as TicketCancelled,
     UsageError as UsageError,
+    VolumeBusy as VolumeBusy,
+    VolumeConflict as VolumeConflict,
+    VolumeDamaged as VolumeDamaged,
+    VolumeFailed as VolumeFailed,
+    VolumeFull as VolumeFull,
     WaitTimeout as WaitTimeout,
     WorkerLost as WorkerLost,
 )
 from apothic_backends.model.events import Cursor as Cursor, Event as Event
 from apothic_backends.model.jobs import JobStatus as JobStatus
+from apothic_backends.model.volumes import VolumeFile as VolumeFile
 
 __version__: str
 
@@ -92,8 +100,10 @@ __all__ = [
     "EmulatorDead",
     "Event",
     "Fenced",
+    "FileRefused",
     "Function",
     "GeneratorFunction",
+    "HostGone",
     "IdempotencyConflict",
     "Image",
     "InternalError",
@@ -109,10 +119,12 @@ __all__ = [
     "LivConfig",
     "LockLost",
     "MemoryLimitExceeded",
+    "MountFailed",
     "NoControlPlane",
     "NonRetryable",
     "NotBuiltYet",
     "NotFound",
+    "PathRefused",
     "Period",
     "QueueFull",
     "RemoteError",
@@ -129,6 +141,12 @@ __all__ = [
     "TicketCancelled",
     "UsageError",
     "Volume",
+    "VolumeBusy",
+    "VolumeConflict",
+    "VolumeDamaged",
+    "VolumeFailed",
+    "VolumeFile",
+    "VolumeFull",
     "WaitTimeout",
     "Watch",
     "WorkerLost",

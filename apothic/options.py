@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 from apothic._values import is_dict, is_list, number, refuse, text, whole
 from apothic.generation import LivConfig, as_config
 from apothic.images import Image
+from apothic.mounts import Source, StorageMount, mounts_of
 from apothic.policies import Retries
 from apothic.schedules import Cron, Period
 from apothic.secret import Secret
-from apothic.storage import StorageMount
 from apothic_backends.model.errors import InvalidOption
 from apothic_backends.model.functions import RetryPolicy
 
@@ -63,7 +63,8 @@ class FunctionOptions(TypedDict, total=False):
     """Queued calls for each running worker process before another one starts."""
     image: Image | None
     secrets: list[Secret] | None
-    volumes: dict[str, StorageMount] | list[StorageMount] | None
+    volumes: Mapping[str, StorageMount | Source] | Sequence[StorageMount | Source] | None
+    """What is mounted where: `[volume.mounted_at("/cache")]`, or `{"/cache": volume}`."""
 
 
 DEFAULTS: FunctionOptions = {
@@ -183,16 +184,6 @@ def _secrets(name: str, value: Any) -> Any:
     return [_is_a(Secret)(name, secret) for secret in value]
 
 
-def _volumes(name: str, value: Any) -> Any:
-    mounts: Any = [*value.values()] if is_dict(value) else value
-    if not is_list(mounts):
-        refuse(name, value, "a list of StorageMount, or a dictionary of them by path")
-    for mount in mounts:
-        if not isinstance(mount, StorageMount):
-            refuse(name, mount, "what Volume.mounted_at(path) gives")
-    return value
-
-
 _RULES: dict[str, Callable[[str, Any], Any]] = {
     "schedule": _is_a(Cron, Period),
     "liv": _liv,
@@ -224,5 +215,5 @@ _RULES: dict[str, Callable[[str, Any], Any]] = {
     "tasks_per_container": _at_least(1),
     "image": _is_a(Image),
     "secrets": _secrets,
-    "volumes": _volumes,
+    "volumes": mounts_of,
 }

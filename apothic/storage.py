@@ -1,79 +1,12 @@
-"""Volumes and buckets, and the paths at which functions see them."""
+"""Buckets, and the paths at which functions see them."""
 
 from __future__ import annotations
 
-from apothic._values import Value, refuse, text
+from typing import NoReturn
 
-
-class StorageMount(Value):
-    """A volume or a bucket at a path."""
-
-    source: Volume | CloudBucketMount
-    path: str
-
-    def __init__(self, source: Volume | CloudBucketMount, path: str) -> None:
-        super().__init__(source=source, path=mount_path(path))
-
-
-class Volume(Value):
-    """Named files that outlive the functions which read and write them."""
-
-    name: str
-    backend: str
-    create_if_missing: bool
-    mount_path_default: str | None
-
-    def __init__(
-        self,
-        name: str,
-        backend: str,
-        *,
-        create_if_missing: bool = False,
-        mount_path_default: str | None = None,
-    ) -> None:
-        if mount_path_default is not None:
-            mount_path(mount_path_default)
-        super().__init__(
-            name=text("name", name),
-            backend=text("backend", backend),
-            create_if_missing=create_if_missing,
-            mount_path_default=mount_path_default,
-        )
-
-    @classmethod
-    def from_name(
-        cls, name: str, *, create_if_missing: bool = False, mount_path_default: str | None = None
-    ) -> Volume:
-        """The volume of that name; it is looked up, or made, when a function needs it."""
-        return cls(
-            name,
-            "default",
-            create_if_missing=create_if_missing,
-            mount_path_default=mount_path_default,
-        )
-
-    @classmethod
-    def cloud(
-        cls, name: str, *, create_if_missing: bool = False, mount_path_default: str | None = None
-    ) -> Volume:
-        """A portable volume, on object storage or in a local directory."""
-        return cls(
-            name,
-            "cloud",
-            create_if_missing=create_if_missing,
-            mount_path_default=mount_path_default,
-        )
-
-    @classmethod
-    def create(
-        cls, name: str, *, backend: str = "default", mount_path_default: str | None = None
-    ) -> Volume:
-        """A new volume; `backend="vast_local"` is fast and stays on one host."""
-        return cls(name, backend, create_if_missing=True, mount_path_default=mount_path_default)
-
-    def mounted_at(self, path: str) -> StorageMount:
-        """The volume at a path."""
-        return StorageMount(self, path)
+from apothic._values import Value, text
+from apothic.mounts import StorageMount
+from apothic_backends.model.errors import NotBuiltYet
 
 
 class CloudBucketMount(Value):
@@ -102,10 +35,17 @@ class CloudBucketMount(Value):
         """The bucket at a path."""
         return StorageMount(self, path)
 
+    @property
+    def name(self) -> str:
+        """That of the bucket."""
+        return self.bucket_name
 
-def mount_path(path: str) -> str:
-    """Check a path at which storage may appear: absolute, below the root, without `..`."""
-    parts = text("mount path", path).split("/")
-    if parts[0] or not any(parts) or ".." in parts:
-        refuse("mount path", path, "an absolute path such as '/cache', below '/' and without '..'")
-    return path
+    @property
+    def default_path(self) -> None:
+        """None: a bucket has to be told where."""
+
+    def mount_spec(self, path: str, *, read_only: bool, sub_path: str) -> NoReturn:
+        """Refuse: workers cannot mount buckets yet."""
+        raise NotBuiltYet(
+            f"the bucket {self.bucket_name} cannot be mounted in workers yet", options=["volumes"]
+        )

@@ -10,6 +10,7 @@ import click
 from apothic import __version__
 from apothic.cli.job import job
 from apothic.cli.secret import secret
+from apothic.cli.volume import volume
 from apothic.cli.wishes import Wishes, everywhere, showing, watching, with_options
 from apothic_backends.model.errors import UsageError
 
@@ -120,3 +121,4 @@ def replay(asked: Wishes, job_id: str, *, inline: bool, pdb: bool, **given: Any)
 
 program.add_command(job)
 program.add_command(secret)
+program.add_command(volume)

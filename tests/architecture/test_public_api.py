@@ -11,7 +11,7 @@ from typing import Any, get_overloads
 import pytest
 
 import apothic
-from apothic import App, Job
+from apothic import App, Job, Volume
 from apothic._twins import twin
 from apothic.invocations import Invocable, Remote
 from apothic.jobs import Gather
@@ -70,8 +70,13 @@ def test_everything_public_can_be_had() -> None:
 
 @pytest.mark.parametrize(
     ("blocking", "awaited"),
-    [(spam, spam.aio), (Job("jobs:1"), Job("jobs:1").aio), (app, app.aio)],
-    ids=["function", "job", "app"],
+    [
+        (spam, spam.aio),
+        (Job("jobs:1"), Job("jobs:1").aio),
+        (app, app.aio),
+        (Volume.from_name("v"), Volume.from_name("v").aio),
+    ],
+    ids=["function", "job", "app", "volume"],
 )
 def test_every_method_that_waits_has_a_twin(blocking: Any, awaited: Any) -> None:
     waits = {name for name, member in members(type(blocking)) if isinstance(member, twin)}

@@ -82,6 +82,24 @@ class NotBuiltYet(UsageError):
     code = "not_built_yet"
 
 
+class PathRefused(UsageError):
+    """A path leads out of where it belongs, or there is no such path on some system."""
+
+    code = "path_refused"
+
+
+class FileRefused(UsageError):
+    """A volume cannot keep these files (`data["files"]`): pipes, devices, sockets and the like."""
+
+    code = "file_refused"
+
+
+class VolumeBusy(UsageError):
+    """Files below the mount are open (`data["files"]`): close them before `reload()`."""
+
+    code = "volume_busy"
+
+
 class BlockingCall(UsageError):
     """A blocking call was made where an event loop runs; the message names the `.aio` spelling."""
 
@@ -198,6 +216,21 @@ class BatchMismatch(JobError):
     code = "batch_mismatch"
 
 
+class MountFailed(SetupFailed):
+    """A volume cannot be shown at the path that was asked for; the message says what would do."""
+
+    code = "mount_failed"
+
+
+class VolumeConflict(JobError):
+    """Others have changed the same files since: `data["files"]`. Nothing was written.
+
+    Run again on what is there now, or commit with `on_conflict="last_write_wins"`.
+    """
+
+    code = "volume_conflict"
+
+
 class BackendError(ApothicError):
     """The place where the code should run cannot take it now."""
 
@@ -278,6 +311,33 @@ class StoreFull(StoreError):
     """There is no room left for the store; what it held before is intact."""
 
     code = "store_full"
+
+
+class VolumeFailed(BackendError):
+    """The disk did not take what a volume was to keep; what it had before is whole.
+
+    `data["errno"]` is the system's number of the reason.
+    """
+
+    code = "volume_failed"
+
+
+class VolumeFull(VolumeFailed):
+    """There is no room left for what a volume was to keep; what it had before is whole."""
+
+    code = "volume_full"
+
+
+class VolumeDamaged(BackendError):
+    """A file of a volume is not as it was written: restore the volume from a copy."""
+
+    code = "volume_damaged"
+
+
+class HostGone(BackendError):
+    """The volume is on a host, `data["host"]`, that is not here."""
+
+    code = "host_gone"
 
 
 class InternalError(ApothicError):

@@ -42,6 +42,22 @@ class SecretRef(Record):
     required_keys: tuple[str, ...] = ()
 
 
+class MountSpec(Record):
+    """Something that a function finds at a path: `kind` says what, and `name` which.
+
+    Of a "volume" it is `sub_path`, or all of it. One that is not there is made, of the kind that
+    `create` names. With `strict` it is seen as it was when its executor started, or reloaded it.
+    """
+
+    kind: str
+    name: str
+    path: str
+    read_only: bool = False
+    sub_path: str = ""
+    create: str | None = None
+    strict: bool = False
+
+
 class FunctionSpec(Record):
     """A function's name, the limits under which it runs, and how it is called.
 
@@ -53,6 +69,7 @@ class FunctionSpec(Record):
     value of each job, and the result is a list of their results. `memory_mb` and `cpu` are limits
     for each process that runs it, together with all that it starts; `cpu` is None where the caller
     has not limited it. `secrets` are named only; where two have a key in common, the later counts.
+    `mounts` are what it finds at which paths.
     """
 
     app_name: str
@@ -71,3 +88,4 @@ class FunctionSpec(Record):
     memory_mb: int = 1024
     cpu: int | None = None
     secrets: tuple[SecretRef, ...] = ()
+    mounts: tuple[MountSpec, ...] = ()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -23,6 +24,8 @@ from apothic import (
     concurrent,
 )
 from apothic.generation import LivOptions, as_config
+
+SYSTEM = ("/tmp", "/tmp/", "//tmp", "/./tmp", "/proc", "/proc/1", "/usr/lib/x", "/bin", "/etc/x")
 
 
 @pytest.mark.parametrize(
@@ -49,6 +52,10 @@ from apothic.generation import LivOptions, as_config
         lambda: Volume.from_name("a").mounted_at("cache"),
         lambda: Volume.from_name("a").mounted_at("/a/../b"),
         lambda: Volume.from_name("a").mounted_at("/"),
+        *(partial(Volume.from_name("a").mounted_at, path) for path in SYSTEM),
+        lambda: Volume.from_name("a", mount_path_default="cache"),
+        lambda: Volume.from_name("a/b"),
+        lambda: Volume.create("a", backend="floppy"),
         lambda: LivConfig(cache="disk"),
         lambda: LivConfig(cache="custom"),
         lambda: LivConfig(mode="live"),
@@ -79,6 +86,8 @@ def test_an_image_is_an_immutable_recipe() -> None:
         Image.from_dockerfile("Dockerfile").workdir("/app"),
         CloudBucketMount(bucket_name="data", prefix="a").mounted_at("/data"),
         Volume.cloud("v"),
+        Volume.from_name("v", strict=True).with_mount_options(read_only=True, sub_path="a/b"),
+        Volume.from_name("v").mounted_at("/v").read_only(),
         ControlPlaneClient(api_key="k"),
         LivConfig(examples=[((1,), {})]),
     ],

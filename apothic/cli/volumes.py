@@ -1,0 +1,270 @@
+"""What the commands of `apothic volume` do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from apothic.cli import output
+from apothic.cli.failures import ExitCode, code_of, describe, explain
+from apothic.cli.wishes import Wishes
+from apothic_backends.model.errors import NotFound, UsageError
+from apothic_backends.model.volumes import VolumeFile
+from apothic_backends.volumes.archive import read_tar, write_tar
+from apothic_backends.volumes.files import Files
+from apothic_backends.volumes.local import PORTABLE
+from apothic_backends.volumes.reach import volumes
+from apothic_backends.volumes.transfer import get
+
+SCHEMA = "apothic.volumes.v1"
+FILES = "apothic.files.v1"
+PIPE = "-"
+
+
+class Place(NamedTuple):
+    """A path in a volume."""
+
+    volume: str
+    path: str
+
+    @property
+    def files(self) -> Files:
+        """Those of the volume."""
+        return Files(volumes().open(self.volume))
+
+
+def place_of(text: str) -> Place | None:
+    """`NAME:/path` as a place in a volume; None for a path of the disk.
+
+    A path with a slash before its first colon is one of the disk, as `./a:b` is.
+    """
+    name, colon, path = text.partition(":")
+    return Place(name, path or "/") if colon and name and "/" not in name else None
+
+
+def create(asked: Wishes, name: str, backend: str) -> int:
+    """Make a volume."""
+
+    def make() -> None:
+        volumes().open(name, create=backend)
+        _say(asked, f"volume {name} is there")
+
+    return _told(asked, make)
+
+
+def show(asked: Wishes) -> int:
+    """Print the volumes."""
+
+    def tell() -> None:
+        found = [_about(name) for name in volumes().names()]
+        if asked.is_json():
+            output.put(output.line_of({"schema": SCHEMA, "volumes": found}))
+            return
+        width = max((len(each["name"]) for each in found), default=0)
+        for each in found:
+            host = f" on {each['host']}" if each["host"] else ""
+            told = f"version {each['rev']}, {each['files']} files, {each['kind']}{host}"
+            output.put(f"{each['name']:{width}}  {told}")
+
+    return _told(asked, tell)
+
+
+def _about(name: str) -> dict[str, Any]:
+    store = volumes().open(name)
+    version, about = store.read(), store.about()
+    files = sum(entry.kind == "file" for entry in version.entries.values())
+    kind, host = about["kind"], about["host"]
+    return {"name": name, "rev": version.rev, "files": files, "kind": kind, "host": host}
+
+
+def ls(asked: Wishes, where: str, *, recursive: bool) -> int:
+    """Print what is in a folder."""
+
+    def tell() -> None:
+        place = _place(where)
+        found = place.files.listdir(place.path, recursive=recursive)
+        if asked.is_json():
+            told = [{field: getattr(file, field) for field in file.fields} for file in found]
+            output.put(output.line_of({"schema": FILES, "volume": place.volume, "files": told}))
+            return
+        width = max((len(str(file.size)) for file in found), default=1)
+        for file in found:
+            if not output.put(
+                f"{file.size if file.kind == 'file' else '-':>{width}}  {_name(file)}"
+            ):
+                return
+
+    return _told(asked, tell)
+
+
+def _name(file: VolumeFile) -> str:
+    """What a person reads; a line break in a name breaks no line."""
+    shown = file.path if file.path.isprintable() else ascii(file.path)
+    ending = {"folder": "/", "link": f" -> {file.target}"}.get(file.kind, "")
+    return f"{shown}{ending}"
+
+
+def _place(text: str) -> Place:
+    return place_of(text) or Place(text, "/")
+
+
+def cp(asked: Wishes, source: str, goal: str, *, recursive: bool, force: bool) -> int:
+    """Copy files."""
+
+    def copy() -> None:
+        start, end = place_of(source), place_of(goal)
+        if start is not None and end is not None:
+            _copy_within(start, end, recursive=recursive)
+        elif start is not None:
+            _copy_out(start, goal, recursive=recursive, force=force)
+        elif end is not None:
+            _copy_in(source, end, recursive=recursive, force=force)
+        else:
+            raise UsageError("neither is in a volume: write NAME:/path, as in models:/v1")
+
+    return _told(asked, copy)
+
+
+def _copy_within(start: Place, end: Place, *, recursive: bool) -> None:
+    if start.volume != end.volume:
+        raise UsageError(
+            "copying from one volume to another goes by way of the disk, or of "
+            "`apothic volume export | apothic volume import`"
+        )
+    _check_folder(start, recursive=recursive)
+    start.files.copy([start.path], end.path)
+
+
+def _check_folder(place: Place, *, recursive: bool) -> None:
+    if not recursive and place.files.stat(place.path).kind == "folder":
+        raise UsageError(f"{place.volume}:{place.path} is a folder; copy it with --recursive")
+
+
+def _copy_out(start: Place, goal: str, *, recursive: bool, force: bool) -> None:
+    _check_folder(start, recursive=recursive)
+    if goal == PIPE:
+        for piece in start.files.read(start.path):
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+        return
+    path = Path(goal)
+    if path.is_file() and not force:
+        raise FileExistsError(17, "it is there already; --force replaces it", goal)
+    get(start.files.store, start.path, path)
+
+
+def _copy_in(source: str, end: Place, *, recursive: bool, force: bool) -> None:
+    path, files = Path(source), end.files
+    if source == PIPE:
+        files.put_file(sys.stdin.buffer, end.path, force=force)
+    elif not path.is_dir():
+        is_folder = files.exists(end.path) and files.stat(end.path).kind == "folder"
+        into = f"{end.path}/" if is_folder and not end.path.endswith("/") else end.path
+        files.put_file(path, into, force=force)
+    elif recursive:
+        is_there = end.path.endswith("/") or files.exists(end.path)
+        goal = f"{end.path}/{path.resolve().name}" if is_there else end.path
+        files.put_directory(path, goal, force=force)
+    else:
+        raise UsageError(f"{source} is a folder; copy it with --recursive")
+
+
+def rm(asked: Wishes, where: str, *, recursive: bool) -> int:
+    """Remove files, or a volume."""
+
+    def remove() -> None:
+        place = place_of(where)
+        if place is not None:
+            place.files.remove(place.path, recursive=recursive)
+        elif not recursive and volumes().open(where).read().entries:
+            raise UsageError(f"volume {where} has files; remove it with --recursive")
+        else:
+            volumes().delete(where)
+        _say(asked, f"{where} is removed")
+
+    return _told(asked, remove)
+
+
+def export(asked: Wishes, name: str, path: str) -> int:
+    """Write a volume as a tar."""
+
+    def write() -> None:
+        store = volumes().open(name)
+        if path != PIPE:
+            with Path(path).open("wb") as file:
+                write_tar(store, file)
+            return
+        if sys.stdout.isatty():
+            raise UsageError("a tar is nothing to look at: write it to a file or a pipe")
+        write_tar(store, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+
+    return _told(asked, write)
+
+
+def take(asked: Wishes, name: str, path: str, *, force: bool) -> int:
+    """Put what a tar has into a volume."""
+
+    def read() -> None:
+        try:
+            store = volumes().open(name)
+        except NotFound:
+            store = volumes().open(name, create=PORTABLE)
+        if path == PIPE:
+            count = read_tar(store, sys.stdin.buffer, force=force)
+        else:
+            with Path(path).open("rb") as file:
+                count = read_tar(store, file, force=force)
+        _say(asked, f"{count} members are in volume {name}")
+
+    return _told(asked, read)
+
+
+def du(asked: Wishes, names: tuple[str, ...]) -> int:
+    """Print what volumes take on the disk."""
+
+    def tell() -> None:
+        used = {name: volumes().open(name).used_bytes() for name in names or volumes().names()}
+        if asked.is_json():
+            told = [{"name": name, "bytes": taken} for name, taken in used.items()]
+            output.put(output.line_of({"schema": SCHEMA, "volumes": told}))
+            return
+        for name, taken in used.items():
+            output.put(f"{_size(taken):>9}  {name}")
+
+    return _told(asked, tell)
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:  # noqa: PLR2004 - that many make the next
+            return f"{count:.0f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def _say(asked: Wishes, text: str) -> None:
+    if not asked.is_json() and not asked.quiet:
+        output.put_error(text)
+
+
+def _told(asked: Wishes, act: Callable[[], None]) -> int:
+    """Do it; gives the exit code, with what went wrong told on stderr."""
+    try:
+        act()
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - told, whatever it is
+        known: BaseException = error
+        if isinstance(error, FileNotFoundError):
+            known = NotFound(_of_file(error))
+        elif isinstance(error, OSError):
+            known = UsageError(_of_file(error))
+        is_json = asked.is_json()
+        output.put_error(output.line_of({"error": describe(known)}) if is_json else explain(known))
+        return code_of(known)
+    return ExitCode.DONE
+
+
+def _of_file(error: OSError) -> str:
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error)

@@ -1,0 +1,144 @@
+"""The volumes of this user on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from apothic_backends.model.errors import HostGone, NotFound, UsageError, VolumeBusy
+from apothic_backends.volumes import disk
+from apothic_backends.volumes.paths import check_name
+from apothic_backends.volumes.store import Held, Store, is_held, sweep
+
+PORTABLE, VAST_LOCAL = "portable", "vast_local"
+HOST = "APOTHIC_HOST"
+"""The environment variable that names the host that this machine plays; "local" otherwise."""
+
+
+class Volumes:
+    """Where volumes are found by name. Others have volumes elsewhere with the same methods."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+
+    @property
+    def folder(self) -> Path:
+        """Where they are; made when it is first used."""
+        if self._folder is not None:
+            return self._folder
+        from apothic_backends.home import home  # where it is told, that counts  # noqa: PLC0415
+
+        folder = home() / "volumes"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
+    def names(self) -> list[str]:
+        """What volumes there are."""
+        self._sweep()
+        return sorted(p.name for p in self.folder.iterdir() if (p / "volume.json").exists())
+
+    def open(self, name: str, *, create: str | None = None) -> Store:
+        """The volume of that name; with `create`, a new one of that kind if there is none.
+
+        Raises:
+            NotFound: there is none.
+            UsageError: there is one of another kind.
+        """
+        path = self.folder / check_name(name)
+        if not (path / "volume.json").exists():
+            if create is None:
+                known = self.names()
+                raise NotFound(
+                    f"there is no volume {name!r}; there are: {', '.join(known) or 'none'}. Make "
+                    f"it with `apothic volume create {name}`, or say create_if_missing=True",
+                    name=name,
+                    known=known,
+                )
+            self._make(path, create)
+        store = Store(path)
+        kind = store.about()["kind"]
+        if create is not None and kind != create:
+            raise UsageError(f"volume {name!r} is there already, and is {kind}, not {create}")
+        return store
+
+    def _make(self, path: Path, kind: str) -> None:
+        """Make a volume; of two at once, one is made."""
+        coming = self.folder / f".{path.name}.{secrets.token_hex(4)}"
+        with disk.told(f"volume {path.name} cannot be made"):
+            coming.mkdir(mode=0o700)
+            for name in ("manifests", "objects", "staging", "trees", "views"):
+                (coming / name).mkdir(mode=0o700)
+            about = {"format": 1, "kind": kind, "host": None}
+            disk.write_durably(coming / "volume.json", json.dumps(about).encode())
+            try:
+                disk.rename(coming, path)
+            except OSError:
+                disk.remove_tree(coming)
+                if not (path / "volume.json").exists():
+                    raise
+            disk.sync_folder(self.folder)
+
+    @contextmanager
+    def ephemeral(self) -> Generator[Store]:
+        """A volume that is gone with the block, or with the process."""
+        self._sweep()
+        name = f"ephemeral-{secrets.token_hex(6)}"
+        keeper = Held(self.folder / f".{name}.keeper")
+        try:
+            yield self.open(name, create=PORTABLE)
+        finally:
+            self.delete(name)
+            keeper.let_go()
+
+    def _sweep(self) -> None:
+        """Delete what programs have left that died."""
+        for keeper in self.folder.glob(".ephemeral-*.keeper"):
+            if not is_held(keeper):
+                name = keeper.name[1:].removesuffix(".keeper")
+                disk.remove_tree(self.folder / name)
+                disk.remove_tree(keeper)
+
+    def delete(self, name: str) -> None:
+        """Delete a volume and all that is in it.
+
+        Raises:
+            NotFound: there is none.
+            VolumeBusy: a living process has it mounted.
+        """
+        store = self.open(name)
+        leaving = self.folder / f".{name}.{secrets.token_hex(4)}"
+        with store.locked():
+            if sweep(store.folder / "views"):
+                raise VolumeBusy(
+                    f"volume {name} is mounted by a function that runs, or waits for its next "
+                    "call; end its program first",
+                    files=[],
+                )
+            disk.rename(store.folder, leaving)
+        disk.remove_tree(leaving)
+
+    def place(self, store: Store) -> None:
+        """See to it that a volume which is bound to a host is used on that host.
+
+        Raises:
+            HostGone: it is on another one.
+        """
+        about = store.about()
+        if about["kind"] != VAST_LOCAL:
+            return
+        here = os.environ.get(HOST) or "local"
+        if about["host"] is None:
+            with store.locked():
+                store.describe(host=here)
+        elif about["host"] != here:
+            raise HostGone(
+                f"volume {store.name} is vast_local and lies on host {about['host']!r}, which is "
+                f"not here: this is {here!r}. Bring that host back, or copy what you need into a "
+                "portable volume",
+                host=about["host"],
+                volume=store.name,
+            )
