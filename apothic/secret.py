@@ -94,6 +94,16 @@ class Secret(Value):
         """The command that has a control plane hold its values; None if it need not."""
         return None
 
+    def values(self) -> list[str]:
+        """What is to be hidden in what people see.
+
+        Raises:
+            SecretStoreRefused: it cannot be known.
+        """
+        from apothic_backends.vault import Vault  # for the CLI  # noqa: PLC0415
+
+        return [v for _, held in Vault().read([self.name]).values() for v in held.values()]
+
     def __repr__(self) -> str:
         """Its name, and the keys that it must have."""
         more = f", required_keys={self.required_keys!r}" if self.required_keys else ""
@@ -131,6 +141,10 @@ class _Held(Secret):
         from apothic_backends.model.payloads import Payload  # noqa: PLC0415 - as above
 
         return KeepSecret(self.name, Payload(json.dumps(self._values).encode(), codec="json"))
+
+    def values(self) -> list[str]:
+        """What is to be hidden in what people see."""
+        return [*(self._values or {}).values()]
 
     def __copy__(self) -> Self:
         """Itself."""

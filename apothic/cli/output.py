@@ -8,6 +8,7 @@ import select
 import sys
 from typing import Any
 
+from apothic.cli.hiding import hide
 from apothic_backends.model.events import Event
 
 RUN = "apothic.run.v1"
@@ -57,6 +58,7 @@ def put(text: str, end: str = "\n") -> bool:
     stream = sys.stdout
     encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
+        text = hide(text)
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + end)
         stream.flush()
     except (OSError, ValueError):
@@ -73,7 +75,7 @@ def put_error(text: str, patience_s: float | None = None) -> None:
     except (OSError, ValueError):
         pass  # it is no file: nothing holds it up
     try:
-        print(text, file=sys.stderr, flush=True)
+        print(hide(text), file=sys.stderr, flush=True)
     except (OSError, ValueError):
         pass
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 from pathlib import Path
 
 import pytest
 
+from apothic_backends.commands import GetJobLogs, RegisterFunction
 from apothic_backends.commands.secrets import KeepSecret
 from apothic_backends.model.errors import InvalidOption
-from apothic_backends.model.functions import RetryPolicy, SecretRef
-from apothic_backends.model.jobs import JobStatus
+from apothic_backends.model.functions import BatchPolicy, FunctionSpec, RetryPolicy, SecretRef
+from apothic_backends.model.jobs import JobLogs, JobStatus
 from apothic_backends.model.payloads import Payload
 from apothic_backends.vault import Vault
 from tests.conformance.client import Client, Gate, value_of
@@ -64,8 +66,6 @@ async def test_a_function_finds_its_secrets_in_its_environment(
 
 
 async def test_batches_find_them_too(client: Client, vault: Vault) -> None:
-    from apothic_backends.model.functions import BatchPolicy
-
     vault.put("mine", {"TOKEN": "open-sesame"})
     f = await client.register(see_all, secrets=(MINE,), batch=BatchPolicy(4, 0.0))
 
@@ -78,11 +78,6 @@ async def test_the_function_is_loaded_with_them(client: Client, vault: Vault) ->
     class Loads:
         def __reduce__(self) -> tuple[object, ...]:
             return (eval, ("(lambda seen: lambda: seen)(__import__('os').environ['TOKEN'])",))
-
-    import pickle
-
-    from apothic_backends.commands import RegisterFunction
-    from apothic_backends.model.functions import FunctionSpec
 
     spec = FunctionSpec("conformance", "loads", secrets=(MINE,))
     f = await client.backend.start(RegisterFunction(spec, Payload(pickle.dumps(Loads()))))
@@ -232,3 +227,206 @@ async def test_no_event_and_no_record_has_a_value_in_it(client: Client, vault: V
 
     assert "open-sesame" not in seen
     assert "in-memory" not in seen
+
+
+# --- what people see ------------------------------------------------------------------------------
+
+VALUE = "open-sesame-123"
+
+
+async def held_function(client: Client, function: object, **options: object) -> str:
+    await client.backend.start(KeepSecret("held:mask", held(TOKEN=VALUE, OTHER="another\nvalue")))
+    return await client.register(function, secrets=(SecretRef("held:mask"),), **options)  # type: ignore[arg-type]
+
+
+async def log_of(client: Client, function: object, **options: object) -> JobLogs:
+    """What a job prints; no event has a value in it."""
+    f = await held_function(client, function, **options)
+    begin = await client.beginning()
+    job_id = await client.submit(f)
+    await client.wait(job_id)
+    events = await client.events_until(job_id, begin, lambda event: event.event == "job.end")
+    assert VALUE not in repr(events)
+    return await client.backend.start(GetJobLogs(job_id))
+
+
+def print_it() -> None:
+    import os
+
+    print("it is", os.environ["TOKEN"], "!")
+
+
+async def print_it_async() -> None:
+    import os
+
+    print("it is", os.environ["TOKEN"], "!")
+
+
+def print_in_pieces() -> None:
+    import os
+    import sys
+
+    for letter in os.environ["TOKEN"]:
+        sys.stdout.write(letter)
+        sys.stdout.flush()
+    print("|")
+
+
+def print_over_both() -> None:
+    import os
+    import sys
+
+    token = os.environ["TOKEN"]
+    print(token[:5], end="", flush=True)
+    print(token[5:], file=sys.stderr, flush=True)
+
+
+def print_on_both() -> None:
+    import os
+    import sys
+
+    token = os.environ["TOKEN"]
+    print(token[:5], end="", flush=True)
+    print("between", file=sys.stderr, flush=True)
+    print(token[5:], flush=True)
+
+
+def print_everything() -> None:
+    import os
+
+    print(os.environ)
+
+
+def print_what_is_like_it() -> None:
+    print("open-", end="")
+
+
+@pytest.mark.parametrize(
+    "function",
+    [print_it, print_in_pieces, print_over_both, print_on_both, print_everything],
+)
+async def test_a_value_that_is_printed_is_hidden(client: Client, function: object) -> None:
+    log = await log_of(client, function)
+
+    assert "***" in log.text
+    assert not [s for s in (log.text, log.stdout, log.stderr) if VALUE in s]
+
+
+async def test_text_around_it_stays(client: Client) -> None:
+    assert (await log_of(client, print_it)).stdout == "it is *** !\n"
+    assert (await log_of(client, print_it_async, is_async=True)).stdout == "it is *** !\n"
+
+
+async def test_what_was_held_back_is_there_when_the_call_ends(client: Client) -> None:
+    assert (await log_of(client, print_what_is_like_it)).stdout == "open-"
+
+
+class Odd(Exception):
+    def __init__(self, first: object, *, second: object) -> None:
+        super().__init__(first)
+        self.second = second
+
+
+def raise_plain() -> None:
+    import os
+
+    raise ValueError("it is " + os.environ["TOKEN"], [os.environ["TOKEN"]])
+
+
+def raise_odd() -> None:
+    import os
+
+    raise Odd(os.environ["TOKEN"], second={"key": os.environ["TOKEN"]})
+
+
+def raise_from() -> None:
+    try:
+        raise_plain()
+    except ValueError as error:
+        raise KeyError("another") from error
+
+
+def raise_stubborn() -> None:
+    class Within(Exception):
+        """One that holds the value where nobody looks for it."""
+
+        def __init__(self, held: object) -> None:
+            super().__init__(held)
+
+    class Holder:
+        def __init__(self) -> None:
+            import os
+
+            self.token = os.environ["TOKEN"]
+
+    raise Within(Holder())
+
+
+@pytest.mark.parametrize("function", [raise_plain, raise_odd, raise_from, raise_stubborn])
+async def test_a_value_in_an_exception_is_hidden(client: Client, function: object) -> None:
+    outcome = await client.run(await held_function(client, function))
+
+    assert outcome.error is not None
+    kept = outcome.error.exception
+    assert VALUE not in repr(outcome.error)
+    assert VALUE.encode() not in (b"" if kept is None else kept.data)
+
+
+async def test_an_exception_keeps_its_type_and_what_is_no_secret(client: Client) -> None:
+    outcome = await client.run(await held_function(client, raise_plain))
+
+    assert outcome.error is not None
+    assert outcome.error.exception is not None
+    error = pickle.loads(outcome.error.exception.data)
+    assert (type(error), error.args) == (ValueError, ("it is ***", ["***"]))
+
+
+async def test_a_value_in_an_error_of_loading_is_hidden(client: Client) -> None:
+    await client.backend.start(KeepSecret("held:mask", held(TOKEN=VALUE)))
+
+    class Fails:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (eval, ("1/0 if 0 else [][__import__('os').environ['TOKEN']]",))
+
+    spec = FunctionSpec("conformance", "fails", secrets=(SecretRef("held:mask"),))
+    f = await client.backend.start(RegisterFunction(spec, Payload(pickle.dumps(Fails()))))
+
+    outcome = await client.run(f)
+
+    assert outcome.error is not None
+    assert outcome.error.code == "setup_failed"
+    assert VALUE not in repr(outcome.error)
+
+
+def tell_progress() -> None:
+    import os
+
+    from apothic import progress
+
+    progress(1, message="it is " + os.environ["TOKEN"])
+
+
+async def test_a_value_in_a_message_of_progress_is_hidden(client: Client) -> None:
+    f = await held_function(client, tell_progress)
+    begin = await client.beginning()
+    job_id = await client.submit(f)
+
+    events = await client.events_until(job_id, begin, lambda event: event.event == "job.end")
+
+    told = [event.data for event in events if event.event == "job.progress"]
+    assert [data["message"] for data in told] == ["it is ***"]
+
+
+def echo(text: str) -> str:
+    print(text)
+    return text
+
+
+async def test_results_and_other_functions_are_left_alone(client: Client) -> None:
+    f = await held_function(client, echo)
+    assert value_of(await client.run(f, VALUE)) == VALUE
+
+    other = await client.register(echo)
+    job_id = await client.submit(other, VALUE)
+    await client.wait(job_id)
+    assert (await client.backend.start(GetJobLogs(job_id))).stdout == f"{VALUE}\n"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from apothic import App, Secret, SecretNotFound
+from apothic import App, Job, Secret, SecretNotFound, WorkerLost
 from apothic_backends.vault import Vault
 from tests.integration.support import nothing_leaks
 
@@ -166,3 +166,101 @@ def test_a_function_in_a_module_is_declared_again_by_its_worker(
     monkeypatch.syspath_prepend(tmp_path)
 
     assert import_module("declares_secrets").outer.remote() == VALUE
+
+
+# --- what people see ------------------------------------------------------------------------------
+
+
+def printed(function: Any, **options: Any) -> str:
+    """What a job of a function with the secret prints."""
+    job = declare(function, Secret.from_dict({"TOKEN": VALUE}), **options).spawn()
+    job.wait()
+    return str(job.logs())
+
+
+def test_what_programs_below_print_is_hidden(vault: Vault) -> None:
+    def shell() -> None:
+        print("python", end=" ", flush=True)
+        write = 'printf "%s" "$TOKEN" | cut -c1-6 | tr -d "\\n"; echo "${TOKEN#??????}"'
+        subprocess.run(["sh", "-c", write], check=True)
+        os.write(2, os.environ["TOKEN"].encode() + b"\n")
+
+    text = printed(shell)
+    assert text.count("***") == 2
+    assert VALUE not in text
+
+
+def test_a_value_at_the_edge_of_every_read_is_hidden(vault: Vault) -> None:
+    def fill() -> None:
+        for size in range(65536 - 40, 65536):
+            print("." * size + os.environ["TOKEN"])
+
+    text = printed(fill)
+    assert VALUE[:8] not in text
+    assert text.count("***") >= 7
+
+
+def test_each_of_several_calls_of_a_process_has_texts_of_its_own(vault: Vault) -> None:
+    def halves() -> None:
+        import threading
+
+        token = os.environ["TOKEN"]
+        for half in (token[:6], token[6:]):
+            print(half, end="", flush=True)
+            threading.Event().wait(0.01)
+        print("|")
+
+    f = declare(halves, Secret.from_dict({"TOKEN": VALUE}), concurrent_requests=4)
+    jobs = [f.spawn() for _ in range(8)]
+    for job in jobs:
+        job.wait()
+
+    assert {job.logs() for job in jobs} == {"***|\n"}
+
+
+def test_what_was_held_back_is_told_of_a_process_that_died(vault: Vault) -> None:
+    def die() -> None:
+        print(os.environ["TOKEN"][:5], end="", flush=True)
+        os._exit(3)
+
+    job = declare(die, Secret.from_dict({"TOKEN": VALUE})).spawn()
+    with pytest.raises(WorkerLost):
+        job.wait()
+
+    assert job.logs() == VALUE[:5]
+
+
+def test_text_of_a_generator_is_hidden_between_its_items(vault: Vault) -> None:
+    def items() -> Any:
+        print(os.environ["TOKEN"][:6], end="", flush=True)
+        yield 1
+        print(os.environ["TOKEN"][6:], flush=True)
+        yield 2
+
+    given = declare(items, Secret.from_dict({"TOKEN": VALUE})).remote_gen()
+
+    assert list(given) == [1, 2]
+    assert Job.from_id(given.job_id).logs() == "***\n"
+
+
+def test_the_command_line_hides_results_and_errors(vault: Vault, tmp_path: Path) -> None:
+    vault.put("named", {"TOKEN": VALUE})
+    (tmp_path / "leaks.py").write_text(
+        "import os\nfrom apothic import App, Secret\napp = App('m')\n"
+        "@app.function(secrets=[Secret.from_name('named')])\n"
+        "def leak(fail: bool = False):\n"
+        "    print(os.environ['TOKEN'])\n"
+        "    if fail: raise ValueError(os.environ['TOKEN'])\n"
+        "    return {'token': os.environ['TOKEN'], 'other': 1}\n",
+        "utf-8",
+    )
+    for arguments in ([], ["--fail"], ["--json"], ["--json", "--fail"], ["--watch"], ["--inline"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "apothic.cli", "run", "leaks.py", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert VALUE not in done.stdout + done.stderr
+        assert "***" in done.stdout + done.stderr

@@ -13,8 +13,10 @@ from collections.abc import Callable
 
 from apothic_backends.model.errors import ApothicError
 from apothic_backends.model.functions import FunctionSpec
+from apothic_backends.model.masks import Masks
 from apothic_emulator.agent.line import Line
 from apothic_emulator.agent.safe import Given, Safe
+from apothic_emulator.agent.veils import Veils
 from apothic_emulator.executors import wire
 
 
@@ -52,6 +54,7 @@ class Delivery:
         """
         while True:
             given = self.safe.give(spec)
+            line.veils = Veils(Masks(given.values.values()), is_shared=spec.concurrent_requests > 1)
             line.secrets = given.version
             if not self.is_stale(line):
                 return given

@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from apothic_backends.model.jobs import ErrorInfo
 from apothic_backends.model.payloads import PICKLES, Payload
@@ -51,6 +52,8 @@ class Line:
         self.needs = effect.spec.secrets
         self.secrets: tuple[str, ...] | None = None
         """Which version of those it has got; None while it has none."""
+        self.veils: Any = None
+        """`Veils`, from before it gets its secrets."""
         self.requests: dict[int, object] = {}
         """What its code waits for, by the number that it gave it."""
         self.reading = threading.Lock()
@@ -220,11 +223,12 @@ class Line:
             if frame.flags & wire.PRINTED:
                 for pipe in self.logs:
                     self._print(pipe, pipe.read_to_end())
-                self.post(fact)
+            if self.veils is not None and frame.kind != wire.ITEMS:
+                self._tell(self.veils.flush(frame.job))
+            self.post(fact)
+            if frame.flags & wire.PRINTED:
                 for pipe in self.logs:
                     self._print(pipe, pipe.split(b""))
-            else:
-                self.post(fact)
 
     def _fact(self, frame: Frame) -> Input:
         """What a report says."""
@@ -234,17 +238,21 @@ class Line:
             result = Payload(bytes(frame.body), frame.buffers)
             return Reported(self.number, job, attempt, result, None, retire)
         if kind == wire.ERROR:
-            return Reported(self.number, job, attempt, None, _error_info(frame), retire)
+            return Reported(self.number, job, attempt, None, self._error(frame), retire)
         if kind == wire.ITEMS:
             after, count, rest = wire.parse_items(frame.body)
             items = Payload(rest, frame.buffers, PICKLES)
             return Produced(self.number, job, attempt, after, count, items)
         if kind == wire.LOAD_FAILED:
-            return LoadFailed(self.number, _error_info(frame))
+            return LoadFailed(self.number, self._error(frame))
         if kind != wire.LOADED:
             raise WireError(f"a frame of kind {kind} where reports are expected")
         self.is_loaded = True
         return Loaded(self.number)
+
+    def _error(self, frame: Frame) -> ErrorInfo:
+        info = _error_info(frame)
+        return info if self.veils is None else self.veils.error(info)
 
     def read_log(self, pipe: LogPipe) -> bool:
         """Take text from a pipe that has some; whether the pipe is still open."""
@@ -254,11 +262,19 @@ class Line:
 
     def _print(self, pipe: LogPipe, pieces: list[tuple[int, str]]) -> None:
         for owner, text in pieces:
-            self.post(Printed(self.number, owner, pipe.stream, text))
+            if self.veils is None:
+                self.post(Printed(self.number, owner, pipe.stream, text))
+            else:
+                self._tell(self.veils.feed(owner, pipe.stream, text))
+
+    def _tell(self, pieces: list[tuple[int, str, str]]) -> None:
+        for owner, stream, text in pieces:
+            self.post(Printed(self.number, owner, stream, text))
 
     def read_stack(self) -> str:
         """What the executor wrote when it was asked where it is."""
-        return os.pread(self.channels.shared, 1 << 20, wire.SHARED_FLAGS).decode(errors="replace")
+        stack = os.pread(self.channels.shared, 1 << 20, wire.SHARED_FLAGS).decode(errors="replace")
+        return stack if self.veils is None else self.veils.masks.text(stack)
 
     def drain(self) -> None:
         """Its process is gone: take everything that it has left in its channels."""
@@ -267,6 +283,8 @@ class Line:
         with self.logging:
             for pipe in self.logs:
                 self._print(pipe, pipe.read_all())
+            if self.veils is not None:
+                self._tell(self.veils.flush_all())
 
     def close(self) -> None:
         """Let go of every descriptor."""

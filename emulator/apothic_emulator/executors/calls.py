@@ -207,7 +207,7 @@ def _traceback(kind: type[BaseException], error: BaseException, inner: Traceback
 
 def _survivor(error: BaseException) -> Encoded | None:
     """A pickle of the exception that has been seen to load again."""
-    for candidate in (lambda: error, lambda: _Rebuilt(error)):
+    for candidate in (lambda: error, lambda: Rebuilt(error)):
         try:
             encoded = encode(candidate())
             again = pickle.loads(encoded.data, buffers=[bytes(b) for b in encoded.buffers])
@@ -218,15 +218,24 @@ def _survivor(error: BaseException) -> Encoded | None:
     return None
 
 
-class _Rebuilt:
-    """Pickles as an exception that is made without calling its own `__init__`."""
+class Rebuilt:
+    """Pickles as an exception that is made without calling its own `__init__`.
 
-    def __init__(self, error: BaseException) -> None:
+    `change` may put something else in place of what is in it.
+    """
+
+    def __init__(self, error: BaseException, change: Callable[[Any], Any] | None = None) -> None:
         self.error = error
+        self.change: Callable[[Any], Any] = change or _unchanged
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = {k: v for k, v in vars(self.error).items() if not k.startswith("__")}
-        return (_rebuild, (type(self.error), self.error.args, state))
+        held = self.change(self.error.args), self.change(state)
+        return (_rebuild, (type(self.error), *held))
+
+
+def _unchanged(value: Any) -> Any:
+    return value
 
 
 def _rebuild(kind: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> Any:

@@ -61,6 +61,7 @@ class Executor:
         self._receiving = threading.Lock()
         self._sending = threading.Lock()
         self._active = 0
+        self._secrets: Any = None
 
     def start(self) -> dict[str, Any] | None:
         """Become what the first packet describes; None when the function cannot be loaded."""
@@ -85,10 +86,11 @@ class Executor:
     def _take_secrets(self) -> bool:
         from apothic_emulator.executors import secrets  # few functions have some  # noqa: PLC0415
 
-        missing = secrets.take(self.control)
-        if missing is not None:
-            self.report(0, 0, (wire.LOAD_FAILED, missing, ()))
-        return missing is None
+        try:
+            self._secrets = secrets.take(self.control)
+        except secrets.Missing as missing:
+            self.report(0, 0, (wire.LOAD_FAILED, missing.body, ()))
+        return self._secrets is not None
 
     def _load(self, codec: str, buffers: list[Buffer]) -> None:
         try:
@@ -263,6 +265,8 @@ class Executor:
             self.retiring = True  # the interpreter itself may be damaged
         ours = 2 if self.window is None else 3
         failure = calls.failure_of(error, ours if skip is None else skip)
+        if self._secrets is not None:
+            failure = self._secrets.disguise(failure, error)
         self.output.flush()
         return failure
 

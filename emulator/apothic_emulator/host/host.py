@@ -235,6 +235,8 @@ class Host:
         if command.beside_core:
             self.agent.delivery.safe.carry_out(command, request)
             return
+        if line.veils is not None:
+            line.veils.hide_in(command)
         self.inbox.append(Asked(command, request, Origin(line.number, frame.job)))
 
     # --- the thread -----------------------------------------------------------------------------

@@ -15,7 +15,14 @@ from typing import Any, TypeVar, cast
 from weakref import WeakSet
 
 from apothic_backends.base import EventStream
-from apothic_backends.commands import Command, GetJob, GetJobLogs, RegisterFunction, RunJob
+from apothic_backends.commands import (
+    Command,
+    GetJob,
+    GetJobLogs,
+    RegisterFunction,
+    RunJob,
+    TellProgress,
+)
 from apothic_backends.model.events import Cursor
 from apothic_backends.ticket import Ticket
 from apothic_emulator.core.facts import Asked, GivenUp, Origin
@@ -59,6 +66,8 @@ class InlineBackend:
         if isinstance(command, RegisterFunction):  # no clock runs for what cannot be stopped
             asked = command.replace(spec=command.spec.replace(timeout_s=float("inf")))
         call = CURRENT.get()
+        if call is not None and call.purse is not None and isinstance(command, TellProgress):
+            asked = command.replace(message=call.purse.masks.text(command.message))
         origin = None if call is None else Origin(call.executor, call.job)
         host.post(Asked(cast("Command[object]", asked), ticket, origin))
         if host.dead is not None:

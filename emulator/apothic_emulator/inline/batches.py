@@ -32,6 +32,9 @@ class Teller:
 
     passing = KeyboardInterrupt
 
+    def __init__(self, purse: Any) -> None:
+        self._purse = purse
+
     def finished(self, value: Any) -> Outcome:
         """A result, pickled and copied."""
         encoded = calls.encode_result(value)
@@ -40,7 +43,7 @@ class Teller:
 
     def failed(self, error: BaseException, skip: int | None = None) -> Outcome:
         """An exception."""
-        return None, error_info(error, skip or 0)
+        return None, error_info(error, skip or 0, self._purse)
 
     def told(self, code: str, message: str, type_name: str = "") -> Outcome:
         """A failure that is known by its code."""
@@ -53,7 +56,7 @@ def _batch_of(executor: Executor, call: Call) -> Batch[Outcome]:
         Frame(wire.JOB, 0, one.attempt, one.job, one.arguments.data, _copies(one.arguments))
         for one in call.parts.values()
     ]
-    return Batch(Teller(), Signature(executor.function), inputs)
+    return Batch(Teller(executor.purse), Signature(executor.function), inputs)
 
 
 def _copies(arguments: Payload) -> tuple[bytearray, ...]:

@@ -29,11 +29,14 @@ class Call:
         "job",
         "name",
         "parts",
+        "purse",
         "sent",
         "taken",
+        "tell",
+        "texts",
     )
 
-    def __init__(self, effects: Sequence[Dispatch], name: str) -> None:
+    def __init__(self, effects: Sequence[Dispatch], name: str, purse: Any = None) -> None:
         first = effects[0]
         self.executor = first.executor
         self.job = first.job
@@ -42,6 +45,11 @@ class Call:
         """The jobs that it is for and that are not over."""
         self.arguments = first.arguments
         self.name = name
+        self.purse = purse
+        """The secrets of its function, if it has some; what it prints goes through `texts`."""
+        self.texts: Any = None
+        self.tell: Callable[[Call, str, str], None] = _nowhere
+        """Where printed text goes that was held back."""
         self.begun = False
         self.context = Context()
         """Empty, as in a worker: nothing of the caller's is seen, and nothing is left to it."""
@@ -63,6 +71,9 @@ class Call:
 
     def leave(self) -> None:
         """Its code has ended."""
+        if self.texts is not None:
+            for stream, text in self.texts.flush():
+                self.tell(self, stream, text)
         if self.debugger is not None:
             self.debugger.leave()
 
@@ -96,17 +107,28 @@ class Call:
 
     def failed(self, error: BaseException, skip: int) -> Fact:
         """A report of what the call raised; `skip` frames of ours go before the user's."""
-        info = error_info(error, skip)
+        info = error_info(error, skip, self.purse)
         return Reported(self.executor, self.job, self.attempt, None, info)
+
+
+def _nowhere(call: Call, stream: str, text: str) -> None:
+    """Nothing was printed, so nothing was held back."""
 
 
 CURRENT: ContextVar[Call | None] = ContextVar("apothic_inline_call", default=None)
 """The call that this thread or task works on."""
 
 
-def error_info(error: BaseException, skip: int) -> ErrorInfo:
+def error_info(error: BaseException, skip: int, purse: Any = None) -> ErrorInfo:
     """An exception as the control plane keeps it."""
-    info, survivor = calls.failure_of(error, skip)
+    failure = calls.failure_of(error, skip)
+    if purse is None:
+        return _info(failure)
+    return purse.hide_text(_info(purse.hide(failure, error)))
+
+
+def _info(failure: calls.Failure) -> ErrorInfo:
+    info, survivor = failure
     exception = None
     if survivor is not None:
         exception = Payload(bytes(survivor.data), tuple(bytes(b) for b in survivor.buffers))

@@ -56,7 +56,7 @@ class Executor:
 
     def dispatch(self, *effects: Dispatch) -> None:
         """Put a job, or the jobs of one call, at the end of the line."""
-        self.line.append(Call(effects, self.name))
+        self.line.append(Call(effects, self.name, self.purse))
 
     def claim(self, job: int, others: set[int]) -> Work | None:
         """Take what can be done for that job, or with 0 for any that is none of `others`."""
@@ -142,7 +142,7 @@ class Executor:
             if is_interrupt(error):
                 self._is_loading = False  # whoever waits next may try again
                 raise
-            info = error_info(error, skip=2)
+            info = error_info(error, 2, self.purse)
             info.code = "setup_failed"
             info.message = f"{self.name} cannot be loaded: {info.type_name}: {info.message}"
             info.exception = None

@@ -10,7 +10,11 @@ from contextlib import contextmanager
 from apothic_backends.model.errors import ApothicError
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.jobs import ErrorInfo
+from apothic_backends.model.masks import Masks
 from apothic_emulator.agent.safe import Safe, Version
+from apothic_emulator.agent.veils import Texts, hide
+from apothic_emulator.executors.calls import Failure
+from apothic_emulator.executors.secrets import disguise
 
 
 class Lending:
@@ -56,6 +60,7 @@ class Purse:
         self._spec = spec
         self._version: Version | None = None
         self._values: dict[str, str] = {}
+        self.masks = Masks(())
 
     def fill(self) -> ErrorInfo | None:
         """Take what the function needs; why that cannot be."""
@@ -63,7 +68,20 @@ class Purse:
             self._values, self._version = self._lending.safe.give(self._spec)
         except ApothicError as error:
             return ErrorInfo(error.code, error.message)
+        self.masks = Masks(self._values.values())
         return None
+
+    def texts(self) -> Texts:
+        """What a call prints goes through this."""
+        return Texts(self.masks)
+
+    def hide(self, failure: Failure, error: BaseException) -> Failure:
+        """What a call raised, without values in the exception."""
+        return disguise(failure, error, self.masks)
+
+    def hide_text(self, info: ErrorInfo) -> ErrorInfo:
+        """The same where it is text."""
+        return hide(info, self.masks)
 
     @property
     def is_stale(self) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from apothic_emulator.core.facts import Input, Printed
 from apothic_emulator.executors.breakpoints import wants_pdb
 from apothic_emulator.executors.world import World
-from apothic_emulator.inline.calls import CURRENT
+from apothic_emulator.inline.calls import CURRENT, Call
 
 Post = Callable[[Input], None]
 
@@ -34,10 +34,23 @@ class Echo(TextIOBase):
         call = CURRENT.get()
         if call is None:
             return self._original.write(text)
-        self._post(Printed(call.executor, call.job, self._name, text))
+        if call.purse is None:
+            self._tell(call, self._name, text)
+        else:
+            self._tell_hidden(call, text)
+        return len(text)
+
+    def _tell(self, call: Call, stream: str, text: str) -> None:
+        self._post(Printed(call.executor, call.job, stream, text))
         self._shown_on.write(text)
         self._shown_on.flush()
-        return len(text)
+
+    def _tell_hidden(self, call: Call, text: str) -> None:
+        if call.texts is None:
+            call.texts = call.purse.texts()
+            call.tell = self._tell
+        for stream, shown in call.texts.feed(self._name, text):
+            self._tell(call, stream, shown)
 
     def flush(self) -> None:
         """Flush what is behind it."""
