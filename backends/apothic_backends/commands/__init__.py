@@ -10,6 +10,7 @@ from typing import Any
 from apothic_backends.commands.base import Command, ReplyT
 from apothic_backends.commands.jobs import (
     CancelJob,
+    GetDurability,
     GetJob,
     GetJobInput,
     GetJobLogs,
@@ -36,6 +37,7 @@ __all__ = [
     "SELDOM",
     "CancelJob",
     "Command",
+    "GetDurability",
     "GetJob",
     "GetJobInput",
     "GetJobLogs",

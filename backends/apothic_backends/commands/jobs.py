@@ -102,6 +102,14 @@ class GetJobInput(Command[JobInput]):
     job_id: str
 
 
+class GetDurability(Command[str]):
+    """What an acknowledged change outlives.
+
+    "process" (nothing: it ends with the control plane), "disk" (a crash, and a loss of power) or
+    "server" (what the database server promises).
+    """
+
+
 class TellProgress(Command[None]):
     """Say how far the job that asks has come; watchers see it as `job.progress`."""
 

@@ -40,6 +40,8 @@ class Admission:
         self.items = items
         self.find = find
         self._ask_again = ask_again
+        self.keep: Callable[[Job], None] | None = None
+        """Writes jobs down that outlive their callers."""
         self.crowded: list[Pool] = []
         """Pools for whose room somebody waits."""
 
@@ -141,6 +143,8 @@ class Admission:
             spec = pool.function.spec
             job.key = (spec.app_name, spec.name, command.key)
             self.ledger.keyed[job.key] = job
+        if self.keep is not None and type(command) is SubmitJob:
+            self.keep(job)
         pool.put(job)
         self.callers.scheduler.fill(pool, now)
         return job

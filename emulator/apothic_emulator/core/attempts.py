@@ -255,13 +255,24 @@ class Attempts:
         job.is_alone = True
         if executor.breach or executor.status is not _STOPPING:
             job.losses += 1  # the innocent neighbour of a job that we stopped pays nothing
+        self._again_or_never(job, fact, "protocol" if executor.breach else fact.reason, now)
+
+    def went_down(self, job: Job, fact: Ended, now: float) -> None:
+        """The control plane ended while an executor had the job."""
+        if job.stop == "cancel":
+            self._end_cancelled(job, "before it could be stopped", now)
+            return
+        job.is_alone = True
+        job.losses += 1
+        self._again_or_never(job, fact, fact.reason, now)
+
+    def _again_or_never(self, job: Job, fact: Ended, reason: str, now: float) -> None:
         allowed = job.function.spec.retries.max_retries >= 1 and job.may_run_again
         if allowed and job.losses <= MOST_LOSSES:
             job.requeue("recall")
             self.ledger.retried(job, now, 0.0, losses.code_of(fact))
             self.pools[job.function.number].put(job)
             return
-        reason = "protocol" if executor.breach else fact.reason
         error = losses.error_of(job, fact, "poison" if allowed else reason, maybe_ran=True)
         self.ledger.end(job, "lose", now, None, error)
 
@@ -319,6 +330,8 @@ class Attempts:
             return
         is_stopped = job.stop is not None
         job.stop = "cancel"
+        if job.kept is not None:
+            job.kept.note()
         executor = self.ledger.executors[job.executor]
         if job.status is not _RUNNING:
             self.scheduler.recall(executor)

@@ -51,6 +51,11 @@ class EventLog:
         """The position after the latest event."""
         return Cursor(self.epoch, self.seq)
 
+    def forget_first(self) -> None:
+        """Something happened before this log began: whoever asks for it is told of a reset."""
+        self.first += 1
+        self._text_from += 1
+
     def append(
         self,
         name: str,

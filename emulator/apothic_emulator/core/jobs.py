@@ -13,7 +13,7 @@ stands where the executor works: no frame says so. Everything that can happen to
 from __future__ import annotations
 
 from collections.abc import MutableSequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from apothic_backends.model.errors import InternalError
 from apothic_backends.model.jobs import ErrorInfo, JobOutcome, JobSnapshot, JobStatus
@@ -84,6 +84,22 @@ class Wait:
         """It was given up: whoever is affected by that may say so here."""
 
 
+class KeptJob(Protocol):
+    """What writes a job down."""
+
+    def begin(self) -> None:
+        """What it is, is new, or has changed."""
+        ...
+
+    def note(self) -> None:
+        """Something has happened to it."""
+        ...
+
+    def forget(self) -> None:
+        """It is not known any more."""
+        ...
+
+
 class Job:
     """One call and everything known of it. Plain slots: made once a call, on the hot path."""
 
@@ -98,6 +114,7 @@ class Job:
         "function",
         "held",
         "is_alone",
+        "kept",
         "key",
         "level",
         "log",
@@ -122,23 +139,20 @@ class Job:
         self.attempt = self.failures = self.losses = 0
         """Those dispatched; those of them that raised or timed out, each of which spends one of
         the caller's retries; and those whose process died, which have a budget of their own."""
-        self.executor = 0
-        """The executor in whose line it stands, 0 if in none."""
+        self.executor = self.level = self.parked = 0
+        """The executor in whose line it stands, 0 if in none; how many callers wait above this one,
+        at the most so far; and in how many SDK waits the job's code is blocked."""
         self.not_before = 0.0
         """When its next attempt may begin; counts only while it is queued."""
         self.deadline = NEVER
         """When its code has to have stopped; counts only while it runs."""
-        self.is_alone = False
-        """Whether it runs without others, as a batch that it was in has gone wrong."""
-        self.level = self.parked = 0
-        """How many callers wait above this one, at the most so far; and in how many SDK waits the
-        job's code is blocked."""
         self.stop: str | None = None
         """Why its code is being stopped: "cancel" or "time_out"."""
         self.stream: Stream | None = None
         """The items of a generator."""
-        self.held = True
-        """Whether somebody may still ask for the result."""
+        self.held, self.is_alone = True, False
+        """Whether somebody may still ask for the result; and whether it runs without others, as a
+        batch that it was in has gone wrong."""
         self.result: Payload | None = None
         self.error: ErrorInfo | None = None
         self.log: JobLog | None = None
@@ -146,6 +160,8 @@ class Job:
         """What its code has told last of how far it is."""
         self.key: tuple[str, str, str] | None = None
         """App, function and the caller's key, if it was queued under one."""
+        self.kept: KeptJob | None = None
+        """What writes it down, if it is to survive the control plane."""
         self.waiters: list[Wait] | None = None
         self.submitted_at = now
         self.started_at = self.ended_at = _NOT_YET
@@ -186,6 +202,8 @@ class Job:
         self.stop = None
         if self.stream is not None:
             self.stream.restart()
+        if self.kept is not None:
+            self.kept.note()
 
     def end(
         self, event: str, now: float, result: Payload | None, error: ErrorInfo | None

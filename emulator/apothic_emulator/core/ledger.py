@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from binascii import crc32
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from apothic_backends.model.errors import JobGone, NotFound
@@ -13,7 +14,8 @@ from apothic_backends.model.payloads import Payload
 from apothic_emulator.core.eventlog import EventLog
 from apothic_emulator.core.executors import Executor
 from apothic_emulator.core.feeds import Feed
-from apothic_emulator.core.jobs import NO_ARGUMENTS, Job, Wait
+from apothic_emulator.core.jobs import NEVER, NO_ARGUMENTS, Job, Wait
+from apothic_emulator.core.journal import Journal, Kept
 from apothic_emulator.core.logs import JobLog
 from apothic_emulator.core.streams import Stream
 
@@ -34,6 +36,11 @@ KEPT_HELD = 1_000_000
 
 KEPT_S = 3600.0
 """How long such a job can be looked at."""
+
+RESERVED_NUMBERS = 1000
+"""Numbers of jobs that may be given before it is written down; a crash leaves as many out."""
+
+_LAST = "last/1"
 
 Reply = tuple[object, object, BaseException | None]
 
@@ -61,11 +68,54 @@ class Ledger:
         self.keyed: dict[tuple[str, str, str], Job] = {}
         """Jobs by app, function and the key that they were queued under."""
         self._last_job = 0
+        self.journal: Journal | None = None
+        self._reserved: float = NEVER
+        """The last number that may be given before it is written down which ones were."""
 
     def next_number(self) -> int:
         """The number of the next job."""
         self._last_job += 1
+        if self._last_job > self._reserved:
+            self._reserve()
         return self._last_job
+
+    def keep_numbers(self, journal: Journal) -> None:
+        """See to it that no number is given again after a restart."""
+        self.journal, self._reserved = journal, 0
+
+    def _reserve(self) -> None:
+        self._reserved = self._last_job + RESERVED_NUMBERS
+        assert self.journal is not None
+        self.journal.keep(_LAST, _Number(int(self._reserved)))
+
+    def give_numbers_back(self) -> None:
+        """The program ends in order: say which number was given last."""
+        assert self.journal is not None
+        self._reserved = self._last_job
+        self.journal.keep(_LAST, _Number(self._last_job))
+
+    def number_after(self, number: int) -> None:
+        """Give jobs higher numbers than that."""
+        self._last_job = max(self._last_job, number)
+        self._reserved = self._last_job
+
+    def restore(self, jobs: Sequence[Job]) -> None:
+        """Take jobs back in the state that they were in; those that have ended, oldest first."""
+        for job in jobs:
+            self.jobs[job.number] = job
+            self.number_after(job.number)
+            if job.key is not None:
+                self.keyed[job.key] = job
+            if job.ended_at is None:
+                self.payload_bytes += job.nbytes
+        for job in sorted((job for job in jobs if job.is_final), key=_ended_at):
+            if job.held:
+                self._keep(job)
+            else:
+                self.let_go_chars += _size(job)
+                self.let_go.append(job)
+        if jobs:
+            self.events.forget_first()
 
     def add(self, job: Job, told: dict[str, Any] | None = None) -> None:
         """Take a new job in; `told` is what watchers shall know of it beside that."""
@@ -160,6 +210,10 @@ class Ledger:
         append("job.end", job.number, now, job.attempt, told)
         if job.nbytes > KEPT_INPUT or job.arguments.buffers:
             job.arguments = NO_ARGUMENTS
+            if job.kept is not None:
+                job.kept.begin()
+        if job.kept is not None:
+            job.kept.note()
         if waiters or job.stream is not None:
             self._tell_end(job, waiters)
         if job.held:
@@ -193,6 +247,8 @@ class Ledger:
         """Nobody will ask for the job's result again."""
         if job.held:
             job.held = False
+            if job.kept is not None:
+                job.kept.note()
             if job.ended_at is not None:
                 self.kept_bytes -= self.kept.pop(job.number)
                 self._forget_later(job, job.ended_at)
@@ -215,6 +271,8 @@ class Ledger:
             self.let_go_chars -= _size(gone)
             if gone.key is not None:
                 del self.keyed[gone.key]
+            if gone.kept is not None:
+                gone.kept.forget()
 
     def _let_items_go(self, job: Job, stream: Stream) -> None:
         stream.clear()
@@ -256,6 +314,20 @@ class Ledger:
     def look(self, job: Job) -> JobSnapshot:
         """A job as its callers see it now."""
         return job.snapshot(self.events.wall_offset)
+
+
+class _Number(Kept):
+    """A number as a record."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def pack(self) -> bytes:
+        return b"%d" % self.number
+
+
+def _ended_at(job: Job) -> float:
+    return job.ended_at or 0.0
 
 
 def _size(job: Job) -> int:

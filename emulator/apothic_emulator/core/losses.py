@@ -57,4 +57,5 @@ def _what_happened(job: Job, fact: Ended) -> str:
         "exit": f"exited with code {fact.exit_code}",
         "protocol": "broke its channel to the control plane",
         "start": "could not be started",
+        "restart": "ended with its control plane",
     }.get(fact.reason, fact.reason)

@@ -7,6 +7,7 @@ from typing import Any
 
 from apothic_backends.commands import (
     CancelJob,
+    GetDurability,
     HoldJob,
     KeepJob,
     OpenItems,
@@ -48,6 +49,7 @@ from apothic_emulator.core.functions import NOTHING, Function, check_spec
 from apothic_emulator.core.items import Items
 from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.journal import Journal
+from apothic_emulator.core.keeping import Keeping, sort_out
 from apothic_emulator.core.ledger import Ledger
 from apothic_emulator.core.pools import Pool
 from apothic_emulator.core.prints import Prints
@@ -66,7 +68,8 @@ class Plane:
 
     `wall_offset` is what Unix time is ahead of its own; an executor without work ends after
     `idle_s`; `calendar` knows when schedules are due. `enforced` says by what limits are kept here,
-    which may be found out later. With a `journal`, steps say what must survive.
+    which may be found out later. With a `journal`, steps say what must survive,
+    and `durability` what that outlives.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Plane:
         calendar: Calendar | None = None,
         enforced: Mapping[str, str] = NOTHING,
         journal: Journal | None = None,
+        durability: str = "process",
     ) -> None:
         self.pools: dict[int, Pool] = {}
         self._by_id: dict[str, Pool] = {}
@@ -101,20 +105,10 @@ class Plane:
             self.scheduler.wake_at,
         )
         self._enforced = enforced
-        self._commands: dict[type, Rule] = {
-            RegisterFunction: self._register,
-            SubmitJob: self.admission.submit,
-            WaitJob: self._wait,
-            RunJob: self.admission.run,
-            OpenItems: self.admission.open,
-            ReadItems: self.items.read,
-            CancelJob: self._cancel,
-            HoldJob: self._hold,
-            KeepJob: self._keep,
-            ReleaseJob: self._release,
-            **self.queries.commands,
-            **self.schedules.commands,
-        }
+        self.durability = durability
+        self._last_function = 0
+        self.keeping = None if journal is None else self._keeping(journal)
+        self._commands = self._rules()
         self._facts: dict[type, Callable[[Any, Any, float], None]] = {
             Loaded: lambda executor, _, now: self.attempts.loaded(executor, now),
             LoadFailed: self.attempts.load_failed,
@@ -127,6 +121,32 @@ class Plane:
             Ended: self.attempts.ended,
         }
 
+    def _rules(self) -> dict[type, Rule]:
+        """What answers each command."""
+        return {
+            RegisterFunction: self._register,
+            SubmitJob: self.admission.submit,
+            WaitJob: self._wait,
+            RunJob: self.admission.run,
+            OpenItems: self.admission.open,
+            ReadItems: self.items.read,
+            CancelJob: self._cancel,
+            HoldJob: self._hold,
+            KeepJob: self._keep,
+            ReleaseJob: self._release,
+            GetDurability: self._durability,
+            **self.queries.commands,
+            **self.schedules.commands,
+        }
+
+    def _keeping(self, journal: Journal) -> Keeping:
+        """Have what must survive written down."""
+        keeping = Keeping(journal, self.attempts, self.schedules, self._add, self._enforced)
+        self.admission.keep = keeping.keep_job
+        self.schedules.journal = journal
+        self.ledger.keep_numbers(journal)
+        return keeping
+
     @property
     def alarm(self) -> float:
         """The moment by which something is due; may be early, is never late."""
@@ -138,11 +158,25 @@ class Plane:
 
     def load(self, records: Iterable[tuple[str, bytes]], now: float) -> None:
         """Take back what was kept, in a plane that has done nothing yet."""
-        for key, record in records:
+        mine, others = sort_out(records)
+        if self.keeping is not None:
+            self.keeping.load(mine, now)
+        for key, record in others:
             kind, *path = key.split("/")
             self.shared.load(kind, path, record, now)
         for part in self.shared.parts.values():
             part.loaded(now)
+        self.scheduler.wake_at(now)
+
+    def changes(self) -> list[Change]:
+        """What has changed since the last step, or since it was loaded."""
+        return NO_CHANGES if self.journal is None else self.journal.take()
+
+    def last_changes(self) -> list[Change]:
+        """What is left to write down when the program ends in order."""
+        if self.keeping is not None:
+            self.keeping.close()
+        return self.changes()
 
     def step(self, inputs: Iterable[Input], now: float) -> Outcome:
         """Take inputs in order at one moment; gives replies by token, and effects in order."""
@@ -212,12 +246,20 @@ class Plane:
             known = pool.function
             if known.spec == command.spec and known.code == command.code:
                 return known.function_id
-        function = Function(len(self.pools) + 1, command.spec, command.code, self._enforced)
-        self.pools[function.number] = self._by_id[function.function_id] = pool_of(function)
+        number = self._last_function + 1
+        function = Function(number, command.spec, command.code, self._enforced)
+        self._add(function)
+        if self.keeping is not None:
+            self.keeping.keep_function(function)
         spec = function.spec
         told = {"app": spec.app_name, "function": spec.name, "function_id": function.function_id}
         self.ledger.events.append("app.changed", f"apps:{spec.app_name}", now, 0, told)
         return function.function_id
+
+    def _add(self, function: Function) -> None:
+        """Make a function known."""
+        self._last_function = max(self._last_function, function.number)
+        self.pools[function.number] = self._by_id[function.function_id] = pool_of(function)
 
     def _pool(self, function_id: str) -> Pool:
         pool = self._by_id.get(function_id)
@@ -247,8 +289,14 @@ class Plane:
         return self.attempts.holds.hold(command, asked, now)
 
     def _keep(self, command: KeepJob, asked: Asked, now: float) -> None:
-        for wait in self.ledger.find(command.job_id).waiters or ():
+        job = self.ledger.find(command.job_id)
+        for wait in job.waiters or ():
             wait.last = wait.owned = False
+        if self.keeping is not None and not job.is_final and job.stream is None:
+            self.keeping.keep_job(job)
+
+    def _durability(self, command: GetDurability, asked: Asked, now: float) -> str:
+        return self.durability
 
     def _release(self, command: ReleaseJob, asked: Asked, now: float) -> None:
         job = self.ledger.jobs.get(number_of(command.job_id, "jobs"))

@@ -44,6 +44,10 @@ class Scheduler:
             return
         self.alarm = moment
 
+    def number_after(self, before: Scheduler) -> None:
+        """Give executors numbers that another one has not given."""
+        self._last_executor = before._last_executor
+
     # --- jobs to executors ----------------------------------------------------------------------
 
     def fill(self, pool: Pool, now: float) -> None:
@@ -101,6 +105,8 @@ class Scheduler:
         job.executor = executor.number
         line = executor.line
         line.append(job)
+        if job.kept is not None:
+            job.kept.note()
         self.effects.append(Dispatch(executor.number, job.number, job.attempt, job.arguments))
         if executor.status is _READY:
             if len(line) <= executor.slots:
@@ -115,6 +121,8 @@ class Scheduler:
             job.attempt += 1
             job.executor = executor.number
             job.level = jobs[0].level
+            if job.kept is not None:
+                job.kept.note()
         executor.take_in(jobs)
         number = executor.number
         each = tuple(Dispatch(number, job.number, job.attempt, job.arguments) for job in jobs)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from apothic_backends import codec
 from apothic_backends.commands import (
     ListSchedules,
     StartSchedule,
@@ -21,7 +22,7 @@ from apothic_backends.commands import (
     TriggerSchedule,
 )
 from apothic_backends.model.errors import InvalidOption, QueueFull
-from apothic_backends.model.payloads import Payload
+from apothic_backends.model.payloads import EMPTY_CALL, Payload
 from apothic_backends.model.schedules import (
     MISSES,
     OVERLAPS,
@@ -32,8 +33,10 @@ from apothic_backends.model.schedules import (
 from apothic_emulator.core.facts import Asked
 from apothic_emulator.core.items import check_kind
 from apothic_emulator.core.jobs import NEVER, Job
+from apothic_emulator.core.journal import Journal
 from apothic_emulator.core.ledger import Ledger
 from apothic_emulator.core.pools import Pool
+from apothic_emulator.core.records import pack, payload_of, payload_parts, unpack
 
 LATE_S = 60.0
 """A run that is noticed within this time is on time, though another one may be due already."""
@@ -106,6 +109,14 @@ class Timetable:
         self.fired = 0
         self.skipped = 0
 
+    def pack(self) -> bytes:
+        """All of it, as a record."""
+        tag, arguments = payload_parts(self.arguments)
+        rule = codec.to_json(self.schedule, [])
+        job = 0 if self.job is None else self.job.number
+        head = (rule, tag, self.anchor, self.due, self.last, job, self.fired, self.skipped)
+        return pack(head, *arguments)
+
     def snapshot(self) -> ScheduleSnapshot:
         """What its users see."""
         function = self.pool.function
@@ -135,6 +146,7 @@ class Schedules:
     ) -> None:
         self.ledger = ledger
         self.calendar = calendar
+        self.journal: Journal | None = None
         self.timetables: dict[int, Timetable] = {}
         """By the number of the function."""
         self._find = find
@@ -162,12 +174,42 @@ class Schedules:
             wall = now + self._offset
             due = self.calendar.after(command.schedule, wall, wall)
             known = Timetable(pool, command, wall, due)
+            self._replace(pool)
             self.timetables[pool.function.number] = known
+            self._keep(known)
             self._wake_at(due - self._offset)
         return known.snapshot()
 
     def _stop(self, command: StopSchedule, asked: Asked, now: float) -> None:
-        self.timetables.pop(self._find(command.function_id).function.number, None)
+        self._drop(self._find(command.function_id).function.number)
+
+    def _replace(self, pool: Pool) -> None:
+        """An app's function has one schedule: that of an earlier version ends."""
+        spec = pool.function.spec
+        for number, it in list(self.timetables.items()):
+            other = it.pool.function.spec
+            if (other.app_name, other.name) == (spec.app_name, spec.name):
+                self._drop(number)
+
+    def _drop(self, number: int) -> None:
+        if self.timetables.pop(number, None) is not None and self.journal is not None:
+            self.journal.drop(f"schedule/{number}")
+
+    def _keep(self, it: Timetable) -> None:
+        if self.journal is not None:
+            self.journal.keep(f"schedule/{it.pool.function.number}", it)
+
+    def load(self, number: int, record: bytes, now: float) -> None:
+        """Take a schedule back; what it has missed is made up for as it says."""
+        (schedule, tag, anchor, due, last, job, fired, skipped), blobs = unpack(record)
+        pool = self._find(f"functions:{number}")
+        arguments = payload_of(tag, blobs) or EMPTY_CALL
+        rule = codec.from_json(schedule, ())
+        command = StartSchedule(pool.function.function_id, rule, arguments)
+        it = self.timetables[number] = Timetable(pool, command, anchor, due)
+        it.last, it.fired, it.skipped = last, fired, skipped
+        it.job = self.ledger.jobs.get(job)
+        self._wake_at(due - self._offset)
 
     def _list(
         self, command: ListSchedules, asked: Asked, now: float
@@ -204,6 +246,7 @@ class Schedules:
             at = self._catch_up(it, at, now)
         is_made_up = it.fired > before
         self._fire_or_skip(it, at, "" if is_made_up else self._obstacle(it, at, wall), now)
+        self._keep(it)
 
     def _catch_up(self, it: Timetable, at: float, now: float) -> float:
         """Several are due: the one that is left to start."""

@@ -31,6 +31,7 @@ from apothic_emulator.core.facts import (
 )
 from apothic_emulator.core.jobs import Job
 from apothic_emulator.core.plane import Plane
+from apothic_emulator.core.records import Change
 from apothic_emulator.core.schedules import Calendar
 
 EffectT = TypeVar("EffectT", bound=Effect)
@@ -53,7 +54,7 @@ class Driver:
         jitter: float = 0.0,
         **limits: Any,
     ) -> None:
-        self.plane = Plane("here", wall_offset, calendar=self.calendar)
+        self.plane = self.new_plane(wall_offset)
         self.now = 100.0
         self.effects: list[Effect] = []
         """Of the last step."""
@@ -61,6 +62,12 @@ class Driver:
         self._last_token = 0
         policy = RetryPolicy(retries, delay_s, jitter=jitter)
         self.function = self.register("f", retries=policy, **limits)
+
+    def new_plane(self, wall_offset: float) -> Plane:
+        return Plane("here", wall_offset, calendar=self.calendar)
+
+    def keep(self, changes: list[Change]) -> None:
+        """Nothing is kept."""
 
     def register(self, name: str, **limits: Any) -> str:
         spec = FunctionSpec("app", name, **limits)
@@ -72,6 +79,7 @@ class Driver:
             assert token not in self.answers
             self.answers[token] = error if error is not None else value
         self.effects = outcome.effects
+        self.keep(outcome.changes)
         check(self.plane)
         return self.effects
 
