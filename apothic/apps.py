@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
-from apothic._twins import stream
+from apothic._twins import stream, twin
 from apothic._values import NotBuilt, is_string
 from apothic.functions import Declared, check_function
 from apothic.kinds import (
@@ -125,6 +125,19 @@ class App:
         check_watch(after, snapshot=snapshot)
         return Watch(Reading(connect().watch(f"apps:{self.name}", after, snapshot=snapshot)))
 
+    @twin
+    async def durability(self) -> str:
+        """What the jobs, queues and dicts of this program outlive.
+
+        "process": nothing, they end with it. "disk": a crash and a loss of power. "server": what
+        the database server promises. `APOTHIC_STATE` chooses it: `sqlite`, say.
+        """
+        from apothic._connect import connect  # most programs never ask  # noqa: PLC0415
+        from apothic._drive import step  # noqa: PLC0415
+        from apothic_backends.commands import GetDurability  # noqa: PLC0415
+
+        return await step(connect().start(GetDurability()))
+
     endpoint = NotBuilt("@app.endpoint")
     asgi = NotBuilt("@app.asgi")
     fastapi_endpoint = NotBuilt("@app.fastapi_endpoint")
@@ -155,3 +168,4 @@ class AppAio:
 
     def __init__(self, app: App) -> None:
         self.watch = app.watch.aio
+        self.durability = app.durability.aio

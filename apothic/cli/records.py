@@ -3,10 +3,9 @@
     PROJECT/.apothic/.gitignore          "*": nothing in here is anybody else's
     PROJECT/.apothic/replay/jobs-3       a line of JSON that says what was called, then the pickle
 
-The project is the nearest folder above the working directory that has a pyproject.toml, a .git or
-an .apothic of its own; else it is the working directory. Ids begin anew with every run, so a record
-is that of the latest run in which a job of this id failed. The newest hundred are kept. Succeeded
-jobs leave nothing, as their input may be private and nobody asks for it.
+Unless the program keeps its state, ids begin anew with every run, so a record is that of the latest
+run in which a job of this id failed. The newest hundred are kept. Succeeded jobs leave nothing, as
+their input may be private and nobody asks for it.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from apothic_backends.model.errors import NotFound, UsageError
 from apothic_backends.model.ids import number_of
 from apothic_backends.model.payloads import Payload
 from apothic_backends.model.record import Record
+from apothic_backends.project import own_folder, project
 
 SCHEMA = "apothic.replay.v1"
 MOST_RECORDS = 100
@@ -44,16 +44,6 @@ class JobRecord(Record):
     arguments: Payload
 
 
-def project() -> Path:
-    """The folder of the project that this process works in."""
-    here = Path.cwd()
-    marks = (".apothic", ".git", "pyproject.toml")
-    found = (
-        folder for folder in (here, *here.parents) if any((folder / m).exists() for m in marks)
-    )
-    return next(found, here)
-
-
 def folder() -> Path:
     """Where the records are."""
     return project() / ".apothic" / "replay"
@@ -66,11 +56,7 @@ def write(records: list[JobRecord]) -> None:
         OSError: there is no place for them.
     """
     where = folder()
-    for place in (where.parent, where):
-        place.mkdir(mode=0o700, exist_ok=True)
-    ignore = where.parent / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text("*\n", "utf-8")
+    own_folder(project(), "replay")
     for record in records:
         _write(where / _name(record.job_id), record)
     _prune(where)

@@ -300,6 +300,11 @@ class Agent:
                     self.errands.unregister(pipe.fd)
             line.close()
 
+    def kill_all(self) -> None:
+        """Kill every executor; each end is reported."""
+        for number in list(self.lines):
+            self.zygote.signal(number, signal.SIGKILL)
+
     def end_all(self) -> None:
         """Kill every executor and see it end; some are left only if the zygote does not answer."""
         for number in self.lines:

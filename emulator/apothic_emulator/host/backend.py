@@ -12,8 +12,9 @@ from apothic_backends.commands import Command, RunJob
 from apothic_backends.model.events import Cursor
 from apothic_backends.ticket import Ticket
 from apothic_emulator.core.facts import Asked
-from apothic_emulator.endings import tell_unfinished
-from apothic_emulator.host.host import Host, HostTicket
+from apothic_emulator.endings import tell_kept, tell_unfinished
+from apothic_emulator.host.host import Host
+from apothic_emulator.host.tickets import HostTicket
 
 ReplyT = TypeVar("ReplyT")
 
@@ -69,4 +70,8 @@ class LocalBackend:
     def close(self) -> None:
         """End every process that was started; unfinished jobs are counted on stderr."""
         atexit.unregister(self.close)
-        tell_unfinished(self._host.close())
+        host = self._host
+        tell_unfinished(host.close())
+        if host.commits is not None:
+            tell_kept(host.kept_jobs, host.commits.place)
+            host.kept_jobs = 0

@@ -14,24 +14,25 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from select import EPOLLIN, epoll
 from typing import Any, TypeVar
 
 from apothic_backends import codec
 from apothic_backends.interrupts import DEFERRED
-from apothic_backends.model.errors import ApothicError, BackendClosed, EmulatorDead
-from apothic_backends.ticket import Ticket
+from apothic_backends.model.errors import ApothicError, BackendClosed, EmulatorDead, StoreError
 from apothic_emulator.agent.agent import Agent
 from apothic_emulator.agent.limits import Keeper
 from apothic_emulator.agent.line import Line, Post
 from apothic_emulator.core.executors import IDLE_S, ExecutorStatus
 from apothic_emulator.core.facts import Asked, GivenUp, Input, Origin, Tick
+from apothic_emulator.core.journal import Journal
 from apothic_emulator.core.plane import Plane
 from apothic_emulator.executors import wire
 from apothic_emulator.executors.wire import Frame
 from apothic_emulator.host.calendars import LazyCalendar
 from apothic_emulator.host.clocks import Clock, RealClock
+from apothic_emulator.host.durable import Durable
 from apothic_emulator.host.reader import Reader
 from apothic_emulator.host.requests import SessionRequest
 from apothic_emulator.host.thread import HostThread
@@ -52,31 +53,24 @@ class Host:
         clock: Clock | None = None,
         idle_s: float = IDLE_S,
         sieve: Callable[[Post], Post] | None = None,
+        commits: Durable | None = None,
     ) -> None:
         keeper = Keeper()
         self.clock: Clock = clock or RealClock()
         self._now = self.clock.now
-        self.plane = Plane(
-            os.urandom(6).hex(),
-            self.clock.wall_offset(),
-            idle_s=idle_s,
-            calendar=LazyCalendar(),
-            enforced=keeper.enforced,
-        )
+        self.commits = commits
+        self._idle_s, self._enforced = idle_s, keeper.enforced
+        self.plane = self._new_plane()
         self.inbox: deque[Input] = deque()
         self.dead: ApothicError | None = None
+        self.kept_jobs = 0
+        """Unfinished jobs that were left in the store at the end."""
         self._batch: list[Input] = []
         """What is being stepped; its askers must hear of it if the step breaks."""
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._reading = self._working = 0
         """Threads that hold locks of the agent: whoever reads channels, and the host's own."""
-        with contextlib.ExitStack() as undo:
-            self._channels = undo.enter_context(epoll())
-            self._errands = undo.enter_context(epoll())
-            self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-            undo.callback(os.close, self._wake_fd)
-            self.reader = Reader(self._channels, self._errands, self._read, self.is_quiet)
-            undo.pop_all()
+        self._open_descriptors()
         # Tests hold reports back, or lose them.
         post = self.inbox.append if sieve is None else sieve(self.inbox.append)
         self.agent = Agent(
@@ -90,10 +84,43 @@ class Host:
         self._errands.register(self._wake_fd, EPOLLIN)
         self._wake_at = NEVER
         self._closing = False
+        self._decide = self.plane.step if commits is None else commits.attach(self)
         self._after_step: tuple[Callable[[Plane], None], ...] = self._looks()
-        self.clock.attach(self.plane, self._lock, self._poke)
+        self.clock.attach(self.plane, self.lock, self._poke)
         self._thread = thread
         thread.give(self._run)
+
+    def _open_descriptors(self) -> None:
+        with contextlib.ExitStack() as undo:
+            self._channels = undo.enter_context(epoll())
+            self._errands = undo.enter_context(epoll())
+            self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            undo.callback(os.close, self._wake_fd)
+            self.reader = Reader(self._channels, self._errands, self._read, self.is_quiet)
+            undo.pop_all()
+
+    def _new_plane(self) -> Plane:
+        return Plane(
+            os.urandom(6).hex(),
+            self.clock.wall_offset(),
+            idle_s=self._idle_s,
+            calendar=LazyCalendar(),
+            enforced=self._enforced,
+            journal=None if self.commits is None else Journal(),
+            durability="process" if self.commits is None else self.commits.durability,
+        )
+
+    def begin_anew(self, records: Sequence[tuple[str, bytes]]) -> None:
+        """Have a core that knows these records and nothing else, under the lock.
+
+        Executors of the one before have numbers of their own, so that nothing they say counts.
+        """
+        plane = self._new_plane()
+        plane.scheduler.number_after(self.plane.scheduler)
+        plane.load(records, self._now())
+        self.plane = plane
+        self.clock.attach(plane, self.lock, self._poke)
+        self._poke()
 
     def _looks(self) -> tuple[Callable[[Plane], None], ...]:
         looks: tuple[Callable[[Plane], None], ...] = ()
@@ -123,7 +150,7 @@ class Host:
                 self._pump()
 
     def _pump(self) -> None:
-        inbox, lock = self.inbox, self._lock
+        inbox, lock = self.inbox, self.lock
         try:
             while inbox and self.dead is None and lock.acquire(blocking=False):
                 try:
@@ -133,7 +160,7 @@ class Host:
                 for line in touched:
                     self.agent.flush(line)
                 if replies:
-                    self._deliver(replies)
+                    self.deliver(replies)
         except BaseException as error:  # noqa: BLE001 - whatever it is, nobody may hang
             self.die(error)
 
@@ -146,7 +173,7 @@ class Host:
             self._batch = batch = [inbox.popleft()]
             while inbox:
                 batch.append(inbox.popleft())
-            outcome = plane.step(batch, self._now())
+            outcome = self._decide(batch, self._now())
             replies = replies + outcome.replies if replies else outcome.replies
             for effect in outcome.effects:
                 agent.carry_out(effect, touched)
@@ -157,7 +184,8 @@ class Host:
             self._poke()
         return replies, touched
 
-    def _deliver(self, replies: list[Reply]) -> None:
+    def deliver(self, replies: list[Reply]) -> None:
+        """Give replies, without the lock."""
         for token, value, error in replies:
             if error is None:
                 token.complete(value)
@@ -167,7 +195,7 @@ class Host:
 
     def look(self, read: Callable[[Plane], T]) -> T:
         """Read the core's state between two steps."""
-        with self._lock:
+        with self.lock:
             found = read(self.plane)
         self._poke()  # whoever could not get the lock meanwhile has left its input
         return found
@@ -283,20 +311,23 @@ class Host:
 
     def die(self, cause: BaseException) -> None:
         """Something unexpected broke the control plane: everybody who waits is told."""
-        if self.dead is None:
+        if self.dead is None and isinstance(cause, StoreError):
+            self.dead = cause
+        elif self.dead is None:
             self.dead = EmulatorDead(f"the local control plane stopped: {cause!r}")
             self.dead.__cause__ = cause
         self._tell_everybody(self.dead)
         self._poke()  # the thread ends, and with it the zygote and everything below
 
     def _tell_everybody(self, error: ApothicError) -> None:
-        locked = self._lock.acquire(timeout=1.0)  # whoever holds it for longer is beyond hope
+        locked = self.lock.acquire(timeout=1.0)  # whoever holds it for longer is beyond hope
         try:
             asked = [item for item in [*self._batch, *self.inbox] if isinstance(item, Asked)]
             tokens: list[Any] = [item.token for item in asked] + self.plane.tokens()
+            tokens += self.commits.tokens() if self.commits is not None else []
         finally:
             if locked:
-                self._lock.release()
+                self.lock.release()
         self.inbox.clear()
         for token in tokens:
             with contextlib.suppress(Exception):  # the others must hear of it in any case
@@ -334,12 +365,16 @@ class Host:
 
     def _stop(self) -> int:
         self._closing = True
-        unfinished = sum(1 for job in list(self.plane.ledger.jobs.values()) if not job.is_final)
+        unfinished = [job for job in list(self.plane.ledger.jobs.values()) if not job.is_final]
+        self.kept_jobs = sum(1 for job in unfinished if job.kept is not None)
+        is_whole = self.dead is None
         self.dead = self.dead or BackendClosed("the backend was closed")
+        if self.commits is not None:
+            self.commits.finish(in_order=is_whole)
         self._tell_everybody(self.dead)
         self._poke()
         self._thread.rest()
-        return unfinished
+        return len(unfinished) - self.kept_jobs
 
     def _let_go(self) -> None:
         for line in list(self.agent.lines.values()):
@@ -356,42 +391,3 @@ class Host:
         self.dead = BackendClosed(
             "this process is a fork of the one that opened the backend; open another one"
         )
-
-
-class HostTicket(Ticket[Any]):
-    """A ticket whose waiting thread reads from the executors itself."""
-
-    __slots__ = ("_host",)
-
-    def __init__(self, host: Host) -> None:
-        super().__init__()
-        self._host = host
-
-    @property
-    def job_id(self) -> str | None:
-        """The job that a `RunJob` has become."""
-        wait = self._host.plane.ledger.waits.get(self)
-        return wait.awaited.job_id if wait is not None and wait.awaited is not None else None
-
-    def bell(self) -> Ticket[None]:
-        """A ticket whose waiting thread reads from the executors, too."""
-        return HostTicket(self._host)
-
-    def _block(self, deadline: float | None) -> None:
-        if self._host.dead is not None:
-            self.fail(self._host.dead)  # in a fork, nobody else does
-        self._host.reader.wait(self, deadline)
-
-    def on_done(self, callback: Callable[[], object]) -> bool:
-        """Call back when done; nobody may wait, so the host's thread has to read."""
-        if self._host.dead is not None:
-            self.fail(self._host.dead)  # in a fork, nobody else does
-        asked = super().on_done(callback)
-        if asked:
-            self._host.reader.watch()
-        return asked
-
-    def _abandon(self) -> None:
-        if self._host.dead is None:
-            self._host.post(GivenUp(self))
-            self._host.reader.watch()

@@ -22,8 +22,9 @@ from apothic_emulator.agent.zygote import Zygote
 from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.host.backend import LocalBackend
 from apothic_emulator.host.clocks import Clock, RealClock
-from apothic_emulator.host.host import Host, HostTicket
+from apothic_emulator.host.host import Host
 from apothic_emulator.host.thread import HostThread
+from apothic_emulator.host.tickets import HostTicket
 from apothic_emulator.host.virtual import VirtualClock
 from apothic_emulator.testing.clock import RuntimeClock
 from apothic_emulator.testing.faults import Faults

@@ -17,8 +17,9 @@ from apothic_emulator.agent.line import Line
 from apothic_emulator.agent.zygote import Zygote
 from apothic_emulator.core.effects import Recall
 from apothic_emulator.core.facts import Asked
-from apothic_emulator.host.host import Host, HostTicket
+from apothic_emulator.host.host import Host
 from apothic_emulator.host.thread import HostThread
+from apothic_emulator.host.tickets import HostTicket
 
 
 @pytest.fixture

@@ -16,8 +16,9 @@ from apothic_emulator.core.facts import Asked
 from apothic_emulator.executors import wire
 from apothic_emulator.executors.wire import Frame
 from apothic_emulator.host.backend import LocalBackend
-from apothic_emulator.host.host import Host, HostTicket
+from apothic_emulator.host.host import Host
 from apothic_emulator.host.thread import HostThread
+from apothic_emulator.host.tickets import HostTicket
 
 
 @pytest.fixture

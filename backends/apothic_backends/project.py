@@ -1,0 +1,120 @@
+"""The project that this process works in, and what is set and kept for it.
+
+    PROJECT/pyproject.toml               [tool.apothic] state = "sqlite"
+    PROJECT/.apothic/.gitignore          "*": nothing in there is anybody else's
+    PROJECT/.apothic/namespace           the one in use, and the one before
+    PROJECT/.apothic/state/NAMESPACE/    what the control plane keeps
+
+The project is the nearest folder above the working directory that has a pyproject.toml, a .git or
+an .apothic of its own; else it is the working directory. The environment comes before the project.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, cast
+
+from apothic_backends.model.errors import InvalidOption, UsageError
+
+STATE, NAMESPACE = "APOTHIC_STATE", "APOTHIC_NAMESPACE"
+DEFAULT = "default"
+"""The namespace of those who name none."""
+
+_MARKS = (".apothic", ".git", "pyproject.toml")
+
+
+def project() -> Path:
+    """The folder of the project."""
+    here = Path.cwd()
+    return next((f for f in (here, *here.parents) if any((f / m).exists() for m in _MARKS)), here)
+
+
+def own_folder(root: Path, *parts: str) -> Path:
+    """A folder below the project's `.apothic`, made if it is not there, for nobody else to read.
+
+    Raises:
+        OSError: there is no place for it.
+    """
+    place = root / ".apothic"
+    place.mkdir(mode=0o700, exist_ok=True)
+    ignore = place / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n", "utf-8")
+    for part in parts:
+        place /= part
+        place.mkdir(mode=0o700, exist_ok=True)
+    return place
+
+
+def setting(root: Path, name: str) -> str | None:
+    """What `[tool.apothic]` in the project's pyproject.toml says of something.
+
+    Raises:
+        InvalidOption: that is no text, or the file cannot be read.
+    """
+    path = root / "pyproject.toml"
+    try:
+        text = path.read_text("utf-8")
+    except OSError:
+        return None
+    if "tool.apothic" not in text:
+        return None
+    import tomllib  # 5 ms, for those who set something  # noqa: PLC0415
+
+    try:
+        tools: dict[str, Any] = tomllib.loads(text).get("tool", {})
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidOption(f"{path} cannot be read: {error}", option=name) from error
+    own: object = tools.get("apothic", {})
+    value = cast("dict[str, object]", own).get(name) if isinstance(own, dict) else None
+    if value is not None and not isinstance(value, str):
+        raise InvalidOption(f"{name} in [tool.apothic] of {path} has to be a text", option=name)
+    return value
+
+
+def state_url(root: Path) -> str:
+    """Where the control plane keeps its state: a URL, or `memory`.
+
+    A relative path in pyproject.toml starts from there, one in the environment from here.
+    """
+    url = os.environ.get(STATE)
+    if url:
+        return url
+    url = setting(root, "state") or "memory"
+    scheme, separator, path = url.partition(":")
+    if scheme == "sqlite" and path:
+        return f"sqlite:{root / Path(path).expanduser()}"
+    if scheme == "surrealkv" and separator:
+        return f"surrealkv://{root / Path(path.removeprefix('//')).expanduser()}"
+    return url
+
+
+def namespace(root: Path) -> str:
+    """The one in use: the environment's, else what `apothic state switch` has chosen."""
+    return os.environ.get(NAMESPACE) or chosen(root)[0]
+
+
+def chosen(root: Path) -> tuple[str, str]:
+    """The namespace that was switched to, and the one before."""
+    try:
+        lines = (root / ".apothic" / "namespace").read_text("utf-8").split("\n")
+    except FileNotFoundError:
+        lines = []
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{root / '.apothic' / 'namespace'} cannot be read: {error}") from error
+    current, before = [*lines, "", ""][:2]
+    return current or DEFAULT, before or DEFAULT
+
+
+def choose(root: Path, current: str, before: str) -> None:
+    """Have every later program here use a namespace."""
+    path = own_folder(root) / "namespace"
+    beside = path.with_name("namespace.part")
+    beside.write_text(f"{current}\n{before}\n", "utf-8")
+    beside.replace(path)
+
+
+def state_folder(root: Path, name: str) -> Path:
+    """Where a namespace keeps what lies in files; it need not be there."""
+    return root / ".apothic" / "state" / name

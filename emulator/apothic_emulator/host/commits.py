@@ -1,0 +1,217 @@
+"""What was decided becomes durable before anybody hears of it.
+
+    step ──► held ──► one commit of all that waits ──► effects ──► frames, replies
+               │
+               └── it fails: nobody hears anything but the error; the executors end, and the core
+                   is what the store says
+
+A step's changes, effects and replies stay together. One thread takes everything that is held and
+commits it as one batch, so that many writers share one fsync. A step that has changed nothing is
+carried out at once, unless something is held: what it has read may depend on that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from _queue import SimpleQueue  # `queue` brings more, at the start of every program
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from apothic_backends.model.errors import StoreCorrupt, StoreError, StoreFenced, StoreFull
+from apothic_emulator.agent.agent import Agent
+from apothic_emulator.agent.line import Line
+from apothic_emulator.core.effects import Outcome, sent
+from apothic_emulator.core.facts import Ended, Input
+from apothic_emulator.core.plane import Plane
+from apothic_emulator.core.records import Change
+from apothic_emulator.host.clocks import Clock
+from apothic_emulator.host.durable import Decide
+from apothic_emulator.stores.store import Store
+
+_NOTHING = Outcome([], [], [])
+_PAUSE_S = 1.0
+"""Between two attempts to go on with a store that takes nothing."""
+
+Reply = tuple[Any, object, BaseException | None]
+
+
+class Steered(Protocol):
+    """The host whose steps are held."""
+
+    plane: Plane
+    agent: Agent
+    lock: threading.Lock
+    clock: Clock
+
+    def begin_anew(self, records: Sequence[tuple[str, bytes]]) -> None:
+        """Have a core that knows these records and nothing else."""
+        ...
+
+    def deliver(self, replies: list[Reply]) -> None:
+        """Give replies."""
+        ...
+
+    def pump(self) -> None:
+        """Step the core until there is nothing to step it with."""
+        ...
+
+    def die(self, cause: BaseException) -> None:
+        """The control plane cannot go on."""
+        ...
+
+
+class Commits:
+    """The thread that commits, and what it has not committed."""
+
+    def __init__(self, store: Store) -> None:
+        """Over a store that is open."""
+        self.store = store
+        self._held: deque[Outcome] = deque()
+        """What was decided and not carried out, in order; under the core's lock."""
+        self._queue: SimpleQueue[Outcome | None] = SimpleQueue()
+        self._is_over = False
+        self._failed_at = 0.0
+        self._thread = threading.Thread(target=self._run, name="apothic-commits", daemon=True)
+
+    @property
+    def durability(self) -> str:
+        """What an acknowledged change outlives."""
+        return self.store.durability
+
+    @property
+    def place(self) -> str:
+        """Where the state is, for people."""
+        return self.store.place
+
+    def attach(self, host: Steered) -> Decide:
+        """Serve this host, once its core knows what was kept."""
+        host.plane.load(self.store.load(), host.clock.now())
+        self._host = host
+        self._thread.start()
+        return self.decide
+
+    def decide(self, inputs: Sequence[Input], now: float) -> Outcome:
+        """Step the core; what has to wait for a commit comes later, and not as the outcome."""
+        held = self._held
+        if held:
+            self._note_unsent(inputs)
+        outcome = self._host.plane.step(inputs, now)
+        if not held and not outcome.changes:
+            return outcome
+        held.append(outcome)
+        self._queue.put(outcome)
+        return _NOTHING
+
+    def _note_unsent(self, inputs: Sequence[Input]) -> None:
+        """Jobs that an executor was to get, and that are held, have certainly not begun there."""
+        for item in inputs:
+            if type(item) is Ended:
+                effects = [effect for outcome in self._held for effect in outcome.effects]
+                mine = [effect for effect in effects if effect.executor == item.executor]
+                item.unstarted += tuple(job for effect in mine for job in sent(effect))
+
+    def tokens(self) -> list[object]:
+        """Those whose reply is held."""
+        return [reply[0] for outcome in self._held for reply in outcome.replies]
+
+    # --- the thread -----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while not self._is_over:
+                self._commit(self._take())
+        except BaseException as error:  # noqa: BLE001 - nobody may hang
+            self._host.die(error)
+
+    def _take(self) -> list[Outcome]:
+        """Everything that waits, once something does."""
+        batch: list[Outcome] = []
+        while not batch or not self._queue.empty():
+            outcome = self._queue.get()
+            if outcome is None:
+                self._is_over = True
+                break
+            batch.append(outcome)
+        return batch
+
+    def _commit(self, batch: list[Outcome]) -> None:
+        changes: list[Change] = []
+        for outcome in batch:
+            changes += outcome.changes
+        try:
+            if changes:
+                self.store.commit(changes)
+        except StoreError as error:
+            self._failed(error)
+        else:
+            self._release(batch)
+
+    def _release(self, batch: list[Outcome]) -> None:
+        """It is durable: do what was decided, and tell everybody."""
+        host = self._host
+        touched: set[Line] = set()
+        with host.lock:
+            for outcome in batch:
+                for effect in outcome.effects:
+                    host.agent.carry_out(effect, touched)
+                self._held.popleft()
+        for line in touched:
+            host.agent.flush(line)
+        host.deliver([reply for outcome in batch for reply in outcome.replies])
+        host.pump()
+
+    def _failed(self, error: StoreError) -> None:
+        """Nothing of what is held has happened."""
+        host = self._host
+        if isinstance(error, (StoreFenced, StoreCorrupt)):
+            host.agent.kill_all()
+            host.die(error)
+            return
+        pause_s = self._failed_at + _PAUSE_S - time.monotonic()
+        if pause_s > 0:
+            threading.Event().wait(pause_s)
+        with host.lock:
+            tokens: list[Any] = self.tokens() + host.plane.tokens()
+            while not self._queue.empty():
+                self._is_over |= self._queue.get() is None
+            self._held.clear()
+            host.agent.kill_all()
+            broken = self._begin_anew()
+        self._failed_at = time.monotonic()
+        for token in tokens:
+            with contextlib.suppress(Exception):  # the others must hear of it in any case
+                token.fail(error)
+        if broken is not None:
+            host.die(broken)
+            return
+        host.deliver([])
+        host.pump()
+
+    def _begin_anew(self) -> Exception | None:
+        """Go back to what the store says; gives the error if it says nothing."""
+        try:
+            self._host.begin_anew(self.store.load())
+            self._keep_what_is_left()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the program cannot go on
+            return error
+        return None
+
+    def _keep_what_is_left(self) -> None:
+        """Loading has changed something, the same each time: it need not be kept now."""
+        with contextlib.suppress(StoreFull):
+            self.store.commit(self._host.plane.changes())
+
+    # --- the end --------------------------------------------------------------------------------
+
+    def finish(self, *, in_order: bool) -> None:
+        """Commit all that is held, and let the store go. No step may come after this."""
+        self._queue.put(None)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+        if in_order:
+            with contextlib.suppress(StoreError):  # what was acknowledged is kept already
+                self.store.commit(self._host.plane.last_changes())
+        self.store.close()
