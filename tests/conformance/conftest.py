@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from apothic_backends.base import Backend
 from apothic_backends.connection import use
+from apothic_backends.project import STATE
 from apothic_backends.registry import open_backend
 from tests.conformance.client import Client, Gate
 
@@ -17,6 +20,25 @@ OPENERS: dict[str, Callable[[], Backend]] = {
     name: partial(open_backend, name) for name in ("inline", "local")
 }
 """Every backend by name; each has to pass every test of this folder."""
+
+DURABLE = "sqlite"
+"""`local` with a store."""
+
+_folders = count()
+
+
+def _open_durable(folder: Path) -> Backend:
+    """The same with a store, a fresh one each time."""
+    before = os.environ.get(STATE)
+    os.environ[STATE] = f"sqlite:{folder / str(next(_folders))}"
+    try:
+        return open_backend("local")
+    finally:
+        if before is None:
+            del os.environ[STATE]
+        else:
+            os.environ[STATE] = before
+
 
 LACKS = {
     "inline": {
@@ -32,14 +54,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test over every backend that promises what it needs."""
     if "client" in metafunc.fixturenames:
         needs = {name for mark in metafunc.definition.iter_markers("needs") for name in mark.args}
-        able = [name for name in sorted(OPENERS) if not needs & LACKS.get(name, {}).keys()]
+        able = [
+            name for name in sorted([*OPENERS, DURABLE]) if not needs & LACKS.get(name, {}).keys()
+        ]
         metafunc.parametrize("client", able, indirect=True)
 
 
 @pytest.fixture
-def client(request: pytest.FixtureRequest) -> Iterator[Client]:
+def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Client]:
     """A client of a fresh backend, which ends with the test."""
-    backend = OPENERS[request.param]()
+    name = request.param
+    backend = _open_durable(tmp_path) if name == DURABLE else OPENERS[name]()
     before = use(backend)  # what code finds that runs in this very process
     yield Client(backend)
     use(before)

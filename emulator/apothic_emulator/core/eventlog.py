@@ -19,6 +19,8 @@ RETAINED = 100_000
 RETAINED_CHARS = 32 << 20
 """Text of `job.log` events kept; twice as much may stand before the older half goes."""
 
+NEVER = float("inf")
+
 Subject = int | str
 """Whose event it is: the number of a job, or a topic such as `apps:demo`."""
 
@@ -38,6 +40,8 @@ class EventLog:
         self.entries: list[_Entry] = []
         self.chars = 0
         """Text that is kept."""
+        self._whole_from = NEVER
+        """After when everything is here although something before is not, if that is known."""
         self._text_from = 1
         """Events before this one have no text left."""
 
@@ -51,10 +55,11 @@ class EventLog:
         """The position after the latest event."""
         return Cursor(self.epoch, self.seq)
 
-    def forget_first(self) -> None:
-        """Something happened before this log began: whoever asks for it is told of a reset."""
+    def begin_at(self, moment: float) -> None:
+        """Things happened before this log began: whoever asks for them is told of a reset."""
         self.first += 1
         self._text_from += 1
+        self._whole_from = moment
 
     def append(
         self,
@@ -72,6 +77,7 @@ class EventLog:
                 self.chars -= _chars(entries[i])
             del entries[:RETAINED]
             self.first += RETAINED
+            self._whole_from = NEVER
 
     def append_text(self, job: int, at: float, attempt: int, told: dict[str, Any]) -> None:
         """Write down what a job has printed."""
@@ -146,7 +152,8 @@ class EventLog:
         One that is not retained, if some of that may have been forgotten.
         """
         i = bisect_left(self.entries, moment, key=lambda entry: entry[2])
-        return Cursor(self.epoch, self.first + i - (1 if i or self.first == 1 else 2))
+        is_whole = i or self.first == 1 or moment > self._whole_from
+        return Cursor(self.epoch, self.first + i - (1 if is_whole else 2))
 
     def lost(self, after: Cursor) -> Event | None:
         """The `stream.reset` for a position that cannot be read on from; None if it can."""

@@ -176,7 +176,7 @@ class Keeping:
             self._job(number, record, records["run"].get(number))
             for number, record in sorted(records["job"].items())
         ]
-        self.ledger.restore(jobs)
+        self.ledger.restore(jobs, now)
         for job in jobs:
             self._go_on(job, now)
             if job.ended_at is not None and job.ended_at + KEPT_AFTER_S < now:

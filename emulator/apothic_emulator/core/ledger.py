@@ -99,7 +99,7 @@ class Ledger:
         self._last_job = max(self._last_job, number)
         self._reserved = self._last_job
 
-    def restore(self, jobs: Sequence[Job]) -> None:
+    def restore(self, jobs: Sequence[Job], now: float) -> None:
         """Take jobs back in the state that they were in; those that have ended, oldest first."""
         for job in jobs:
             self.jobs[job.number] = job
@@ -115,7 +115,7 @@ class Ledger:
                 self.let_go_chars += _size(job)
                 self.let_go.append(job)
         if jobs:
-            self.events.forget_first()
+            self.events.begin_at(now)
 
     def add(self, job: Job, told: dict[str, Any] | None = None) -> None:
         """Take a new job in; `told` is what watchers shall know of it beside that."""

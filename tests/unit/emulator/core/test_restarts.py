@@ -425,6 +425,32 @@ def test_watchers_of_a_job_are_told_of_a_restart() -> None:
     assert resumed.events[0].data["reason"] == "epoch_changed"
 
 
+def test_jobs_of_after_a_restart_are_told_from_their_beginning() -> None:
+    driver = Restarting(retries=1)
+    driver.submit()
+    driver.restart()
+    driver.pass_s(1.0)
+    driver.report(1)
+    driver.pass_s(1.0)
+
+    job = driver.submit()
+
+    told = driver.ask(ReadEvents(f"jobs:{job}")).events
+    assert [event.event for event in told] == ["job.queued"]
+
+
+def test_the_first_job_after_a_restart_is_told_from_its_beginning() -> None:
+    driver = Restarting()
+    driver.report(driver.ran())
+    driver.restart()
+    driver.pass_s(1.0)
+
+    job = driver.submit()
+
+    told = driver.ask(ReadEvents(f"jobs:{job}")).events
+    assert [event.event for event in told] == ["job.queued"]
+
+
 def test_without_a_store_nothing_is_kept() -> None:
     driver = Restarting()
 
