@@ -1,5 +1,7 @@
 from apothic.apps import App as App
 from apothic.clients import ControlPlaneClient as ControlPlaneClient
+from apothic.dicts import Dict as Dict
+from apothic.entries import Entry as Entry
 from apothic.functions import RemoteFunction as RemoteFunction
 from apothic.generation import LivConfig as LivConfig, liv as liv
 from apothic.images import Image as Image
@@ -11,6 +13,7 @@ from apothic.kinds import (
     Function as Function,
     GeneratorFunction as GeneratorFunction,
 )
+from apothic.locks import Leader as Leader, Lock as Lock, Term as Term
 from apothic.mounts import StorageMount as StorageMount
 from apothic.policies import (
     Retries as Retries,
@@ -72,6 +75,8 @@ from apothic_backends.model.errors import (
     StoreLocked as StoreLocked,
     TicketCancelled as TicketCancelled,
     UsageError as UsageError,
+    ValueNotLoadable as ValueNotLoadable,
+    ValueTooLarge as ValueTooLarge,
     VolumeBusy as VolumeBusy,
     VolumeConflict as VolumeConflict,
     VolumeDamaged as VolumeDamaged,
@@ -102,7 +107,9 @@ __all__ = [
     "Cron",
     "CurrentJob",
     "Cursor",
+    "Dict",
     "EmulatorDead",
+    "Entry",
     "Event",
     "Fenced",
     "FileRefused",
@@ -120,8 +127,10 @@ __all__ = [
     "JobGone",
     "JobStatus",
     "JobTimeout",
+    "Leader",
     "Lines",
     "LivConfig",
+    "Lock",
     "LockLost",
     "MemoryLimitExceeded",
     "MountFailed",
@@ -148,8 +157,11 @@ __all__ = [
     "StoreFenced",
     "StoreFull",
     "StoreLocked",
+    "Term",
     "TicketCancelled",
     "UsageError",
+    "ValueNotLoadable",
+    "ValueTooLarge",
     "Volume",
     "VolumeBusy",
     "VolumeConflict",

@@ -99,10 +99,41 @@ def encode_code(function: Callable[..., Any]) -> Payload:
     return payload
 
 
-def _cloudpickled(value: object) -> Payload:
+def encode_value(what: str, value: object) -> Payload:
+    """Pickle a value that is to be kept, with its buffers inside; `what` is for a message.
+
+    Raises:
+        ArgumentNotSerializable: it cannot be pickled.
+    """
+    try:
+        data = pickle.dumps(value, 5)
+        if not any(name in data for name in _by_value):
+            return Payload(data)
+    except Exception:  # noqa: BLE001, S110 - whatever it is, cloudpickle has another try
+        pass
+    try:
+        return _cloudpickled(value, is_whole=True)
+    except Exception as error:
+        path, culprit = _deepest(what, value)
+        raise ArgumentNotSerializable(
+            f"{path} is a {type(culprit).__name__}, which cannot be sent to another process "
+            f"({error}). Send what it is made from",
+            parameter=what,
+            path=path,
+        ) from error
+
+
+def decode_value(data: bytes | memoryview) -> Any:
+    """What `encode_value` was given; raises whatever its classes do."""
+    return pickle.loads(data)
+
+
+def _cloudpickled(value: object, *, is_whole: bool = False) -> Payload:
+    """`is_whole` keeps large buffers inside the pickle."""
     buffers: list[memoryview] = []
     with io.BytesIO() as file, _registry_lock:
-        pickler = _cloud_pickler()(file, 5, buffer_callback=_keeper(buffers))
+        keeper = None if is_whole else _keeper(buffers)
+        pickler = _cloud_pickler()(file, 5, buffer_callback=keeper)
         try:
             pickler.dump(value)
             return Payload(file.getvalue(), tuple(buffers))

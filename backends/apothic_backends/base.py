@@ -42,12 +42,21 @@ class EventStream:
     """
 
     def __init__(
-        self, backend: Backend, topic: str, after: Cursor | None = None, *, snapshot: bool = False
+        self,
+        backend: Backend,
+        topic: str,
+        after: Cursor | None = None,
+        *,
+        snapshot: bool = False,
+        keys: tuple[str, ...] = (),
+        prefix: str = "",
     ) -> None:
         self.cursor = after
         self.backend = backend
         self._topic = topic
         self._snapshot = snapshot
+        self._keys = keys
+        self._prefix = prefix
         self._batch: deque[Event] = deque()
         self._read_on = after
         self._is_over = False
@@ -56,7 +65,10 @@ class EventStream:
 
     def _ask(self) -> Ticket[EventBatch]:
         snapshot = self._snapshot and self._read_on is None
-        return self.backend.start(ReadEvents(self._topic, self._read_on, snapshot=snapshot))
+        asked = ReadEvents(
+            self._topic, self._read_on, snapshot=snapshot, keys=self._keys, prefix=self._prefix
+        )
+        return self.backend.start(asked)
 
     def pop(self) -> Event | None:
         """The next event that is here already."""

@@ -11,8 +11,9 @@ from typing import Any, get_overloads
 import pytest
 
 import apothic
-from apothic import App, Job, Volume
+from apothic import App, Dict, Job, Volume
 from apothic._twins import twin
+from apothic.entries import Get, Pop
 from apothic.invocations import Invocable, Remote
 from apothic.jobs import Gather
 from apothic.maps import Map
@@ -75,8 +76,9 @@ def test_everything_public_can_be_had() -> None:
         (Job("jobs:1"), Job("jobs:1").aio),
         (app, app.aio),
         (Volume.from_name("v"), Volume.from_name("v").aio),
+        (Dict("d"), Dict("d").aio),
     ],
-    ids=["function", "job", "app", "volume"],
+    ids=["function", "job", "app", "volume", "dict"],
 )
 def test_every_method_that_waits_has_a_twin(blocking: Any, awaited: Any) -> None:
     waits = {name for name, member in members(type(blocking)) if isinstance(member, twin)}
@@ -86,14 +88,14 @@ def test_every_method_that_waits_has_a_twin(blocking: Any, awaited: Any) -> None
     assert {name for name in vars(awaited) if not hasattr(blocking, name)} == set()
 
 
-@pytest.mark.parametrize("owner", [Invocable, Job])
+@pytest.mark.parametrize("owner", [Invocable, Job, Dict])
 def test_a_method_and_its_twin_are_one_procedure(owner: type) -> None:
     for name, member in members(owner):
         if isinstance(member, twin):
             assert getattr(owner, name).procedure.__name__ == name
 
 
-@pytest.mark.parametrize("way", [Remote, Map, Gather])
+@pytest.mark.parametrize("way", [Remote, Map, Gather, Get, Pop])
 def test_a_way_to_call_and_its_twin_take_the_same_parameters(way: Any) -> None:
     blocking = [inspect.signature(overload) for overload in get_overloads(way.__call__)]
     awaited = [inspect.signature(overload) for overload in get_overloads(way.aio)]

@@ -118,6 +118,12 @@ class IdempotencyConflict(UsageError):
     code = "idempotency_conflict"
 
 
+class ValueTooLarge(UsageError):
+    """A value for a dict has more than 1 MiB pickled; `data`: `nbytes`, `most`."""
+
+    code = "value_too_large"
+
+
 class Fenced(UsageError):
     """A write carried the fence of a lock or a term that is not held any more; it was not done.
 
@@ -241,6 +247,12 @@ class QueueFull(BackendError):
     """`max_pending_tasks` jobs of the function, or too many bytes, wait already."""
 
     code = "queue_full"
+
+
+class ValueNotLoadable(BackendError):
+    """A value of a dict cannot be rebuilt in this process; it is still there. `data`: `key`."""
+
+    code = "value_not_loadable"
 
 
 class LockLost(BackendError):

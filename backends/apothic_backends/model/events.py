@@ -5,6 +5,7 @@
 | `jobs`      | all of the next row, of every job                                                  |
 | `jobs:N`    | `job.snapshot queued running log progress retry result end`, `log.gap`             |
 | `apps:NAME` | `app.snapshot changed`, `schedule.fired skipped`                                   |
+| `dicts:NAME`| `dict.snapshot changed deleted`                                                    |
 | every topic | `stream.reset`, when its position is not retained any more; a snapshot follows it  |
 """
 
@@ -69,6 +70,10 @@ class Event(Record):
     where there is one; `job.snapshot` has what a `JobSnapshot` has. `stream.reset` has `reason`
     ("compacted", "epoch_changed", "future_position"), `epoch`, `seq`, and `dropped`, the number of
     events missed where known.
+
+    `dict.changed` has `op`, `rev` and (except for "cleared") `key`, as JSON: of "put", `value` and
+    `lease_s`; of locks and terms, `holder`. `dict.snapshot` has `name`, `rev`, `entries` by key and
+    `held`, the locks and terms; `dict.deleted` has `rev`.
     """
 
     event: str

@@ -3,21 +3,27 @@
 Nobody is subscribed: a reader asks for what comes after its position, and waits there if there is
 nothing yet. The log keeps the latest `RETAINED` events; a reader that fell behind that is told so
 by `stream.reset`. Of what jobs print it keeps `RETAINED_CHARS`; older text becomes `log.gap`.
+Of the values that events carry it keeps `RETAINED_VALUES`: the events before those go, too.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from apothic_backends.model.events import Cursor, Event, EventBatch
+from apothic_backends.model.payloads import Payload
 
 RETAINED = 100_000
 """Events kept; twice as many may stand before the older half goes."""
 
 RETAINED_CHARS = 32 << 20
 """Text of `job.log` events kept; twice as much may stand before the older half goes."""
+
+RETAINED_VALUES = 64 << 20
+"""Bytes of values kept; twice as many may stand before the older half goes."""
 
 NEVER = float("inf")
 
@@ -44,6 +50,9 @@ class EventLog:
         """After when everything is here although something before is not, if that is known."""
         self._text_from = 1
         """Events before this one have no text left."""
+        self._values: deque[tuple[int, int]] = deque()
+        """The events that carry values, and how many bytes each."""
+        self.value_bytes = 0
 
     @property
     def seq(self) -> int:
@@ -85,6 +94,26 @@ class EventLog:
         self.chars += len(told["text"])
         if self.chars >= 2 * RETAINED_CHARS:
             self._drop_text()
+
+    def append_value(
+        self, name: str, subject: Subject, at: float, told: dict[str, Any], value: Payload
+    ) -> None:
+        """Write down what has become of a value."""
+        self.append(name, subject, at, 0, {**told, "value": value})
+        self._values.append((self.seq, value.nbytes))
+        self.value_bytes += value.nbytes
+        if self.value_bytes >= 2 * RETAINED_VALUES:
+            self._drop_values(RETAINED_VALUES)
+
+    def _drop_values(self, most: int) -> None:
+        """Forget the oldest events, until the values of the others are no more than that."""
+        values, first = self._values, self.first
+        while self.value_bytes > most or values[0][0] < self.first:
+            seq, nbytes = values.popleft()
+            self.value_bytes -= nbytes
+            first = max(first, seq + 1)
+        del self.entries[: first - self.first]
+        self.first = first
 
     def _drop_text(self) -> None:
         """Forget the older half of all text: each piece leaves the number of its characters."""

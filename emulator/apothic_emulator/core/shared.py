@@ -12,8 +12,9 @@ from heapq import heappop, heappush
 from importlib import import_module
 from typing import Any, Protocol
 
-from apothic_backends.model.errors import NotFound
+from apothic_backends.model.errors import BackendClosed, NotFound
 from apothic_backends.model.events import Cursor, Event
+from apothic_backends.model.payloads import Payload
 from apothic_emulator.core.callers import Callers
 from apothic_emulator.core.effects import LATER
 from apothic_emulator.core.eventlog import EventLog
@@ -26,7 +27,7 @@ from apothic_emulator.core.journal import Journal, Kept
 Rule = Callable[[Any, Asked, float], object]
 Again = Callable[[float], None]
 
-PARTS: tuple[str, ...] = ()
+PARTS: tuple[str, ...] = ("dicts",)
 """Modules of the core, each with a class `Rules`, for the commands of the module of that name."""
 
 _COMMANDS = {f"apothic_backends.commands.{name}": name for name in PARTS}
@@ -140,6 +141,12 @@ class Shared:
         """Write down that something happened."""
         self.feed.events.append(event, topic, now, 0, told)
 
+    def tell_value(
+        self, event: str, topic: str, now: float, told: dict[str, Any], value: Payload
+    ) -> None:
+        """Write down that something happened to a value, which the log holds for a while."""
+        self.feed.events.append_value(event, topic, now, told, value)
+
     def next_rev(self) -> int:
         """A revision that was never given before."""
         self.rev += 1
@@ -164,9 +171,13 @@ class Shared:
         *,
         again: Again | None = None,
         empty: object = None,
+        lends: bool = True,
     ) -> Any:
-        """Owe the reply to whoever stands in `among`; after `timeout_s` it is `empty`."""
-        caller = self.callers.job(asked, now)
+        """Owe the reply to whoever stands in `among`; after `timeout_s` it is `empty`.
+
+        A job whose code waits lends its place, unless that goes on meanwhile.
+        """
+        caller = self.callers.job(asked, now) if lends else None
         wait = SharedWait(self, asked, among, again, empty)
         self.ledger.waits[wait.token] = wait
         self.callers.park(wait, asked, caller, now)
@@ -175,6 +186,17 @@ class Shared:
             heappush(self._deadlines, (now + timeout_s, self._waits, wait))
             self.wake_at(now + timeout_s)
         return LATER
+
+    def may_answer(self, wait: SharedWait) -> bool:
+        """Whether somebody who waits will hear a reply; if its process was stopped, it is told."""
+        try:
+            if wait.executor:
+                self.callers.executor(wait.executor)
+        except BackendClosed as error:
+            wait.among.remove(wait)
+            self.answer(wait, None, error)
+            return False
+        return True
 
     def answer(self, wait: SharedWait, value: object, error: BaseException | None = None) -> None:
         """Give the reply to somebody who was taken out of those who wait."""
