@@ -39,6 +39,7 @@ _HOMES = {
         "BackendError",
         "BatchMismatch",
         "BlockingCall",
+        "BucketFailed",
         "EmulatorDead",
         "Fenced",
         "FileRefused",

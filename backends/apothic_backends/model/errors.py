@@ -216,6 +216,16 @@ class ResultDeserializeError(JobError):
     code = "result_deserialize"
 
 
+class BucketFailed(JobError):
+    """A bucket could not be listed, read or written; the message says why, and the way out.
+
+    `data["errno"]` is what the operating system would say: EACCES for wrong keys, ENOENT for a
+    missing bucket, EINVAL for a key that can be no file, EFBIG for too much, EIO for the rest.
+    """
+
+    code = "bucket"
+
+
 class BatchMismatch(JobError):
     """A batched function did not return a list with one result for each input."""
 
