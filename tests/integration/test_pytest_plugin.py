@@ -538,3 +538,25 @@ def test_two(apothic_runtime):
 """,
         passed=2,
     )
+
+
+def test_each_test_has_secrets_of_its_own(run: Run) -> None:
+    run(
+        """
+from apothic import App, Secret, SecretNotFound
+
+@App("secrets").function(secrets=[Secret.from_name("TOKEN")])
+def token():
+    return os.environ["TOKEN"]
+
+def test_set(apothic_runtime, apothic_secrets):
+    apothic_secrets.put("TOKEN", {"TOKEN": "open-sesame"})
+    assert token.remote() == "open-sesame"
+
+def test_not_set(apothic_runtime, apothic_secrets):
+    assert apothic_secrets.entries() == {}
+    with pytest.raises(SecretNotFound):
+        token.remote()
+""",
+        passed=2,
+    )

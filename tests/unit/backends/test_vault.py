@@ -179,6 +179,7 @@ def test_a_value_cannot_be_passed_off_as_another_one(vault: Vault, tmp_path: Pat
         ("db", {"A=B": "x"}, "environment variable"),
         ("db", {"A": VALUE + "\0"}, "value of A has a NUL"),
         ("db", {"A": VALUE * 5000}, "value of A has 80000 bytes"),
+        ("db", {f"K{number}": "x" for number in range(101)}, "at most 100 keys, not 101"),
         ("db", {"A": 12345678}, "value of A must be a string, not of type int"),
         ("db", {"A": VALUE + "\ud800"}, "value of A cannot be encoded"),
     ],
