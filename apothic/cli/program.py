@@ -10,6 +10,7 @@ import click
 from apothic import __version__
 from apothic.cli.job import job
 from apothic.cli.secret import secret
+from apothic.cli.state import state
 from apothic.cli.volume import volume
 from apothic.cli.wishes import Wishes, everywhere, showing, watching, with_options
 from apothic_backends.model.errors import UsageError
@@ -26,7 +27,6 @@ def program(context: click.Context, **given: Any) -> None:
     """Run functions in worker processes of this machine.
 
     \b
-    apothic run report.py                   the one entrypoint of a file
     apothic run report.py::summarize --text hello
     apothic replay jobs:3 --pdb             what failed, with the same input
 
@@ -121,4 +121,5 @@ def replay(asked: Wishes, job_id: str, *, inline: bool, pdb: bool, **given: Any)
 
 program.add_command(job)
 program.add_command(secret)
+program.add_command(state)
 program.add_command(volume)

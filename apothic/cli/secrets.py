@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 
 import click
 
 from apothic.cli import output
-from apothic.cli.failures import ExitCode, code_of, describe, explain
+from apothic.cli.doing import say, told
 from apothic.cli.wishes import Wishes
 from apothic_backends.model.errors import NotFound, UsageError
 from apothic_backends.model.secrets import MOST_VALUE, check_key, check_name
@@ -21,7 +20,7 @@ STDIN = "-"
 
 def put(asked: Wishes, name: str, keys: tuple[str, ...], *, from_env: bool) -> int:
     """Set keys of a secret, from wherever their values come."""
-    return _told(asked, lambda: _put(asked, name, keys, from_env=from_env))
+    return told(asked, lambda: _put(asked, name, keys, from_env=from_env))
 
 
 def _put(asked: Wishes, name: str, keys: tuple[str, ...], *, from_env: bool) -> None:
@@ -37,7 +36,7 @@ def _put(asked: Wishes, name: str, keys: tuple[str, ...], *, from_env: bool) -> 
     else:
         values = {key: _asked_for(key) for key in names}
     Vault().put(name, values)
-    _say(asked, f"{name} is set: {', '.join(names)}")
+    say(asked, f"{name} is set: {', '.join(names)}")
 
 
 def _own_key(name: str) -> str:
@@ -92,7 +91,7 @@ def _asked_for(key: str) -> str:
 
 def show(asked: Wishes) -> int:
     """Print names and keys."""
-    return _told(asked, lambda: _show(asked))
+    return told(asked, lambda: _show(asked))
 
 
 def _show(asked: Wishes) -> None:
@@ -117,9 +116,9 @@ def delete(asked: Wishes, name: str, keys: tuple[str, ...]) -> int:
             raise NotFound(
                 f"no secret {what}; there are: {', '.join(known) or 'none'}", known=known
             )
-        _say(asked, f"{' '.join([name, *keys])} is deleted")
+        say(asked, f"{' '.join([name, *keys])} is deleted")
 
-    return _told(asked, forget)
+    return told(asked, forget)
 
 
 def take(asked: Wishes, path: str, name: str | None) -> int:
@@ -134,9 +133,9 @@ def take(asked: Wishes, path: str, name: str | None) -> int:
         vault = Vault()
         for secret, held in [(name, values)] if name else [(k, {k: v}) for k, v in values.items()]:
             vault.put(secret, held)
-        _say(asked, f"{name or 'set'}: {', '.join(values)}")
+        say(asked, f"{name or 'set'}: {', '.join(values)}")
 
-    return _told(asked, read)
+    return told(asked, read)
 
 
 def get(asked: Wishes, name: str, *, reveal: bool, yes: bool) -> int:
@@ -155,22 +154,4 @@ def get(asked: Wishes, name: str, *, reveal: bool, yes: bool) -> int:
             for key, value in sorted(values.items()):
                 output.put(f"{key}={value}")
 
-    return _told(asked, print_values)
-
-
-def _say(asked: Wishes, text: str) -> None:
-    if not asked.quiet:
-        output.put_error(text)
-
-
-def _told(asked: Wishes, do: Callable[[], None]) -> int:
-    """Do it; what goes wrong is told on stderr, and the exit code says what kind it was."""
-    try:
-        do()
-    except (click.Abort, KeyboardInterrupt):
-        raise KeyboardInterrupt from None
-    except Exception as error:  # noqa: BLE001 - told, whatever it is
-        is_json = asked.is_json()
-        output.put_error(output.line_of({"error": describe(error)}) if is_json else explain(error))
-        return code_of(error)
-    return ExitCode.DONE
+    return told(asked, print_values)

@@ -14,6 +14,13 @@ from pathlib import Path
 from apothic_backends.model.errors import StoreCorrupt
 from apothic_emulator.stores.disk import fsync_folder, writing
 
+_DIGEST_LENGTH = 64
+
+
+def is_digest(name: str) -> bool:
+    """Whether this can be the name of a file of ours."""
+    return len(name) == _DIGEST_LENGTH and not set(name) - set("0123456789abcdef")
+
 
 class Blobs:
     """The files of one store."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from binascii import crc32
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from apothic_backends.model.errors import StoreCorrupt
 from apothic_emulator.stores.base import Change, Engine, Found
@@ -106,6 +106,12 @@ class Store:
             if not self._uses[digest] and self._blobs is not None:
                 del self._uses[digest]
                 self._blobs.drop(digest)
+
+
+def blobs_named_in(sealed: Iterable[Found]) -> set[str]:
+    """The names of the files that records of an engine are."""
+    values = (value for _, value in sealed)
+    return {value[_HEAD:].decode() for value in values if value[4:_HEAD] == _BLOB}
 
 
 def _checksum(key: str, kind: bytes, value: bytes) -> bytes:

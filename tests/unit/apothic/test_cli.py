@@ -389,7 +389,8 @@ def test_help_names_the_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: Capt
 @pytest.mark.parametrize(
     "command",
     ["", "run", "trigger", "job"]
-    + [f"job {verb}" for verb in ("cancel", "get", "list", "logs", "wait", "watch")],
+    + [f"job {verb}" for verb in ("cancel", "get", "list", "logs", "wait", "watch")]
+    + ["state", "state switch", "state load"],
 )
 def test_help_fits_a_screen(
     monkeypatch: pytest.MonkeyPatch, capsys: Captured, command: str
