@@ -18,6 +18,7 @@ from apothic._targets import WAIT_S, Calls
 from apothic._values import seconds
 from apothic.clients import ControlPlaneClient
 from apothic.invocations import Invocable
+from apothic.mounts import specs_of
 from apothic.options import DEFAULTS, NOT_BUILT, FunctionOptions, checked, retry_policy
 from apothic.policies import (
     BUILT_MARKS,
@@ -219,6 +220,7 @@ class Declared(Invocable[P, R], Markable):
                 batch=batch_policy(self._marks),
                 memory_mb=options.get("memory_mb", 1024),
                 secrets=tuple(secret.ref() for secret in options.get("secrets") or ()),
+                mounts=specs_of(options.get("volumes")),
                 cpu=self._given.get("cpu"),  # a default limit would keep libraries to one core
             )
         return self._spec

@@ -126,6 +126,15 @@ def mounts_of(name: str, value: Any) -> list[StorageMount]:
     return mounts
 
 
+def specs_of(volumes: Any) -> tuple[MountSpec, ...]:
+    """What a backend must know of the mounts that `mounts_of` has given.
+
+    Raises:
+        NotBuiltYet: one cannot be mounted yet.
+    """
+    return tuple(mount.spec() for mount in volumes or ())
+
+
 def _at(name: str, path: Any, thing: Any) -> StorageMount:
     at = mount_path(path)
     if not isinstance(thing, StorageMount):

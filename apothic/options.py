@@ -79,7 +79,7 @@ DEFAULTS: FunctionOptions = {
 }
 """What is meant where nothing is said; None for every other option."""
 
-NOT_BUILT = ("liv", "gpu", "gpu_count", "min_vram_gb", "image", "volumes")
+NOT_BUILT = ("liv", "gpu", "gpu_count", "min_vram_gb", "image")
 """Understood and stored, but a function with one of these cannot run remotely yet."""
 
 OPERATORS = ("eq", "neq", "gt", "lt", "gte", "lte", "in", "notin")

@@ -83,7 +83,8 @@ class CloudBucketMount(Value):
     def mount_spec(self, path: str, *, read_only: bool, sub_path: str) -> NoReturn:
         """Refuse: workers cannot mount buckets yet."""
         raise NotBuiltYet(
-            f"the bucket {self.bucket_name} cannot be mounted in workers yet", options=["volumes"]
+            f"volumes: the bucket {self.bucket_name} cannot be mounted in workers yet",
+            options=["volumes"],
         )
 
 

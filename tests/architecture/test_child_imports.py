@@ -12,9 +12,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CHILD = ROOT / "emulator/apothic_emulator/executors"
 OWN = "apothic_emulator.executors"
-EXTRA = {"session.py": "apothic_backends", "secrets.py": "apothic_backends"}
+EXTRA: dict[str, str] = dict.fromkeys(
+    ("secrets.py", "session.py", "shown.py", "volumes.py"), "apothic_backends"
+)
 """The session is the backend inside a worker, so it speaks the contract; what hides secrets in text
-hides them there as everywhere."""
+hides them there as everywhere, and volumes are the same on both sides."""
 
 
 def imported(path: Path) -> Iterator[str]:

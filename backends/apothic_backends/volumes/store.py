@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -303,14 +303,16 @@ class Held:
         os.close(self._fd)
 
 
-def sweep(folder: Path) -> list[Path]:
-    """Remove what dead processes have held in a folder; those that are alive."""
+def sweep(folder: Path, bury: Callable[[Path], None] | None = None) -> list[Path]:
+    """Remove what dead processes have held in a folder, and `bury` each; those that are alive."""
     alive: list[Path] = []
     for held in folder.iterdir() if folder.is_dir() else ():
         if is_held(held):
             alive.append(held)
-        else:
-            disk.remove_tree(held)
+            continue
+        if bury is not None:
+            bury(held)
+        disk.remove_tree(held)
     return alive
 
 

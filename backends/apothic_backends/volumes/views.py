@@ -48,13 +48,17 @@ class View:
         self.known: Entries = {}
         """What it had when nothing was changed in it."""
         self._seen: dict[str, tuple[tuple[int, ...], Entry]] = {}
-        """Of a copy: files as they were when they were last read."""
+        """Files as they were when they were last read, of which the volume has the content."""
+        self._read: dict[str, tuple[tuple[int, ...], Entry]] = {}
+        """The same of the look that is under way."""
         self._settled_ns = 0
         """What was changed before that is not changed again at what looks like the same time."""
         with store.locked():
             self._sweep()
         self._held = store.hold("views")
         self.folder = self._held.path
+        self._turn = 0
+        self._layer = self.folder / "layer0"
         try:
             self.move()
         except BaseException:
@@ -62,7 +66,7 @@ class View:
             raise
 
     def _sweep(self) -> None:
-        alive = sweep(self.store.folder / "views")
+        alive = sweep(self.store.folder / "views", _take_back)
         used = {(view / "rev").read_text() for view in alive if (view / "rev").exists()}
         sweep_trees(self.store, used, self.store.rev)
 
@@ -72,58 +76,69 @@ class View:
     def lower(self) -> Path:
         """The version that it stands on, for an overlay."""
         tree = self.store.folder / "trees" / str(self.rev)
-        return tree / self.sub_path if self._has_lower else self._fresh("empty")
+        return tree / self.sub_path if self._has_lower else self._layer / "empty"
 
     @property
     def upper(self) -> Path:
         """What was written over it."""
-        return self.folder / "upper"
+        return self._layer / "upper"
 
     @property
     def work(self) -> Path:
         """A folder that overlays need for themselves."""
-        return self.folder / "work"
+        return self._layer / "work"
 
     @property
     def copy(self) -> Path:
         """The copy."""
-        return self.folder / "copy"
+        return self._layer / "copy"
 
-    def _fresh(self, name: str) -> Path:
-        path = self.folder / name
-        path.mkdir(mode=0o755, exist_ok=True)
+    @property
+    def scratch(self) -> Path:
+        """An empty folder, for whoever needs one."""
+        path = self.folder / "scratch"
+        path.mkdir(exist_ok=True)
         return path
+
+    def note(self, path: str) -> None:
+        """Have this link, or this empty folder, removed with the view, by whomever that is."""
+        with (self.folder / "notes").open("a", errors="surrogateescape") as notes:
+            notes.write(f"{path}\n")
 
     @property
     def is_newest(self) -> bool:
         """Whether it stands on the newest version."""
         return self.store.rev == self.rev
 
-    def move(self) -> None:
-        """Stand on the newest version with nothing written; an overlay is not there meanwhile.
+    def move(self, *, keep: bool = False) -> None:
+        """Stand on the newest version with nothing written; what shows it is not there meanwhile.
+
+        With `keep`, files that are open stay, though nobody finds them any more.
 
         Raises:
             NotFound: the folder of the volume is not there.
         """
         with disk.told(f"volume {self.store.name} cannot be shown"):
-            for name in ("upper", "work", "copy"):
-                self._discard(name)
+            if not keep and self._layer.is_dir():
+                disk.remove_tree(self._layer)
+            self._turn += 1
+            self._layer = self.folder / f"layer{self._turn}"
+            for name in ("copy",) if self.is_copy else ("upper", "work", "empty"):
+                (self._layer / name).mkdir(mode=0o755, parents=True)
             with self.store.locked(shared=True):
                 version = self.store.read_held()
                 self._has_lower = self._check_sub_path(version)
                 self._stand_on(version)
                 if self.is_copy:
-                    copy_of(self.store, self.known, self._fresh("copy"))
+                    copy_of(self.store, self.known, self.copy)
                 else:
                     tree_of(self.store, version)
-                    self._fresh("upper")
-                    self._fresh("work")
         self._seen = {}
 
-    def _discard(self, name: str) -> None:
-        path = self.folder / name
-        if path.is_dir():
-            disk.remove_tree(path)
+    def become_copy(self) -> None:
+        """Be a copy from here on: no overlay can be had."""
+        self.is_copy = True
+        self.move()
 
     def _stand_on(self, version: Manifest) -> None:
         self.rev = version.rev
@@ -153,6 +168,13 @@ class View:
             return bool(self.known) or any(self.copy.iterdir())
         return any(self.upper.iterdir())
 
+    def is_dirty(self) -> bool:
+        """Whether something was written that is not committed."""
+        if not self.has_changes():
+            return False
+        with self.store.staging() as staged:
+            return bool(self.changes(staged))
+
     def commit(self, *, is_free: bool = False, on_conflict: str = FAIL, fence: int = 0) -> int:
         """Make a version of what was written here and what others have committed since; its number.
 
@@ -175,14 +197,16 @@ class View:
                     files=[*changes],
                 )
             if not changes and not fence:
+                self._seen |= self._read
                 return self.rev
             made = self.store.commit(
                 staged,
-                {self._whole(path): entry for path, entry in changes.items()},
-                {self._whole(path): entry for path, entry in self.known.items()},
+                {self.whole(path): entry for path, entry in changes.items()},
+                {self.whole(path): entry for path, entry in self.known.items()},
                 on_conflict=on_conflict,
                 fence=fence,
             )
+        self._seen |= self._read
         mine = {path: entry for path, entry in self.known.items() if path not in changes}
         now = _under(self.sub_path, made.entries)
         self.known = mine | {path: now[path] for path in changes if path in now}
@@ -196,6 +220,7 @@ class View:
             return taken(found, staged)
 
         self._settled_ns = self._now_ns() - _TICK_NS
+        self._read = {}
         fd = disk.open_folder(self.copy if self.is_copy else self.upper)
         try:
             there, gone = below(fd, take, is_layer=not self.is_copy)
@@ -203,7 +228,7 @@ class View:
             os.close(fd)
         return changes_of(self.known, there, None if self.is_copy else gone)
 
-    def _whole(self, path: str) -> str:
+    def whole(self, path: str) -> str:
         """A path here as the volume has it."""
         return f"{self.sub_path}/{path}" if self.sub_path else path
 
@@ -217,7 +242,7 @@ class View:
         """Copy a file into what is staged, unless it is as it was."""
         status = found.status
         mark = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        seen = self._seen.get(found.path) if self.is_copy else None
+        seen = self._seen.get(found.path)
         if seen is not None and seen[0] == mark:
             return seen[1]
         fd = found.open()
@@ -226,7 +251,7 @@ class View:
         finally:
             os.close(fd)
         if status.st_ctime_ns < self._settled_ns:
-            self._seen[found.path] = mark, entry
+            self._read[found.path] = mark, entry
         return entry
 
     @staticmethod
@@ -240,7 +265,7 @@ class View:
 
     def _taken(self, found: Found, staged: Staged) -> Entry:
         """Move a file that nobody has open into what is staged."""
-        if found.status.st_nlink > 1:
+        if found.status.st_nlink > 1 or found.path in self._seen:
             return self._copied(found, staged)
         fd = found.open()
         try:
@@ -260,7 +285,24 @@ class View:
 
     def close(self) -> None:
         """Throw it away; the version that it stood on stays until the next view is opened."""
+        _take_back(self.folder)
         self._held.let_go()
+
+
+def _take_back(folder: Path) -> None:
+    """Remove what a view has left elsewhere."""
+    try:
+        noted = (folder / "notes").read_text(errors="surrogateescape").splitlines()
+    except FileNotFoundError:
+        return
+    for path in map(Path, reversed(noted)):
+        try:
+            if not path.is_symlink():
+                path.rmdir()
+            elif path.readlink().is_relative_to(folder):
+                path.unlink()
+        except OSError:
+            continue  # it is somebody else's by now
 
 
 def _under(sub_path: str, entries: Entries) -> dict[str, Entry]:

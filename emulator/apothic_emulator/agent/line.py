@@ -89,6 +89,9 @@ class Line:
             "cwd": _cwd(),
             "terminal": terminal(),
             "waits_for_secrets": bool(effect.spec.secrets),
+            "mounts": [
+                {f: getattr(mount, f) for f in mount.fields} for mount in effect.spec.mounts
+            ],
         }
         code = (effect.code.data, *effect.code.buffers)
         self._send(wire.LOAD, 0, 0, json.dumps(spec).encode(), code)

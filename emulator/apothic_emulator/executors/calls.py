@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from contextvars import ContextVar
 from importlib import import_module
-from types import TracebackType
+from types import CodeType, TracebackType
 from typing import Any, NamedTuple
 
 from apothic_emulator.executors.stops import Stopped
@@ -21,6 +21,9 @@ MOST_BUFFERS = 65_535
 
 CURRENT: ContextVar[tuple[int, int] | None] = ContextVar("apothic_current_job", default=None)
 """The number and the attempt of the job that this thread or task works on."""
+
+HIDDEN: set[CodeType] = set()
+"""Functions of ours that stand between a call and the user's function."""
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -153,6 +156,8 @@ def failure_of(error: BaseException, skip: int) -> Failure:
     inner: TracebackType | None = error.__traceback__
     for _ in range(skip):
         inner = inner.tb_next if inner is not None else None
+    while inner is not None and inner.tb_frame.f_code in HIDDEN:
+        inner = inner.tb_next
     kind = type(error)
     info = {
         "code": "user_error",

@@ -45,6 +45,7 @@ class Executor:
         self.control = Control(session)
         self.pid = os.getpid()
         self.function: Callable[..., Any] = print
+        self.around: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda function: function
         self.stops = Stops()
         self.retiring = False
         """Take no more jobs."""
@@ -61,7 +62,7 @@ class Executor:
         self._receiving = threading.Lock()
         self._sending = threading.Lock()
         self._active = 0
-        self._secrets: Any = None
+        self.secrets: Any = None
 
     def start(self) -> dict[str, Any] | None:
         """Become what the first packet describes; None when the function cannot be loaded."""
@@ -70,7 +71,7 @@ class Executor:
         self._settle(spec)
         self.breakpoints.install()
         self.begin()
-        if spec["waits_for_secrets"] and not self._take_secrets():
+        if (spec["mounts"] or spec["waits_for_secrets"]) and not self._meet_needs(spec):
             return None
         try:
             self._load(spec["codec"], buffers)
@@ -83,19 +84,18 @@ class Executor:
         self.report(0, 0, (wire.LOADED, b"", ()))
         return spec
 
-    def _take_secrets(self) -> bool:
-        from apothic_emulator.executors import secrets  # few functions have some  # noqa: PLC0415
+    def _meet_needs(self, spec: dict[str, Any]) -> bool:
+        from apothic_emulator.executors import needs  # few functions have some  # noqa: PLC0415
 
-        try:
-            self._secrets = secrets.take(self.control)
-        except secrets.Missing as missing:
-            self.report(0, 0, (wire.LOAD_FAILED, missing.body, ()))
-        return self._secrets is not None
+        missing = needs.meet(self, spec)
+        if missing is not None:
+            self.report(0, 0, (wire.LOAD_FAILED, missing, ()))
+        return missing is None
 
     def _load(self, codec: str, buffers: list[Buffer]) -> None:
         try:
             self.stops.enter(0)
-            self.function = calls.load(codec, buffers[0], tuple(buffers[1:]))
+            self.function = self.around(calls.load(codec, buffers[0], tuple(buffers[1:])))
         finally:
             self.stops.leave(0)
         if self.window is not None:
@@ -265,8 +265,8 @@ class Executor:
             self.retiring = True  # the interpreter itself may be damaged
         ours = 2 if self.window is None else 3
         failure = calls.failure_of(error, ours if skip is None else skip)
-        if self._secrets is not None:
-            failure = self._secrets.disguise(failure, error)
+        if self.secrets is not None:
+            failure = self.secrets.disguise(failure, error)
         self.output.flush()
         return failure
 

@@ -53,6 +53,8 @@ class Executor:
         self._is_loading = False
         self.purse: Any = None
         """A `Purse`, if the function has secrets."""
+        self.shelf: Any = None
+        """A `Shelf`, if it has volumes."""
 
     def dispatch(self, *effects: Dispatch) -> None:
         """Put a job, or the jobs of one call, at the end of the line."""
@@ -131,9 +133,10 @@ class Executor:
     def load(self) -> Fact:
         """Load the function, as a worker would."""
         code = self._code
-        missing: ErrorInfo | None = None if self.purse is None else self.purse.fill()
-        if missing is not None:
-            return LoadFailed(self.number, missing)
+        for held in (self.purse, self.shelf):
+            missing: ErrorInfo | None = None if held is None else held.fill()
+            if missing is not None:
+                return LoadFailed(self.number, missing)
         try:
             buffers = tuple(bytearray(buffer) for buffer in code.buffers)
             with self.lent():
@@ -147,7 +150,7 @@ class Executor:
             info.message = f"{self.name} cannot be loaded: {info.type_name}: {info.message}"
             info.exception = None
             return LoadFailed(self.number, info)
-        self.function = loaded
+        self.function = loaded if self.shelf is None else self.shelf.around(loaded)
         return Loaded(self.number)
 
     def run(self, call: Call) -> Fact | None:

@@ -77,6 +77,10 @@ class InlineHost:
             from apothic_emulator.inline.lending import Purse  # few have some  # noqa: PLC0415
 
             executor.purse = Purse(self.lending, effect.spec)
+        if effect.spec.mounts:
+            from apothic_emulator.inline.shelves import Shelf  # as above  # noqa: PLC0415
+
+            executor.shelf = Shelf(effect.spec)
         return executor
 
     @property
@@ -269,7 +273,10 @@ class InlineHost:
     def close_ended(self) -> None:
         """Close executors that have ended."""
         while self.agent.ended:
-            self.agent.ended.pop().close()
+            executor = self.agent.ended.pop()
+            executor.close()
+            if executor.shelf is not None:
+                executor.shelf.close()
 
     # --- the end --------------------------------------------------------------------------------
 

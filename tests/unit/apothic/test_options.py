@@ -4,7 +4,16 @@ from typing import Any
 
 import pytest
 
-from apothic import App, Cron, Image, InvalidOption, NotBuiltYet, Period, Retries, Volume
+from apothic import (
+    App,
+    CloudBucketMount,
+    Cron,
+    Image,
+    InvalidOption,
+    NotBuiltYet,
+    Period,
+    Retries,
+)
 from apothic_backends.model.functions import RetryPolicy
 from tests.unit.apothic.threads import ThreadBackend
 
@@ -99,7 +108,7 @@ def test_what_only_a_market_knows_is_waived_here(backend: ThreadBackend) -> None
     "options",
     [
         {"image": Image.debian_slim()},
-        {"volumes": [Volume.from_name("cache").mounted_at("/cache")]},
+        {"volumes": [CloudBucketMount("data").mounted_at("/data")]},
         {"gpu": "RTX_4090"},
         {"gpu_count": 1},
         {"min_vram_gb": 10},

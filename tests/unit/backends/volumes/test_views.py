@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from apothic_backends.model.errors import FileRefused, NotFound
+from apothic_backends.volumes import views
 from apothic_backends.volumes.files import Files
 from apothic_backends.volumes.store import Store
 from apothic_backends.volumes.trees import tree_of
@@ -96,6 +97,19 @@ def test_a_change_of_the_same_size_within_one_tick_is_seen(store: Store) -> None
         seen.append(contents(store)["x"])
 
     assert seen == [*map(str, range(10))]
+
+
+def test_what_was_only_looked_at_is_still_brought_in(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "_TICK_NS", -(1 << 60))  # as if it were written long ago
+    view = copied(store)
+    write(view.copy, "x", "1")
+    assert view.is_dirty()
+    assert view.is_dirty()
+    view.commit()
+
+    assert contents(store) == {"x": "1"}
 
 
 def test_a_new_mode_or_time_is_a_change(store: Store) -> None:

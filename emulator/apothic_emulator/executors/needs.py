@@ -1,0 +1,51 @@
+"""What some functions need before they are loaded: volumes at their paths, and secrets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from apothic_emulator.executors.control import Control
+from apothic_emulator.executors.wire import Buffer
+
+Function = Callable[..., Any]
+
+
+class Executor(Protocol):
+    """Who needs them."""
+
+    control: Control
+    is_async: bool
+    window: tuple[int, int] | None
+    around: Callable[[Function], Function]
+    secrets: Any
+
+
+def meet(executor: Executor, spec: dict[str, Any]) -> Buffer | None:
+    """Get what the function needs; what to report if it cannot be had.
+
+    Raises:
+        EOFError: the host hung up.
+    """
+    missing = _mount(executor, spec) if spec["mounts"] else None  # while there is one thread only
+    if missing is None and spec["waits_for_secrets"]:
+        from apothic_emulator.executors import secrets  # few functions have some  # noqa: PLC0415
+
+        try:
+            executor.secrets = secrets.take(executor.control)
+        except secrets.Missing as none:
+            return none.body
+    return missing
+
+
+def _mount(executor: Executor, spec: dict[str, Any]) -> Buffer | None:
+    from apothic_emulator.executors import volumes  # brings the contract  # noqa: PLC0415
+
+    try:
+        executor.around = volumes.mounted(
+            spec, is_async=executor.is_async, is_generator=executor.window is not None
+        )
+    except Exception as error:  # noqa: BLE001 - it is reported
+        return json.dumps(volumes.told(error)).encode()
+    return None
