@@ -98,6 +98,17 @@ async def test_a_later_secret_counts_and_all_count_over_the_callers_environment(
     assert os.environ["C"] == "caller"
 
 
+@pytest.mark.parametrize("order", [["mine", "held:1"], ["held:1", "mine"]])
+async def test_it_does_not_matter_where_the_later_secret_is_kept(
+    client: Client, vault: Vault, order: list[str]
+) -> None:
+    vault.put("mine", {"WHO": "mine"})
+    await client.backend.start(KeepSecret("held:1", held(WHO="held:1")))
+    f = await client.register(see, secrets=tuple(SecretRef(name) for name in order))
+
+    assert value_of(await client.run(f, "WHO")) == [order[-1]]
+
+
 async def test_a_function_without_secrets_gets_none(client: Client, vault: Vault) -> None:
     vault.put("mine", {"TOKEN": "open-sesame"})
     with_it = await client.register(see, secrets=(MINE,))

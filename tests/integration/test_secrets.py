@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -61,7 +62,13 @@ def test_a_core_dump_is_not_written(vault: Vault) -> None:
 
         return resource.getrlimit(resource.RLIMIT_CORE)[0]
 
-    assert declare(limit, Secret.from_dict({"TOKEN": VALUE})).remote() == 0
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    try:
+        assert declare(limit).remote() == hard
+        assert declare(limit, Secret.from_dict({"TOKEN": VALUE})).remote() == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
 
 
 def test_what_the_code_starts_inherits_them(vault: Vault) -> None:

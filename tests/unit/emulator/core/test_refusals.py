@@ -47,14 +47,15 @@ def test_one_that_is_still_starting_is_killed() -> None:
 
 
 def test_a_refusal_that_comes_after_it_was_killed_gives_the_job_back() -> None:
-    driver = Driver()
-    first = driver.submit()
+    driver = Driver(concurrent_requests=2)
+    first, second = driver.submit(), driver.submit()
     driver.step(Refused(1, (first,)))
+    driver.step(Refused(1, (second,)))
     driver.loaded(2)
 
-    driver.step(Refused(1, (first,)))
+    driver.died(1)
 
-    assert driver.status(first) == "running"
+    assert [driver.status(first), driver.status(second)] == ["running", "running"]
 
 
 def test_a_batch_is_refused_as_a_whole() -> None:
