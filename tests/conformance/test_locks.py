@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from apothic import Dict, InvalidOption, LockLost, NotFound, UsageError, WaitTimeout
 from apothic_backends.commands.dicts import ReleaseLock
 from apothic_backends.connection import connect
+from apothic_backends.ticket import Ticket
 from tests.conformance.client import Client, value_of
 
 
@@ -22,11 +23,16 @@ def d(client: Client) -> Dict[Any, Any]:
     return Dict.from_name("scores", create_if_missing=True)
 
 
-async def take_away(held: Any) -> None:
+def start_taking(held: Any) -> Ticket[bool]:
     """Have the control plane think that its holder is gone."""
     link = held._link
     name, kind, key = link._place
-    assert await connect().start(ReleaseLock(name, kind, key, link._holder))
+    return connect().start(ReleaseLock(name, kind, key, link._holder))
+
+
+async def take_away(held: Any) -> None:
+    """The same, to be awaited."""
+    assert await start_taking(held)
 
 
 def test_a_lock_is_held_for_its_block(client: Client) -> None:
@@ -133,7 +139,8 @@ async def test_a_lock_that_was_lost_cancels_the_block(d: Dict[Any, Any]) -> None
 async def test_what_a_block_raises_goes_before_the_loss(d: Dict[Any, Any]) -> None:
     async def hold() -> None:
         async with d.lock("a") as lock:
-            await take_away(lock)
+            giving = start_taking(lock)  # not awaited, for there the block would be cancelled
+            assert giving is not None
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -32,7 +32,9 @@ Mutant = Callable[[], AbstractContextManager[None]]
 MUTANTS: dict[str, Mutant] = {}
 
 
-def mutant(owner: Any, name: str) -> Callable[[Callable[..., Any]], None]:
+def mutant(
+    owner: Any, name: str, among: dict[str, Mutant] = MUTANTS
+) -> Callable[[Callable[..., Any]], None]:
     """A bug that stands in for `owner.name`; it gets what it replaces as its first argument."""
 
     def plant(bug: Callable[..., Any]) -> None:
@@ -46,7 +48,7 @@ def mutant(owner: Any, name: str) -> Callable[[Callable[..., Any]], None]:
             finally:
                 setattr(owner, name, right)
 
-        MUTANTS[bug.__name__] = planted
+        among[bug.__name__] = planted
 
     return plant
 
