@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import procs
 import virtual
@@ -205,6 +206,37 @@ def timers(subject: Subject, count: int = 1000) -> dict[str, float]:
     }
 
 
+def durable(subject: Any, at_most_s: float = 2.0) -> dict[str, float]:
+    """One client, one write after the other; then 256 at once on one asyncio loop."""
+    done = 0
+    for n in range(100):
+        subject.write(n)
+    before = time.perf_counter()
+    while (taken := time.perf_counter() - before) < at_most_s:
+        subject.write(done)
+        done += 1
+    return {"single_s": done / taken, "many_s": asyncio.run(_many_writes(subject, at_most_s))}
+
+
+async def _many_writes(subject: Any, at_most_s: float, clients: int = 256) -> float:
+    done = 0
+    before = time.perf_counter()
+
+    async def client() -> None:
+        nonlocal done
+        while time.perf_counter() - before < at_most_s:
+            await subject.write_async(done)
+            done += 1
+
+    await asyncio.gather(*[client() for _ in range(clients)])
+    return done / (time.perf_counter() - before)
+
+
+def reload(subject: Any, jobs: int = 100_000, dicts: int = 5_000) -> dict[str, float]:
+    """What a program waits for when it takes up what another one has left."""
+    return {"reload_s": subject.reload(jobs, dicts)}
+
+
 MEASURES = {
     "remote": remote,
     "aio": aio,
@@ -216,5 +248,7 @@ MEASURES = {
     "queue": queue,
     "fresh": fresh,
     "timers": timers,
+    "durable": durable,
+    "reload": reload,
 }
 """Every measure, by the name of its row."""

@@ -188,4 +188,21 @@ ROWS = {
         {"runtime_s": "s, with worker jobs", "core_s": "s, core alone"},
         subjects=("apothic",),
     ),
+    "durable": Row(
+        "Writes of 150 bytes that are on disk when they are acknowledged: one client, and 256",
+        (
+            Goal("single_s", 2_000, subject="durable", at_most=False),
+            Goal("many_s", 20_000, subject="durable", at_most=False),
+            Goal("many_s", 1, "redis", subject="durable", at_most=False),
+        ),
+        {"single_s": "writes/s, one client", "many_s": "writes/s, 256 clients"},
+        subjects=("durable", "redis", "sqlite"),
+    ),
+    "reload": Row(
+        "100,000 jobs that wait and 5,000 dicts, until a fresh control plane knows them",
+        (Goal("reload_s", 3, subject="durable"),),
+        {"reload_s": "s"},
+        subjects=("durable",),
+        rounds=5,
+    ),
 }

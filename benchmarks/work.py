@@ -73,3 +73,7 @@ def hold(payload: bytes) -> int:
     if not payload:
         time.sleep(600)
     return len(payload)
+
+
+RECORD = b'{"kind":"job","to":"someone@example.org","n":%017d,"pad":"' + b"x" * 80 + b'"}'
+"""About 150 bytes, to be kept."""

@@ -11,6 +11,9 @@ NEEDS = {
     "ppe": (),
     "loky": ("loky",),
     "ray": ("ray",),
+    "durable": ("apothic", "apothic_emulator.local"),
+    "redis": ("redis",),
+    "sqlite": (),
 }
 """Every subject, and the modules without which it is skipped."""
 
