@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "apothic.apps": ("App",),
+    "apothic.claims": ("Claim", "DeadLetter"),
     "apothic.clients": ("ControlPlaneClient",),
     "apothic.dicts": ("Dict",),
     "apothic.entries": ("Entry",),
@@ -25,12 +26,14 @@ _HOMES = {
     ),
     "apothic.locks": ("Leader", "Lock", "Term"),
     "apothic.policies": ("Retries", "batched", "concurrent"),
+    "apothic.queues": ("Queue",),
     "apothic.runtime": ("CurrentJob", "current_job", "is_local", "progress"),
     "apothic.schedules": ("Cron", "Period"),
     "apothic.secret": ("Secret",),
     "apothic.storage": ("CloudBucketMount",),
     "apothic.mounts": ("StorageMount",),
     "apothic.volumes": ("Volume",),
+    "apothic.waiting": ("Empty", "Full"),
     "apothic.watches": ("Lines", "Watch"),
     "apothic_backends.model.errors": (
         "ApothicError",
@@ -86,6 +89,12 @@ _HOMES = {
     ),
     "apothic_backends.model.events": ("Cursor", "Event"),
     "apothic_backends.model.jobs": ("JobStatus",),
+    "apothic_backends.model.queues": (
+        "ItemNotLoadable",
+        "ItemTooLarge",
+        "OverLimit",
+        "StaleClaim",
+    ),
     "apothic_backends.model.volumes": ("VolumeFile",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -1,4 +1,5 @@
 from apothic.apps import App as App
+from apothic.claims import Claim as Claim, DeadLetter as DeadLetter
 from apothic.clients import ControlPlaneClient as ControlPlaneClient
 from apothic.dicts import Dict as Dict
 from apothic.entries import Entry as Entry
@@ -20,6 +21,7 @@ from apothic.policies import (
     batched as batched,
     concurrent as concurrent,
 )
+from apothic.queues import Queue as Queue
 from apothic.runtime import (
     CurrentJob as CurrentJob,
     current_job as current_job,
@@ -33,6 +35,7 @@ from apothic.schedules import (
 from apothic.secret import Secret as Secret
 from apothic.storage import CloudBucketMount as CloudBucketMount
 from apothic.volumes import Volume as Volume
+from apothic.waiting import Empty as Empty, Full as Full
 from apothic.watches import Lines as Lines, Watch as Watch
 from apothic_backends.model.errors import (
     ApothicError as ApothicError,
@@ -88,6 +91,12 @@ from apothic_backends.model.errors import (
 )
 from apothic_backends.model.events import Cursor as Cursor, Event as Event
 from apothic_backends.model.jobs import JobStatus as JobStatus
+from apothic_backends.model.queues import (
+    ItemNotLoadable as ItemNotLoadable,
+    ItemTooLarge as ItemTooLarge,
+    OverLimit as OverLimit,
+    StaleClaim as StaleClaim,
+)
 from apothic_backends.model.volumes import VolumeFile as VolumeFile
 
 __version__: str
@@ -104,17 +113,21 @@ __all__ = [
     "BatchMismatch",
     "BlockingCall",
     "BucketFailed",
+    "Claim",
     "CloudBucketMount",
     "ControlPlaneClient",
     "Cron",
     "CurrentJob",
     "Cursor",
+    "DeadLetter",
     "Dict",
+    "Empty",
     "EmulatorDead",
     "Entry",
     "Event",
     "Fenced",
     "FileRefused",
+    "Full",
     "Function",
     "GeneratorFunction",
     "HostGone",
@@ -122,6 +135,8 @@ __all__ = [
     "Image",
     "InternalError",
     "InvalidOption",
+    "ItemNotLoadable",
+    "ItemTooLarge",
     "Items",
     "Job",
     "JobCancelled",
@@ -140,8 +155,10 @@ __all__ = [
     "NonRetryable",
     "NotBuiltYet",
     "NotFound",
+    "OverLimit",
     "PathRefused",
     "Period",
+    "Queue",
     "QueueFull",
     "RemoteError",
     "RemoteFunction",
@@ -153,6 +170,7 @@ __all__ = [
     "SecretStoreRefused",
     "SetupFailed",
     "SlotDeadlock",
+    "StaleClaim",
     "StorageMount",
     "StoreCorrupt",
     "StoreError",

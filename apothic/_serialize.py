@@ -28,6 +28,7 @@ from apothic_backends.model.errors import (
 )
 from apothic_backends.model.jobs import ErrorInfo, ItemBatch, JobOutcome
 from apothic_backends.model.payloads import Payload
+from apothic_backends.model.queues import ItemNotLoadable
 
 OUT_OF_BAND = 32 * 1024
 """Buffers of at least this many bytes travel beside the pickle instead of inside it."""
@@ -107,7 +108,10 @@ def encode_value(what: str, value: object) -> Payload:
     """
     try:
         data = pickle.dumps(value, 5)
-        if not any(name in data for name in _by_value):
+        for name in _by_value:
+            if name in data:
+                break
+        else:
             return Payload(data)
     except Exception:  # noqa: BLE001, S110 - whatever it is, cloudpickle has another try
         pass
@@ -126,6 +130,22 @@ def encode_value(what: str, value: object) -> Payload:
 def decode_value(data: bytes | memoryview) -> Any:
     """What `encode_value` was given; raises whatever its classes do."""
     return pickle.loads(data)
+
+
+def decode_item(data: bytes | memoryview, where: str) -> Any:
+    """One item out of a queue, rebuilt.
+
+    Raises:
+        ItemNotLoadable: it cannot be rebuilt here.
+    """
+    try:
+        return pickle.loads(data)
+    except Exception as error:
+        raise ItemNotLoadable(
+            f"an item of {where} cannot be rebuilt in this process: {type(error).__name__}: "
+            f"{error}",
+            pickle=bytes(data),
+        ) from error
 
 
 def _cloudpickled(value: object, *, is_whole: bool = False) -> Payload:

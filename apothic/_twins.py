@@ -77,7 +77,8 @@ class BoundTwin(Generic[P, T]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Block this thread until it is done."""
         owner, procedure = self._owner, self._procedure
-        return blocking(owner, procedure.__name__, lambda: procedure(owner, *args, **kwargs))
+        name = procedure.__name__.lstrip("_")
+        return blocking(owner, name, lambda: procedure(owner, *args, **kwargs))
 
     async def aio(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Await it on asyncio or trio."""

@@ -47,33 +47,50 @@ class Ticket(Generic[T]):
         """
         return Ticket()
 
-    def complete(self, value: T) -> None:
-        """Give the reply; a ticket that has one already keeps it."""
-        self._finish(value, None)
+    def complete(self, value: T) -> bool:
+        """Give the reply; False if there is one already, or it was given up: that stays so."""
+        return self._finish(value, None)
 
-    def fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> bool:
         """Give an error instead of a reply; waiting for the ticket raises it."""
-        self._finish(None, error)
+        return self._finish(None, error)
 
-    def _finish(self, value: Any, error: BaseException | None) -> None:
+    def _finish(self, value: Any, error: BaseException | None) -> bool:
         with self._lock:
             if self.done:
-                return
+                return False
             self._value = value
             self._error = error
             self.done = True
             callbacks, self._callbacks = self._callbacks, None
         while callbacks:
             callbacks.pop(0)()
+        return True
 
     def cancel(self) -> None:
-        """Give the reply up: whoever waits gets `TicketCancelled`, and the backend is told."""
-        if not self.done:
-            self.fail(TicketCancelled("the reply was given up before it came"))
-            self._abandon()
+        """Give the reply up: whoever waits gets `TicketCancelled`, and the backend is told.
 
-    def _abandon(self) -> None:
-        """Tell the backend that nobody waits; overridden where that saves it work."""
+        A reply that is here already, and holds something that can go back, goes back.
+        """
+        if self.done:
+            reply = self._take_back()
+            if reply is not None:
+                self._abandon(reply)
+        elif self.fail(TicketCancelled("the reply was given up before it came")):
+            self._abandon(None)
+
+    def _take_back(self) -> Any:
+        """The reply, if it can go back; from now on it was given up."""
+        with self._lock:
+            reply = self._value
+            if getattr(reply, "undo", None) is None:
+                return None
+            self._value = None
+            self._error = TicketCancelled("the reply was given up when it had come")
+            return reply
+
+    def _abandon(self, reply: Any) -> None:
+        """Tell the backend that nobody waits, or that a reply goes back; see `QueueItems`."""
 
     def on_done(self, callback: Callable[[], object]) -> bool:
         """Call back when done, on the completing thread; False if it is done already."""

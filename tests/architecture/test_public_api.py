@@ -11,17 +11,20 @@ from typing import Any, get_overloads
 import pytest
 
 import apothic
-from apothic import App, Dict, Job, Volume
+from apothic import App, Claim, Dict, Job, Queue, Volume
 from apothic._twins import twin
 from apothic.entries import Get, Pop
 from apothic.invocations import Invocable, Remote
 from apothic.jobs import Gather
 from apothic.maps import Map
+from apothic_backends.model.queues import Receipt
 
 NAMES = [name for name in apothic.__all__ if not name.startswith("_")]
 STUB = Path(apothic.__file__).with_suffix(".pyi")
 
 app = App("twins")
+queue = Queue.from_name("twins")
+claim = Claim[None](Receipt("twins", 1, 1, 1), b"")
 
 
 @app.function
@@ -77,8 +80,10 @@ def test_everything_public_can_be_had() -> None:
         (app, app.aio),
         (Volume.from_name("v"), Volume.from_name("v").aio),
         (Dict("d"), Dict("d").aio),
+        (queue, queue.aio),
+        (claim, claim.aio),
     ],
-    ids=["function", "job", "app", "volume", "dict"],
+    ids=["function", "job", "app", "volume", "dict", "queue", "claim"],
 )
 def test_every_method_that_waits_has_a_twin(blocking: Any, awaited: Any) -> None:
     waits = {name for name, member in members(type(blocking)) if isinstance(member, twin)}

@@ -254,7 +254,10 @@ class BackendError(ApothicError):
 
 
 class QueueFull(BackendError):
-    """`max_pending_tasks` jobs of the function, or too many bytes, wait already."""
+    """A function's `max_pending_tasks` jobs, a queue's `max_items`, or too many bytes, are there.
+
+    Where items are put into a queue it is a `Full`, which is a `queue.Full` as well.
+    """
 
     code = "queue_full"
 

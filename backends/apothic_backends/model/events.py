@@ -6,6 +6,7 @@
 | `jobs:N`    | `job.snapshot queued running log progress retry result end`, `log.gap`             |
 | `apps:NAME` | `app.snapshot changed`, `schedule.fired skipped`                                   |
 | `dicts:NAME`| `dict.snapshot changed deleted`                                                    |
+| `queues:NAME` | `queue.snapshot changed deleted`                                           |
 | every topic | `stream.reset`, when its position is not retained any more; a snapshot follows it  |
 """
 
@@ -34,6 +35,9 @@ JOB_EVENTS = (
 
 APP_EVENTS = ("app.snapshot", "app.changed")
 """Everything that is told of an app."""
+
+QUEUE_EVENTS = ("queue.snapshot", "queue.changed", "queue.deleted")
+"""Everything that is told of a queue."""
 
 
 class Cursor(Record):
@@ -67,13 +71,22 @@ class Event(Record):
     `text` and `seq`, which counts the pieces of an attempt; `log.gap` has `dropped`, characters of
     such text that are not kept any more; `job.progress` has `done`, `total` and `message`;
     `job.retry` has `delay_s` and `error`; `job.result` and `job.end` have `status`, and `error`
-    where there is one; `job.snapshot` has what a `JobSnapshot` has. `stream.reset` has `reason`
-    ("compacted", "epoch_changed", "future_position"), `epoch`, `seq`, and `dropped`, the number of
-    events missed where known.
+    where there is one; `job.snapshot` has what a `JobSnapshot` has.
 
     `dict.changed` has `op`, `rev` and (except for "cleared") `key`, as JSON: of "put", `value` and
     `lease_s`; of locks and terms, `holder`. `dict.snapshot` has `name`, `rev`, `entries` by key and
     `held`, the locks and terms; `dict.deleted` has `rev`.
+
+    Every event of a queue has `queue`. `queue.changed` says `what` happened to `count` messages of
+    a `partition`, and how many are `ready`, `delayed`, `claimed` and `dead` there after it. `what`
+    is "made" (the queue itself); "put", "due" (a delay is over), "taken", "put_back" (nobody had
+    got them), "claimed", "renewed", "acked"; "released", "retried" or "lapsed" (the lease was
+    over) and "dead", one by one with the number of the `message`; "redriven", "cleared", "expired"
+    (nobody took them within `ttl_s`) and "dropped" (dead letters beyond what is kept).
+    `queue.snapshot` has the settings and the counts of all `partitions`.
+
+    `stream.reset` has `reason` ("compacted", "epoch_changed", "future_position"), `epoch`, `seq`,
+    and `dropped`, the number of events missed where known.
     """
 
     event: str

@@ -7,7 +7,12 @@ Importing `dataclasses` costs more than two bare interpreter starts and each fro
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any, dataclass_transform
+from typing import Annotated, Any, TypeVar, dataclass_transform
+
+T = TypeVar("T")
+
+Aside = Annotated[T, "aside"]
+"""What a record carries beside its fields: it is not compared, shown, copied or sent."""
 
 _MISSING: Any = object()
 
@@ -25,7 +30,9 @@ class _RecordType(type):
             fields |= base.__dict__.get("_own_fields", {})
         made._own_fields = {field: defaults.get(field, _MISSING) for field in own}
         fields |= made._own_fields
-        made.fields = tuple(fields)
+        hints = body.get("__annotations__", {})
+        aside = {field for field in own if hints[field].startswith("Aside[")}
+        made.fields = tuple(field for field in fields if field not in aside)
         if fields:
             made.__init__ = _init_of(fields)
         return made

@@ -54,7 +54,7 @@ class Line:
         """Which version of those it has got; None while it has none."""
         self.veils: Any = None
         """`Veils`, from before it gets its secrets."""
-        self.requests: dict[int, object] = {}
+        self.requests: dict[int, Any] = {}
         """What its code waits for, by the number that it gave it."""
         self.reading = threading.Lock()
         self.logging = threading.Lock()

@@ -24,9 +24,10 @@ class Asked(Record):
 
 
 class GivenUp(Record):
-    """Nobody waits for `token` any more."""
+    """Nobody waits for `token` any more; `reply` is the one that has reached nobody, if any."""
 
     token: object
+    reply: object = None
 
 
 class Loaded(Record):

@@ -184,7 +184,7 @@ class Plane:
             if isinstance(item, Asked):
                 self._asked(item, now)
             elif isinstance(item, GivenUp):
-                self._give_up(item.token, now)
+                self._give_up(item, now)
             elif isinstance(item, Tick):
                 self._tick(now)
             else:
@@ -268,9 +268,15 @@ class Plane:
             raise NotFound(f"no function {function_id!r} here", function_id=function_id)
         return pool
 
-    def _give_up(self, token: object, now: float) -> None:
-        """A reply is not wanted any more; the job of a `RunJob` goes with it."""
-        wait = self.ledger.give_up(token)
+    def _give_up(self, item: GivenUp, now: float) -> None:
+        """A reply is not wanted any more; the job of a `RunJob` goes with it.
+
+        What came with a reply that has reached nobody goes back, if it can.
+        """
+        undo: Any = getattr(item.reply, "undo", None)
+        if undo is not None:
+            undo(now)
+        wait = self.ledger.give_up(item.token)
         if wait is not None and wait.runs and wait.awaited is not None:
             self.attempts.cancel(wait.awaited, now)
 

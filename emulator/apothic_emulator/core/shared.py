@@ -12,7 +12,7 @@ from heapq import heappop, heappush
 from importlib import import_module
 from typing import Any, Protocol
 
-from apothic_backends.model.errors import BackendClosed, NotFound
+from apothic_backends.model.errors import ApothicError, BackendClosed, NotFound
 from apothic_backends.model.events import Cursor, Event
 from apothic_backends.model.payloads import Payload
 from apothic_emulator.core.callers import Callers
@@ -27,7 +27,7 @@ from apothic_emulator.core.journal import Journal, Kept
 Rule = Callable[[Any, Asked, float], object]
 Again = Callable[[float], None]
 
-PARTS: tuple[str, ...] = ("dicts",)
+PARTS: tuple[str, ...] = ("dicts", "queues")
 """Modules of the core, each with a class `Rules`, for the commands of the module of that name."""
 
 _COMMANDS = {f"apothic_backends.commands.{name}": name for name in PARTS}
@@ -64,7 +64,7 @@ class Part(Protocol):
 
 
 class SharedWait(Wait):
-    """A reply that is owed until a deadline; `empty` is what it is then."""
+    """A reply that is owed until a deadline; `empty` is what it is then, or the error."""
 
     __slots__ = ("again", "asked", "empty", "shared")
 
@@ -175,7 +175,7 @@ class Shared:
     ) -> Any:
         """Owe the reply to whoever stands in `among`; after `timeout_s` it is `empty`.
 
-        A job whose code waits lends its place, unless that goes on meanwhile.
+        That may be an error. A job whose code waits lends its place, unless that goes on meanwhile.
         """
         caller = self.callers.job(asked, now) if lends else None
         wait = SharedWait(self, asked, among, again, empty)
@@ -210,7 +210,10 @@ class Shared:
             if _is_owed(waits, wait):
                 wait.among.remove(wait)
                 wait.left()
-                self.ledger.answer(wait, wait.empty)
+                if isinstance(wait.empty, ApothicError):
+                    self.ledger.answer(wait, None, wait.empty)
+                else:
+                    self.ledger.answer(wait, wait.empty)
         if deadlines:
             self.wake_at(deadlines[0][0])
         for part in self.parts.values():

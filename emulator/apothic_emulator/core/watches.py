@@ -35,7 +35,7 @@ class Topic:
             self.subject = self.job.number
         elif name.startswith("apps:") and name != "apps:":
             self.subject = name
-        elif name.partition(":")[0] in PARTS:
+        elif name.startswith(tuple(f"{part}:" for part in PARTS)):
             self.subject = name
             self.feed = shared.feed
             self.wants = _chosen(command)

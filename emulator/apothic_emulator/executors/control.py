@@ -75,8 +75,8 @@ class Control:
         return number
 
     def give_up(self, number: int) -> None:
-        """Want no reply to a request any more."""
-        if self._pending.pop(number, None) is not None:
+        """Want no reply to a request any more; there is one nevertheless, if only to say so."""
+        if number in self._pending:
             self._send(Frame(wire.GIVE_UP, 0, number, 0, b""))
 
     def _send(self, frame: Frame) -> None:

@@ -12,7 +12,6 @@ from apothic_backends.model.errors import ApothicError, BackendClosed, UsageErro
 from apothic_backends.model.events import Cursor
 from apothic_backends.ticket import Ticket
 from apothic_emulator.executors import calls, child
-from apothic_emulator.executors.control import Control
 from apothic_emulator.executors.wire import FAILURE, Frame
 
 ReplyT = TypeVar("ReplyT")
@@ -30,11 +29,16 @@ class SessionBackend:
         if isinstance(command, RunJob):
             return _Run(self, command)  # its reply is an outcome
         current = calls.CURRENT.get()
-        return self.send(command, current[0] if current else 0)
+        job = current[0] if current else 0
+        if type(command).__name__ == "TakeItems":
+            return self._send(_claim_for(command), _Taken(self, job), job)
+        return self.send(command, job)
 
     def send(self, command: Command[ReplyT], job: int) -> Ticket[ReplyT]:
         """Send a command on behalf of a job."""
-        ticket = _Asked[ReplyT](self._control)
+        return self._send(command, _Asked[ReplyT](self, job), job)
+
+    def _send(self, command: Command[Any], ticket: _Asked[Any], job: int) -> _Asked[Any]:
         if not self._executor.is_loaded:  # the worker that answers would load the same module
             ticket.fail(
                 UsageError(
@@ -53,11 +57,18 @@ class SessionBackend:
             value = codec.from_json(json.loads(bytes(frame.body)), frame.buffers)
             if frame.kind == FAILURE and isinstance(value, ApothicError):
                 ticket.fail(value)
-            else:
-                ticket.complete(value)
+                return
+            if getattr(value, "receipts", ()):
+                value.undo = ticket.refuse  # in case that nobody gets them
+            if not ticket.complete(value):
+                ticket.refuse(value)
 
         ticket.number = self._control.request(job, body, tuple(buffers), answer)
         return ticket
+
+    def give_up(self, number: int) -> None:
+        """Want no reply to a command any more; one that is on its way comes nevertheless."""
+        self._control.give_up(number)
 
     def watch(
         self, topic: str, after: Cursor | None = None, *, snapshot: bool = False
@@ -77,16 +88,55 @@ class SessionBackend:
 class _Asked(Ticket[ReplyT]):
     """A reply that is on its way to this worker."""
 
-    __slots__ = ("_control", "number")
+    __slots__ = ("_backend", "_job", "number")
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, backend: SessionBackend, job: int) -> None:
         super().__init__()
-        self._control = control
+        self._backend = backend
+        self._job = job
         self.number = 0
 
-    def _abandon(self) -> None:
+    def _abandon(self, reply: Any) -> None:
         """Tell the control plane, for which the job that asked would be blocked still."""
-        self._control.give_up(self.number)
+        if reply is None:
+            self._backend.give_up(self.number)
+        else:
+            self.refuse(reply)
+
+    def refuse(self, reply: Any) -> None:
+        """Give back what was claimed and has reached nobody."""
+        if getattr(reply, "undo", None) is not None:
+            from apothic_backends.commands.queues import ReturnItem  # noqa: PLC0415 - seldom
+
+            for receipt in reply.receipts:
+                self._backend.send(ReturnItem(receipt, uncharged=True), self._job)
+
+
+class _Taken(_Asked[Any]):
+    """Items that were claimed in order to be taken.
+
+    They are acknowledged at the last moment before the code that wanted them has them, and nobody
+    waits for that. If the process dies before, the lease ends and somebody else gets them.
+    """
+
+    __slots__ = ()
+
+    def result(self) -> Any:
+        """The items, which are this code's from now on."""
+        items = super().result()
+        if items.undo is not None:
+            items.undo = None
+            from apothic_backends.commands.queues import AckItems  # noqa: PLC0415 - loaded by now
+
+            self._backend.send(AckItems(items.receipts), self._job)
+        return items
+
+
+def _claim_for(command: Any) -> Command[Any]:
+    """What to ask for in order to take items."""
+    from apothic_backends.commands.queues import ClaimItems  # noqa: PLC0415 - loaded by now
+
+    return ClaimItems(command.queue, command.count, command.partition, command.timeout_s)
 
 
 class _Run(Ticket[Any]):
@@ -131,7 +181,7 @@ class _Run(Ticket[Any]):
         if not waiting.on_done(finish):
             finish()
 
-    def _abandon(self) -> None:
+    def _abandon(self, reply: Any) -> None:
         if self._job_id is not None:
             self._backend.send(CancelJob(self._job_id), self._caller)
 

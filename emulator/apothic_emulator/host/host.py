@@ -20,7 +20,13 @@ from typing import Any, TypeVar
 
 from apothic_backends import codec
 from apothic_backends.interrupts import DEFERRED
-from apothic_backends.model.errors import ApothicError, BackendClosed, EmulatorDead, StoreError
+from apothic_backends.model.errors import (
+    ApothicError,
+    BackendClosed,
+    EmulatorDead,
+    StoreError,
+    TicketCancelled,
+)
 from apothic_emulator.agent.agent import Agent
 from apothic_emulator.agent.limits import Keeper
 from apothic_emulator.agent.line import Line, Post
@@ -187,10 +193,10 @@ class Host:
     def deliver(self, replies: list[Reply]) -> None:
         """Give replies, without the lock."""
         for token, value, error in replies:
-            if error is None:
-                token.complete(value)
-            else:
+            if error is not None:
                 token.fail(error)
+            elif not token.complete(value):
+                self.post(GivenUp(token, value))
         self.reader.wake_leader()
 
     def look(self, read: Callable[[Plane], T]) -> T:
@@ -244,8 +250,9 @@ class Host:
     def _asked_by_worker(self, line: Line, frame: Frame) -> None:
         """User code in an executor asks for something."""
         if frame.kind == wire.GIVE_UP:
-            request = line.requests.pop(frame.attempt, None)
+            request = line.requests.get(frame.attempt)
             if request is not None:
+                request.fail(TicketCancelled("the reply was given up"))
                 self.inbox.append(GivenUp(request))
             return
         if frame.kind != wire.COMMAND:

@@ -22,20 +22,20 @@ class SessionRequest:
         self.done = False
         line.requests[number] = self
 
-    def complete(self, value: Any) -> None:
-        """Send the reply."""
-        self._send(wire.REPLY, value)
+    def complete(self, value: Any) -> bool:
+        """Send the reply; False if nobody is there to get it."""
+        return self._send(wire.REPLY, value)
 
-    def fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> bool:
         """Send the error."""
-        self._send(wire.FAILURE, error)
+        return self._send(wire.FAILURE, error)
 
-    def _send(self, kind: int, value: Any) -> None:
-        if self.done or self._line.is_closed:
-            return
+    def _send(self, kind: int, value: Any) -> bool:
+        if self._line.is_closed or self._line.requests.pop(self._number, None) is None:
+            return False
         self.done = True
-        self._line.requests.pop(self._number, None)
         buffers: list[Any] = []
         body = json.dumps(codec.to_json(value, buffers)).encode()
         self._line.reply(kind, self._number, body, tuple(buffers))
         self._agent.flush(self._line)
+        return True

@@ -59,7 +59,7 @@ class HostTicket(Ticket[Any]):
             self._host.reader.watch()
         return asked
 
-    def _abandon(self) -> None:
+    def _abandon(self, reply: Any) -> None:
         if self._host.dead is None:
-            self._host.post(GivenUp(self))
+            self._host.post(GivenUp(self, reply))
             self._host.reader.watch()

@@ -125,8 +125,8 @@ class InlineTicket(Ticket[Any]):
         self._host.helpers.serve(self)
         return super()._suspend(deadline)
 
-    def _abandon(self) -> None:
-        self._host.post(GivenUp(self))
+    def _abandon(self, reply: Any) -> None:
+        self._host.post(GivenUp(self, reply))
 
 
 class Look(InlineTicket):

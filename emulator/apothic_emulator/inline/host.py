@@ -22,7 +22,7 @@ from apothic_backends.model.errors import ApothicError, BackendClosed, EmulatorD
 from apothic_backends.model.jobs import ErrorInfo
 from apothic_backends.ticket import Ticket
 from apothic_emulator.core.effects import StartExecutor
-from apothic_emulator.core.facts import Asked, Input, Reported, Tick
+from apothic_emulator.core.facts import Asked, GivenUp, Input, Reported, Tick
 from apothic_emulator.core.plane import Plane
 from apothic_emulator.host.calendars import LazyCalendar
 from apothic_emulator.inline.agent import Agent
@@ -120,7 +120,10 @@ class InlineHost:
                     finally:
                         self._lock.release()
                     for token, value, error in replies:
-                        token.complete(value) if error is None else token.fail(error)
+                        if error is not None:
+                            token.fail(error)
+                        elif not token.complete(value):
+                            self.inbox.append(GivenUp(token, value))
                     self.change()
             except BaseException as error:  # noqa: BLE001 - whatever it is, nobody may hang
                 self.die(error)

@@ -85,7 +85,7 @@ class RunTicket(Ticket[JobOutcome]):
     def job_id(self) -> str | None:
         return self.queued
 
-    def _abandon(self) -> None:
+    def _abandon(self, reply: Any) -> None:
         if self.queued is not None:
             self._backend.start(CancelJob(self.queued))
 

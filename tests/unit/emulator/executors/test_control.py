@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 
 from apothic_emulator.executors import wire
 from apothic_emulator.executors.control import Control
@@ -43,11 +44,14 @@ def test_a_finaliser_may_ask_while_a_request_is_written() -> None:
     control._socket.close()
 
 
-def test_what_is_given_up_is_told_once() -> None:
+def test_what_is_given_up_is_told_while_a_reply_is_owed() -> None:
     near, far = socket.socketpair()
     control = Control(near.detach())
-    number = control.request(1, b"{}", (), lambda _: None)
+    answered = threading.Event()
+    number = control.request(1, b"{}", (), lambda _: answered.set())
     control.give_up(number)
+    wire.send_all(far, wire.frame_parts(Frame(wire.FAILURE, 0, number, 1, b"{}")))
+    assert answered.wait(30)
     control.give_up(number)
     control.request(1, b"{}", (), lambda _: None)
 
