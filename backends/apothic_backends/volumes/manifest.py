@@ -82,6 +82,15 @@ def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def without_touches(known: Entries, head: Entries, changes: Changes) -> Changes:
+    """The changes without files that we have only touched, and others have changed since."""
+    return {
+        path: ours
+        for path, ours in changes.items()
+        if ours is None or not ours.is_like(known.get(path)) or ours.is_like(head.get(path))
+    }
+
+
 def conflicts(known: Entries, head: Entries, changes: Changes) -> list[str]:
     """The paths that we change and that others have changed since `known`, in another way."""
     found: set[str] = set()

@@ -31,6 +31,7 @@ from apothic_backends.volumes.manifest import (
     digest_of,
     encode,
     merge,
+    without_touches,
 )
 
 FAIL, LAST_WRITE_WINS = "fail", "last_write_wins"
@@ -189,6 +190,7 @@ class Store:
         """
         with disk.told(f"volume {self.name} cannot be written to"), self.locked():
             head = self.read_held()
+            changes = without_touches(known, head.entries, changes)
             self._check(head, changes, known, on_conflict, fence)
             made = merge(head, changes, fence)
             if made.entries == head.entries and made.fence == head.fence:

@@ -207,9 +207,13 @@ class View:
                 fence=fence,
             )
         self._seen |= self._read
-        mine = {path: entry for path, entry in self.known.items() if path not in changes}
         now = _under(self.sub_path, made.entries)
-        self.known = mine | {path: now[path] for path in changes if path in now}
+        known = {path: entry for path, entry in self.known.items() if path not in changes}
+        for path, ours in changes.items():
+            if ours is not None:  # what is here, also where the version has what others have made
+                theirs = now.get(path)
+                known[path] = theirs if theirs is not None and theirs.is_like(ours) else ours
+        self.known = known
         return made.rev
 
     def changes(self, staged: Staged, *, is_free: bool = False) -> Changes:

@@ -62,6 +62,20 @@ def test_the_last_write_wins_where_that_is_said(store: Store, views: tuple[View,
     assert contents(store)["shared"] == "other"
 
 
+def test_who_has_only_touched_a_file_keeps_what_others_have_made_of_it(
+    store: Store, views: tuple[View, View]
+) -> None:
+    one, other = views
+    write(one.copy, "shared", "after")
+    one.commit()
+    write(other.copy, "shared", "before")
+    other.commit()
+    write(other.copy, "more", "1")
+    other.commit()
+
+    assert contents(store) == {"shared": "after", "d/x": "x", "more": "1"}
+
+
 def test_two_who_write_the_same_do_not_disagree(store: Store, views: tuple[View, View]) -> None:
     for view in views:
         write(view.copy, "shared", "same")
