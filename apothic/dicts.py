@@ -34,7 +34,11 @@ class Dict(Generic[KeyT, ValueT]):
         self._create = create_if_missing
 
     @classmethod
-    def from_name(cls, name: str, *, create_if_missing: bool = False) -> Dict[Any, Any]:
+    def from_name(
+        cls,
+        name: str,
+        create_if_missing: bool = False,  # noqa: FBT001, FBT002 - as in other handles
+    ) -> Dict[Any, Any]:
         """The dict of that name: 1 to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`.
 
         It is looked up, or made with `create_if_missing`, at each use; `NotFound` says then that

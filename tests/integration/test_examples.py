@@ -43,6 +43,20 @@ def test_the_census_counts_the_standard_library(tmp_path: Path) -> None:
     assert any("argparse: " in (dot.text or "") for dot in dots)
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_another_leader_goes_on_where_the_first_was_killed(way: list[str], tmp_path: Path) -> None:
+    ran = run([*way, str(EXAMPLES / "leader_election.py")], tmp_path)
+    lines = ran.stdout.splitlines()
+    first, second = (line.partition(" leads, in term ") for line in (lines[0], lines[2]))
+
+    assert lines[1] == f"{first[0]}'s term has ended: term_expired"
+    assert int(first[2]) < int(second[2])
+    assert lines[3] == f"a late write of {first[0]}: fenced"
+    assert f"{first[0]}: killed in office (signal 9)" in lines
+    assert f"{second[0]}: {second[0]} counted 7" in lines
+    assert lines[-1] == "counted to 12"
+
+
 def test_every_example_has_a_test() -> None:
     tested = Path(__file__).read_text("utf-8")
 

@@ -46,7 +46,7 @@ GUARDED = '"guarded"'
 LOCKS = (("lock", '"l"'), ("term", '"chief"'))
 LATE_S = 1.0
 
-Script = Generator[Any, Any, None]
+Script = Generator[Any, Any, object]
 
 
 class Client:
@@ -115,7 +115,7 @@ class SharedWorld:
 
     def _begin(self, epoch: int) -> Plane:
         plane = Plane(f"sim{epoch}", journal=Journal())
-        log = plane.shared.feed.events
+        log: Any = plane.shared.feed.events
         append = log.append
 
         def tapped(name: str, subject: Any, at: float, attempt: int, told: Any = None) -> None:
@@ -440,15 +440,11 @@ class Holders:
 
     def close(self) -> None:
         world = self.world
-        outcome = world.plane.step(
-            [Asked(ReadDict("d", values=True, create=True), "end")], world.now
-        )
-        [(_, contents, _)] = outcome.replies
-        assert contents is not None
-        keys: Any = contents
+        every: Any = ReadDict("d", values=False, create=True)
+        keys: Any = world.plane.step([Asked(every, "keys")], world.now).replies[0][1]
         sure(set(keys.keys) == set(self.mirror), "W", "the mirror has other keys")
-        found = world.plane.step([Asked(GetKeys("d", keys.keys), "all")], world.now).replies
-        entries: Any = found[0][1]
+        each: Any = GetKeys("d", keys.keys)
+        entries: Any = world.plane.step([Asked(each, "all")], world.now).replies[0][1]
         told = {key: it.value.data for key, it in zip(keys.keys, entries, strict=True)}
         sure(told == self.mirror, "W", "the mirror differs")
         sure(not self.held and not self.leases, "E", "leases that never end: %s", self.held)
