@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 from apothic._values import Value, flag, refuse, text
 from apothic.mounts import StorageMount
 from apothic.secret import Secret
-from apothic_backends.model.errors import InvalidOption, NotBuiltYet
-from apothic_backends.model.secrets import check_name
+from apothic_backends.model.errors import InvalidOption
+from apothic_backends.model.functions import MountSpec
+from apothic_backends.model.secrets import HELD, check_name
 
 _BUCKET = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")
 _MOST_NAME = 255
@@ -80,11 +79,19 @@ class CloudBucketMount(Value):
     def default_path(self) -> None:
         """None: a bucket has to be told where."""
 
-    def mount_spec(self, path: str, *, read_only: bool, sub_path: str) -> NoReturn:
-        """Refuse: workers cannot mount buckets yet."""
-        raise NotBuiltYet(
-            f"volumes: the bucket {self.bucket_name} cannot be mounted in workers yet",
-            options=["volumes"],
+    def mount_spec(self, path: str, *, read_only: bool, sub_path: str) -> MountSpec:
+        """What a backend must know."""
+        access, secret = self.access_key_secret, self.secret_key_secret
+        return MountSpec(
+            "bucket",
+            self.bucket_name,
+            path,
+            read_only=read_only or bool(self.is_read_only),
+            prefix="/".join(part for part in ((self.prefix or "").strip("/"), sub_path) if part),
+            endpoint_url=self.endpoint_url,
+            region=self.region,
+            force_path_style=self.force_path_style,
+            keys=() if access is None or secret is None else (access, secret),
         )
 
 
@@ -96,6 +103,12 @@ def _bucket_name(name: str) -> str:
 
 def _secret_name(secret: str | Secret | None) -> str | None:
     if isinstance(secret, Secret):
+        if secret.name.startswith(HELD):
+            raise InvalidOption(
+                "the keys of a bucket are in secrets that have a name: keep them with "
+                "`apothic secret set NAME`, and write Secret.from_name(NAME) or the name",
+                option="access_key_secret",
+            )
         return secret.name
     return None if secret is None else check_name(secret)
 

@@ -47,6 +47,8 @@ class MountSpec(Record):
 
     Of a "volume" it is `sub_path`, or all of it. One that is not there is made, of the kind that
     `create` names. With `strict` it is seen as it was when its executor started, or reloaded it.
+    Of a "bucket" it is what is below `prefix`; `keys` names the secrets with its access key and its
+    secret key.
     """
 
     kind: str
@@ -56,6 +58,11 @@ class MountSpec(Record):
     sub_path: str = ""
     create: str | None = None
     strict: bool = False
+    prefix: str = ""
+    endpoint_url: str | None = None
+    region: str | None = None
+    force_path_style: bool | None = None
+    keys: tuple[str, ...] = ()
 
 
 class FunctionSpec(Record):
@@ -89,3 +96,11 @@ class FunctionSpec(Record):
     cpu: int | None = None
     secrets: tuple[SecretRef, ...] = ()
     mounts: tuple[MountSpec, ...] = ()
+
+    @property
+    def needs(self) -> tuple[SecretRef, ...]:
+        """The secrets of the function, and those that its mounts are opened with."""
+        if not self.mounts:
+            return self.secrets
+        keys = dict.fromkeys(name for mount in self.mounts for name in mount.keys)
+        return (*self.secrets, *(SecretRef(name) for name in keys))

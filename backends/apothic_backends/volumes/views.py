@@ -66,7 +66,7 @@ class View:
             raise
 
     def _sweep(self) -> None:
-        alive = sweep(self.store.folder / "views", _take_back)
+        alive = sweep(self.store.folder / "views", take_back)
         used = {(view / "rev").read_text() for view in alive if (view / "rev").exists()}
         sweep_trees(self.store, used, self.store.rev)
 
@@ -289,11 +289,11 @@ class View:
 
     def close(self) -> None:
         """Throw it away; the version that it stood on stays until the next view is opened."""
-        _take_back(self.folder)
+        take_back(self.folder)
         self._held.let_go()
 
 
-def _take_back(folder: Path) -> None:
+def take_back(folder: Path) -> None:
     """Remove what a view has left elsewhere."""
     try:
         noted = (folder / "notes").read_text(errors="surrogateescape").splitlines()

@@ -44,7 +44,7 @@ class Delivery:
             told = {"code": error.code, "message": error.message, "type_name": "", "traceback": ""}
             line.reply(wire.FAILURE, 0, json.dumps(told).encode(), ())
         else:
-            line.reply(wire.REPLY, 0, json.dumps(given.values).encode(), ())
+            line.reply(wire.REPLY, 0, json.dumps([given.values, given.keys]).encode(), ())
         self._flush(line)
 
     def _latest(self, line: Line, spec: FunctionSpec) -> Given:
@@ -54,7 +54,8 @@ class Delivery:
         """
         while True:
             given = self.safe.give(spec)
-            line.veils = Veils(Masks(given.values.values()), is_shared=spec.concurrent_requests > 1)
+            masks = Masks([*given.values.values(), *given.keys.values()])
+            line.veils = Veils(masks, is_shared=spec.concurrent_requests > 1)
             line.secrets = given.version
             if not self.is_stale(line):
                 return given

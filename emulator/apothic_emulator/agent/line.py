@@ -49,7 +49,7 @@ class Line:
         self.is_closed = False
         self.fault = ""
         """How it broke the protocol, if it did."""
-        self.needs = effect.spec.secrets
+        self.needs = effect.spec.needs
         self.secrets: tuple[str, ...] | None = None
         """Which version of those it has got; None while it has none."""
         self.veils: Any = None
@@ -88,7 +88,7 @@ class Line:
             "path": interpreter.path(),
             "cwd": _cwd(),
             "terminal": terminal(),
-            "waits_for_secrets": bool(effect.spec.secrets),
+            "waits_for_secrets": bool(self.needs),
             "mounts": [
                 {f: getattr(mount, f) for f in mount.fields} for mount in effect.spec.mounts
             ],

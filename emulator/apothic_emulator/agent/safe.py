@@ -30,6 +30,8 @@ class Given(NamedTuple):
 
     values: dict[str, str]
     version: Version
+    keys: dict[str, str]
+    """What opens its buckets, by the name of the secret; these are no variables."""
 
     def __repr__(self) -> str:
         """Names only."""
@@ -80,15 +82,17 @@ class Safe:
             SecretStoreRefused: the vault cannot be read.
         """
         with self._lock:
-            named = [ref.name for ref in spec.secrets if not ref.name.startswith(HELD)]
+            named = [ref.name for ref in spec.needs if not ref.name.startswith(HELD)]
             found = self._open_vault().read(named) if named else {}
+            held = {name: values for name, (_, values) in found.items()} | self._held
             values: dict[str, str] = {}
             for ref in spec.secrets:
-                if ref.name.startswith(HELD):
-                    values |= _checked(spec, ref, self._held.get(ref.name))
-                else:
-                    values |= _checked(spec, ref, found.get(ref.name, (None, None))[1])
-            return Given(values, tuple(found[name][0] for name in named))
+                values |= _checked(spec, ref, held.get(ref.name))
+            keys = {
+                ref.name: _only(spec, ref, _checked(spec, ref, held.get(ref.name)))
+                for ref in spec.needs[len(spec.secrets) :]
+            }
+            return Given(values, tuple(found[name][0] for name in named), keys)
 
     def version(self, refs: Sequence[SecretRef]) -> Version:
         """Which version an executor would get now; costs a look at a file if one is named."""
@@ -136,6 +140,24 @@ def _checked(spec: FunctionSpec, ref: SecretRef, values: dict[str, str] | None) 
             missing=missing,
         )
     return values
+
+
+def _only(spec: FunctionSpec, ref: SecretRef, values: dict[str, str]) -> str:
+    """The one value of a secret that is a key.
+
+    Raises:
+        SecretNotFound: it has several, and none under its own name.
+    """
+    if len(values) == 1:
+        return next(iter(values.values()))
+    if ref.name not in values:
+        raise SecretNotFound(
+            f"a bucket of {spec.name}() needs one value of the secret {ref.name}, which has "
+            f"{len(values)}; set one with `apothic secret set {ref.name} {ref.name}`, or name "
+            "another secret",
+            name=ref.name,
+        )
+    return values[ref.name]
 
 
 def _keys(keys: Sequence[str]) -> str:

@@ -28,15 +28,14 @@ def meet(executor: Executor, spec: dict[str, Any]) -> Buffer | None:
     Raises:
         EOFError: the host hung up.
     """
-    missing = _mount(executor, spec) if spec["mounts"] else None  # while there is one thread only
-    if missing is None and spec["waits_for_secrets"]:
+    if spec["waits_for_secrets"]:
         from apothic_emulator.executors import secrets  # few functions have some  # noqa: PLC0415
 
         try:
             executor.secrets = secrets.take(executor.control)
         except secrets.Missing as none:
             return none.body
-    return missing
+    return _mount(executor, spec) if spec["mounts"] else None  # while there is one thread only
 
 
 def _mount(executor: Executor, spec: dict[str, Any]) -> Buffer | None:
@@ -44,7 +43,10 @@ def _mount(executor: Executor, spec: dict[str, Any]) -> Buffer | None:
 
     try:
         executor.around = volumes.mounted(
-            spec, is_async=executor.is_async, is_generator=executor.window is not None
+            spec,
+            {} if executor.secrets is None else executor.secrets.keys,
+            is_async=executor.is_async,
+            is_generator=executor.window is not None,
         )
     except Exception as error:  # noqa: BLE001 - it is reported
         return json.dumps(volumes.told(error)).encode()

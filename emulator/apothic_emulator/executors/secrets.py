@@ -43,16 +43,18 @@ def take(control: Control) -> Secrets:
 
     _, most = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, most))  # a core dump would have them in it
-    values: dict[str, str] = json.loads(body)
+    values, keys = json.loads(body)
     os.environ.update(values)
-    return Secrets([*values.values()])
+    return Secrets([*values.values(), *keys.values()], keys)
 
 
 class Secrets:
     """The values that errors must not have in them."""
 
-    def __init__(self, values: list[str]) -> None:
+    def __init__(self, values: list[str], keys: dict[str, str]) -> None:
         self._values = values
+        self.keys = keys
+        """What opens buckets, by the name of the secret."""
         self._masks: Any = None
 
     def disguise(self, failure: Failure, error: BaseException) -> Failure:

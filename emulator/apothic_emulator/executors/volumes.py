@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from functools import update_wrapper
 from typing import Any
 
@@ -21,17 +21,19 @@ from apothic_emulator.executors import calls, mounts
 from apothic_emulator.executors.shown import Linked, Mounted, Shown
 
 Function = Callable[..., Any]
+AnyShown = Any
+"""A `Shown`, or a `BucketShown`, which few programs load."""
 
 
 class Volumes:
     """The volumes that the calls of one executor see."""
 
-    def __init__(self, shown: Sequence[Shown]) -> None:
-        self.shown: list[Shown] = [*shown]
+    def __init__(self, shown: Sequence[AnyShown]) -> None:
+        self.shown: list[AnyShown] = [*shown]
 
     def __enter__(self) -> None:
         """A call begins."""
-        begun: list[Shown] = []
+        begun: list[AnyShown] = []
         try:
             for one in self.shown:
                 one.begin()
@@ -129,9 +131,11 @@ _AROUND: dict[tuple[bool, bool], Callable[[Volumes, Function], Any]] = {
 
 
 def mounted(
-    spec: dict[str, Any], *, is_async: bool, is_generator: bool
+    spec: dict[str, Any], keys: Mapping[str, str], *, is_async: bool, is_generator: bool
 ) -> Callable[[Function], Function]:
     """Mount what an executor was told to; what to put around its function.
+
+    `keys` open buckets, by the names of the secrets that they are in.
 
     Raises:
         NotFound: there is no such volume, and it is not to be made.
@@ -139,7 +143,7 @@ def mounted(
         MountFailed: it cannot be shown at its path.
     """
     specs = [MountSpec(**one) for one in spec["mounts"]]
-    volumes = Volumes(_mount(specs, spec["cwd"]))
+    volumes = Volumes(_mount(specs, keys, spec["cwd"]))
     atexit.register(volumes.close)
     try:
         os.chdir(spec["cwd"])  # as the new file system has it
@@ -148,12 +152,12 @@ def mounted(
     return lambda function: volumes.around(function, is_async=is_async, is_generator=is_generator)
 
 
-def _mount(specs: Sequence[MountSpec], cwd: str) -> list[Shown]:
-    views: list[View] = []
+def _mount(specs: Sequence[MountSpec], keys: Mapping[str, str], cwd: str) -> list[AnyShown]:
+    views: list[Any] = []
     try:
         for spec in specs:
             check_place(spec.path, cwd)
-            views.append(view_of(spec))
+            views.append(view_of(spec, keys))
         kind = _enter(specs, views)
         return [show(spec, kind(view, spec.path)) for spec, view in zip(specs, views, strict=True)]
     except BaseException:
@@ -162,7 +166,7 @@ def _mount(specs: Sequence[MountSpec], cwd: str) -> list[Shown]:
         raise
 
 
-def _enter(specs: Sequence[MountSpec], views: Sequence[View]) -> type[Mounted | Linked]:
+def _enter(specs: Sequence[MountSpec], views: Sequence[Any]) -> type[Mounted | Linked]:
     """Have a file system of our own, if that can be."""
     paths = [spec.path for spec in specs]
     try:
@@ -194,13 +198,17 @@ def check_place(path: str, cwd: str) -> None:
             )
 
 
-def view_of(spec: MountSpec) -> View:
+def view_of(spec: MountSpec, keys: Mapping[str, str]) -> Any:
     """A view of what is to be mounted.
 
     Raises:
         NotFound: there is no such volume.
         HostGone: it is bound to a host that is not here.
     """
+    if spec.kind == "bucket":
+        from apothic_emulator.executors.buckets import BucketView  # for few  # noqa: PLC0415
+
+        return BucketView(spec, keys)
     if spec.kind != "volume":
         raise MountFailed(f"nobody here can mount a {spec.kind} at {spec.path}", path=spec.path)
     volumes = reach.volumes()
@@ -209,18 +217,21 @@ def view_of(spec: MountSpec) -> View:
     return View(store, spec.sub_path, read_only=spec.read_only)
 
 
-def show(spec: MountSpec, surface: Mounted | Linked) -> Shown:
+def show(spec: MountSpec, surface: Mounted | Linked) -> AnyShown:
     """Have a view at its path.
 
     Raises:
         MountFailed: it cannot be there.
     """
+    view: Any = surface.view
     try:
-        if isinstance(surface, Linked):
-            surface.view.become_copy()
+        if spec.kind == "bucket":
+            view.fill()
+        elif isinstance(surface, Linked):
+            view.become_copy()
         surface.show()
     except OSError as error:
-        name, path = surface.view.store.name, surface.path
+        path = surface.path
         if isinstance(surface, Mounted):
             why = f"{error.strerror}; look at what the file system of {path} can do"
         else:
@@ -230,15 +241,22 @@ def show(spec: MountSpec, surface: Mounted | Linked) -> Shown:
                 "you may write to; run calls in workers and not inline; or allow user namespaces "
                 "(sysctl user.max_user_namespaces, the seccomp profile of a container)"
             )
-        raise MountFailed(f"volume {name} cannot be shown at {path}: {why}", path=path) from error
+        raise MountFailed(
+            f"{spec.kind} {spec.name} cannot be shown at {path}: {why}", path=path
+        ) from error
+    if spec.kind == "bucket":
+        from apothic_emulator.executors.buckets import BucketShown  # for few  # noqa: PLC0415
+
+        return BucketShown(surface, view)
     shown = Shown(surface, surface.view, spec.path, strict=spec.strict)
     reach.mounted.append(shown)
     return shown
 
 
-def close(shown: Shown) -> None:
-    """Take a volume away."""
-    reach.mounted.remove(shown)
+def close(shown: AnyShown) -> None:
+    """Take a volume or a bucket away."""
+    if isinstance(shown, Shown):
+        reach.mounted.remove(shown)
     shown.close()
 
 

@@ -73,14 +73,14 @@ class InlineHost:
 
     def _make(self, effect: StartExecutor) -> Executor:
         executor = self._of_kind(effect)
-        if effect.spec.secrets:
+        if effect.spec.needs:
             from apothic_emulator.inline.lending import Purse  # few have some  # noqa: PLC0415
 
             executor.purse = Purse(self.lending, effect.spec)
         if effect.spec.mounts:
             from apothic_emulator.inline.shelves import Shelf  # as above  # noqa: PLC0415
 
-            executor.shelf = Shelf(effect.spec)
+            executor.shelf = Shelf(effect.spec, executor.purse)
         return executor
 
     @property

@@ -60,15 +60,17 @@ class Purse:
         self._spec = spec
         self._version: Version | None = None
         self._values: dict[str, str] = {}
+        self.keys: dict[str, str] = {}
+        """What opens its buckets, by the name of the secret."""
         self.masks = Masks(())
 
     def fill(self) -> ErrorInfo | None:
         """Take what the function needs; why that cannot be."""
         try:
-            self._values, self._version = self._lending.safe.give(self._spec)
+            self._values, self._version, self.keys = self._lending.safe.give(self._spec)
         except ApothicError as error:
             return ErrorInfo(error.code, error.message)
-        self.masks = Masks(self._values.values())
+        self.masks = Masks([*self._values.values(), *self.keys.values()])
         return None
 
     def texts(self) -> Texts:
@@ -87,7 +89,7 @@ class Purse:
     def is_stale(self) -> bool:
         """Whether what it took has changed since."""
         is_full = self._version is not None
-        return is_full and self._lending.safe.version(self._spec.secrets) != self._version
+        return is_full and self._lending.safe.version(self._spec.needs) != self._version
 
     @contextmanager
     def open(self) -> Generator[None]:

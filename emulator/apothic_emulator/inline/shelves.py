@@ -14,18 +14,19 @@ from apothic_backends.model.errors import ApothicError, MountFailed
 from apothic_backends.model.functions import FunctionSpec, MountSpec
 from apothic_backends.model.jobs import ErrorInfo
 from apothic_emulator.executors import volumes
-from apothic_emulator.executors.shown import Linked, Shown
+from apothic_emulator.executors.shown import Linked
 
 _lock = threading.Lock()
-_open: dict[str, tuple[MountSpec, Shown, list[Shelf]]] = {}
+_open: dict[str, tuple[MountSpec, Any, list[Shelf]]] = {}
 """What is at each path, and for whom."""
 
 
 class Shelf:
     """The volumes of one executor."""
 
-    def __init__(self, spec: FunctionSpec) -> None:
+    def __init__(self, spec: FunctionSpec, purse: Any = None) -> None:
         self._spec = spec
+        self._purse = purse
         self._volumes = volumes.Volumes([])
 
     def fill(self) -> ErrorInfo | None:
@@ -38,11 +39,11 @@ class Shelf:
             return ErrorInfo(error.code, error.message, data=error.data)
         return None
 
-    def _take(self, spec: MountSpec) -> Shown:
+    def _take(self, spec: MountSpec) -> Any:
         known = _open.get(spec.path)
         if known is None:
             volumes.check_place(spec.path, os.getcwd())  # noqa: PTH109 - compared as text
-            view = volumes.view_of(spec)
+            view = volumes.view_of(spec, {} if self._purse is None else self._purse.keys)
             try:
                 shown = volumes.show(spec, Linked(view, spec.path))
             except BaseException:

@@ -6,7 +6,6 @@ import pytest
 
 from apothic import (
     App,
-    CloudBucketMount,
     Cron,
     Image,
     InvalidOption,
@@ -108,7 +107,6 @@ def test_what_only_a_market_knows_is_waived_here(backend: ThreadBackend) -> None
     "options",
     [
         {"image": Image.debian_slim()},
-        {"volumes": [CloudBucketMount("data").mounted_at("/data")]},
         {"gpu": "RTX_4090"},
         {"gpu_count": 1},
         {"min_vram_gb": 10},

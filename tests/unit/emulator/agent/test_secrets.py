@@ -45,7 +45,7 @@ class FakeLine:
     veils: Any = None
 
     def __init__(self) -> None:
-        self.sent: list[tuple[int, dict[str, str]]] = []
+        self.sent: list[tuple[int, list[dict[str, str]]]] = []
 
     def reply(self, kind: int, request: int, body: bytes, buffers: tuple[()]) -> None:
         self.sent.append((kind, json.loads(body)))
@@ -65,7 +65,7 @@ def test_what_changes_while_it_is_read_is_read_again(vault: Vault) -> None:
 
     delivery._deliver(line, SPEC)  # type: ignore[arg-type]
 
-    assert line.sent == [(wire.REPLY, {"TOKEN": "third"})]
+    assert line.sent == [(wire.REPLY, [{"TOKEN": "third"}, {}])]
     assert not delivery.is_stale(line)  # type: ignore[arg-type]
 
 

@@ -1,0 +1,152 @@
+"""Buckets at paths of a process: a directory that mirrors one, or the one that stands for it.
+
+A `BucketView` is to a bucket what a `View` is to a volume, as far as it takes to show it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from apothic_backends.buckets.bucket import Bucket, Place
+from apothic_backends.buckets.mirror import Mirror
+from apothic_backends.home import home
+from apothic_backends.model.errors import MountFailed
+from apothic_backends.model.functions import MountSpec
+from apothic_backends.volumes.store import Held, sweep
+from apothic_backends.volumes.views import take_back
+
+_FILE = "file://"
+
+
+class BucketView:
+    """The directory that a process sees in place of a bucket."""
+
+    is_copy = True
+
+    def __init__(self, spec: MountSpec, keys: Mapping[str, str]) -> None:
+        self.name = spec.name
+        self.read_only = spec.read_only
+        self._held = _hold(home() / "buckets")
+        self.folder = self._held.path
+        self.mirror: Mirror | None = None
+        self.copy = self.folder / "objects"
+        try:
+            if (spec.endpoint_url or "").startswith(_FILE):
+                self.copy = _directory(spec)
+            else:
+                self.copy.mkdir()
+                self.mirror = Mirror(_bucket(spec, keys), self.copy)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def scratch(self) -> Path:
+        """An empty folder, for whoever needs one."""
+        path = self.folder / "scratch"
+        path.mkdir(exist_ok=True)
+        return path
+
+    def note(self, path: str) -> None:
+        """Have this link, or this empty folder, removed with the view, by whomever that is."""
+        with (self.folder / "notes").open("a", errors="surrogateescape") as notes:
+            notes.write(f"{path}\n")
+
+    def fill(self) -> None:
+        """Fetch what is in the bucket.
+
+        Raises:
+            BucketFailed: that cannot be.
+        """
+        if self.mirror is not None:
+            self.mirror.fill()
+
+    def has_changes(self) -> bool:
+        """Whether something was written that the bucket has not."""
+        return not self.read_only and self.mirror is not None and any(self.mirror.changes())
+
+    def close(self) -> None:
+        """Have nothing of it left."""
+        take_back(self.folder)
+        self._held.let_go()
+
+
+class BucketShown:
+    """A bucket at a path: what a call has written goes up when it has succeeded."""
+
+    def __init__(self, surface: Any, view: BucketView) -> None:
+        self.view = view
+        self._surface = surface
+        self._lock = threading.RLock()
+        self._active = 0
+        """Calls that are under way."""
+
+    def begin(self) -> None:
+        """A call begins."""
+        with self._lock:
+            self._active += 1
+
+    def keep(self) -> None:
+        """A call has succeeded.
+
+        Raises:
+            BucketFailed: the bucket does not take what was written.
+        """
+        with self._lock:
+            self._active -= 1
+            if self.view.mirror is not None and not self.view.read_only:
+                self.view.mirror.push()
+
+    def discard(self) -> None:
+        """A call has failed: have what the bucket has, unless another call is under way."""
+        with self._lock:
+            self._active -= 1
+            if not self._active and self.view.mirror is not None and not self.view.read_only:
+                self.view.mirror.pull()
+
+    def note(self, error: BaseException) -> None:
+        """There is nothing to say of an error that a call has raised."""
+
+    def close(self) -> None:
+        """Take it away for good."""
+        self._surface.hide(even_if_used=True)
+        self.view.close()
+
+
+def _hold(folder: Path) -> Held:
+    """A new folder that is this process's; those of processes that have died are swept away."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        sweep(folder, take_back)
+        return Held(folder / os.urandom(8).hex())
+    finally:
+        os.close(fd)
+
+
+def _bucket(spec: MountSpec, keys: Mapping[str, str]) -> Bucket:
+    place = Place(spec.name, spec.prefix, spec.endpoint_url, spec.region, spec.force_path_style)
+    access, secret = [keys[name] for name in spec.keys] or (None, None)
+    return Bucket(place, access, secret)
+
+
+def _directory(spec: MountSpec) -> Path:
+    """The directory that stands for a bucket.
+
+    Raises:
+        MountFailed: there is none.
+    """
+    path = Path((spec.endpoint_url or "").removeprefix(_FILE), spec.name, spec.prefix.strip("/"))
+    if not path.is_dir():
+        raise MountFailed(
+            f"there is no directory {path}, which stands for bucket {spec.name} at {spec.path}; "
+            "make it, or correct endpoint_url, bucket_name and prefix",
+            path=spec.path,
+        )
+    return path
