@@ -1,4 +1,4 @@
-"""Handles travel: as arguments, results and dict values, alone and inside of others, both ways."""
+"""Handles travel as arguments, results, queue items and dict values, alone and inside of others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from apothic import App, Dict, Job, RemoteFunction, Volume
+from apothic import App, Dict, Job, Queue, RemoteFunction, Volume
 from tests.conformance.client import Client, value_of
 
 app = App("travel")
@@ -33,6 +33,12 @@ def a_dict() -> Any:
     d = Dict.from_name("travelling", create_if_missing=True)
     d.put("answer", 42)
     return d
+
+
+def a_queue() -> Any:
+    queue = Queue.from_name("travelling", create_if_missing=True)
+    queue.put_many([42] * len(CONTAINERS))
+    return queue
 
 
 def a_job() -> Any:
@@ -58,6 +64,10 @@ def use(handle: Any) -> Any:
     """What only a live handle can tell."""
     if isinstance(handle, Dict):
         return handle["answer"]
+    if isinstance(handle, Queue):
+        item = handle.get(timeout_s=60)
+        handle.put(item)
+        return item
     if isinstance(handle, Job):
         return handle.wait()
     if isinstance(handle, Volume):
@@ -67,6 +77,7 @@ def use(handle: Any) -> Any:
 
 KINDS = {
     "dict": a_dict,
+    "queue": a_queue,
     "job": a_job,
     "function": a_function,
     "function by name": a_function_by_name,
@@ -125,6 +136,22 @@ def test_a_handle_is_live_as_the_value_of_a_dict(kind: str, client: Client) -> N
 
         assert take_and_put_back.remote(d) == LIVE
         assert used(d["back"]) == LIVE
+
+
+@app.function
+def take_and_put_on(here: Queue[Any], there: Queue[Any]) -> dict[str, Any]:
+    parcels: Any = here.get()
+    there.put(parcels)
+    return used(parcels)
+
+
+def test_a_handle_is_live_as_the_item_of_a_queue(kind: str, client: Client) -> None:
+    with Queue.ephemeral() as here, Queue.ephemeral() as there:
+        here.put(wrapped(KINDS[kind]()))
+
+        assert take_and_put_on.remote(here, there) == LIVE
+        back: Any = there.get()
+        assert used(back) == LIVE
 
 
 @app.function

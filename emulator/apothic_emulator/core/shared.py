@@ -12,7 +12,7 @@ from heapq import heappop, heappush
 from importlib import import_module
 from typing import Any, Protocol
 
-from apothic_backends.model.errors import ApothicError, BackendClosed, NotFound
+from apothic_backends.model.errors import ApothicError, BackendClosed
 from apothic_backends.model.events import Cursor, Event
 from apothic_backends.model.payloads import Payload
 from apothic_emulator.core.callers import Callers
@@ -133,8 +133,6 @@ class Shared:
             NotFound: there is no such topic.
         """
         kind, _, name = topic.partition(":")
-        if kind not in PARTS:
-            raise NotFound(f"no topic {topic!r}", topic=topic)
         return self.part(kind).state(name, wants, self.feed.events.cursor)
 
     def tell(self, event: str, topic: str, now: float, told: dict[str, Any]) -> None:
