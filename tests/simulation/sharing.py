@@ -62,6 +62,8 @@ class Client:
     def go_on(self, value: object = None, error: BaseException | None = None) -> None:
         """What was waited for is here."""
         world = self.world
+        if world.clients[self.number] is not self:
+            return  # it has vanished
         if world.now < self.frozen_until:
             world.at(self.frozen_until, self.go_on, value, error)
             return
@@ -146,18 +148,16 @@ class SharedWorld:
 
     def _flush(self) -> None:
         while self._inbox and self.now >= self.paused_until:
-            batch = [*self._inbox]
-            self._inbox.clear()
-            self._step(batch)
+            self._step(self._inbox.popleft())
 
-    def _step(self, batch: list[Input]) -> None:
+    def _step(self, item: Input) -> None:
+        """One at a time, so that the second pair of eyes sees what the core sees."""
         self.steps += 1
-        for item in batch:
-            if isinstance(item, Asked):
-                self.holders.asked(item)
-            elif isinstance(item, GivenUp):
-                self.holders.gives_up(item.token)
-        outcome = self.plane.step(batch, self.now)
+        if isinstance(item, Asked):
+            self.holders.asked(item)
+        elif isinstance(item, GivenUp):
+            self.holders.gives_up(item.token)
+        outcome = self.plane.step([item], self.now)
         for key, record in outcome.changes:
             if record is None:
                 self.records.pop(key, None)
@@ -169,8 +169,7 @@ class SharedWorld:
             owed = self._owed.pop(token, None)
             if owed is not None:
                 self.at(self.now + self._delay(), owed[0], value, error)
-        for item in batch:
-            self.holders.stepped(item)
+        self.holders.stepped(item)
         check(self.plane)
         alarm = self.plane.alarm
         if alarm < self._tick_at:
@@ -185,7 +184,7 @@ class SharedWorld:
             return
         self._flush()  # what has come in is looked at first
         self._tick_at = float("inf")
-        self._step([Tick()])
+        self._step(Tick())
 
     def _delay(self) -> float:
         return self.chance.choice((0.0, 0.001, 0.01, 0.1, 0.5))
