@@ -209,7 +209,7 @@ def refuse_in_loop(owner: object, method: str) -> None:
     Raises:
         BlockingCall: a loop runs in this thread; the message names the `aio` spelling.
     """
-    if _is_in_loop():
+    if is_in_loop():
         call = f"{getattr(owner, 'name', type(owner).__name__.lower())}.{method}"
         verb = "async for item in" if method == "remote_gen" else "await"
         raise BlockingCall(
@@ -224,14 +224,14 @@ def refuse_for_in_loop() -> None:
     Raises:
         BlockingCall: a loop runs in this thread.
     """
-    if _is_in_loop():
+    if is_in_loop():
         raise BlockingCall(
             "a plain `for` would stop the running event loop; write `async for`",
             spelling="async for",
         )
 
 
-def _is_in_loop() -> bool:
+def is_in_loop() -> bool:
     """Whether an event loop runs in this thread, and not one that a notebook keeps for itself."""
     asyncio = sys.modules.get("asyncio")
     if asyncio is None or asyncio._get_running_loop() is None:  # noqa: SLF001 - its C fast path

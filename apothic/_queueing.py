@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 from apothic._asking import ask
 from apothic._connect import connect
 from apothic._drive import step
-from apothic._serialize import decode_item, encode_value
+from apothic._serialize import decode_item, pickled
 from apothic._watching import Reading
 from apothic.claims import Claim, DeadLetter
+from apothic.waiting import Full
 from apothic_backends.base import EventStream
 from apothic_backends.commands.base import Command
 from apothic_backends.commands.queues import (
@@ -23,9 +24,9 @@ from apothic_backends.commands.queues import (
     TakeItems,
 )
 from apothic_backends.interrupts import WINDOW
-from apothic_backends.model.errors import NotFound
+from apothic_backends.model.errors import NotFound, QueueFull
 from apothic_backends.model.events import Cursor
-from apothic_backends.model.queues import QueueItems, joined, split
+from apothic_backends.model.queues import QueueItems, alone, joined, split
 
 T = TypeVar("T")
 
@@ -39,11 +40,15 @@ class Link:
 
     async def ask(self, command: Command[T]) -> T:
         """Ask for something, in a queue that is there if it may be made."""
+        ticket = connect().start(command)
         try:
-            return await ask(command)
+            return ticket.result() if ticket.done else await step(ticket)
         except NotFound as error:
             if self._opening is None or error.data.get("is_deleted"):
                 raise
+        except BaseException:
+            ticket.cancel()
+            raise
         await self.open()
         return await ask(command)
 
@@ -54,15 +59,22 @@ class Link:
 
     async def put(self, value: object, how: dict[str, Any]) -> bool:
         """Put one item."""
-        items = joined([encode_value("the item", value).data])
-        return await self.ask(PutItems(self.name, items, 1, **how))
+        items = alone(pickled("the item", value))
+        try:
+            return await self.ask(PutItems(self.name, items, 1, **how))
+        except QueueFull as error:
+            raise Full(error.message, **error.data) from None
 
     async def put_many(self, values: Iterable[object], how: dict[str, Any]) -> None:
         """Put all items, or none."""
         with WINDOW:  # the iterable is the user's
-            items = [encode_value("the item", value).data for value in values]
-        if items:
+            items = [pickled("the item", value) for value in values]
+        if not items:
+            return
+        try:
             await self.ask(PutItems(self.name, joined(items), len(items), **how))
+        except QueueFull as error:
+            raise Full(error.message, **error.data) from None
 
     async def take(self, count: int, timeout_s: float | None, partition: str) -> list[Any]:
         """Take items out."""
@@ -95,8 +107,9 @@ class Link:
         Raises:
             ItemNotLoadable: one of them cannot be rebuilt here.
         """
-        where = f"the queue {self.name!r}"
-        return [decode_item(data, where) for data in split(items.items, items.count)]
+        if items.count == 1:
+            return [decode_item(items.items.data[4:], self.name)]
+        return [decode_item(data, self.name) for data in split(items.items, items.count)]
 
     def seen(self, partition: str, patience_s: float | None) -> Seen:
         """Look at the items of a partition one after the other."""

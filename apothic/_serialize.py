@@ -101,7 +101,12 @@ def encode_code(function: Callable[..., Any]) -> Payload:
 
 
 def encode_value(what: str, value: object) -> Payload:
-    """Pickle a value that is to be kept, with its buffers inside; `what` is for a message.
+    """Pickle a value that is to be kept, with its buffers inside; as `pickled`."""
+    return Payload(pickled(what, value))
+
+
+def pickled(what: str, value: object) -> bytes:
+    """Pickle a value, with its buffers inside; `what` is for a message.
 
     Raises:
         ArgumentNotSerializable: it cannot be pickled.
@@ -112,11 +117,11 @@ def encode_value(what: str, value: object) -> Payload:
             if name in data:
                 break
         else:
-            return Payload(data)
+            return data
     except Exception:  # noqa: BLE001, S110 - whatever it is, cloudpickle has another try
         pass
     try:
-        return _cloudpickled(value, is_whole=True)
+        return _cloudpickled(value, is_whole=True).data
     except Exception as error:
         path, culprit = _deepest(what, value)
         raise ArgumentNotSerializable(
@@ -132,7 +137,7 @@ def decode_value(data: bytes | memoryview) -> Any:
     return pickle.loads(data)
 
 
-def decode_item(data: bytes | memoryview, where: str) -> Any:
+def decode_item(data: bytes | memoryview, queue: str) -> Any:
     """One item out of a queue, rebuilt.
 
     Raises:
@@ -142,8 +147,8 @@ def decode_item(data: bytes | memoryview, where: str) -> Any:
         return pickle.loads(data)
     except Exception as error:
         raise ItemNotLoadable(
-            f"an item of {where} cannot be rebuilt in this process: {type(error).__name__}: "
-            f"{error}",
+            f"an item of the queue {queue!r} cannot be rebuilt in this process: "
+            f"{type(error).__name__}: {error}",
             pickle=bytes(data),
         ) from error
 

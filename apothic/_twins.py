@@ -29,7 +29,8 @@ def blocking(owner: object, method: str, procedure: Callable[[], Coroutine[Any, 
         BlockingCall: an event loop runs in it.
     """
     driver = _driver()
-    driver.refuse_in_loop(owner, method)
+    if driver.is_in_loop():
+        driver.refuse_in_loop(owner, method)
     result: T = driver.block(procedure())
     return result
 
@@ -67,18 +68,25 @@ async def checkpoint() -> None:
 
 
 class BoundTwin(Generic[P, T]):
-    """A method that blocks when called; its `aio` is the same to be awaited."""
+    __slots__ = ("_owner", "_procedure")
 
     def __init__(self, procedure: Callable[..., Coroutine[Any, Any, T]], owner: object) -> None:
         self._procedure = procedure
         self._owner = owner
-        self.__doc__ = procedure.__doc__
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        """What its procedure says of itself."""
+        return self._procedure.__doc__
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Block this thread until it is done."""
         owner, procedure = self._owner, self._procedure
-        name = procedure.__name__.lstrip("_")
-        return blocking(owner, name, lambda: procedure(owner, *args, **kwargs))
+        driver = _driver()
+        if driver.is_in_loop():
+            driver.refuse_in_loop(owner, procedure.__name__.lstrip("_"))
+        result: T = driver.block(procedure(owner, *args, **kwargs))
+        return result
 
     async def aio(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Await it on asyncio or trio."""

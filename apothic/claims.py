@@ -51,7 +51,7 @@ class Claim(Generic[T]):
         """
         from apothic._serialize import decode_item  # most only declare  # noqa: PLC0415
 
-        value: T = decode_item(self._data, f"the queue {self.receipt.queue!r}")
+        value: T = decode_item(self._data, self.receipt.queue)
         return value
 
     @property
@@ -211,7 +211,7 @@ class DeadLetter(Generic[T]):
         """
         from apothic._serialize import decode_item  # as above  # noqa: PLC0415
 
-        value: T = decode_item(self._data, f"the queue {self._queue!r}")
+        value: T = decode_item(self._data, self._queue)
         return value
 
     def __repr__(self) -> str:

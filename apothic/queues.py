@@ -12,7 +12,7 @@ from apothic._values import flag, seconds, whole
 from apothic.claims import Claim, DeadLetter, Settles, lease
 from apothic.ephemeral import Ephemeral
 from apothic.iterations import Iteration
-from apothic.waiting import at_once, filled, none_or_empty, opened, options, patience
+from apothic.waiting import at_once, none_or_empty, opened, options, patience
 from apothic.watches import Watch, check_watch
 from apothic_backends.commands.queues import (
     ClearQueue,
@@ -139,7 +139,7 @@ class Queue(Settles, Generic[T]):
         """
         wait_s = patience(block, timeout_s)
         how = options(wait_s, partition, ttl_s, delay_s, key=key, fence=fence)
-        is_new: bool = await filled(self._link.put(value, how))
+        is_new: bool = await self._link.put(value, how)
         return is_new
 
     @twin
@@ -162,7 +162,7 @@ class Queue(Settles, Generic[T]):
         """
         wait_s = patience(block, timeout_s)
         how = options(wait_s, partition, ttl_s, delay_s, key=None, fence=fence)
-        await filled(self._link.put_many(values, how))
+        await self._link.put_many(values, how)
 
     # --- get ------------------------------------------------------------------------------------
 
@@ -184,9 +184,7 @@ class Queue(Settles, Generic[T]):
             NotFound: there is no such queue.
         """
         found: list[T] = await self._link.take(1, patience(block, timeout_s), partition or "")
-        if found:
-            return found[0]
-        return none_or_empty(self.name, block)
+        return found[0] if found else none_or_empty(self.name, block)
 
     get = cast("Get[T]", twin(_get))
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any
 
 from apothic._values import flag, number, refuse, seconds, whole
 from apothic_backends.commands.queues import OpenQueue
@@ -16,8 +15,6 @@ from apothic_backends.model.queues import (
     MOST_LEASE_S,
     check_name,
 )
-
-T = TypeVar("T")
 
 
 class Empty(BackendError, queue.Empty):
@@ -32,22 +29,16 @@ class Full(QueueFull, queue.Full):
     code = "full"
 
 
+PLAIN: dict[str, Any] = {}
+"""How items are put where nothing is said."""
+
+
 def patience(block: object, timeout_s: object) -> float | None:
     """How long to wait, as commands say it: 0 not at all, None for ever."""
+    if block is True and timeout_s is None:
+        return None
     wait_s = seconds("timeout_s", timeout_s)
     return wait_s if flag("block", block) else 0.0
-
-
-async def filled(put: Coroutine[Any, Any, T]) -> T:
-    """Put something.
-
-    Raises:
-        Full: there is no room.
-    """
-    try:
-        return await put
-    except QueueFull as error:
-        raise Full(error.message, **error.data) from None
 
 
 def at_once(n: object) -> int:
@@ -74,13 +65,15 @@ def options(
     key: object,
     fence: int | None,
 ) -> dict[str, Any]:
-    """Check how items are to be put."""
+    """Check how items are to be put: what is said beside the defaults."""
     if partition is not None:
         check_name("partition", partition)
     if ttl_s is not None:
         number("ttl_s", ttl_s, 0.001)
     if key is not None and not (isinstance(key, str) and 0 < len(key) <= MOST_KEY):
         refuse("key", key, f"a string of 1 to {MOST_KEY} characters")
+    if not (partition or timeout_s is not None or ttl_s or delay_s != 0 or key or fence):
+        return PLAIN
     return {
         "partition": partition or "",
         "timeout_s": timeout_s,

@@ -24,6 +24,7 @@ from typing import Any
 _signal: Any = __import__("_signal")  # `signal` itself wraps these in enums, at 3 us a call
 _get_handler: Callable[[int], Any] = _signal.getsignal
 _set_handler: Callable[[int, Any], Any] = _signal.signal
+_get_ident = threading.get_ident
 SIGINT = 2
 
 _Handler = Callable[[int, FrameType | None], Any]
@@ -39,6 +40,8 @@ class _Deferred:
         self.is_pending = False
         self.previous: _Handler | None = None
         self.shut: list[int] = []
+        self.held = self.hold
+        """Bound once, for it is put in place with every blocking call."""
 
     def hold(self, signum: int, frame: FrameType | None) -> None:
         """Stand in for the user's handler: remember, or pass on where it does no harm."""
@@ -54,20 +57,20 @@ class _Deferred:
             self.previous(SIGINT, None)
 
     def __enter__(self) -> None:
-        if threading.get_ident() != self.main:
+        if _get_ident() != self.main:
             return
         if self.depth == 0:
             previous = _get_handler(SIGINT)
             if callable(previous):
                 self.previous = previous
-                _set_handler(SIGINT, self.hold)
+                _set_handler(SIGINT, self.held)
         elif self.is_open:  # user code in a window makes a blocking call of its own
             self.is_open = False
             self.shut.append(self.depth)
         self.depth += 1
 
     def __exit__(self, *exc: object) -> None:
-        if threading.get_ident() != self.main:
+        if _get_ident() != self.main:
             return
         self.depth -= 1
         if self.depth == 0 and self.previous is not None:

@@ -62,7 +62,10 @@ class Ticket(Generic[T]):
             self._value = value
             self._error = error
             self.done = True
-            callbacks, self._callbacks = self._callbacks, None
+            callbacks = self._callbacks
+            if callbacks is None:
+                return True
+            self._callbacks = None
         while callbacks:
             callbacks.pop(0)()
         return True

@@ -22,7 +22,7 @@ def f():
 backend = connect()
 def broken(*_):
     raise RuntimeError("a bug of ours")
-backend._host.plane.step = broken
+backend._host._decide = broken
 try:
     f.remote()
 except apothic.EmulatorDead as error:
@@ -68,4 +68,4 @@ def _break(backend: Any) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("a bug of ours")
 
-    backend._host.plane.step = broken
+    backend._host._decide = broken

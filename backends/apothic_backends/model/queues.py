@@ -189,10 +189,15 @@ class QueueSnapshot(Record):
 NO_ITEMS: Final = Payload(b"", (), PICKLES)
 
 
+def alone(item: bytes) -> Payload:
+    """A pickle as a payload."""
+    return Payload(len(item).to_bytes(4, "little") + item, (), PICKLES)
+
+
 def joined(items: list[bytes]) -> Payload:
     """Pickles as one payload."""
     if len(items) == 1:
-        return Payload(len(items[0]).to_bytes(4, "little") + items[0], (), PICKLES)
+        return alone(items[0])
     lengths = [len(item).to_bytes(4, "little") for item in items]
     return Payload(b"".join((*lengths, *items)), (), PICKLES)
 

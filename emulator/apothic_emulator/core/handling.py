@@ -77,23 +77,26 @@ class Handling:
             return False
         partition = queue.partition(command.partition)
         expires_at = NEVER if command.ttl_s is None else now + command.ttl_s
+        is_kept, delay_s = self.shared.journal is not None, command.delay_s
         for data in items:
             queue.last = number = queue.last + 1
             message = Message(number, partition, data, now, expires_at)
             queue.messages[number] = message
             self.nbytes += len(data)
-            if key is not None:
-                message.key = key
-                queue.keys[key] = message
-            if command.delay_s:
-                self._delay(message, now + command.delay_s)
+            if delay_s:
+                self._delay(message, now + delay_s)
             else:
                 partition.append(message)
-            if expires_at != NEVER:
-                self.timers.set(message, expires_at)
-            self.keep(message)
+                if expires_at != NEVER:
+                    self.timers.set(message, expires_at)
+            if is_kept:
+                self.keep(message)
+        if key is not None:
+            queue.keys[key] = queue.messages[queue.last]
+            queue.keys[key].key = key
         self.tell("put", partition, command.count, now)
-        self.serve(partition, now)
+        if partition.getters or partition.lookers:
+            self.serve(partition, now)
         return True
 
     def let_in(self, now: float) -> None:
@@ -307,15 +310,15 @@ class Handling:
 
     def end(self, message: Message, now: float, *, is_remembered: bool) -> None:
         """A message is gone."""
-        partition, number = message.partition, message.number
+        partition = message.partition
         queue = partition.queue
-        del (queue.dead if message.state is DEAD else queue.messages)[number]
+        del (queue.dead if message.state is DEAD else queue.messages)[message.number]
         partition.move(message, GONE)
         self.nbytes -= len(message.data)
         message.due = now
         if is_remembered:
             self._remember(queue, message, now)
-        else:
+        elif message.key is not None or self.shared.journal is not None:
             self.forget(queue, message)
         if partition.name:
             queue.tidy(partition)
@@ -367,8 +370,9 @@ class Handling:
 
     def tell(self, what: str, partition: Partition, count: int, now: float, **more: object) -> None:
         """Say what has happened to messages of a partition, and how many there are now."""
-        told = {
-            "queue": partition.queue.name,
+        queue = partition.queue
+        told: dict[str, Any] = {
+            "queue": queue.name,
             "partition": partition.name,
             "what": what,
             "count": count,
@@ -379,7 +383,7 @@ class Handling:
         }
         if more:
             told |= more
-        self.shared.tell("queue.changed", partition.queue.topic, now, told)
+        self.shared.feed.events.append("queue.changed", queue.topic, now, 0, told)
 
     def keep(self, message: Message) -> None:
         """Have a message written down as it stands at the end of the step."""

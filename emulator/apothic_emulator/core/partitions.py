@@ -8,7 +8,7 @@ from heapq import heapify, heappop, heappush, merge
 from itertools import islice
 
 from apothic_backends.model.queues import PartitionCounts
-from apothic_emulator.core.messages import CLAIMED, DEAD, DELAYED, READY, Message, State
+from apothic_emulator.core.messages import CLAIMED, DELAYED, GONE, READY, Message, State
 from apothic_emulator.core.records import pack, unpack
 from apothic_emulator.core.shared import SharedWait
 
@@ -57,19 +57,23 @@ class Partition:
 
     def move(self, message: Message, state: State) -> None:
         """A message of this partition is in another state."""
-        self._count(message.state, -1)
-        self._count(state, 1)
-        message.state = state
+        before, message.state = message.state, state
+        if before is READY:
+            self.ready -= 1
+        elif before is not GONE:
+            self._count(before, -1)
+        if state is READY:
+            self.ready += 1
+        elif state is not GONE:
+            self._count(state, 1)
 
     def _count(self, state: State, change: int) -> None:
-        if state is READY:
-            self.ready += change
-        elif state is DELAYED:
+        if state is DELAYED:
             self.delayed += change
         elif state is CLAIMED:
             self.claimed += change
             self.queue.claimed += change
-        elif state is DEAD:
+        else:
             self.dead += change
 
     def counts(self) -> PartitionCounts:

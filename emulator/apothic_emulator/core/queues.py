@@ -157,8 +157,10 @@ class Rules:
 
     def _put(self, command: PutItems, asked: Asked, now: float) -> Any:
         queue, handling = self._find(command.queue), self.handling
-        self.shared.check_fence(command.fence)
-        _check_put(queue, command)
+        if command.fence is not None:
+            self.shared.check_fence(command.fence)
+        if not _is_plain(command):
+            _check_put(queue, command)
         items = _items(command)
         nbytes = len(command.items.data)
         if queue.putters or not handling.has_room(queue, command.count, nbytes):
@@ -295,7 +297,8 @@ class Rules:
         """Put a message back as it was."""
         handling, partition, state = self.handling, message.partition, message.state
         handling.nbytes += len(message.data)
-        if message.key is not None:
+        known = queue.keys.get(message.key or "")
+        if message.key and (known is None or known.state is GONE):
             queue.keys[message.key] = message
         if state is GONE:
             queue.past[message.number] = message
@@ -340,6 +343,12 @@ def _whole(what: str, number: int, most: int) -> None:
             option=what,
             value=number,
         )
+
+
+def _is_plain(command: PutItems) -> bool:
+    """Whether it is one item, about which nothing more is said; as most are."""
+    is_plain = command.count == 1 and not command.partition and command.key is None
+    return is_plain and command.ttl_s is None and not command.delay_s
 
 
 def _check_put(queue: Queue, command: PutItems) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
-from typing import TypeVar, cast
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 from apothic_backends.base import EventStream
@@ -50,7 +50,8 @@ class LocalBackend:
         if not is_call and command.beside_core:
             host.agent.delivery.safe.carry_out(command, ticket)
             return ticket
-        host.post(Asked(cast("Command[object]", command), ticket))
+        asked: Any = command
+        host.post(Asked(asked, ticket))
         if host.dead is not None:
             ticket.fail(host.dead)  # it died, or was closed, in between
         if not is_call:  # its caller reads the result, or asks for a call-back

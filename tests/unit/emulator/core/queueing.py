@@ -104,8 +104,8 @@ class Queues(Driver):
 
     def told(self) -> list[str]:
         """What has happened so far."""
-        entries = self.plane.shared.feed.events.entries
-        return [str(more["what"]) for *_, more in entries if more and "what" in more]
+        events = self.plane.shared.feed.events.since(0)
+        return [str(event.data["what"]) for _, event in events if "what" in event.data]
 
     def origin(self) -> Origin:
         """Where a running job asks from."""
