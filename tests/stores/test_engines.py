@@ -53,6 +53,16 @@ def test_the_last_change_of_a_key_counts(place: Place) -> None:
     assert kept(place) == {"b": b"new", "d": b""}
 
 
+def test_a_commit_may_have_any_number_of_changes(place: Place) -> None:
+    store = opened(place)
+    for count in (255, 256, 257, 700):
+        store.commit([(f"item/{i}", b"%d" % i) for i in range(count)])
+        store.commit([(f"item/{i}", None) for i in range(0, count, 2)])
+    store.close()
+
+    assert kept(place) == {f"item/{i}": b"%d" % i for i in range(1, 700, 2)}
+
+
 def test_what_was_never_there_can_be_dropped(place: Place) -> None:
     store = opened(place)
 

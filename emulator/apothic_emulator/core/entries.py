@@ -134,14 +134,16 @@ class SharedDict:
     def keep(self, thing: Kept, *place: str | int) -> None:
         """Something is new, or has changed: the dict itself, or what has a place in it."""
         if self._journal is not None:
-            self._journal.keep(self._path(place), thing)
+            self._journal.keep(self._path(*place), thing)
 
     def drop(self, *place: str | int) -> None:
         """Something is gone."""
         if self._journal is not None:
-            self._journal.drop(self._path(place))
+            self._journal.drop(self._path(*place))
 
-    def _path(self, place: tuple[str | int, ...]) -> str:
+    def _path(self, *place: str | int) -> str:
+        if len(place) == 1:  # an entry
+            return f"dicts/{self.number}/{place[0]}"
         return "/".join(map(str, ("dicts", self.number, *place)))
 
     def pack(self) -> bytes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 from apothic_backends.model.errors import (
@@ -42,7 +43,10 @@ INSERT INTO head VALUES (0, 0);
 CREATE TABLE records (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 COMMIT;
 """
-_PUT = "INSERT INTO records VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+_PUT = "INSERT INTO records VALUES {} ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+_AT_ONCE = 256
+"""Records of one statement; SQLite before 3.32 takes 999 variables."""
+
 _DROP = "DELETE FROM records WHERE key = ?"
 _COUNT = "UPDATE head SET commits = commits + 1 WHERE fence = ?"
 
@@ -136,7 +140,7 @@ class SqliteEngine:
             db.execute("BEGIN IMMEDIATE")
             is_ours = db.execute(_COUNT, (self._fence,)).rowcount == 1
             if is_ours:
-                db.executemany(_PUT, puts)
+                _put_all(db, puts)
                 db.executemany(_DROP, drops)
             db.execute("COMMIT" if is_ours else "ROLLBACK")
         except sqlite3.Error as error:
@@ -208,6 +212,17 @@ class SqliteEngine:
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return self._corrupt(str(error))
         return StoreError(f"{self.path} cannot be written: {error}", path=str(self.path))
+
+
+def _put_all(db: sqlite3.Connection, puts: Sequence[Change]) -> None:
+    """Put many with one statement.
+
+    Each statement lets go of the interpreter, and a busy event loop gives it back after 5 ms.
+    """
+    for first in range(0, len(puts), _AT_ONCE):
+        some = puts[first : first + _AT_ONCE]
+        rows = ", ".join(["(?, ?)"] * len(some))
+        db.execute(_PUT.format(rows), list(chain.from_iterable(some)))
 
 
 def beside(path: Path, suffix: str) -> Path:
