@@ -34,6 +34,11 @@ def double(n: int) -> int:
 
 
 @app.function()
+def double_twice(n: int) -> list[int]:
+    return double.map([double.remote(n), 2 * n + 1])
+
+
+@app.function()
 def touch(path: str) -> None:
     Path(path).touch()
 
@@ -157,6 +162,17 @@ def test_calls_that_end_with_their_caller_wait_for_no_store(
     before = len(engine.commits)
 
     assert double.remote(4) == 8
+
+    assert len(engine.commits) == before
+
+
+def test_calls_that_end_with_the_job_that_waits_for_them_wait_for_no_store(
+    engine: BrittleEngine, host: Host
+) -> None:
+    double_twice.remote(0)
+    before = len(engine.commits)
+
+    assert double_twice.remote(4) == [16, 18]
 
     assert len(engine.commits) == before
 

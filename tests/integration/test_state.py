@@ -39,6 +39,10 @@ def again(name, release):
         time.sleep(0.01)
     return "done"
 
+@app.function()
+def over_all(names):
+    return again.starmap([(name, "never") for name in names])
+
 def say(*what):
     print(*what, flush=True)
 
@@ -128,6 +132,18 @@ def test_a_job_without_retries_begins_at_most_once_over_a_kill(programs: Program
 
     assert out == "restart True"
     assert (programs.folder / "a").read_text() == "ran\n"
+
+
+def test_what_a_job_waited_for_is_not_run_again_after_a_kill(programs: Programs) -> None:
+    programs.killed("over_all.spawn(['a']); wait_for('a'); say('runs'); time.sleep(60)")
+
+    out, _ = programs.run(
+        "for n in (1, 2):\n"
+        "  try: say(apothic.Job.from_id(f'jobs:{n}').status())\n"
+        "  except apothic.JobGone: say('gone')"
+    )
+
+    assert out.split() == ["lost", "gone"]
 
 
 def test_a_job_with_retries_runs_again_after_a_kill(programs: Programs) -> None:

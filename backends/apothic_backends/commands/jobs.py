@@ -25,13 +25,15 @@ class SubmitJob(Command[str]):
 
     With `wait_for_room` a full queue holds the reply back; without it the answer is `QueueFull`.
     A `key` that a known job of the function was queued under gives that job again if the arguments
-    are the same, else `IdempotencyConflict`.
+    are the same, else `IdempotencyConflict`. An `owned` job ends with the control plane, whatever
+    that keeps: its caller waits for it, so that nobody could ask for it after a crash.
     """
 
     function_id: str
     arguments: Payload
     wait_for_room: bool = False
     key: str | None = None
+    owned: bool = False
 
 
 class WaitJob(Command[JobOutcome]):

@@ -139,12 +139,13 @@ class Admission:
     ) -> Job:
         job = Job(self.ledger.next_number(), pool.function, command.arguments, now)
         self.ledger.add(job, told)
-        if type(command) is SubmitJob and command.key is not None:
-            spec = pool.function.spec
-            job.key = (spec.app_name, spec.name, command.key)
-            self.ledger.keyed[job.key] = job
-        if self.keep is not None and type(command) is SubmitJob:
-            self.keep(job)
+        if type(command) is SubmitJob:
+            if command.key is not None:
+                spec = pool.function.spec
+                job.key = (spec.app_name, spec.name, command.key)
+                self.ledger.keyed[job.key] = job
+            if self.keep is not None and not command.owned:
+                self.keep(job)
         pool.put(job)
         self.callers.scheduler.fill(pool, now)
         return job

@@ -9,7 +9,8 @@
 | `last/1`     | a number that no job has been given            | once in a while                |
 
 A job is kept if its caller may be gone before it ends. A call whose caller waits for it (`RunJob`,
-and what a generator yields) is its caller's alone: nobody could ask for its end after a crash.
+an `owned` `SubmitJob`, and what a generator yields) is its caller's alone: nobody could ask for its
+end after a crash.
 
 What was in an executor's hands when the control plane ended counts as lost with it.
 """

@@ -150,9 +150,9 @@ class _Run(Ticket[Any]):
         self._caller = current[0] if current else 0
         self._backend = backend
         self._job_id: str | None = None
-        self._submitted = backend.send(
-            SubmitJob(command.function_id, command.arguments, command.wait_for_room), self._caller
-        )
+        submit = SubmitJob(command.function_id, command.arguments, command.wait_for_room)
+        submit.owned = True
+        self._submitted = backend.send(submit, self._caller)
         if not self._submitted.on_done(self._wait):
             self._wait()
 

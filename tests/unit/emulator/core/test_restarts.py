@@ -293,6 +293,23 @@ def test_a_call_whose_caller_waits_is_its_callers_alone() -> None:
         driver.look(1)
 
 
+def test_a_call_of_a_job_that_waits_for_it_goes_with_that_job() -> None:
+    driver = Restarting(retries=1)
+    driver.ask(SubmitJob(driver.function, Payload(b""), owned=True))
+
+    assert only(driver.restart(), StartExecutor) == []
+    with pytest.raises(JobGone):
+        driver.look(1)
+
+
+def test_a_call_of_a_job_that_stops_waiting_is_kept() -> None:
+    driver = Restarting(retries=1)
+    driver.ask(SubmitJob(driver.function, Payload(b""), owned=True))
+    driver.ask(KeepJob("jobs:1"))
+
+    assert jobs_sent(driver.restart()) == [1]
+
+
 def test_a_call_whose_caller_stops_waiting_is_kept() -> None:
     driver = Restarting(retries=1)
     driver.start(RunJob(driver.function, Payload(b"")))
