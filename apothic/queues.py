@@ -186,7 +186,7 @@ class Queue(Settles, Generic[T]):
         found: list[T] = await self._link.take(1, patience(block, timeout_s), partition or "")
         return found[0] if found else none_or_empty(self.name, block)
 
-    get = cast("Get[T]", twin(_get))
+    get: Get[T] = cast("Get[T]", twin(_get))
 
     @twin
     async def get_many(
@@ -251,7 +251,7 @@ class Queue(Settles, Generic[T]):
             return claim
         return none_or_empty(self.name, block)
 
-    claim = cast("Get[Claim[T]]", twin(_claim))
+    claim: Get[Claim[T]] = cast("Get[Claim[T]]", twin(_claim))
 
     @twin
     async def claim_many(

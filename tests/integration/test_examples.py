@@ -57,6 +57,19 @@ def test_another_leader_goes_on_where_the_first_was_killed(way: list[str], tmp_p
     assert lines[-1] == "counted to 12"
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_pool_of_workers_loses_nothing(way: list[str], tmp_path: Path) -> None:
+    ran = run([*way, str(EXAMPLES / "worker_pool.py")], tmp_path)
+    lines = ran.stdout.splitlines()
+    checked = [line.rpartition(" has checked ") for line in lines if " has checked " in line]
+
+    assert "one worker was killed (signal 9)" in lines
+    assert {name for name, _, _ in checked} < {"Ada", "Bob", "Cy", "Di", "Eve"}
+    assert lines[4].startswith("'1000000000100' was tried 3 times: TypeError: ")
+    assert lines[5] == "Eve has checked 1"
+    assert lines[6] == "101 numbers are checked; 1,000,000,000,000 + [39, 61, 63, 91] are primes"
+
+
 def test_every_example_has_a_test() -> None:
     tested = Path(__file__).read_text("utf-8")
 
