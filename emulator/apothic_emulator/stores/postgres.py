@@ -52,6 +52,9 @@ _HEAD = "SELECT fence, commits FROM apothic_stores WHERE store = %s"
 _PAUSES_S = (0.0, 0.5, 2.0)
 """Before each new try to reach a server that has gone away."""
 
+_FREED_S = (0.0, 0.05, 0.15, 0.3)
+"""Before each try to get the lock: a server notices a moment later that its owner was killed."""
+
 _CONNECT_S = 10
 _ROWS = 2000
 """Fetched at once."""
@@ -97,7 +100,12 @@ class PostgresEngine:
         db = psycopg.connect(self._url, autocommit=True, connect_timeout=_CONNECT_S)
         self._db = db
         db.execute("SET synchronous_commit = on")
-        if not _row(db.execute(_LOCK, (self._store,)))[0]:
+        for pause_s in _FREED_S:
+            if pause_s:
+                threading.Event().wait(pause_s)
+            if _row(db.execute(_LOCK, (self._store,)))[0]:
+                break
+        else:
             self._hang_up()
             raise StoreLocked(
                 f"{self.place} is in use by another control plane. End that first, or give this "

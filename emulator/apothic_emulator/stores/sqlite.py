@@ -144,7 +144,8 @@ class SqliteEngine:
                 db.executemany(_DROP, drops)
             db.execute("COMMIT" if is_ours else "ROLLBACK")
         except sqlite3.Error as error:
-            self._disconnect()
+            if not _rolled_back(db, error):
+                self._disconnect()
             raise self._failure(error) from error
         if not is_ours:
             raise StoreFenced(f"{self.path} belongs to somebody newer", path=str(self.path))
@@ -223,6 +224,21 @@ def _put_all(db: sqlite3.Connection, puts: Sequence[Change]) -> None:
         some = puts[first : first + _AT_ONCE]
         rows = ", ".join(["(?, ?)"] * len(some))
         db.execute(_PUT.format(rows), list(chain.from_iterable(some)))
+
+
+def _rolled_back(db: sqlite3.Connection, error: sqlite3.Error) -> bool:
+    """Whether nothing has happened, for certain, and the connection can be used on.
+
+    So it is when there was no room. A new connection would need room itself, to be opened.
+    """
+    if _code(error) != sqlite3.SQLITE_FULL:
+        return False
+    try:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+    except sqlite3.Error:
+        return False
+    return True
 
 
 def beside(path: Path, suffix: str) -> Path:
