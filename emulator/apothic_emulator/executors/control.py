@@ -1,19 +1,29 @@
 """The session channel from inside an executor: requests up, replies and interrupts down.
 
-A thread reads it, started with the first request, so that an executor whose code never asks for
-anything runs without one.
+Whoever waits for a reply reads the channel itself, so that no switch of threads lies in between. A
+thread reads it from the first moment on at which somebody wants to be told without waiting, as an
+event loop does, or at which two wait.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from _socket import socket
 from collections import deque
 from collections.abc import Callable
 from itertools import count
+from select import POLLIN, poll
 
+from apothic_backends.interrupts import WINDOW
+from apothic_backends.ticket import Ticket
 from apothic_emulator.executors import wire
 from apothic_emulator.executors.wire import Buffer, Frame
+
+_CHUNK = (64 * 1024,)
+
+_LONGEST_S = 1_000_000.0
+"""The kernel takes no longer timeout than 24 days; whoever waits looks at the clock afterwards."""
 
 
 def _no_credit(job: int, attempt: int, taken: int) -> None:
@@ -33,6 +43,9 @@ class Control:
         self._waiting: deque[Frame] = deque()
         self._pending: dict[int, Callable[[Frame | None], None]] = {}
         self._numbers = count(1)
+        self._reading = threading.Lock()
+        self._frames = wire.FrameReader()
+        self._received: deque[bytes] = deque()
         self._reader = threading.Thread(target=self._read, name="apothic-control", daemon=True)
         self._unstarted = [self._reader]
         self.on_interrupt: Callable[[int], None] = lambda _: None
@@ -50,7 +63,7 @@ class Control:
         return frame
 
     def start(self) -> None:
-        """See to it that the channel is read."""
+        """Have the channel read by a thread from now on."""
         if self._unstarted:
             try:
                 self._unstarted.pop().start()
@@ -66,9 +79,9 @@ class Control:
     ) -> int:
         """Ask for something on behalf of a job; `answer` gets the reply, or None at the end.
 
-        Gives the number under which it can be given up.
+        Gives the number under which it can be given up. Somebody has to `lead`, or to have made
+        a `start`, for the reply to be read.
         """
-        self.start()
         number = next(self._numbers) & 0xFFFFFFFF
         self._pending[number] = answer
         self._send(Frame(wire.COMMAND, 0, number, job, body, buffers))
@@ -94,21 +107,65 @@ class Control:
                 self._sending.release()
             self._hang_up()
 
-    def _read(self) -> None:
+    def lead(self, ticket: Ticket[object], deadline: float | None) -> bool:
+        """Read until a ticket is done or the deadline has passed; False if somebody else reads."""
+        if not self._unstarted or not self._reading.acquire(blocking=False):
+            return False
         try:
-            while (frame := wire.receive_frame(self._socket)) is not None:
-                if frame.kind == wire.INTERRUPT:
-                    self.on_interrupt(frame.job)
-                    continue
-                if frame.kind == wire.CREDIT:
-                    self.on_credit(frame.job, frame.attempt, wire.parse_number(frame.body))
-                    continue
-                answer = self._pending.pop(frame.attempt, None)
-                if answer is not None:
-                    answer(frame)
-        except (OSError, wire.WireError):
-            pass  # the channel is gone: everybody who waits is told so below
-        self._hang_up()
+            while not ticket.done and self._is_readable(deadline) and self._read_on():
+                pass
+        finally:
+            self._reading.release()
+        return True
+
+    def _is_readable(self, deadline: float | None) -> bool:
+        """Whether something comes before the deadline; without one, that is seen by reading."""
+        if deadline is None or self._received:
+            return True
+        readable = poll()
+        readable.register(self._socket, POLLIN)
+        with WINDOW:
+            left_s = min(_LONGEST_S, max(0.0, deadline - time.monotonic()))
+            return bool(readable.poll(left_s * 1000))
+
+    def _read(self) -> None:
+        with self._reading:
+            while self._read_on():
+                pass
+
+    def _read_on(self) -> bool:
+        """Block for more, and hand it out; False when the channel has ended."""
+        received, frames = self._received, self._frames
+        try:
+            if not received:
+                with WINDOW:  # in one call into C, so that no handler can raise between its halves
+                    received.extend(map(self._socket.recv, _CHUNK))
+            while received:
+                data = received.popleft()
+                if not data:
+                    break
+                only = frames.only(data)
+                for frame in frames.feed(data) if only is None else (only,):
+                    self._hand_out(frame)
+            else:
+                return True
+        except wire.WireError:
+            pass
+        except OSError as error:
+            if error.errno is None:
+                raise  # a handler of signals has raised it, as `TimeoutError()`
+        self._hang_up()  # the channel is gone: everybody who waits is told so
+        return False
+
+    def _hand_out(self, frame: Frame) -> None:
+        if frame.kind == wire.INTERRUPT:
+            self.on_interrupt(frame.job)
+        elif frame.kind == wire.CREDIT:
+            self.on_credit(frame.job, frame.attempt, wire.parse_number(frame.body))
+        else:
+            answer = self._pending.pop(frame.attempt, None)
+            if answer is not None:
+                answer(frame)
 
     def _hang_up(self) -> None:
         """Tell everybody who waits, once, that no reply will come."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from apothic_backends import codec
@@ -34,7 +35,7 @@ class SessionBackend:
             return self._send(_claim_for(command), _Taken(self, job), job)
         return self.send(command, job)
 
-    def send(self, command: Command[ReplyT], job: int) -> Ticket[ReplyT]:
+    def send(self, command: Command[ReplyT], job: int) -> _Asked[ReplyT]:
         """Send a command on behalf of a job."""
         return self._send(command, _Asked[ReplyT](self, job), job)
 
@@ -66,6 +67,17 @@ class SessionBackend:
         ticket.number = self._control.request(job, body, tuple(buffers), answer)
         return ticket
 
+    def wait(self, ticket: Ticket[Any], deadline: float | None) -> bool:
+        """Wait for a ticket by reading; False if it has to be waited for otherwise."""
+        if self._control.lead(ticket, deadline):
+            return True
+        self.read_by_itself()
+        return False
+
+    def read_by_itself(self) -> None:
+        """Have replies read whether or not anybody waits."""
+        self._control.start()
+
     def give_up(self, number: int) -> None:
         """Want no reply to a command any more; one that is on its way comes nevertheless."""
         self._control.give_up(number)
@@ -85,14 +97,41 @@ class SessionBackend:
         """Nothing to do: the channel belongs to the executor."""
 
 
-class _Asked(Ticket[ReplyT]):
-    """A reply that is on its way to this worker."""
+class _Sent(Ticket[ReplyT]):
+    """A ticket whose waiting thread reads the channel itself."""
 
-    __slots__ = ("_backend", "_job", "number")
+    __slots__ = ("_backend",)
 
-    def __init__(self, backend: SessionBackend, job: int) -> None:
+    def __init__(self, backend: SessionBackend) -> None:
         super().__init__()
         self._backend = backend
+
+    def bell(self) -> Ticket[None]:
+        """A ticket whose waiting thread reads the channel, too."""
+        return _Sent(self._backend)
+
+    def _block(self, deadline: float | None) -> None:
+        if not self._backend.wait(self, deadline):
+            super()._block(deadline)
+
+    def on_done(self, callback: Callable[[], object]) -> bool:
+        """Call back when done; nobody may wait, so a thread has to read."""
+        self._backend.read_by_itself()
+        return super().on_done(callback)
+
+    def then(self, callback: Callable[[], object]) -> None:
+        """Call back when done, on whichever thread has read that, or at once."""
+        if not super().on_done(callback):
+            callback()
+
+
+class _Asked(_Sent[ReplyT]):
+    """A reply that is on its way to this worker."""
+
+    __slots__ = ("_job", "number")
+
+    def __init__(self, backend: SessionBackend, job: int) -> None:
+        super().__init__(backend)
         self._job = job
         self.number = 0
 
@@ -139,22 +178,20 @@ def _claim_for(command: Any) -> Command[Any]:
     return ClaimItems(command.queue, command.count, command.partition, command.timeout_s)
 
 
-class _Run(Ticket[Any]):
+class _Run(_Sent[Any]):
     """`RunJob` in two commands, so that the job's id is known here while it is waited for."""
 
-    __slots__ = ("_backend", "_caller", "_job_id", "_submitted")
+    __slots__ = ("_caller", "_job_id", "_submitted")
 
     def __init__(self, backend: SessionBackend, command: RunJob) -> None:
-        super().__init__()
+        super().__init__(backend)
         current = calls.CURRENT.get()
         self._caller = current[0] if current else 0
-        self._backend = backend
         self._job_id: str | None = None
         submit = SubmitJob(command.function_id, command.arguments, command.wait_for_room)
         submit.owned = True
         self._submitted = backend.send(submit, self._caller)
-        if not self._submitted.on_done(self._wait):
-            self._wait()
+        self._submitted.then(self._wait)
 
     @property
     def job_id(self) -> str | None:
@@ -178,8 +215,7 @@ class _Run(Ticket[Any]):
             except ApothicError as error:
                 self.fail(error)
 
-        if not waiting.on_done(finish):
-            finish()
+        waiting.then(finish)
 
     def _abandon(self, reply: Any) -> None:
         if self._job_id is not None:

@@ -97,9 +97,11 @@ def head(frame: Frame) -> bytes:
     fixed = HEADER.pack(kind, flags, len(buffers), attempt, job, len(body))
     if not buffers:
         return fixed
-    return fixed + struct.pack(
-        f"<{len(buffers)}Q", *(len(memoryview(b).cast("B")) for b in buffers)
-    )
+    return fixed + struct.pack(f"<{len(buffers)}Q", *map(_nbytes, buffers))
+
+
+def _nbytes(part: Buffer) -> int:
+    return len(part) if type(part) is bytes else memoryview(part).nbytes
 
 
 def frame_parts(frame: Frame) -> list[Buffer]:
@@ -108,7 +110,10 @@ def frame_parts(frame: Frame) -> list[Buffer]:
     if not buffers and len(body) < LARGE:
         kind, flags, attempt, job, _, _ = frame
         return [HEADER.pack(kind, flags, 0, attempt, job, len(body)) + body]
-    return [head(frame), body, *buffers]
+    parts = [head(frame), body, *buffers]
+    if sum(map(_nbytes, parts)) < LARGE:
+        return [b"".join(parts)]  # each write wakes whoever reads
+    return parts
 
 
 class Packet(NamedTuple):

@@ -148,6 +148,8 @@ class Reader:
         """Give the lead to the next caller in line, else to the host's thread."""
         with self._lock:
             if self._followers:
+                if self._armed:  # the host's thread had the lead, and would be woken with the heir
+                    self._arm(wanted=False)
                 heir = self._followers.popleft()
                 heir.leads = True
                 heir.wake()
