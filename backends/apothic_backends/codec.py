@@ -5,6 +5,7 @@ Only the types that are listed can be named, and nothing is ever unpickled here.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
@@ -38,20 +39,61 @@ def _known(name: str) -> type[Record]:
 _Buffers = Sequence[bytes | bytearray | memoryview]
 
 
+_PLAIN = frozenset({type(None), bool, int, float, str})
+"""What JSON has by itself."""
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+_decode = json.JSONDecoder().decode
+
+
+def to_bytes(value: Any, buffers: list[Any]) -> bytes:
+    """A value as the text of JSON, its large parts in `buffers`."""
+    return _encode(to_json(value, buffers)).encode()
+
+
+def from_bytes(text: bytes | bytearray | memoryview, buffers: _Buffers) -> Any:
+    """What `to_bytes` made, rebuilt.
+
+    Raises:
+        UsageError: it is JSON, but not something that `to_bytes` makes.
+        ValueError: it is no JSON.
+        RecursionError: it is too deep to be a message of ours.
+    """
+    return from_json(_decode(str(text, "utf-8")), buffers)
+
+
 def to_json(value: Any, buffers: list[Any]) -> Any:
-    """A value as JSON's own types; payloads are appended to `buffers` and named by position."""
+    """A value as JSON's own types; payloads are appended to `buffers` and named by position.
+
+    Fields of records that are as they are by default are left out.
+    """
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, Record):
+        return _record_to_json(value, buffers)
+    if isinstance(value, Payload):
+        buffers.append(value.data)
+        buffers.extend(value.buffers)
+        return {"$payload": [value.codec, len(buffers) - len(value.buffers) - 1, len(buffers)]}
+    return _other_to_json(value, buffers)
+
+
+def _record_to_json(value: Record, buffers: list[Any]) -> dict[str, Any]:
+    told: dict[str, Any] = {"$record": type(value).__name__}
+    for field, default in type(value).defaults.items():
+        held = getattr(value, field)
+        if held is not default:
+            told[field] = held if type(held) in _PLAIN else to_json(held, buffers)
+    return told
+
+
+def _other_to_json(value: Any, buffers: list[Any]) -> Any:
     match value:
         case JobStatus():
             return {"$status": value.value}
         case None | bool() | int() | float() | str():
             return value
-        case Payload():
-            buffers.append(value.data)
-            buffers.extend(value.buffers)
-            return {"$payload": [value.codec, len(buffers) - len(value.buffers) - 1, len(buffers)]}
-        case Record():
-            held = {field: to_json(getattr(value, field), buffers) for field in value.fields}
-            return {"$record": type(value).__name__, **held}
         case ApothicError():
             return {"$error": [value.code, value.message, to_json(value.data, buffers)]}
         case tuple():
@@ -78,11 +120,11 @@ def from_json(value: Any, buffers: _Buffers) -> Any:
 
 
 def _rebuild(value: Any, buffers: _Buffers) -> Any:
+    if type(value) in _PLAIN:
+        return value
     match value:
         case {"$record": str(name), **held}:
-            record = _known(name)(**{k: _rebuild(v, buffers) for k, v in held.items()})
-            _check(record)
-            return record
+            return _rebuild_record(_known(name), held, buffers)
         case {"$payload": [str(codec), int(first), int(end)]}:
             return Payload(bytes(buffers[first]), tuple(buffers[first + 1 : end]), codec)
         case {"$status": str(status)}:
@@ -90,37 +132,37 @@ def _rebuild(value: Any, buffers: _Buffers) -> Any:
         case {"$error": [str(code), str(message), data]}:
             return error_of(code, message, _rebuild(data, buffers))
         case {"$tuple": [*items]}:
-            return tuple(_rebuild(item, buffers) for item in items)
+            return tuple([_rebuild(item, buffers) for item in items])
         case {"$dict": {**entries}}:
             return {key: _rebuild(item, buffers) for key, item in entries.items()}
         case list():
             return [_rebuild(item, buffers) for item in cast("list[Any]", value)]
-        case dict():
-            raise ValueError(f"an object with the keys {sorted(cast('dict[str, Any]', value))}")
         case _:
-            return value
+            raise ValueError(f"an object with the keys {sorted(cast('dict[str, Any]', value))}")
+
+
+def _rebuild_record(kind: type[Record], held: dict[str, Any], buffers: _Buffers) -> Record:
+    """A record, each field of which holds what its annotation says."""
+    fields = _accepted.get(kind)
+    if fields is None:
+        hints = get_type_hints(kind)
+        fields = _accepted[kind] = {f: _accepted_by(hints[f]) for f in kind.fields}
+    for field, told in held.items():
+        types, of_items = fields[field]
+        value = told if type(told) in _PLAIN else _rebuild(told, buffers)
+        if value is not told:
+            held[field] = value
+        if not isinstance(value, types) or (
+            of_items and not all(isinstance(item, of_items) for item in value)
+        ):
+            raise TypeError(f"{kind.__name__}.{field} cannot be {value!r:.100}")
+    return kind(**held)
 
 
 _Accepted = tuple[tuple[type, ...], tuple[type, ...]]
 """The types of a field, and those of what is in it if it is a tuple."""
 
 _accepted: dict[type[Record], dict[str, _Accepted]] = {}
-
-
-def _check(record: Record) -> None:
-    """See to it that every field holds what its annotation says."""
-    kind = type(record)
-    fields = _accepted.get(kind)
-    if fields is None:
-        hints = get_type_hints(kind)
-        fields = _accepted[kind] = {f: _accepted_by(hints[f]) for f in kind.fields}
-    for field, (types, of_items) in fields.items():
-        value = getattr(record, field)
-        is_good = isinstance(value, types)
-        if is_good and of_items:
-            is_good = all(isinstance(item, of_items) for item in value)
-        if not is_good:
-            raise TypeError(f"{kind.__name__}.{field} cannot be {value!r:.100}")
 
 
 def _accepted_by(hint: Any) -> _Accepted:

@@ -59,12 +59,13 @@ class Run:
 # --- runtimes ------------------------------------------------------------------------------------
 
 
-def test_a_start_of_pytest_imports_nothing_of_ours_but_the_plugin(tmp_path: Path) -> None:
+def test_a_start_of_pytest_imports_nothing_of_ours_but_the_plugins(tmp_path: Path) -> None:
     (tmp_path / "test_nothing.py").write_text(
         "import sys\n"
         "def test_nothing():\n"
         "    ours = sorted(m for m in sys.modules if m.startswith('apothic'))\n"
-        "    assert ours == ['apothic_emulator', 'apothic_emulator.pytest_plugin']\n"
+        "    assert ours == ['apothic', 'apothic.fixtures', 'apothic_emulator',\n"
+        "        'apothic_emulator.pytest_plugin']\n"
     )
 
     for options in ([], ["-p", "apothic"]):
@@ -560,3 +561,35 @@ def test_not_set(apothic_runtime, apothic_secrets):
 """,
         passed=2,
     )
+
+
+# --- shared state and storage --------------------------------------------------------------------
+
+
+def test_each_test_has_a_queue_a_dict_and_files_of_its_own(run: Run) -> None:
+    source = """
+@app.function()
+def note(queue, shared):
+    queue.put("seen")
+    shared["by"] = "a worker"
+
+@app.function()
+def write(path):
+    with open(path, "w") as file:
+        return file.write("hello")
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_state(turn, apothic_queue, apothic_dict):
+    assert (len(apothic_queue), len(apothic_dict)) == (0, 0)
+    note.remote(apothic_queue, apothic_dict)
+    assert (apothic_queue.get(), apothic_dict["by"]) == ("seen", "a worker")
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_files(turn, apothic_volume, apothic_bucket, tmp_path):
+    assert apothic_volume.listdir("/") == []
+    write.with_options(volumes={"/data": apothic_volume}).remote("/data/a")
+    assert [file.path for file in apothic_volume.listdir("/")] == ["a"]
+    write.with_options(volumes={"/data": apothic_bucket}).remote("/data/b")
+    assert (tmp_path / "bucket" / "b").read_text() == "hello"
+"""
+    run(source, passed=4)

@@ -4,7 +4,6 @@ A block runs as a test as soon as everything it uses is built. Until then `waits
 of the plan that brings the last thing it needs:
 
     B  events and watching, streaming results, concurrency and batching
-    C  secrets and storage
     D  deployments, and calls by name
     E  services and remote apps
     G  images, GPUs and placement
@@ -190,7 +189,7 @@ app = App("image-demo")
 def analyze() -> str:
     return "ready"
 '''),
-    Block("001", "secrets and storage", waits_for="C", is_declaration=True, code='''
+    Block("001", "secrets and storage", code='''
 from apothic import App, CloudBucketMount, Secret, Volume
 
 app = App("storage-demo")

@@ -6,6 +6,7 @@ Importing `dataclasses` costs more than two bare interpreter starts and each fro
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
@@ -32,7 +33,8 @@ class _RecordType(type):
         fields |= made._own_fields
         hints = body.get("__annotations__", {})
         aside = {field for field in own if hints[field].startswith("Aside[")}
-        made.fields = tuple(field for field in fields if field not in aside)
+        made.defaults = {field: fields[field] for field in fields if field not in aside}
+        made.fields = tuple(made.defaults)
         if fields:
             made.__init__ = _init_of(fields)
         return made
@@ -54,6 +56,9 @@ class Record(metaclass=_RecordType):
 
     fields: tuple[str, ...]
     """The names of the fields, in order; on the class."""
+
+    defaults: Mapping[str, Any]
+    """What each field is unless it is said; of one that has to be, an object like no other."""
 
     __slots__ = ()
 

@@ -42,7 +42,7 @@ class Control:
         self._sending = threading.Lock()
         self._waiting: deque[Frame] = deque()
         self._pending: dict[int, Callable[[Frame | None], None]] = {}
-        self._numbers = count(1)
+        self._numbers = count()
         self._reading = threading.Lock()
         self._frames = wire.FrameReader()
         self._received: deque[bytes] = deque()
@@ -82,10 +82,14 @@ class Control:
         Gives the number under which it can be given up. Somebody has to `lead`, or to have made
         a `start`, for the reply to be read.
         """
-        number = next(self._numbers) & 0xFFFFFFFF
+        number = next(self._numbers) % 0xFFFFFFFF + 1
         self._pending[number] = answer
         self._send(Frame(wire.COMMAND, 0, number, job, body, buffers))
         return number
+
+    def tell(self, job: int, body: Buffer, buffers: tuple[Buffer, ...]) -> None:
+        """Ask for something whose reply nobody wants: by the number 0, of which there is none."""
+        self._send(Frame(wire.COMMAND, 0, 0, job, body, buffers))
 
     def give_up(self, number: int) -> None:
         """Want no reply to a request any more; there is one nevertheless, if only to say so."""

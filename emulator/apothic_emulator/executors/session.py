@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -49,13 +48,13 @@ class SessionBackend:
             )
             return ticket
         buffers: list[bytes | bytearray | memoryview] = []
-        body = json.dumps(codec.to_json(command, buffers)).encode()
+        body = codec.to_bytes(command, buffers)
 
         def answer(frame: Frame | None) -> None:
             if frame is None:
                 ticket.fail(BackendClosed("the control plane hung up"))
                 return
-            value = codec.from_json(json.loads(bytes(frame.body)), frame.buffers)
+            value = codec.from_bytes(frame.body, frame.buffers)
             if frame.kind == FAILURE and isinstance(value, ApothicError):
                 ticket.fail(value)
                 return
@@ -66,6 +65,12 @@ class SessionBackend:
 
         ticket.number = self._control.request(job, body, tuple(buffers), answer)
         return ticket
+
+    def tell(self, command: Command[Any], job: int) -> None:
+        """Send a command whose reply nobody wants."""
+        buffers: list[bytes | bytearray | memoryview] = []
+        body = codec.to_bytes(command, buffers)
+        self._control.tell(job, body, tuple(buffers))
 
     def wait(self, ticket: Ticket[Any], deadline: float | None) -> bool:
         """Wait for a ticket by reading; False if it has to be waited for otherwise."""
@@ -148,7 +153,7 @@ class _Asked(_Sent[ReplyT]):
             from apothic_backends.commands.queues import ReturnItem  # noqa: PLC0415 - seldom
 
             for receipt in reply.receipts:
-                self._backend.send(ReturnItem(receipt, uncharged=True), self._job)
+                self._backend.tell(ReturnItem(receipt, uncharged=True), self._job)
 
 
 class _Taken(_Asked[Any]):
@@ -167,7 +172,7 @@ class _Taken(_Asked[Any]):
             items.undo = None
             from apothic_backends.commands.queues import AckItems  # noqa: PLC0415 - loaded by now
 
-            self._backend.send(AckItems(items.receipts), self._job)
+            self._backend.tell(AckItems(items.receipts), self._job)
         return items
 
 

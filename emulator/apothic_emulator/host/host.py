@@ -9,7 +9,6 @@ adds to the queue. Frames are appended under the lock and written after it.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 import threading
@@ -40,7 +39,7 @@ from apothic_emulator.host.calendars import LazyCalendar
 from apothic_emulator.host.clocks import Clock, RealClock
 from apothic_emulator.host.durable import Durable
 from apothic_emulator.host.reader import Reader
-from apothic_emulator.host.requests import SessionRequest
+from apothic_emulator.host.requests import SessionRequest, Unheard
 from apothic_emulator.host.thread import HostThread
 
 NEVER = float("inf")
@@ -257,13 +256,12 @@ class Host:
             return
         if frame.kind != wire.COMMAND:
             raise wire.WireError(f"a frame of kind {frame.kind} where commands are expected")
-        request = SessionRequest(self.agent, line, frame.attempt)
+        number = frame.attempt
+        request = SessionRequest(self.agent, line, number) if number else Unheard()
         try:
-            said = json.loads(bytes(frame.body))
+            command = codec.from_bytes(frame.body, frame.buffers)
         except (ValueError, RecursionError) as error:
             raise wire.WireError(f"a command that cannot be read: {error}") from error
-        try:
-            command = codec.from_json(said, frame.buffers)
         except ApothicError as error:
             request.fail(error)
             return

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from apothic_backends import codec
 from apothic_emulator.agent.line import Line
 from apothic_emulator.executors import wire
+
+
+class Unheard:
+    """In place of a request whose reply nobody wants."""
+
+    __slots__ = ()
+    done = False
+
+    def complete(self, value: Any) -> bool:
+        """Drop the reply."""
+        return True
+
+    def fail(self, error: BaseException) -> bool:
+        """Drop the error."""
+        return True
 
 
 class SessionRequest:
@@ -35,7 +49,7 @@ class SessionRequest:
             return False
         self.done = True
         buffers: list[Any] = []
-        body = json.dumps(codec.to_json(value, buffers)).encode()
+        body = codec.to_bytes(value, buffers)
         self._line.reply(kind, self._number, body, tuple(buffers))
         self._agent.flush(self._line)
         return True

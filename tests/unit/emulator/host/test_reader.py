@@ -19,3 +19,18 @@ def test_a_finaliser_may_ask_for_something_while_the_lead_is_passed_on() -> None
 
     assert errands.poll(0) == [(reader.channels.fileno(), EPOLLIN)]
     reader.close()
+
+
+def test_an_heir_of_the_hosts_thread_reads_alone() -> None:
+    errands = epoll()
+    reader = Reader(epoll(), errands, lambda events: None, lambda: False)
+    reader.watch()
+    reader._taken = True
+    follower = reader._join()
+    reader._pass_on()
+    os.eventfd_write(reader._wake_fd, 1)
+
+    assert follower is not None
+    assert follower.leads
+    assert errands.poll(0) == []
+    reader.close()
