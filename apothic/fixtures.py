@@ -48,6 +48,5 @@ def apothic_bucket(apothic_runtime: Any, tmp_path: Path) -> Any:
     from apothic.storage import CloudBucketMount  # noqa: PLC0415 - when used
 
     del apothic_runtime
-    folder = tmp_path / "bucket"
-    folder.mkdir()
-    return CloudBucketMount("bucket", endpoint_url=folder.as_uri())
+    (tmp_path / "bucket").mkdir()
+    return CloudBucketMount("bucket", endpoint_url=tmp_path.as_uri())

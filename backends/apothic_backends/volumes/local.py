@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -90,8 +90,8 @@ class Volumes:
         keeper = Held(self.folder / f".{name}.keeper")
         try:
             yield self.open(name, create=PORTABLE)
-        finally:
-            self.delete(name)
+        finally:  # also while a worker has it mounted that waits for its next call
+            self._delete(name, is_spared=lambda _: False)
             keeper.let_go()
 
     def _sweep(self) -> None:
@@ -109,10 +109,13 @@ class Volumes:
             NotFound: there is none.
             VolumeBusy: a living process has it mounted.
         """
+        self._delete(name, is_spared=lambda store: sweep(store.folder / "views"))
+
+    def _delete(self, name: str, is_spared: Callable[[Store], object]) -> None:
         store = self.open(name)
         leaving = self.folder / f".{name}.{secrets.token_hex(4)}"
         with store.locked():
-            if sweep(store.folder / "views"):
+            if is_spared(store):
                 raise VolumeBusy(
                     f"volume {name} is mounted by a function that runs, or waits for its next "
                     "call; end its program first",

@@ -14,9 +14,8 @@ from collections import deque
 from collections.abc import Callable
 from itertools import count
 from select import POLLIN, poll
+from typing import Any, Protocol
 
-from apothic_backends.interrupts import WINDOW
-from apothic_backends.ticket import Ticket
 from apothic_emulator.executors import wire
 from apothic_emulator.executors.wire import Buffer, Frame
 
@@ -24,6 +23,25 @@ _CHUNK = (64 * 1024,)
 
 _LONGEST_S = 1_000_000.0
 """The kernel takes no longer timeout than 24 days; whoever waits looks at the clock afterwards."""
+
+
+class Awaited(Protocol):
+    """A ticket, as far as it matters here."""
+
+    @property
+    def done(self) -> bool:
+        """Whether its reply is here."""
+        ...
+
+
+class Window:
+    """Around a wait; whoever holds back Ctrl-C sets one that lets it through."""
+
+    def __enter__(self) -> None:
+        """Begin to wait."""
+
+    def __exit__(self, *exc: object) -> None:
+        """Go on."""
 
 
 def _no_credit(job: int, attempt: int, taken: int) -> None:
@@ -48,6 +66,7 @@ class Control:
         self._received: deque[bytes] = deque()
         self._reader = threading.Thread(target=self._read, name="apothic-control", daemon=True)
         self._unstarted = [self._reader]
+        self.window: Any = Window()
         self.on_interrupt: Callable[[int], None] = lambda _: None
         self.on_credit: Callable[[int, int, int], None] = _no_credit
 
@@ -111,7 +130,7 @@ class Control:
                 self._sending.release()
             self._hang_up()
 
-    def lead(self, ticket: Ticket[object], deadline: float | None) -> bool:
+    def lead(self, ticket: Awaited, deadline: float | None) -> bool:
         """Read until a ticket is done or the deadline has passed; False if somebody else reads."""
         if not self._unstarted or not self._reading.acquire(blocking=False):
             return False
@@ -128,7 +147,7 @@ class Control:
             return True
         readable = poll()
         readable.register(self._socket, POLLIN)
-        with WINDOW:
+        with self.window:
             left_s = min(_LONGEST_S, max(0.0, deadline - time.monotonic()))
             return bool(readable.poll(left_s * 1000))
 
@@ -142,7 +161,9 @@ class Control:
         received, frames = self._received, self._frames
         try:
             if not received:
-                with WINDOW:  # in one call into C, so that no handler can raise between its halves
+                with (
+                    self.window
+                ):  # in one call into C, so that no handler can raise between its halves
                     received.extend(map(self._socket.recv, _CHUNK))
             while received:
                 data = received.popleft()

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from apothic_backends import codec
 from apothic_backends.base import EventStream
 from apothic_backends.commands import CancelJob, Command, HoldJob, RunJob, SubmitJob, WaitJob
+from apothic_backends.interrupts import WINDOW
 from apothic_backends.model.errors import ApothicError, BackendClosed, UsageError
 from apothic_backends.model.events import Cursor
 from apothic_backends.ticket import Ticket
@@ -23,6 +24,7 @@ class SessionBackend:
     def __init__(self, executor: child.Executor) -> None:
         self._executor = executor
         self._control = executor.control
+        self._control.window = WINDOW
 
     def start(self, command: Command[ReplyT]) -> Ticket[ReplyT]:
         """Send a command on behalf of the job that this thread or task works on."""
