@@ -33,11 +33,23 @@ async def _on_the_loop(method: Any, *args: Any, **options: Any) -> Any:
     return await method.aio(*args, **options)
 
 
-@pytest.fixture(params=[_in_a_thread, _on_the_loop], ids=["blocking", "awaited"])
-def call(request: pytest.FixtureRequest) -> Call:
-    """Calls a method in one of its two ways."""
-    way: Call = request.param
-    return way
+@pytest.fixture(params=["blocking", "asyncio", "trio"])
+def way(request: pytest.FixtureRequest) -> str:
+    """How methods are called: blocking in a thread, where the loop does not matter, or awaited."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def anyio_backend(way: str) -> str:
+    """The loop of the test."""
+    return "trio" if way == "trio" else "asyncio"
+
+
+@pytest.fixture
+def call(way: str) -> Call:
+    """Calls a method that way."""
+    return _in_a_thread if way == "blocking" else _on_the_loop
 
 
 @pytest.fixture
