@@ -50,10 +50,14 @@ class Partition:
         self._sweep_at = SWEPT
 
     @property
+    def is_empty(self) -> bool:
+        """Whether it holds no message."""
+        return not (self.ready or self.delayed or self.claimed or self.dead)
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing is known of it that a new one would not know."""
-        held = self.ready or self.delayed or self.claimed or self.dead
-        return not (held or self.getters or self.lookers)
+        return self.is_empty and not (self.getters or self.lookers)
 
     def move(self, message: Message, state: State) -> None:
         """A message of this partition is in another state."""

@@ -150,7 +150,7 @@ class Rules:
             queue.max_items,
             queue.max_deliveries,
             queue.is_ephemeral,
-            {it.name: it.counts() for it in found if it.name or not it.is_idle},
+            {it.name: it.counts() for it in found if not it.is_empty},
         )
 
     # --- items ----------------------------------------------------------------------------------

@@ -451,7 +451,9 @@ def test_a_snapshot_has_the_partitions_that_hold_anything() -> None:
     assert (found.max_items, found.ready, found.claimed, found.delayed, found.dead) == (
         (7, 2, 1, 0, 0)
     )
+    driver.start(TakeItems("q", partition="r"))  # which holds nothing
     assert [*driver.ask(GetQueue("q", "p")).partitions] == ["p"]
+    assert [*driver.ask(GetQueue("q")).partitions] == ["p", ""]
     assert driver.ask(GetQueue("q", "nowhere")).partitions == {}
 
 
