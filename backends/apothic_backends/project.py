@@ -25,8 +25,11 @@ _MARKS = (".apothic", ".git", "pyproject.toml")
 
 
 def project() -> Path:
-    """The folder of the project."""
-    here = Path.cwd()
+    """The folder of the project; the root where the working directory was deleted."""
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        here = Path("/")
     return next((f for f in (here, *here.parents) if any((f / m).exists() for m in _MARKS)), here)
 
 
