@@ -232,6 +232,16 @@ async def _many_writes(subject: Any, at_most_s: float, clients: int = 256) -> fl
     return done / (time.perf_counter() - before)
 
 
+def handover(subject: Any, count: int = 2000, at_once: int = 1000) -> dict[str, float]:
+    """Items put into a queue and got out again: one by one, here and in a worker; and many."""
+    subject.pairs(count // 10)
+    return {
+        "pairs_s": count / subject.pairs(count),
+        "there_s": count / subject.pairs_there(count),
+        "items_s": 20 * at_once / subject.many(20 * at_once, at_once),
+    }
+
+
 def reload(subject: Any, jobs: int = 100_000, dicts: int = 5_000) -> dict[str, float]:
     """What a program waits for when it takes up what another one has left."""
     return {"reload_s": subject.reload(jobs, dicts)}
@@ -249,6 +259,7 @@ MEASURES = {
     "fresh": fresh,
     "timers": timers,
     "durable": durable,
+    "handover": handover,
     "reload": reload,
 }
 """Every measure, by the name of its row."""

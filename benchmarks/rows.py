@@ -198,6 +198,17 @@ ROWS = {
         {"single_s": "writes/s, one client", "many_s": "writes/s, 256 clients"},
         subjects=("durable", "redis", "sqlite"),
     ),
+    "handover": Row(
+        "Items through a queue in memory: put and get, one by one, from the user's process and "
+        "from a worker; and 1,000 at once, pipelined in Redis",
+        (
+            Goal("pairs_s", 10, "loopback", subject="handover", at_most=False),
+            Goal("there_s", 2, "loopback", subject="handover", at_most=False),
+            Goal("items_s", 1, "loopback", subject="handover", at_most=False),
+        ),
+        {"pairs_s": "pairs/s", "there_s": "pairs/s, from a worker", "items_s": "items/s"},
+        subjects=("handover", "loopback", "manager"),
+    ),
     "reload": Row(
         "100,000 jobs that wait and 5,000 dicts, until a fresh control plane knows them",
         (Goal("reload_s", 3, subject="durable"),),

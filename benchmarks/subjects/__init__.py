@@ -14,6 +14,9 @@ NEEDS = {
     "durable": ("apothic", "apothic_emulator.local"),
     "redis": ("redis",),
     "sqlite": (),
+    "handover": ("apothic", "apothic_emulator.local"),
+    "loopback": ("redis",),
+    "manager": (),
 }
 """Every subject, and the modules without which it is skipped."""
 
