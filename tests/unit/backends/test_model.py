@@ -14,7 +14,7 @@ from apothic_backends.model.errors import (
     error_of,
 )
 from apothic_backends.model.events import Cursor
-from apothic_backends.model.functions import FunctionSpec, RetryPolicy
+from apothic_backends.model.functions import FunctionSpec, MountSpec, RetryPolicy, SecretRef
 from apothic_backends.model.ids import number_of
 from apothic_backends.model.jobs import ErrorInfo, JobSnapshot, JobStatus
 from apothic_backends.model.payloads import Payload
@@ -185,3 +185,15 @@ def test_what_does_not_travel_is_refused() -> None:
 def test_nonsense_is_refused(nonsense: Any) -> None:
     with pytest.raises(UsageError):
         codec.from_json(nonsense, [])
+
+
+def test_a_function_needs_its_secrets_and_those_that_open_its_buckets() -> None:
+    own, keys = SecretRef("TOKEN"), ("ACCESS", "SECRET")
+    buckets = [MountSpec("bucket", name, f"/{name}", keys=keys) for name in ("a", "b")]
+
+    assert FunctionSpec("app", "f", secrets=(own,)).needs == (own,)
+    assert FunctionSpec("app", "f", secrets=(own,), mounts=tuple(buckets)).needs == (
+        own,
+        SecretRef("ACCESS"),
+        SecretRef("SECRET"),
+    )
