@@ -82,21 +82,11 @@ def name_of(pid: int) -> str:
         return ""
 
 
-def zygotes() -> list[int]:
-    """The zygote of this process, and those that were forked from it.
-
-    Not those of programs that a test has killed, which this process may have adopted.
-    """
-    ours = f"main(3, {os.getpid()},"
-    found = {pid for pid in descendants() if name_of(pid) == "apothic-zygote"}
-    return sorted(pid for pid in found if is_alive(pid) and ours in _command_of(pid))
-
-
-def _command_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
+def zygote() -> int:
+    """The zygote of the backend that is in use; others may live, of backends that are not."""
+    backend: Any = connected()
+    pid: int = backend._host.agent.zygote.pid
+    return pid
 
 
 def open_files() -> dict[int, str]:

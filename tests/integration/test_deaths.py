@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from apothic import Function, WorkerLost
-from tests.integration.support import AT_ONCE, logs, read_when_there, runner, wait_gone, zygotes
+from tests.integration.support import AT_ONCE, logs, read_when_there, runner, wait_gone, zygote
 
 pytestmark = pytest.mark.usefixtures("clean")
 Run = Function[..., Any]
@@ -203,7 +203,7 @@ def test_a_killed_zygote_loses_its_jobs_and_is_replaced(run: Run, tmp_path: Path
     where = tmp_path / "pid"
     job = run.spawn(lambda: where.write_text(f"{os.getpid()}\n") and time.sleep(60))
     pid = int(read_when_there(where))
-    os.kill(zygotes()[0], signal.SIGKILL)
+    os.kill(zygote(), signal.SIGKILL)
 
     with pytest.raises(WorkerLost):
         job.wait()
@@ -222,7 +222,7 @@ def test_jobs_of_a_killed_zygote_run_again_on_the_next(tmp_path: Path) -> None:
 
     job = runner(retries=AT_ONCE).spawn(action)
     read_when_there(where)
-    os.kill(zygotes()[0], signal.SIGKILL)
+    os.kill(zygote(), signal.SIGKILL)
 
     assert job.wait() == "second try"
 
@@ -236,7 +236,7 @@ def test_what_daemonised_under_a_killed_zygote_is_swept(run: Run, tmp_path: Path
 
     job = run.spawn(action)
     daemon = int(read_when_there(where))
-    os.kill(zygotes()[0], signal.SIGKILL)
+    os.kill(zygote(), signal.SIGKILL)
     with pytest.raises(WorkerLost):
         job.wait()
 

@@ -25,7 +25,7 @@ from tests.integration.support import (
     runner,
     wait_gone,
     wait_until,
-    zygotes,
+    zygote,
 )
 
 Run = Function[..., Any]
@@ -107,7 +107,7 @@ def kill_worker(pid: int) -> None:
 
 
 def kill_zygote(pid: int) -> None:
-    os.kill(zygotes()[0], signal.SIGKILL)
+    os.kill(zygote(), signal.SIGKILL)
 
 
 killers = pytest.mark.parametrize("kill", [kill_worker, kill_zygote])
