@@ -37,6 +37,7 @@ _HOMES = {
     "apothic.watches": ("Lines", "Watch"),
     "apothic_backends.model.errors": (
         "ApothicError",
+        "ArchiveRefused",
         "ArgumentNotSerializable",
         "BackendClosed",
         "BackendError",
@@ -61,6 +62,7 @@ _HOMES = {
         "NonRetryable",
         "NotBuiltYet",
         "NotFound",
+        "PackageRefused",
         "PathRefused",
         "QueueFull",
         "RemoteError",

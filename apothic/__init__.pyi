@@ -39,6 +39,7 @@ from apothic.waiting import Empty as Empty, Full as Full
 from apothic.watches import Lines as Lines, Watch as Watch
 from apothic_backends.model.errors import (
     ApothicError as ApothicError,
+    ArchiveRefused as ArchiveRefused,
     ArgumentNotSerializable as ArgumentNotSerializable,
     BackendClosed as BackendClosed,
     BackendError as BackendError,
@@ -63,6 +64,7 @@ from apothic_backends.model.errors import (
     NonRetryable as NonRetryable,
     NotBuiltYet as NotBuiltYet,
     NotFound as NotFound,
+    PackageRefused as PackageRefused,
     PathRefused as PathRefused,
     QueueFull as QueueFull,
     RemoteError as RemoteError,
@@ -104,6 +106,7 @@ __version__: str
 __all__ = [
     "ApothicError",
     "App",
+    "ArchiveRefused",
     "ArgumentNotSerializable",
     "AsyncFunction",
     "AsyncGeneratorFunction",
@@ -156,6 +159,7 @@ __all__ = [
     "NotBuiltYet",
     "NotFound",
     "OverLimit",
+    "PackageRefused",
     "PathRefused",
     "Period",
     "Queue",

@@ -28,3 +28,12 @@ def told(asked: Wishes, do: Callable[[], None]) -> int:
         output.put_error(output.line_of({"error": describe(error)}) if is_json else explain(error))
         return code_of(error)
     return ExitCode.DONE
+
+
+def size(nbytes: float) -> str:
+    """Bytes as people read them."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if nbytes < 1024:  # noqa: PLR2004 - that many make the next
+            return f"{nbytes:.0f} {unit}"
+        nbytes /= 1024
+    return f"{nbytes:.1f} TiB"

@@ -9,6 +9,7 @@ import click
 
 from apothic import __version__
 from apothic.cli.job import job
+from apothic.cli.package import package
 from apothic.cli.secret import secret
 from apothic.cli.state import state
 from apothic.cli.volume import volume
@@ -120,6 +121,7 @@ def replay(asked: Wishes, job_id: str, *, inline: bool, pdb: bool, **given: Any)
 
 
 program.add_command(job)
+program.add_command(package)
 program.add_command(secret)
 program.add_command(state)
 program.add_command(volume)

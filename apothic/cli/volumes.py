@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from apothic.cli import output
+from apothic.cli.doing import size
 from apothic.cli.failures import ExitCode, code_of, describe, explain
 from apothic.cli.wishes import Wishes
 from apothic_backends.model.errors import NotFound, UsageError
@@ -232,17 +233,9 @@ def du(asked: Wishes, names: tuple[str, ...]) -> int:
             output.put(output.line_of({"schema": SCHEMA, "volumes": told}))
             return
         for name, taken in used.items():
-            output.put(f"{_size(taken):>9}  {name}")
+            output.put(f"{size(taken):>9}  {name}")
 
     return _told(asked, tell)
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:  # noqa: PLR2004 - that many make the next
-            return f"{count:.0f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
 
 
 def _say(asked: Wishes, text: str) -> None:

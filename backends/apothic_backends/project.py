@@ -1,6 +1,6 @@
 """The project that this process works in, and what is set and kept for it.
 
-    PROJECT/pyproject.toml               [tool.apothic] state = "sqlite"
+    PROJECT/pyproject.toml               [tool.apothic] state = "sqlite", exclude = ["*.csv"]
     PROJECT/.apothic/.gitignore          "*": nothing in there is anybody else's
     PROJECT/.apothic/namespace           the one in use, and the one before
     PROJECT/.apothic/state/NAMESPACE/    what the control plane keeps
@@ -21,7 +21,8 @@ STATE, NAMESPACE = "APOTHIC_STATE", "APOTHIC_NAMESPACE"
 DEFAULT = "default"
 """The namespace of those who name none."""
 
-_MARKS = (".apothic", ".git", "pyproject.toml")
+_TOML = "pyproject.toml"
+_MARKS = (".apothic", ".git", _TOML)
 
 
 def project() -> Path:
@@ -56,13 +57,38 @@ def setting(root: Path, name: str) -> str | None:
     Raises:
         InvalidOption: that is no text, or the file cannot be read.
     """
-    path = root / "pyproject.toml"
+    value = _own_table(root, name).get(name)
+    if value is not None and not isinstance(value, str):
+        raise InvalidOption(
+            f"{name} in [tool.apothic] of {root / _TOML} has to be a text", option=name
+        )
+    return value
+
+
+def patterns(root: Path, name: str) -> list[str]:
+    """The list of patterns that stands there under that name; empty if none does.
+
+    Raises:
+        InvalidOption: it is no list of texts, or the file cannot be read.
+    """
+    value = _own_table(root, name).get(name, [])
+    items = cast("list[object]", value) if isinstance(value, list) else [None]
+    if not all(isinstance(item, str) for item in items):
+        raise InvalidOption(
+            f'{name} in [tool.apothic] of {root / _TOML} has to be a list such as ["*.csv"]',
+            option=name,
+        )
+    return cast("list[str]", items)
+
+
+def _own_table(root: Path, name: str) -> dict[str, object]:
+    path = root / _TOML
     try:
         text = path.read_text("utf-8")
     except OSError:
-        return None
+        return {}
     if "tool.apothic" not in text:
-        return None
+        return {}
     import tomllib  # 5 ms, for those who set something  # noqa: PLC0415
 
     try:
@@ -70,10 +96,7 @@ def setting(root: Path, name: str) -> str | None:
     except tomllib.TOMLDecodeError as error:
         raise InvalidOption(f"{path} cannot be read: {error}", option=name) from error
     own: object = tools.get("apothic", {})
-    value = cast("dict[str, object]", own).get(name) if isinstance(own, dict) else None
-    if value is not None and not isinstance(value, str):
-        raise InvalidOption(f"{name} in [tool.apothic] of {path} has to be a text", option=name)
-    return value
+    return cast("dict[str, object]", own) if isinstance(own, dict) else {}
 
 
 def state_url(root: Path) -> str:

@@ -94,6 +94,18 @@ class FileRefused(UsageError):
     code = "file_refused"
 
 
+class PackageRefused(UsageError):
+    """The project cannot be shipped as it is; `data["files"]` are those that are in the way."""
+
+    code = "package_refused"
+
+
+class ArchiveRefused(UsageError):
+    """An archive of code is not as it was made: damaged, or made by somebody else."""
+
+    code = "archive_refused"
+
+
 class VolumeBusy(UsageError):
     """Files below the mount are open (`data["files"]`): close them before `reload()`."""
 
