@@ -161,7 +161,8 @@ class ReadEvents(Command[EventBatch]):
     `topic` is `ALL_JOBS`, a job's id, `apps:NAME`, `queues:NAME` or `dicts:NAME`. Without `after`,
     a job is told from its beginning, and other topics from the next event on. `snapshot` (without
     `after`) gives what is now, to be read on from there. At most `limit` events come in one batch,
-    beside snapshots. `keys` and `prefix` choose among those of a topic that has keys.
+    beside snapshots; with a `limit` of 0 and nothing to tell, where it stands is told at once.
+    `keys` and `prefix` choose among those of a topic that has keys.
     """
 
     topic: str = ALL_JOBS

@@ -235,12 +235,12 @@ class Attempts:
         if not had_begun:
             self._never_worked(executor, fact, now)
         for token in list(executor.waits):
-            self._orphaned(token, now)
+            self.orphaned(token, now)
         for job in list(executor.opened.values()):
             self.ledger.release(job)
             self.cancel(job, now)
 
-    def _orphaned(self, token: object, now: float) -> None:
+    def orphaned(self, token: object, now: float) -> None:
         """Whoever waited died: its handle goes with it, and so do jobs that were its own."""
         wait = self.ledger.give_up(token)
         if wait is None or wait.awaited is None:

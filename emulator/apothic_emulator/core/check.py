@@ -48,6 +48,7 @@ def check(plane: Plane) -> None:
     for part in plane.shared.parts.values():
         part.check()
     _sure(plane.alarm <= plane.shared.alarm, "a wait that nothing ends")
+    plane.operations.check()
     _check_let_go(plane.ledger)
     _sure(not plane.ledger.replies and not plane.scheduler.effects, "left from a step")
 

@@ -16,18 +16,26 @@ class Origin(Record):
 
 
 class Asked(Record):
-    """A client's command; the reply goes to `token`, which the core only passes on."""
+    """A client's command; the reply goes to `token`, which the core only passes on.
+
+    What is asked again under the same `operation` is not done again: see `core/operations.py`.
+    """
 
     command: Command[object]
     token: object
     origin: Origin | None = None
+    operation: str | None = None
 
 
 class GivenUp(Record):
-    """Nobody waits for `token` any more; `reply` is the one that has reached nobody, if any."""
+    """Nobody waits for `token` any more; `reply` is the one that has reached nobody, if any.
+
+    `died` says that whoever waited is no more, so that jobs go with it that were its own.
+    """
 
     token: object
     reply: object = None
+    died: bool = False
 
 
 class Loaded(Record):

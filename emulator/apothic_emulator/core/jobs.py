@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 from apothic_backends.model.errors import InternalError
 from apothic_backends.model.jobs import ErrorInfo, JobOutcome, JobSnapshot, JobStatus
 from apothic_backends.model.payloads import Payload
+from apothic_emulator.core.facts import Asked
 from apothic_emulator.core.functions import Function
 from apothic_emulator.core.logs import JobLog
 from apothic_emulator.core.streams import Stream
@@ -82,6 +83,10 @@ class Wait:
 
     def left(self) -> None:
         """It was given up: whoever is affected by that may say so here."""
+
+    def passes_to(self, asked: Asked) -> None:
+        """Who has asked again has this place from now on."""
+        self.token = asked.token
 
 
 class KeptJob(Protocol):

@@ -7,6 +7,7 @@
 | `run/N`      | how far it is, its attempts, and how it ended  | before a dispatch, at its end  |
 | `schedule/N` | when function N runs by itself                 | with each run                  |
 | `last/1`     | a number that no job has been given            | once in a while                |
+| `operation/N`| what an operation has led to, and for whom     | with what it has changed       |
 
 A job is kept if its caller may be gone before it ends. A call whose caller waits for it (`RunJob`,
 an `owned` `SubmitJob`, and what a generator yields) is its caller's alone: nobody could ask for its
@@ -29,7 +30,7 @@ from apothic_emulator.core.journal import Journal, Kept
 from apothic_emulator.core.records import pack, payload_of, payload_parts, unpack
 from apothic_emulator.core.schedules import Schedules
 
-KINDS = ("function", "job", "run", "schedule", "last")
+KINDS = ("function", "job", "run", "schedule", "last", "operation")
 
 RESTARTED = "restart"
 """Why an attempt was lost that was under way when the control plane ended."""

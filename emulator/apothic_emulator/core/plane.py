@@ -51,6 +51,7 @@ from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.journal import Journal
 from apothic_emulator.core.keeping import Keeping, sort_out
 from apothic_emulator.core.ledger import Ledger
+from apothic_emulator.core.operations import ForgetOperations, Operations
 from apothic_emulator.core.pools import Pool
 from apothic_emulator.core.prints import Prints
 from apothic_emulator.core.queries import Queries
@@ -95,6 +96,7 @@ class Plane:
         self.admission = Admission(self.callers, self.items, self._pool, self._asked)
         self.journal = journal
         self.feeds = self.ledger.feed, self.shared.feed
+        self.operations = Operations(self.ledger, journal)
         self.scheduler.idle_s = idle_s
         self.prints = Prints(self.ledger, self.scheduler)
         self.schedules = Schedules(
@@ -135,6 +137,7 @@ class Plane:
             KeepJob: self._keep,
             ReleaseJob: self._release,
             GetDurability: self._durability,
+            ForgetOperations: self.operations.forget,
             **self.queries.commands,
             **self.schedules.commands,
         }
@@ -161,6 +164,7 @@ class Plane:
         mine, others = sort_out(records)
         if self.keeping is not None:
             self.keeping.load(mine, now)
+            self.operations.load(mine["operation"], now)
         for key, record in others:
             kind, *path = key.split("/")
             self.shared.load(kind, path, record, now)
@@ -208,6 +212,8 @@ class Plane:
         for feed in self.feeds:
             if feed.readers:
                 feed.publish()
+        if self.operations.owed:
+            self.operations.note(now)
         changes = NO_CHANGES if self.journal is None else self.journal.take()
         outcome = Outcome(ledger.replies, scheduler.effects, changes)
         ledger.replies = []
@@ -219,6 +225,12 @@ class Plane:
         if asked.token in ledger.waits:
             return  # it gets its one answer already
         try:
+            if (
+                asked.operation is not None
+                and rule is None
+                and not self.operations.is_new(asked, now)
+            ):
+                return
             if asked.origin is not None:
                 self.callers.executor(asked.origin.executor)
             rule = rule or self._commands.get(type(asked.command)) or self._more(asked)
@@ -276,6 +288,11 @@ class Plane:
         undo: Any = getattr(item.reply, "undo", None)
         if undo is not None:
             undo(now)
+        if self.operations.owed or undo is not None:
+            self.operations.given_up(item.token, is_undone=undo is not None)
+        if item.died:
+            self.attempts.orphaned(item.token, now)
+            return
         wait = self.ledger.give_up(item.token)
         if wait is not None and wait.runs and wait.awaited is not None:
             self.attempts.cancel(wait.awaited, now)

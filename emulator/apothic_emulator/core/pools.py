@@ -32,6 +32,11 @@ class RoomWait(Wait):
         self.pool = pool
         self.asked = asked
 
+    def passes_to(self, asked: Asked) -> None:
+        """Who has asked again has this place from now on."""
+        super().passes_to(asked)
+        self.asked = asked
+
     @property
     def command(self) -> SubmitJob | RunJob:
         """What was asked."""

@@ -78,8 +78,8 @@ class Queries:
             batch = events.read(after, topic.subject or None, limit, topic.wants)
             if batch is not None:
                 return batch
-        if topic.is_over:
-            return EventBatch((), events.cursor, ended=True)
+        if topic.is_over or command.limit == 0:
+            return EventBatch((), events.cursor, ended=topic.is_over)
         self._wait(topic, asked, limit, now)
         return LATER
 

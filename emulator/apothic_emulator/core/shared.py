@@ -88,6 +88,11 @@ class SharedWait(Wait):
         if self.again is not None:
             self.shared.again.append(self.again)
 
+    def passes_to(self, asked: Asked) -> None:
+        """Who has asked again has this place from now on."""
+        super().passes_to(asked)
+        self.asked = asked
+
 
 class Shared:
     """What the parts have in common; `journal` is None where nothing is kept."""

@@ -95,15 +95,19 @@ class Driver:
     def pass_s(self, seconds: float) -> list[Effect]:
         return self.wait_until(self.now + seconds)
 
-    def start(self, command: Command[Any], origin: Origin | None = None) -> int:
+    def start(
+        self, command: Command[Any], origin: Origin | None = None, operation: str | None = None
+    ) -> int:
         """Ask; gives the token."""
         self._last_token += 1
-        self.step(Asked(command, self._last_token, origin))
+        self.step(Asked(command, self._last_token, origin, operation))
         return self._last_token
 
-    def ask(self, command: Command[Any], origin: Origin | None = None) -> Any:
+    def ask(
+        self, command: Command[Any], origin: Origin | None = None, operation: str | None = None
+    ) -> Any:
         """Ask for what is answered at once."""
-        answer = self.answers[self.start(command, origin)]
+        answer = self.answers[self.start(command, origin, operation)]
         if isinstance(answer, Exception):
             raise answer
         return answer

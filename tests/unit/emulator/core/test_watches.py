@@ -519,3 +519,12 @@ def test_the_code_of_a_job_tells_how_far_it_is() -> None:
 def test_nobody_else_tells_progress() -> None:
     with pytest.raises(UsageError, match="code of a job"):
         Driver().ask(TellProgress(1))
+
+
+def test_a_limit_of_none_tells_the_position_at_once() -> None:
+    driver = Driver()
+    driver.submit()
+
+    batch = driver.ask(ReadEvents(limit=0))
+
+    assert batch == EventBatch((), driver.plane.ledger.events.cursor)
