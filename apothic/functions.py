@@ -233,8 +233,12 @@ class Declared(Invocable[P, R], Markable):
             ArgumentNotSerializable: it refers to something that cannot be pickled.
         """
         from apothic_backends.commands import RegisterFunction  # at calls  # noqa: PLC0415
+        from apothic_backends.registry import source  # noqa: PLC0415 - as above
 
         spec = self.spec()
+        shipped = source()
+        if shipped is not None:
+            spec = spec.replace(source=shipped[0], path=shipped[1])
         kept = [secret.keep() for secret in self.options.get("secrets") or ()]
         return [*filter(None, kept), RegisterFunction(spec, self.code())]
 

@@ -16,7 +16,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import string
 import threading
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
@@ -24,17 +23,14 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from apothic_backends.archives import MOST_BYTES, listed, unpack
+from apothic_backends.model.archives import MOST_PIECE, check_digest
 from apothic_backends.model.errors import (
     ArchiveRefused,
-    InvalidOption,
     NotFound,
     StoreError,
     StoreFull,
 )
 from apothic_backends.volumes.disk import remove_tree
-
-MOST_PIECE = 1 << 20
-"""The most bytes of an archive that travel at once."""
 
 MOST_COMING = 16
 """Archives that may be on their way in; beyond, the oldest has to begin anew."""
@@ -43,19 +39,6 @@ UNUSED_S = 7 * 24 * 3600.0
 """A tree that nobody has used for so long is removed when another one is made."""
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
-_DIGITS = frozenset(string.hexdigits.lower())
-_LENGTH = 64
-
-
-def check_digest(digest: str) -> str:
-    """See to it that something is the digest of an archive.
-
-    Raises:
-        InvalidOption: it is not.
-    """
-    if len(digest) != _LENGTH or not _DIGITS.issuperset(digest):
-        raise InvalidOption(f"{digest!r:.100} is no digest of an archive", option="digest")
-    return digest
 
 
 class _Coming:

@@ -39,6 +39,15 @@ def is_worker() -> bool:
     return os.environ.get("APOTHIC_WORKER") == str(os.getpid())
 
 
+def source() -> tuple[str, tuple[str, ...]] | None:
+    """The archive that this worker runs in, and the folders of its modules; None if in none."""
+    told = os.environ.get("APOTHIC_SOURCE") if is_worker() else None
+    if not told:
+        return None
+    digest, *path = told.split("\n")
+    return digest, tuple(path)
+
+
 def open_backend(name: str | None = None) -> Backend:
     """Open the backend of that name.
 

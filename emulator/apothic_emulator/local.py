@@ -64,7 +64,11 @@ def _durable(thread: Any, url: str, root: Path) -> Any:
         own_folder(root, "state", name)
     store.open()
     try:
-        return Host(thread, commits=Commits(store))
+        host = Host(thread, commits=Commits(store))
     except BaseException:
         store.close()
         raise
+    if store.archives is not None and store.archives.is_dir():
+        specs = [pool.function.spec for pool in host.look(lambda plane: [*plane.pools.values()])]
+        host.agent.stock.archives.keep_only(spec.source for spec in specs if spec.source)
+    return host

@@ -44,6 +44,7 @@ LACKS = {
     "inline": {
         "stopping": "a call runs in the caller's own thread, which nothing can stop",
         "processes": "all is one process: nothing can die without the program",
+        "trees": "the code is this program's own, which is loaded already",
         "descriptors": "only what goes through Python's streams is seen",
     }
 }

@@ -76,7 +76,9 @@ class FunctionSpec(Record):
     value of each job, and the result is a list of their results. `memory_mb` and `cpu` are limits
     for each process that runs it, together with all that it starts; `cpu` is None where the caller
     has not limited it. `secrets` are named only; where two have a key in common, the later counts.
-    `mounts` are what it finds at which paths.
+    `mounts` are what it finds at which paths. `source` is the digest of the archive in whose files
+    it runs: they are its working directory, and its modules are in the folders of `path` ("" is the
+    top). Without one it runs where its caller does.
     """
 
     app_name: str
@@ -96,6 +98,8 @@ class FunctionSpec(Record):
     cpu: int | None = None
     secrets: tuple[SecretRef, ...] = ()
     mounts: tuple[MountSpec, ...] = ()
+    source: str | None = None
+    path: tuple[str, ...] = ()
 
     @property
     def needs(self) -> tuple[SecretRef, ...]:

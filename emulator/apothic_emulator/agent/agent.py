@@ -6,9 +6,11 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from select import EPOLLIN, EPOLLOUT, epoll
 from typing import Any
 
+from apothic_backends.model.errors import ApothicError
 from apothic_emulator.agent.limits import Keeper
 from apothic_emulator.agent.line import Line, Post
 from apothic_emulator.agent.logs import LogPipe
@@ -60,6 +62,7 @@ class Agent:
         answer: Answer,
         *,
         keeper: Keeper,
+        archives: Path | None = None,
     ) -> None:
         self.channels = channels
         self.errands = errands
@@ -74,7 +77,9 @@ class Agent:
         self.zygote = zygote
         self.keeper = keeper
         keeper.relax = zygote.relax
+        self._archives = archives
         self._delivery: Any = None
+        self._stock: Any = None
         self._first = threading.Lock()
         self.errands.register(self.zygote.control, EPOLLIN)
         self._effects: dict[type, Callable[[Line, Effect], None]] = {
@@ -118,6 +123,21 @@ class Agent:
                 self._delivery = Delivery(self.flush)
             return self._delivery
 
+    @property
+    def stock(self) -> Any:
+        """A `Stock`, loaded for the first function that is shipped."""
+        with self._first:
+            if self._stock is None:
+                from apothic_emulator.agent.stock import Stock  # see above  # noqa: PLC0415
+
+                self._stock = Stock(self._archives)
+            return self._stock
+
+    def carry_out_beside(self, command: Any, token: Any) -> None:
+        """Do what is asked without the core, which is not to know of it."""
+        beside = self.stock if command.__module__.endswith(".archives") else self.delivery.safe
+        beside.carry_out(command, token)
+
     def _dispatch(self, line: Line, effect: Dispatch | DispatchBatch) -> None:
         if line.needs and self.delivery.is_stale(line):
             self.post(Refused(line.number, sent(effect)))
@@ -139,8 +159,10 @@ class Agent:
 
     def _start(self, effect: StartExecutor) -> Line | None:
         try:
-            line = Line(effect, self.post, self._environment(effect))
-        except OSError as error:  # no descriptors left: others go on, and this one is tried again
+            source = effect.spec.source
+            tree = None if source is None else self.stock.tree(source)
+            line = Line(effect, self.post, self._environment(effect), tree)
+        except (OSError, ApothicError) as error:  # no descriptors, say: this one is tried again
             self._report_end(Ended(effect.executor, "start", detail=str(error)))
             return None
         self.lines[line.number] = line

@@ -33,6 +33,18 @@ def path() -> list[str]:
     return [entry for entry in entries if isinstance(entry, str)]
 
 
+def installed() -> list[str]:
+    """The part of it that is nobody's project: what is installed, and our own packages."""
+    own = [e for e in path() if any(f"{os.sep}{site}" in e for site in _SITES)]
+    spec = importlib.machinery.PathFinder.find_spec("apothic")
+    ours = [] if spec is None or spec.origin is None else [_above(_above(spec.origin))]
+    return list(dict.fromkeys([*own, *ours, *_own_path()]))
+
+
+def _above(path: str) -> str:
+    return os.path.dirname(os.path.abspath(path))  # noqa: PTH100, PTH120 - as `sys.path` spells it
+
+
 def _flags() -> list[str]:
     """The options of this interpreter that change how Python code behaves."""
     flags = [f"-W{option}" for option in sys.warnoptions]

@@ -39,7 +39,13 @@ Post = Callable[[Input], None]
 class Line:
     """One executor as this process holds it. Reading is for the holder of `reading`."""
 
-    def __init__(self, effect: StartExecutor, post: Post, env: dict[str, str]) -> None:
+    def __init__(
+        self,
+        effect: StartExecutor,
+        post: Post,
+        env: dict[str, str],
+        tree: dict[str, str] | None = None,
+    ) -> None:
         self.number = effect.executor
         self.post = post
         self.preload = effect.spec.preload
@@ -72,9 +78,15 @@ class Line:
         )
         self._frames = FrameReader()
         self._session_frames = FrameReader()
-        self._begin(effect, token, env)
+        self._begin(effect, token, env, tree)
 
-    def _begin(self, effect: StartExecutor, token: bytes, env: dict[str, str]) -> None:
+    def _begin(
+        self,
+        effect: StartExecutor,
+        token: bytes,
+        env: dict[str, str],
+        tree: dict[str, str] | None,
+    ) -> None:
         """The first packet: what to be, and the code."""
         spec = {
             "name": effect.spec.name,
@@ -85,7 +97,9 @@ class Line:
             "codec": effect.code.codec,
             "token": token.hex(),
             "env": env,
-            "path": interpreter.path(),
+            "path": interpreter.path() if tree is None else interpreter.installed(),
+            "tree": tree,
+            "source_path": effect.spec.path,
             "cwd": _cwd(),
             "terminal": terminal(),
             "waits_for_secrets": bool(self.needs),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from apothic_backends.model.archives import check_digest, check_inside
 from apothic_backends.model.errors import InvalidOption
 from apothic_backends.model.functions import BatchPolicy, FunctionSpec
 from apothic_backends.model.payloads import Payload
@@ -57,12 +58,8 @@ def check_spec(spec: FunctionSpec) -> None:
     Raises:
         InvalidOption: they cannot; the message says which limit to change.
     """
-    for option in _AT_LEAST_ONE:
-        value = getattr(spec, option)
-        if value < 1:
-            raise InvalidOption(
-                f"{option}={value} of {spec.name!r}: it must be at least 1", option=option
-            )
+    _check_least(spec)
+    _check_source(spec)
     if not 0 <= spec.target_requests <= spec.concurrent_requests:
         raise InvalidOption(
             f"target_requests={spec.target_requests} of {spec.name!r}: it must be from 0 to "
@@ -82,6 +79,22 @@ def check_spec(spec: FunctionSpec) -> None:
             )
     if spec.batch is not None:
         _check_batch(spec.name, spec.batch)
+
+
+def _check_least(spec: FunctionSpec) -> None:
+    for option in _AT_LEAST_ONE:
+        value = getattr(spec, option)
+        if value < 1:
+            raise InvalidOption(
+                f"{option}={value} of {spec.name!r}: it must be at least 1", option=option
+            )
+
+
+def _check_source(spec: FunctionSpec) -> None:
+    if spec.source is not None:
+        check_digest(spec.source)
+    for folder in spec.path:
+        check_inside(folder)
 
 
 def _check_batch(name: str, batch: BatchPolicy) -> None:

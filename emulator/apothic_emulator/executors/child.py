@@ -7,7 +7,6 @@ several slots runs on as many threads, and an async one as tasks of one asyncio 
 from __future__ import annotations
 
 import faulthandler
-import fcntl
 import json
 import os
 import signal
@@ -26,9 +25,6 @@ from apothic_emulator.executors.stops import Stopped, Stops
 from apothic_emulator.executors.wire import Buffer, Frame, Packet
 from apothic_emulator.executors.world import World
 
-_HIGH = min(500, os.sysconf("SC_OPEN_MAX") // 2)
-"""Our descriptors lie above this, where code that closes "its" low ones does not meet them."""
-
 Report = tuple[int, Buffer, tuple[Buffer, ...]]
 """The kind of a frame, its body, and its buffers."""
 
@@ -39,7 +35,7 @@ class Executor:
     passing = Stopped
 
     def __init__(self, channels: list[int]) -> None:
-        jobs, bulk, session, out, err, shared = (_raise_fd(fd) for fd in channels)
+        jobs, bulk, session, out, err, shared = map(linux.raise_fd, channels)
         self.jobs = socket(fileno=jobs)
         self.bulk = socket(fileno=bulk)
         self.control = Control(session)
@@ -63,6 +59,8 @@ class Executor:
         self._sending = threading.Lock()
         self._active = 0
         self.secrets: Any = None
+        self.note: Callable[[BaseException], object] = lambda _: None
+        """Adds to an error what there is to say of where the function runs."""
 
     def start(self) -> dict[str, Any] | None:
         """Become what the first packet describes; None when the function cannot be loaded."""
@@ -71,7 +69,8 @@ class Executor:
         self._settle(spec)
         self.breakpoints.install()
         self.begin()
-        if (spec["mounts"] or spec["waits_for_secrets"]) and not self._meet_needs(spec):
+        needs = spec["tree"] or spec["mounts"] or spec["waits_for_secrets"]
+        if needs and not self._meet_needs(spec):
             return None
         try:
             self._load(spec["codec"], buffers)
@@ -148,6 +147,7 @@ class Executor:
         info = self._failure(error).info
         info["code"] = "setup_failed"
         info["message"] = f"{name} cannot be loaded: {info['type_name']}: {info['message']}"
+        info["message"] = ". ".join([info["message"], *getattr(error, "__notes__", ())])
         return error_report(calls.Failure(info))
 
     # --- channels -------------------------------------------------------------------------------
@@ -263,6 +263,7 @@ class Executor:
             raise error
         if isinstance(error, MemoryError | SystemError):
             self.retiring = True  # the interpreter itself may be damaged
+        self.note(error)
         ours = 2 if self.window is None else 3
         failure = calls.failure_of(error, ours if skip is None else skip)
         if self.secrets is not None:
@@ -326,13 +327,6 @@ def error_report(failure: calls.Failure) -> Report:
     parts = (exception.data, *exception.buffers) if exception is not None else ()
     kind = wire.LOAD_FAILED if info["code"] == "setup_failed" else wire.ERROR
     return kind, json.dumps(info).encode(), parts
-
-
-def _raise_fd(fd: int) -> int:
-    """Move a descriptor out of the way of user code; children do not inherit it."""
-    high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH)
-    os.close(fd)
-    return high
 
 
 _this: Executor | None = None

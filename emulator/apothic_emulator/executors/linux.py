@@ -19,6 +19,9 @@ _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _count = bytearray(4)
 
+_HIGH = min(500, os.sysconf("SC_OPEN_MAX") // 2)
+"""Our descriptors lie above this, where code that closes "its" low ones does not meet them."""
+
 flush_c_streams = _libc.fflush
 """Call with None: write out what C code has printed."""
 
@@ -35,6 +38,13 @@ def die_with_parent(signum: int) -> None:
 def adopt_orphans() -> None:
     """Become the parent of descendants whose own parent ends, sessions of their own included."""
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def raise_fd(fd: int) -> int:
+    """Move a descriptor out of the way of user code; children do not inherit it."""
+    high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+    os.close(fd)
+    return high
 
 
 def bind(cores: tuple[int, ...]) -> None:

@@ -1,4 +1,4 @@
-"""What some functions need before they are loaded: volumes at their paths, and secrets."""
+"""What some functions need before they are loaded: their files, secrets, volumes at their paths."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class Executor(Protocol):
     window: tuple[int, int] | None
     around: Callable[[Function], Function]
     secrets: Any
+    note: Callable[[BaseException], object]
 
 
 def meet(executor: Executor, spec: dict[str, Any]) -> Buffer | None:
@@ -28,6 +29,13 @@ def meet(executor: Executor, spec: dict[str, Any]) -> Buffer | None:
     Raises:
         EOFError: the host hung up.
     """
+    if spec["tree"]:
+        from apothic_emulator.executors import trees  # brings the contract  # noqa: PLC0415
+
+        missing = trees.enter(spec)
+        if missing is not None:
+            return missing
+        executor.note = trees.noter(spec["cwd"])
     if spec["waits_for_secrets"]:
         from apothic_emulator.executors import secrets  # few functions have some  # noqa: PLC0415
 

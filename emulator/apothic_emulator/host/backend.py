@@ -48,7 +48,7 @@ class LocalBackend:
             return ticket
         is_call = type(command) is RunJob
         if not is_call and command.beside_core:
-            host.agent.delivery.safe.carry_out(command, ticket)
+            host.agent.carry_out_beside(command, ticket)
             return ticket
         asked: Any = command
         host.post(Asked(asked, ticket))

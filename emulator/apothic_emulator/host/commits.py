@@ -18,6 +18,7 @@ import time
 from _queue import SimpleQueue  # `queue` brings more, at the start of every program
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from apothic_backends.model.errors import StoreCorrupt, StoreError, StoreFenced, StoreFull
@@ -85,6 +86,11 @@ class Commits:
     def place(self) -> str:
         """Where the state is, for people."""
         return self.store.place
+
+    @property
+    def archives(self) -> Path | None:
+        """Where archives of code lie beside the state; None where it is on a server."""
+        return self.store.archives
 
     def attach(self, host: Steered) -> Decide:
         """Serve this host, once its core knows what was kept."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from apothic_emulator.core.effects import Outcome
@@ -22,6 +23,11 @@ class Durable(Protocol):
     @property
     def place(self) -> str:
         """Where the state is, for people."""
+        ...
+
+    @property
+    def archives(self) -> Path | None:
+        """Where archives of code are to lie that must be there as long as the state is."""
         ...
 
     def attach(self, host: Any) -> Decide:

@@ -85,6 +85,7 @@ class Host:
             post,
             self._asked_by_worker,
             keeper=keeper,
+            archives=None if commits is None else commits.archives,
         )
         self._errands.register(self._wake_fd, EPOLLIN)
         self._wake_at = NEVER
@@ -266,7 +267,7 @@ class Host:
             request.fail(error)
             return
         if command.beside_core:
-            self.agent.delivery.safe.carry_out(command, request)
+            self.agent.carry_out_beside(command, request)
             return
         if line.veils is not None:
             line.veils.hide_in(command)

@@ -60,7 +60,7 @@ class InlineBackend:
             ticket.fail(host.dead)
             return ticket
         if command.beside_core:
-            host.lending.safe.carry_out(command, ticket)
+            host.carry_out_beside(command, ticket)
             return ticket
         asked: Any = command
         if isinstance(command, RegisterFunction):  # no clock runs for what cannot be stopped

@@ -61,6 +61,7 @@ class InlineHost:
         self.changes = 0
         self._after_error = after_error
         self._lending: Any = None
+        self._stock: Any = None
         self._first = threading.Lock()
         self._batch: list[Input] = []
         self._lock = threading.Lock()
@@ -92,6 +93,18 @@ class InlineHost:
 
                 self._lending = Lending()
             return self._lending
+
+    def carry_out_beside(self, command: Any, token: Any) -> None:
+        """Do what is asked without the core, which is not to know of it."""
+        if not command.__module__.endswith(".archives"):
+            self.lending.safe.carry_out(command, token)
+            return
+        with self._first:
+            if self._stock is None:
+                from apothic_emulator.agent.stock import Stock  # few ship code  # noqa: PLC0415
+
+                self._stock = Stock()
+        self._stock.carry_out(command, token)
 
     def _of_kind(self, effect: StartExecutor) -> Executor:
         if effect.spec.batch is not None:

@@ -33,6 +33,7 @@ from apothic_emulator.stores.store import blobs_named_in
 
 FILE = "state.db"
 BLOBS = "state.db.blobs"
+ARCHIVES = "state.db.archives"
 OWNER = "state.db.owner"
 _TRIES = 5
 """Copies of a state in use, until no large value goes while it is copied."""
@@ -167,11 +168,15 @@ def _copy(source: Path, target: Path) -> None:
         return
     for last in (False,) * (_TRIES - 1) + (True,):
         _back_up(source / FILE, target / FILE)
-        if _link_blobs(source / BLOBS, target, blobs_named_in(_values(target / FILE))):
+        blobs = blobs_named_in(_values(target / FILE))
+        if _link_files(source / BLOBS, target / BLOBS, blobs):
             break
         if last:
             raise StoreError(f"{source} changes too fast to be copied: end what uses it")
     _read_through(target)
+    if (source / ARCHIVES).is_dir():
+        whole = {path.name for path in (source / ARCHIVES).iterdir() if is_digest(path.name)}
+        _link_files(source / ARCHIVES, target / ARCHIVES, whole)
 
 
 def _back_up(source: Path, target: Path) -> None:
@@ -201,9 +206,8 @@ def _values(path: Path) -> Iterator[tuple[str, bytes]]:
         yield from db.execute("SELECT key, value FROM records")
 
 
-def _link_blobs(source: Path, target: Path, digests: set[str]) -> bool:
-    """Give the copy its large values, which never change; False if one has gone meanwhile."""
-    folder = target / BLOBS
+def _link_files(source: Path, folder: Path, digests: set[str]) -> bool:
+    """Give the copy its large files, which never change; False if one has gone meanwhile."""
     folder.mkdir(mode=0o700, exist_ok=True)
     for digest in digests:
         if (folder / digest).exists():
@@ -301,7 +305,7 @@ def _unpack(path: Path, folder: Path) -> None:
 
 def _take_out(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, path: Path) -> None:
     place, _, name = member.name.rpartition("/")
-    is_ours = member.name == FILE or (place == BLOBS and is_digest(name))
+    is_ours = member.name == FILE or (place in (BLOBS, ARCHIVES) and is_digest(name))
     data = archive.extractfile(member) if is_ours and member.isreg() else None
     if data is None:
         raise StoreCorrupt(f"{path} was not made by `apothic state save`: {member.name!r:.80}")

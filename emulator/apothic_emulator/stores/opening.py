@@ -55,7 +55,8 @@ def open_store(url: str, folder: Path, namespace: str = "default") -> Store:
         path = Path(rest.removeprefix("//")).expanduser().absolute()
         surreal = _class("surreal", "SurrealEngine", "surrealdb")
         engine = surreal(f"surrealkv://{path}", "apothic", "state", str(path))
-        return Store(engine, Blobs(path.with_name(path.name + ".blobs")))
+        blobs = Blobs(path.with_name(path.name + ".blobs"))
+        return Store(engine, blobs, path.with_name(path.name + ".archives"))
     if scheme in ("surrealdb+ws", "surrealdb+wss"):
         return Store(_surreal_server(url))
     raise InvalidOption(
@@ -82,7 +83,7 @@ def _sqlite(path: Path) -> Store:
     from apothic_emulator.stores.sqlite import SqliteEngine, beside  # noqa: PLC0415 - 5 ms
 
     path = path.absolute()
-    return Store(SqliteEngine(path), Blobs(beside(path, ".blobs")))
+    return Store(SqliteEngine(path), Blobs(beside(path, ".blobs")), beside(path, ".archives"))
 
 
 def _postgres(url: str, namespace: str) -> Engine:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from binascii import crc32
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from apothic_backends.model.errors import StoreCorrupt
 from apothic_emulator.stores.base import Change, Engine, Found
@@ -28,8 +29,12 @@ _DAMAGED = (
 class Store:
     """What the control plane keeps its state in. Used by one thread at a time."""
 
-    def __init__(self, engine: Engine, blobs: Blobs | None = None) -> None:
+    def __init__(
+        self, engine: Engine, blobs: Blobs | None = None, archives: Path | None = None
+    ) -> None:
         self.engine = engine
+        self.archives = archives
+        """Where archives of code lie, which go with the state: none of it is in the engine."""
         self._blobs = blobs
         self._named: dict[str, str] = {}
         """The records that are files, and the names of those."""

@@ -1,0 +1,67 @@
+"""What an executor does to run in the files that are shipped, and not where the user works.
+
+It unpacks them unless another executor has, goes there, and has Python look for modules there
+first. Nothing of the user's own folders is on its path.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from apothic_backends.depot import Trees
+from apothic_backends.model.errors import ApothicError
+
+HINT = (
+    "The function runs from the files that are shipped; `apothic package --list` shows which they "
+    "are, and why others are not"
+)
+_READ_ONLY = "The files that are shipped cannot be written to; write to a Volume, or below /tmp"
+
+
+def enter(spec: dict[str, Any]) -> bytes | None:
+    """Run in the tree from now on; what to report if it cannot be had."""
+    tree, own = spec["tree"], spec["source_path"]
+    try:
+        folder = Trees(Path(tree["trees"])).open(tree["digest"], Path(tree["archive"]))
+    except ApothicError as error:
+        code = "setup_failed"
+        told = {"code": code, "message": error.message, "type_name": "", "traceback": ""}
+        return json.dumps(told).encode()
+    sys.path[:0] = [str(folder / path) if path else str(folder) for path in own]
+    spec["cwd"] = str(folder)
+    os.chdir(folder)
+    os.environ["APOTHIC_SOURCE"] = "\n".join((tree["digest"], *own))
+    return None
+
+
+def noter(folder: str) -> Callable[[BaseException], None]:
+    """What says where the function runs, if that is why something was not found, or not written."""
+
+    def note(error: BaseException) -> None:
+        hint = _hint(error, folder)
+        if hint and hint not in getattr(error, "__notes__", ()):
+            error.add_note(hint)
+
+    return note
+
+
+def _hint(error: BaseException, folder: str) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return HINT
+    if isinstance(error, FileNotFoundError) and _is_below(error.filename, folder):
+        return HINT
+    if isinstance(error, PermissionError) and _is_below(error.filename, folder):
+        return _READ_ONLY
+    return ""
+
+
+def _is_below(name: object, folder: str) -> bool:
+    if not isinstance(name, str | bytes) or not name:
+        return False
+    path = os.path.join(folder, os.fsdecode(name))  # noqa: PTH118 - which may be absolute
+    return path.startswith(folder + os.sep)

@@ -1,0 +1,31 @@
+"""What may be said of the files that a function runs in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from apothic_backends.model.errors import InvalidOption
+from tests.unit.emulator.core.driving import Driver
+
+DIGEST = "0123456789abcdef" * 4
+
+
+def test_a_function_says_which_archive_it_runs_in() -> None:
+    driver = Driver()
+    here, there = (
+        driver.register("g", source=digest, path=("", "a/b")) for digest in (None, DIGEST)
+    )
+
+    assert here != there
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"source": text} for text in ("", "x", DIGEST.upper(), f"../{DIGEST[3:]}", DIGEST + "0")]
+    + [{"path": (text,)} for text in ("/", "/etc", "..", "a/../b", "a//b", "./a", "a/", "a\0")],
+)
+def test_what_cannot_be_an_archive_or_a_folder_in_one_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidOption):
+        Driver().register("g", **options)
