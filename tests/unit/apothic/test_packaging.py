@@ -21,8 +21,12 @@ def write(root: Path, *paths: str, text: str = "") -> None:
 
 
 def git(root: Path, *words: str) -> None:
+    """Run git there, also where these tests run below git itself, as in `git rebase --exec`."""
     who = ["-c", "user.name=n", "-c", "user.email=e", "-c", "commit.gpgsign=false"]
-    subprocess.run(["git", "-C", str(root), *who, *words], check=True, capture_output=True)
+    env = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
+    env["GIT_CEILING_DIRECTORIES"] = str(root.parent)
+    command = ["git", "-C", str(root), *who, *words]
+    subprocess.run(command, check=True, capture_output=True, env=env)
 
 
 @pytest.fixture(params=["git", "no git"])
