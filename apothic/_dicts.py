@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterable
 from typing import Any, cast
 
-from apothic._connect import connect
+from apothic._connect import ask, connect
 from apothic._drive import step
 from apothic._locks import Holding
 from apothic._serialize import decode_value, encode_value
@@ -15,8 +15,6 @@ from apothic._values import is_list, is_tuple, number, refuse, seconds, text, wh
 from apothic.entries import Entry
 from apothic.locks import Leader
 from apothic_backends.base import EventStream
-from apothic_backends.commands import ReplyT
-from apothic_backends.commands.base import Command
 from apothic_backends.commands.dicts import (
     ClearDict,
     CountKeys,
@@ -47,11 +45,6 @@ from apothic_backends.ticket import Ticket
 
 _KEYS = "a string, a whole number, or a tuple of these"
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-async def ask(command: Command[ReplyT]) -> ReplyT:
-    """Ask the backend of this process for something that it answers at once."""
-    return await step(connect().start(command))
 
 
 # --- keys ---------------------------------------------------------------------------------------

@@ -21,10 +21,11 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from types import coroutine
 from typing import Any, Generic, TypeVar
 
-from apothic_backends.interrupts import DEFERRED
+from apothic_backends.interrupts import DEFERRED, WINDOW
 from apothic_backends.model.errors import BlockingCall, UsageError, WaitTimeout
 from apothic_backends.ticket import Ticket
 
@@ -159,6 +160,38 @@ class Turn:
         return checkpoint().__await__()
 
 
+class _Work(Ticket[T]):
+    """Something that blocks: done by the thread that waits, or beside the loop that awaits it."""
+
+    __slots__ = ("_do",)
+
+    def __init__(self, do: Callable[[], T]) -> None:
+        super().__init__()
+        self._do = do
+
+    def _block(self, deadline: float | None) -> None:
+        with WINDOW:
+            self._run()
+
+    def _suspend(self, deadline: float | None) -> Coroutine[Any, Any, None]:
+        run = copy_context().run
+        threading.Thread(target=run, args=(self._run,), name="apothic-work", daemon=True).start()
+        return super()._suspend(deadline)
+
+    def _run(self) -> None:
+        try:
+            self.complete(self._do())
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            self.fail(error)
+
+
+async def work(do: Callable[[], T]) -> T:
+    """Do something that blocks, inside a procedure."""
+    return await step(_Work(do))
+
+
 def block(procedure: Coroutine[Any, Any, T]) -> T:
     """Run a procedure in this thread."""
     with DEFERRED:
@@ -218,16 +251,16 @@ def refuse_in_loop(owner: object, method: str) -> None:
         )
 
 
-def refuse_for_in_loop() -> None:
-    """Make sure that a plain `for` stops no event loop.
+def refuse_statement_in_loop(statement: str) -> None:
+    """Make sure that a plain `for` or `with` stops no event loop.
 
     Raises:
         BlockingCall: a loop runs in this thread.
     """
     if is_in_loop():
         raise BlockingCall(
-            "a plain `for` would stop the running event loop; write `async for`",
-            spelling="async for",
+            f"a plain `{statement}` would stop the running event loop; write `async {statement}`",
+            spelling=f"async {statement}",
         )
 
 

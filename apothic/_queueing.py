@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from apothic._asking import ask
-from apothic._connect import connect
+from apothic._connect import ask, ask_soon, connect
 from apothic._drive import step
 from apothic._serialize import decode_item, pickled
 from apothic._watching import Reading
@@ -123,9 +122,9 @@ class Link:
             if self._opening is None:
                 raise
 
-    def delete_soon(self) -> None:
+    async def delete_soon(self) -> None:
         """Delete the queue, without waiting for it."""
-        connect().start(DeleteQueue(self.name))
+        ask_soon(DeleteQueue(self.name))
 
     def watch(self, after: Cursor | None, *, snapshot: bool) -> Reading:
         """Read the queue's events."""

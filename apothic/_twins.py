@@ -44,14 +44,14 @@ def refuse_in_loop(owner: object, method: str) -> None:
     _driver().refuse_in_loop(owner, method)
 
 
-def blocking_for(procedure: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a procedure in this thread, for the next turn of a plain `for`.
+def blocking_in(statement: str, procedure: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a procedure in this thread, for a plain `for` or `with`.
 
     Raises:
         BlockingCall: an event loop runs in it.
     """
     driver = _driver()
-    driver.refuse_for_in_loop()
+    driver.refuse_statement_in_loop(statement)
     result: T = driver.block(procedure())
     return result
 
@@ -59,6 +59,12 @@ def blocking_for(procedure: Callable[[], Coroutine[Any, Any, T]]) -> T:
 async def awaited(procedure: Coroutine[Any, Any, T]) -> T:
     """Run a procedure on the running loop."""
     result: T = await _driver().drive(procedure)
+    return result
+
+
+async def work(do: Callable[[], T]) -> T:
+    """Do something that blocks, inside a procedure: in this thread, or beside the loop."""
+    result: T = await _driver().work(do)
     return result
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import cached_property
-from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
-from apothic._twins import awaited, blocking, twin
+from apothic._twins import twin
 from apothic._values import flag, number, refuse
+from apothic.blocks import Block
 from apothic_backends.commands.base import Command
 from apothic_backends.commands.queues import AckItems, BuryItem, RenewClaim, ReturnItem
 from apothic_backends.model.queues import (
@@ -25,7 +25,7 @@ MOST_TEXT = 10_000
 """Characters of a reason or an error that are kept."""
 
 
-class Claim(Generic[T]):
+class Claim(Block["Claim[T]"], Generic[T]):
     """An item that is yours for `lease_s` seconds: `value`, and how to say what became of it.
 
         with q.claim() as claim:
@@ -116,8 +116,11 @@ class Claim(Generic[T]):
         self._is_settled = True
         return reply
 
-    async def _leave(self, error: BaseException | None) -> None:
-        """The block is over."""
+    async def _begin(self) -> Claim[T]:
+        return self
+
+    async def _end(self, error: BaseException | None) -> None:
+        """Acknowledge, or give it back with what the block has raised."""
         if self._is_settled:
             return
         self._is_settled = True
@@ -129,39 +132,9 @@ class Claim(Generic[T]):
             except StaleClaim:
                 pass  # the error says more
         else:
-            from apothic._asking import ask_soon  # noqa: PLC0415 - as above
+            from apothic._connect import ask_soon  # noqa: PLC0415 - as above
 
             ask_soon(ReturnItem(self.receipt, uncharged=True))
-
-    def __enter__(self) -> Self:
-        """Itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Acknowledge, or give it back with what the block has raised.
-
-        Raises:
-            StaleClaim: the lease was over at the end of the block.
-        """
-        blocking(self, "__exit__", lambda: self._leave(error))
-
-    async def __aenter__(self) -> Self:
-        """Itself."""
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Acknowledge, or give it back with what the block has raised."""
-        await awaited(self._leave(error))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel with the item; whoever has it may settle it."""
@@ -255,7 +228,7 @@ class Settles:
 
 
 async def _ask(command: Command[Any]) -> Any:
-    from apothic._asking import ask  # most only declare  # noqa: PLC0415
+    from apothic._connect import ask  # most only declare  # noqa: PLC0415
 
     return await ask(command)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from apothic._twins import stream, twin
 from apothic._values import flag, whole
+from apothic.blocks import Block
 from apothic.entries import Entry, Get, Pop
 from apothic.locks import Leader, Lock, Term
 from apothic.watches import Watch, check_watch
@@ -18,7 +19,7 @@ KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
 
 
-class Dict(Generic[KeyT, ValueT]):
+class Dict(Block["Dict[KeyT, ValueT]"], Generic[KeyT, ValueT]):
     """A dict that programs and their functions share, by its name.
 
     Keys are strings, whole numbers, or tuples of these; values are whatever can be pickled, up to
@@ -321,23 +322,13 @@ class Dict(Generic[KeyT, ValueT]):
         for key in await self.keys.aio():
             yield key
 
-    def __enter__(self) -> Self:
-        """Itself; an ephemeral dict is deleted at the end of the block."""
+    async def _begin(self) -> Dict[KeyT, ValueT]:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    async def _end(self, error: BaseException | None) -> None:
         """Delete it if it is ephemeral."""
         if self._name.startswith("~"):
-            self.delete()
-
-    async def __aenter__(self) -> Self:
-        """Itself; an ephemeral dict is deleted at the end of the block."""
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Delete it if it is ephemeral."""
-        if self._name.startswith("~"):
-            await self.delete.aio()
+            await self._link().delete()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel by name."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, TypeVar, cast
 
-from apothic._twins import awaited, blocking, twin
+from apothic._twins import twin
 from apothic._values import Value
+from apothic.blocks import Block
+
+HeldT = TypeVar("HeldT")
 
 
 class Link(Protocol):
@@ -36,7 +39,7 @@ class Leader(Value):
         super().__init__(candidate=candidate, term=term, since=since)
 
 
-class _Held:
+class _Held(Block[HeldT]):
     """What locks and terms have in common."""
 
     def __init__(self, link: Link) -> None:
@@ -66,17 +69,22 @@ class _Held:
         """
         await self._link.check()
 
-    def __enter__(self) -> Self:
-        """Wait for it, blocking.
+    async def _begin(self) -> HeldT:
+        await self._link.acquire()
+        return cast("HeldT", self)
 
-        Raises:
-            WaitTimeout: it was not to be had within `timeout_s`.
-            UsageError: this thread has it already.
-        """
-        blocking(self, "acquire", self._link.acquire)
-        return self
+    async def _end(self, error: BaseException | None) -> None:
+        await self._link.release()
+        self._link.leave(error)
 
-    def __exit__(
+    async def __aenter__(self) -> HeldT:
+        """Wait for it. When it is lost, the block is cancelled where it awaits."""
+        me = await super().__aenter__()
+        self._body = self._link.body()
+        await self._body.__aenter__()
+        return me
+
+    async def __aexit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
@@ -87,30 +95,12 @@ class _Held:
         Raises:
             LockLost: it was lost meanwhile, and the block raised nothing itself.
         """
-        blocking(self, "release", self._link.release)
-        self._link.leave(error)
-
-    async def __aenter__(self) -> Self:
-        """Wait for it; as `__enter__`. When it is lost, the block is cancelled where it awaits."""
-        await awaited(self._link.acquire())
-        self._body = self._link.body()
-        await self._body.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Let go of it; as `__exit__`."""
         body, self._body = self._body, None
         was_cancelled = False
         try:
             was_cancelled = await body.__aexit__(kind, error, traceback)
         finally:
-            await awaited(self._link.release())
-        self._link.leave(None if was_cancelled else error)
+            await super().__aexit__(kind, None if was_cancelled else error, traceback)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Refuse: it is held where it was acquired."""
@@ -130,7 +120,7 @@ class _Held:
             pass
 
 
-class Lock(_Held):
+class Lock(_Held["Lock"]):
     """The lock of a key, as `Dict.lock` gives it: for `with`, for `async with`, or by its methods.
 
     It is advisory, unless you pass its fence. A holder that stands still for longer than the lease
@@ -164,7 +154,7 @@ class Lock(_Held):
         return await self._link.release()
 
 
-class Term(_Held):
+class Term(_Held["Term"]):
     """A term of office, as `Dict.elect` gives it: for `with` or `async with`, or by its methods.
 
     There is one term at a time, and each has a larger number than those before. Pass the number as

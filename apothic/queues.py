@@ -9,8 +9,8 @@ from typing import Any, Generic, Literal, Protocol, TypeVar, cast, overload
 
 from apothic._twins import stream, twin
 from apothic._values import flag, seconds, whole
+from apothic.blocks import Ephemeral
 from apothic.claims import Claim, DeadLetter, Settles, lease
-from apothic.ephemeral import Ephemeral
 from apothic.iterations import Iteration
 from apothic.waiting import at_once, none_or_empty, opened, options, patience
 from apothic.watches import Watch, check_watch
@@ -96,7 +96,13 @@ class Queue(Settles, Generic[T]):
         name = f"ephemeral-{urandom(8).hex()}"
         opening = opened(name, max_items, max_deliveries)
         made = Queue[Any](name, opening.replace(ephemeral=True))
-        return Ephemeral(made, lambda: made._link.open(), lambda: made._link.delete_soon())  # noqa: PLW0108
+        link = made._link
+
+        async def make() -> Queue[Any]:
+            await link.open()
+            return made
+
+        return Ephemeral(make, link.delete_soon)
 
     @cached_property
     def _link(self) -> Any:

@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable
 from typing import Any, BinaryIO, TypeVar
 
-from apothic._pieces import Pieces
-from apothic._twins import stream, twin
+from apothic._twins import stream, twin, work
 from apothic._values import Value, flag, refuse, text, whole
+from apothic.blocks import Ephemeral
+from apothic.iterations import Iteration, pieces
 from apothic.mounts import StorageMount, inner_path, mount_path
-from apothic.uploads import BatchUpload, Ephemeral, Source
+from apothic.uploads import BatchUpload, Source
 from apothic_backends.model.errors import UsageError
 from apothic_backends.model.functions import MountSpec
 from apothic_backends.model.volumes import VolumeFile
@@ -52,8 +53,6 @@ class Volume(Value):
             refuse("backend", backend, f"{PORTABLE!r} or {VAST_LOCAL!r}")
         from apothic_backends.volumes.paths import check_name  # with a volume  # noqa: PLC0415
 
-        if mount_path_default is not None:
-            mount_path_default = mount_path(mount_path_default)
         super().__init__(
             name=check_name(text("name", name)),
             backend=backend,
@@ -113,7 +112,18 @@ class Volume(Value):
     @staticmethod
     def ephemeral(*, mount_path_default: str | None = None) -> Ephemeral[Volume]:
         """A volume for one `with` or `async with` block; it is gone after it."""
-        return Ephemeral(lambda name: Volume(name, mount_path_default=mount_path_default))
+        block: Any = None
+
+        async def make() -> Volume:
+            nonlocal block
+            block = _volumes().ephemeral()
+            store = await work(block.__enter__)
+            return Volume(store.name, mount_path_default=mount_path_default)
+
+        async def delete() -> None:
+            await work(lambda: block.__exit__(None, None, None))
+
+        return Ephemeral(make, delete)
 
     # --- at a path ------------------------------------------------------------------------------
 
@@ -183,19 +193,19 @@ class Volume(Value):
         return await self._with_files(lambda files: files.listdir(path, recursive=recursive))
 
     @stream
-    def iterdir(self, path: str = "/", *, recursive: bool = False) -> Pieces[VolumeFile]:
+    def iterdir(self, path: str = "/", *, recursive: bool = False) -> Iteration[VolumeFile]:
         """The same, to iterate over with `for` or `async for`."""
-        return Pieces(lambda: iter(self._files().listdir(path, recursive=recursive)))
+        return pieces(lambda: iter(self._files().listdir(path, recursive=recursive)))
 
     @stream
-    def read_file(self, path: str) -> Pieces[bytes]:
+    def read_file(self, path: str) -> Iteration[bytes]:
         """The content of a file in pieces of at most 1 MiB, for `for` and for `async for`.
 
         Raises:
             FileNotFoundError: there is none.
             IsADirectoryError: it is a folder.
         """
-        return Pieces(lambda: self._files().read(path))
+        return pieces(lambda: self._files().read(path))
 
     @twin
     async def read_file_into_fileobj(self, path: str, fileobj: BinaryIO) -> int:
@@ -321,7 +331,7 @@ class Volume(Value):
             NotFound: there is none.
             VolumeBusy: functions have it mounted.
         """
-        await _work(lambda: self._volumes().delete(self.name))
+        await work(lambda: _volumes().delete(self.name))
 
     @property
     def aio(self) -> VolumeAio:
@@ -330,13 +340,8 @@ class Volume(Value):
 
     # --- where it is ----------------------------------------------------------------------------
 
-    def _volumes(self) -> Any:
-        from apothic_backends.volumes.reach import volumes  # with the first use  # noqa: PLC0415
-
-        return volumes()
-
     def _store(self) -> Any:
-        volumes = self._volumes()
+        volumes = _volumes()
         store = volumes.open(self.name, create=self.backend if self.create_if_missing else None)
         volumes.place(store)
         return store
@@ -347,7 +352,7 @@ class Volume(Value):
         return Files(self._store())
 
     async def _with_files(self, do: Callable[[Any], T]) -> T:
-        return await _work(lambda: do(self._files()))
+        return await work(lambda: do(self._files()))
 
     async def _mounted(self, what: str, do: Callable[[Any], int]) -> int:
         from apothic_backends.volumes.reach import mounts_of  # as below  # noqa: PLC0415
@@ -358,13 +363,13 @@ class Volume(Value):
                 f"{what}() belongs into a function that mounts volume {self.name}, and none does "
                 "here; put_file() and the like are versions of their own at once"
             )
-        return max([await _work(lambda at=at: do(at)) for at in mounts])
+        return max([await work(lambda at=at: do(at)) for at in mounts])
 
 
-async def _work(do: Callable[[], T]) -> T:
-    from apothic._work import work  # brings threads, for those who do something  # noqa: PLC0415
+def _volumes() -> Any:
+    from apothic_backends.volumes.reach import volumes  # with the first use  # noqa: PLC0415
 
-    return await work(do)
+    return volumes()
 
 
 def _all_are_strict() -> bool:

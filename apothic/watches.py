@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
-from apothic._twins import awaited, blocking_for
 from apothic._values import refuse, whole
+from apothic.iterations import Iteration
 from apothic_backends.model.errors import UsageError
 from apothic_backends.model.events import Cursor, Event
 
@@ -20,7 +19,7 @@ class Source(Protocol):
     def close(self) -> None: ...  # noqa: D102
 
 
-class Watch:
+class Watch(Iteration[Event]):
     """Events in order and without a hole, for `for` and for `async for`; it ends with its job.
 
     Each has `event` (its name), `data` and `cursor`; another watch may begin after that cursor.
@@ -30,6 +29,7 @@ class Watch:
     """
 
     def __init__(self, source: Source, owner: object = None) -> None:
+        super().__init__(lambda: _next(source))
         self._source = source
         self._owner = owner
         """Whatever has to live until the last event was read."""
@@ -38,32 +38,6 @@ class Watch:
     def cursor(self) -> Cursor | None:
         """The position of the latest event that was read."""
         return self._source.cursor
-
-    def __iter__(self) -> Self:
-        """Itself: each event is given out once."""
-        return self
-
-    def __next__(self) -> Event:
-        """Wait for the next event, blocking.
-
-        Raises:
-            BlockingCall: an event loop runs in this thread; write `async for`.
-        """
-        event = blocking_for(self._source.next)
-        if event is None:
-            raise StopIteration
-        return event
-
-    def __aiter__(self) -> Self:
-        """Itself: each event is given out once."""
-        return self
-
-    async def __anext__(self) -> Event:
-        """Wait for the next event, on asyncio or trio."""
-        event = await awaited(self._source.next())
-        if event is None:
-            raise StopAsyncIteration
-        return event
 
     def close(self) -> None:
         """Stop watching; the job goes on."""
@@ -86,7 +60,7 @@ class Watch:
             pass
 
 
-class Lines:
+class Lines(Iteration[str]):
     """What a job prints, line by line as it comes, for `for` and for `async for`.
 
     A line that the job leaves unfinished comes as it is after a tenth of a second. Where output
@@ -94,48 +68,38 @@ class Lines:
     """
 
     def __init__(self, watch: Watch, attempt: int | None, stream: str | None) -> None:
+        source = watch._source  # noqa: SLF001 - read by whoever asks for the next line
+        super().__init__(lambda: _lines(source, attempt, stream))
         self._watch = watch
-        self._attempt = attempt
-        self._stream = stream
-        self._ready: deque[str] = deque()
-
-    def __iter__(self) -> Lines:
-        """Itself: each line is given out once."""
-        return self
-
-    def __next__(self) -> str:
-        """Wait for the next line, blocking."""
-        while not self._ready:
-            self._take(next(self._watch))
-        return self._ready.popleft()
-
-    def __aiter__(self) -> Lines:
-        """Itself: each line is given out once."""
-        return self
-
-    async def __anext__(self) -> str:
-        """Wait for the next line, on asyncio or trio."""
-        while not self._ready:
-            self._take(await anext(self._watch))
-        return self._ready.popleft()
 
     def close(self) -> None:
         """Stop following."""
         self._watch.close()
 
-    def _take(self, event: Event) -> None:
-        data = event.data
-        if event.event == "stream.reset":
-            self._ready.append("[... output dropped ...]\n")
-        elif self._is_wanted(data):
-            if event.event == "job.log":
-                self._ready.extend(data["text"].splitlines(keepends=True))
-            elif event.event == "log.gap":
-                self._ready.append(f"[... {data['dropped']} characters dropped ...]\n")
 
-    def _is_wanted(self, data: dict[str, Any]) -> bool:
-        is_attempt = self._attempt in (None, data.get("attempt"))
-        return is_attempt and self._stream in (None, data.get("stream"))
+async def _next(source: Source) -> list[Event]:
+    event = await source.next()
+    return [] if event is None else [event]
+
+
+async def _lines(source: Source, attempt: int | None, stream: str | None) -> list[str]:
+    while (event := await source.next()) is not None:
+        if lines := _lines_of(event, attempt, stream):
+            return lines
+    return []
+
+
+def _lines_of(event: Event, attempt: int | None, stream: str | None) -> list[str]:
+    """The lines that an event brings, if they are wanted."""
+    data = event.data
+    if event.event == "stream.reset":
+        return ["[... output dropped ...]\n"]
+    if attempt in (None, data.get("attempt")) and stream in (None, data.get("stream")):
+        if event.event == "job.log":
+            return data["text"].splitlines(keepends=True)
+        if event.event == "log.gap":
+            return [f"[... {data['dropped']} characters dropped ...]\n"]
+    return []
 
 
 def check_watch(after: object, *, snapshot: object) -> None:

@@ -15,6 +15,7 @@ from apothic import (
     ArgumentNotSerializable,
     BlockingCall,
     Claim,
+    Dict,
     Empty,
     Full,
     InvalidOption,
@@ -392,6 +393,15 @@ async def test_both_spellings_are_awaited(q: Queue[Any]) -> None:
 async def test_a_blocking_call_on_a_loop_is_refused(q: Queue[Any]) -> None:
     with pytest.raises(BlockingCall, match=r"q\.get\.aio"):
         q.get()
+
+
+async def test_a_plain_with_on_a_loop_is_refused_before_its_body(q: Queue[Any]) -> None:
+    await q.put.aio(1)
+    claim = await q.claim.aio()
+
+    for block in (claim, Queue.ephemeral(), Dict.ephemeral(), Dict.ephemeral().lock("k")):
+        with pytest.raises(BlockingCall, match="async with"), block:
+            pytest.fail("its body has begun")
 
 
 async def test_gets_that_are_cancelled_lose_nothing(q: Queue[Any]) -> None:
