@@ -26,6 +26,7 @@ _HOMES = {
     ),
     "apothic.locks": ("Leader", "Lock", "Term"),
     "apothic.policies": ("Retries", "batched", "concurrent"),
+    "apothic.errors": ("Empty", "Full"),
     "apothic.queues": ("Queue",),
     "apothic.runtime": ("CurrentJob", "current_job", "is_local", "progress"),
     "apothic.schedules": ("Cron", "Period"),
@@ -33,7 +34,6 @@ _HOMES = {
     "apothic.storage": ("CloudBucketMount",),
     "apothic.mounts": ("StorageMount",),
     "apothic.volumes": ("Volume",),
-    "apothic.waiting": ("Empty", "Full"),
     "apothic.watches": ("Lines", "Watch"),
     "apothic_backends.model.errors": (
         "ApothicError",

@@ -3,6 +3,7 @@ from apothic.claims import Claim as Claim, DeadLetter as DeadLetter
 from apothic.clients import ControlPlaneClient as ControlPlaneClient
 from apothic.dicts import Dict as Dict
 from apothic.entries import Entry as Entry
+from apothic.errors import Empty as Empty, Full as Full
 from apothic.functions import RemoteFunction as RemoteFunction
 from apothic.generation import LivConfig as LivConfig, liv as liv
 from apothic.images import Image as Image
@@ -35,7 +36,6 @@ from apothic.schedules import (
 from apothic.secret import Secret as Secret
 from apothic.storage import CloudBucketMount as CloudBucketMount
 from apothic.volumes import Volume as Volume
-from apothic.waiting import Empty as Empty, Full as Full
 from apothic.watches import Lines as Lines, Watch as Watch
 from apothic_backends.model.errors import (
     ApothicError as ApothicError,

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 from apothic._connect import connect, connected
 from apothic._drive import deadline_after, step
-from apothic._fan import Fan, Feed, How, Items, width
 from apothic._items import ItemsLink, close_items
+from apothic._maps import Fan, Feed, How, Items, width
 from apothic._serialize import decode_arguments, decode_outcome, encode_arguments
 from apothic_backends.base import Backend, EventStream
 from apothic_backends.commands import (

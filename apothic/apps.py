@@ -120,7 +120,7 @@ class App:
             UsageError: `after` is no position, or both are given.
         """
         from apothic._connect import connect  # most programs watch nothing  # noqa: PLC0415
-        from apothic._watching import Reading  # noqa: PLC0415
+        from apothic._watches import Reading  # noqa: PLC0415
 
         check_watch(after, snapshot=snapshot)
         return Watch(Reading(connect().watch(f"apps:{self.name}", after, snapshot=snapshot)))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar, cast, overload
 
 from apothic._twins import twin
 from apothic._values import flag, number, refuse
@@ -20,6 +21,7 @@ from apothic_backends.model.queues import (
 )
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 MOST_TEXT = 10_000
 """Characters of a reason or an error that are kept."""
@@ -192,8 +194,67 @@ class DeadLetter(Generic[T]):
         return f"<DeadLetter {self.message} of {self._queue!r}: {self.reason}>"
 
 
-class Settles:
-    """What a queue does with the claims of its items, or with their receipts."""
+class Get(Protocol[T_co]):
+    """`queue.get` and `queue.claim`: what they give depends on whether they wait."""
+
+    @overload
+    def __call__(
+        self, *, block: Literal[True] = True, timeout_s: float | None = None, **how: Any
+    ) -> T_co: ...
+    @overload
+    def __call__(
+        self, *, block: bool, timeout_s: float | None = None, **how: Any
+    ) -> T_co | None: ...
+    @overload
+    def aio(
+        self, *, block: Literal[True] = True, timeout_s: float | None = None, **how: Any
+    ) -> Coroutine[Any, Any, T_co]: ...
+    @overload
+    def aio(
+        self, *, block: bool, timeout_s: float | None = None, **how: Any
+    ) -> Coroutine[Any, Any, T_co | None]: ...
+
+
+class Claims(Generic[T]):
+    """What a queue has to do with claims of its items, or with their receipts, and dead letters."""
+
+    _link: Any
+
+    async def _claim(
+        self,
+        *,
+        block: bool = True,
+        timeout_s: float | None = None,
+        lease_s: float = LEASE_S,
+        partition: str | None = None,
+    ) -> Claim[T] | None:
+        """Be lent the first item for `lease_s` seconds, up to 12 hours; see `Claim`.
+
+        With `block=False` an empty queue gives None. Of one queue 100,000 items can be claimed at
+        a time.
+
+        Raises:
+            Empty: no item came in time.
+            OverLimit: too many are claimed.
+        """
+        found: list[Claim[T]] = await self._link.claim(1, block, timeout_s, partition, lease_s)
+        return found[0] if found else None
+
+    claim: Get[Claim[T]] = cast("Get[Claim[T]]", twin(_claim))
+
+    @twin
+    async def claim_many(
+        self,
+        n: int,
+        *,
+        block: bool = True,
+        timeout_s: float | None = None,
+        lease_s: float = LEASE_S,
+        partition: str | None = None,
+    ) -> list[Claim[T]]:
+        """Be lent up to `n` items, at least one; as `claim`."""
+        found: list[Claim[T]] = await self._link.claim(n, block, timeout_s, partition, lease_s)
+        return found
 
     @twin
     async def ack(self, claim: Claim[Any] | Receipt) -> bool:
@@ -225,6 +286,12 @@ class Settles:
     ) -> None:
         """Put an item among the dead letters; as `Claim.dead_letter`."""
         await _ask(burying(receipt_of(claim), reason, error))
+
+    @twin
+    async def dead_letters(self, n: int = 100) -> list[DeadLetter[T]]:
+        """Look at the oldest `n` dead letters: what they are, and why they died."""
+        found: list[DeadLetter[T]] = await self._link.dead_letters(n)
+        return found
 
 
 async def _ask(command: Command[Any]) -> Any:

@@ -130,7 +130,7 @@ class Invocable(ABC, Generic[P, R]):
             UsageError: the function has such a parameter.
             InvalidOption: there is no event of such a name.
         """
-        from apothic._watching import Reading  # most watch nothing  # noqa: PLC0415
+        from apothic._watches import Reading  # most watch nothing  # noqa: PLC0415
 
         check_watch(None, snapshot=snapshot)
         target = self.target()

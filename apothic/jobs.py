@@ -183,7 +183,7 @@ class Job(Generic[T]):
             UsageError: `after` is no position, or both are given.
             NotFound: there is no such job, or it is forgotten; when the first event is read.
         """
-        from apothic._watching import Reading  # most watch nothing  # noqa: PLC0415
+        from apothic._watches import Reading  # most watch nothing  # noqa: PLC0415
 
         check_watch(after, snapshot=snapshot)
         return Watch(Reading(self._link().watch(after, snapshot=snapshot)), owner=self)

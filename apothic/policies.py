@@ -134,7 +134,7 @@ def check_marks(function: Callable[..., Any], marks: Marks, given: Mapping[str, 
         InvalidOption: they do not.
     """
     if "batched" in marks:
-        from apothic._batching import check_batchable  # for few functions only  # noqa: PLC0415
+        from apothic._batches import check_batchable  # for few functions only  # noqa: PLC0415
 
         check_batchable(function)
     if "concurrent" in marks and "concurrent_requests" in given:

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable
 from functools import cached_property
 from os import urandom
-from typing import Any, Generic, Literal, Protocol, TypeVar, cast, overload
+from typing import Any, Generic, TypeVar, cast
 
 from apothic._twins import stream, twin
 from apothic._values import flag, seconds, whole
 from apothic.blocks import Ephemeral
-from apothic.claims import Claim, DeadLetter, Settles, lease
+from apothic.claims import Claims, Get
 from apothic.iterations import Iteration
-from apothic.waiting import at_once, none_or_empty, opened, options, patience
 from apothic.watches import Watch, check_watch
-from apothic_backends.commands.queues import (
-    ClearQueue,
-    GetQueue,
-    OpenQueue,
-    RedriveItems,
-)
+from apothic_backends.commands.queues import ClearQueue, GetQueue, OpenQueue, RedriveItems
 from apothic_backends.model.events import Cursor
 from apothic_backends.model.queues import (
-    LEASE_S,
     MAX_DELIVERIES,
     MAX_ITEMS,
     QueueSnapshot,
@@ -30,31 +23,9 @@ from apothic_backends.model.queues import (
 )
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 
-class Get(Protocol[T_co]):
-    """`queue.get` and `queue.claim`: what they give depends on whether they wait."""
-
-    @overload
-    def __call__(
-        self, *, block: Literal[True] = True, timeout_s: float | None = None, **how: Any
-    ) -> T_co: ...
-    @overload
-    def __call__(
-        self, *, block: bool, timeout_s: float | None = None, **how: Any
-    ) -> T_co | None: ...
-    @overload
-    def aio(
-        self, *, block: Literal[True] = True, timeout_s: float | None = None, **how: Any
-    ) -> Coroutine[Any, Any, T_co]: ...
-    @overload
-    def aio(
-        self, *, block: bool, timeout_s: float | None = None, **how: Any
-    ) -> Coroutine[Any, Any, T_co | None]: ...
-
-
-class Queue(Settles, Generic[T]):
+class Queue(Claims[T]):
     """Items that are put once and taken once, by whichever program or worker comes first.
 
     A handle is only a name: it can be an argument, a result, an item of another queue, or what a
@@ -85,7 +56,7 @@ class Queue(Settles, Generic[T]):
         Raises:
             InvalidOption: the name, or a limit, cannot be.
         """
-        opening = opened(name, max_items, max_deliveries)
+        opening = _opened(name, max_items, max_deliveries)
         return Queue(name, opening if flag("create_if_missing", create_if_missing) else None)
 
     @classmethod
@@ -94,8 +65,7 @@ class Queue(Settles, Generic[T]):
     ) -> Ephemeral[Queue[Any]]:
         """A queue for one block, deleted at its end: `with Queue.ephemeral() as q:`."""
         name = f"ephemeral-{urandom(8).hex()}"
-        opening = opened(name, max_items, max_deliveries)
-        made = Queue[Any](name, opening.replace(ephemeral=True))
+        made = Queue[Any](name, _opened(name, max_items, max_deliveries).replace(ephemeral=True))
         link = made._link
 
         async def make() -> Queue[Any]:
@@ -106,7 +76,7 @@ class Queue(Settles, Generic[T]):
 
     @cached_property
     def _link(self) -> Any:
-        from apothic._queueing import Link  # most programs only declare  # noqa: PLC0415
+        from apothic._queues import Link  # most programs only declare  # noqa: PLC0415
 
         return Link(self.name, self._opening)
 
@@ -143,9 +113,8 @@ class Queue(Settles, Generic[T]):
             ArgumentNotSerializable: the item cannot be pickled.
             NotFound: there is no such queue.
         """
-        wait_s = patience(block, timeout_s)
-        how = options(wait_s, partition, ttl_s, delay_s, key=key, fence=fence)
-        is_new: bool = await self._link.put(value, how)
+        how = (partition, ttl_s, delay_s, key, fence)
+        is_new: bool = await self._link.put(value, block, timeout_s, how)
         return is_new
 
     @twin
@@ -166,9 +135,8 @@ class Queue(Settles, Generic[T]):
             Full: there was no room for all in time.
             ItemTooLarge: there never can be.
         """
-        wait_s = patience(block, timeout_s)
-        how = options(wait_s, partition, ttl_s, delay_s, key=None, fence=fence)
-        await self._link.put_many(values, how)
+        how = (partition, ttl_s, delay_s, None, fence)
+        await self._link.put_many(values, block, timeout_s, how)
 
     # --- get ------------------------------------------------------------------------------------
 
@@ -189,8 +157,8 @@ class Queue(Settles, Generic[T]):
             ItemNotLoadable: it cannot be rebuilt here; the error has its pickle.
             NotFound: there is no such queue.
         """
-        found: list[T] = await self._link.take(1, patience(block, timeout_s), partition or "")
-        return found[0] if found else none_or_empty(self.name, block)
+        found: list[T] = await self._link.take(1, block, timeout_s, partition)
+        return found[0] if found else None
 
     get: Get[T] = cast("Get[T]", twin(_get))
 
@@ -207,16 +175,13 @@ class Queue(Settles, Generic[T]):
 
         With `block=False` an empty queue gives an empty list.
         """
-        wait_s = patience(block, timeout_s)
-        found: list[T] = await self._link.take(at_once(n), wait_s, partition or "")
-        if not found:
-            none_or_empty(self.name, block)
+        found: list[T] = await self._link.take(n, block, timeout_s, partition)
         return found
 
     @twin
     async def peek(self, n: int = 1, partition: str | None = None) -> list[T]:
         """Look at the first `n` items that can be got now; they stay."""
-        found: list[T] = await self._link.peek(at_once(n), partition or "")
+        found: list[T] = await self._link.peek(n, partition)
         return found
 
     @stream
@@ -231,60 +196,7 @@ class Queue(Settles, Generic[T]):
         wait_s = seconds("patience_s", patience_s)
         return Iteration(self._link.seen(partition or "", wait_s).more)
 
-    # --- claims ---------------------------------------------------------------------------------
-
-    async def _claim(
-        self,
-        *,
-        block: bool = True,
-        timeout_s: float | None = None,
-        lease_s: float = LEASE_S,
-        partition: str | None = None,
-    ) -> Claim[T] | None:
-        """Be lent the first item for `lease_s` seconds, up to 12 hours; see `Claim`.
-
-        With `block=False` an empty queue gives None. Of one queue 100,000 items can be claimed at
-        a time.
-
-        Raises:
-            Empty: no item came in time.
-            OverLimit: too many are claimed.
-        """
-        wait_s = patience(block, timeout_s)
-        found = await self._link.claim(1, wait_s, partition or "", lease(lease_s))
-        if found:
-            claim: Claim[T] = found[0]
-            return claim
-        return none_or_empty(self.name, block)
-
-    claim: Get[Claim[T]] = cast("Get[Claim[T]]", twin(_claim))
-
-    @twin
-    async def claim_many(
-        self,
-        n: int,
-        *,
-        block: bool = True,
-        timeout_s: float | None = None,
-        lease_s: float = LEASE_S,
-        partition: str | None = None,
-    ) -> list[Claim[T]]:
-        """Be lent up to `n` items, at least one; as `claim`."""
-        wait_s = patience(block, timeout_s)
-        found: list[Claim[T]] = await self._link.claim(
-            at_once(n), wait_s, partition or "", lease(lease_s)
-        )
-        if not found:
-            none_or_empty(self.name, block)
-        return found
-
-    # --- dead letters, and the queue as a whole --------------------------------------------------
-
-    @twin
-    async def dead_letters(self, n: int = 100) -> list[DeadLetter[T]]:
-        """Look at the oldest `n` dead letters: what they are, and why they died."""
-        found: list[DeadLetter[T]] = await self._link.dead_letters(at_once(n))
-        return found
+    # --- the queue as a whole -------------------------------------------------------------------
 
     @twin
     async def redrive(self, n: int | None = None, to: str | Queue[Any] | None = None) -> int:
@@ -375,6 +287,15 @@ class Queue(Settles, Generic[T]):
     def __repr__(self) -> str:
         """The name."""
         return f"<Queue {self.name!r}>"
+
+
+def _opened(name: str, max_items: object, max_deliveries: object) -> OpenQueue:
+    """Check the limits of a queue that is to be made."""
+    return OpenQueue(
+        name,
+        whole("max_items", max_items, 1, MAX_ITEMS),
+        whole("max_deliveries", max_deliveries, 1, 1000),
+    )
 
 
 class QueueAio(Generic[T]):

@@ -11,7 +11,7 @@ from apothic_backends.model.events import Cursor, Event
 
 
 class Source(Protocol):
-    """What reads the events: a `_watching.Reading`."""
+    """What reads the events: a `_watches.Reading`."""
 
     @property
     def cursor(self) -> Cursor | None: ...  # noqa: D102

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from apothic._watching import Reading, wanted_of
+from apothic._watches import Reading, wanted_of
 from apothic.cli import output
 from apothic.cli.failures import ExitCode, code_of, describe, explain
 from apothic.cli.look import look_of

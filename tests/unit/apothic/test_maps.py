@@ -19,7 +19,7 @@ from apothic import (
     WaitTimeout,
     batched,
 )
-from apothic._fan import LEAST_AHEAD, MOST_BYTES, width
+from apothic._maps import LEAST_AHEAD, MOST_BYTES, width
 from apothic_backends.commands import CancelJob, KeepJob, RunJob, WaitJob
 from tests.unit.apothic.threads import ThreadBackend
 

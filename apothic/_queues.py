@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 from apothic._connect import ask, ask_soon, connect
 from apothic._drive import step
 from apothic._serialize import decode_item, pickled
-from apothic._watching import Reading
-from apothic.claims import Claim, DeadLetter
-from apothic.waiting import Full
+from apothic._values import flag, number, refuse, seconds, whole
+from apothic._watches import Reading
+from apothic.claims import Claim, DeadLetter, delay, lease
+from apothic.errors import Empty, Full
 from apothic_backends.base import EventStream
 from apothic_backends.commands.base import Command
 from apothic_backends.commands.queues import (
@@ -25,9 +26,22 @@ from apothic_backends.commands.queues import (
 from apothic_backends.interrupts import WINDOW
 from apothic_backends.model.errors import NotFound, QueueFull
 from apothic_backends.model.events import Cursor
-from apothic_backends.model.queues import QueueItems, alone, joined, split
+from apothic_backends.model.queues import (
+    MOST_AT_ONCE,
+    MOST_KEY,
+    QueueItems,
+    alone,
+    check_name,
+    joined,
+    split,
+)
 
 T = TypeVar("T")
+How = tuple[object, object, object, object, int | None]
+"""How items are put: the partition, the time to live, the delay, the key, and the fence."""
+
+_PLAIN: dict[str, Any] = {}
+"""How items are put where nothing is said."""
 
 
 class Link:
@@ -56,44 +70,59 @@ class Link:
         if self._opening is not None:
             await step(connect().start(self._opening))
 
-    async def put(self, value: object, how: dict[str, Any]) -> bool:
+    async def put(self, value: object, block: object, timeout_s: object, how: How) -> bool:
         """Put one item."""
-        items = alone(pickled("the item", value))
-        try:
-            return await self.ask(PutItems(self.name, items, 1, **how))
-        except QueueFull as error:
-            raise Full(error.message, **error.data) from None
+        options = _options(_patience(block, timeout_s), how)
+        return await self._put(PutItems(self.name, alone(pickled("the item", value)), 1, **options))
 
-    async def put_many(self, values: Iterable[object], how: dict[str, Any]) -> None:
+    async def put_many(
+        self, values: Iterable[object], block: object, timeout_s: object, how: How
+    ) -> None:
         """Put all items, or none."""
+        options = _options(_patience(block, timeout_s), how)
         with WINDOW:  # the iterable is the user's
             items = [pickled("the item", value) for value in values]
-        if not items:
-            return
+        if items:
+            await self._put(PutItems(self.name, joined(items), len(items), **options))
+
+    async def _put(self, command: PutItems) -> bool:
         try:
-            await self.ask(PutItems(self.name, joined(items), len(items), **how))
+            return await self.ask(command)
         except QueueFull as error:
             raise Full(error.message, **error.data) from None
 
-    async def take(self, count: int, timeout_s: float | None, partition: str) -> list[Any]:
+    async def take(
+        self, n: object, block: object, timeout_s: object, partition: str | None
+    ) -> list[Any]:
         """Take items out."""
-        return self.decode(await self.ask(TakeItems(self.name, count, partition, timeout_s)))
+        wait_s = _patience(block, timeout_s)
+        found = await self.ask(TakeItems(self.name, _at_once(n), partition or "", wait_s))
+        return self.decode(found) or self._none(block)
 
     async def claim(
-        self, count: int, timeout_s: float | None, partition: str, lease_s: float
+        self, n: object, block: object, timeout_s: object, partition: str | None, lease_s: object
     ) -> list[Claim[Any]]:
         """Be lent items."""
-        found = await self.ask(ClaimItems(self.name, count, partition, timeout_s, lease_s))
+        wait_s = _patience(block, timeout_s)
+        found = await self.ask(
+            ClaimItems(self.name, _at_once(n), partition or "", wait_s, lease(lease_s))
+        )
         items = split(found.items, found.count)
-        return [Claim(*pair) for pair in zip(found.receipts, items, strict=True)]
+        claims = [Claim[Any](*pair) for pair in zip(found.receipts, items, strict=True)]
+        return claims or self._none(block)
 
-    async def peek(self, count: int, partition: str) -> list[Any]:
+    def _none(self, block: object) -> list[Any]:
+        if block:
+            raise Empty(f"no item came in time from the queue {self.name!r}", queue=self.name)
+        return []
+
+    async def peek(self, n: object, partition: str | None) -> list[Any]:
         """Look at items."""
-        return self.decode(await self.ask(PeekItems(self.name, count, partition)))
+        return self.decode(await self.ask(PeekItems(self.name, _at_once(n), partition or "")))
 
-    async def dead_letters(self, count: int) -> list[DeadLetter[Any]]:
+    async def dead_letters(self, n: object) -> list[DeadLetter[Any]]:
         """Look at dead letters."""
-        found = await self.ask(ListDeadLetters(self.name, count))
+        found = await self.ask(ListDeadLetters(self.name, _at_once(n)))
         items = split(found.items, len(found.letters))
         return [
             DeadLetter(letter, data, self.name)
@@ -153,3 +182,37 @@ class Seen:
         found = await self._link.ask(command)
         self._after = found.last
         return self._link.decode(found)
+
+
+def _patience(block: object, timeout_s: object) -> float | None:
+    """How long to wait, as commands say it: 0 not at all, None for ever."""
+    if block is True and timeout_s is None:
+        return None
+    wait_s = seconds("timeout_s", timeout_s)
+    return wait_s if flag("block", block) else 0.0
+
+
+def _at_once(n: object) -> int:
+    """Check a number of items."""
+    return whole("n", n, 1, MOST_AT_ONCE)
+
+
+def _options(timeout_s: float | None, how: How) -> dict[str, Any]:
+    """Check how items are to be put: what is said beside the defaults."""
+    partition, ttl_s, delay_s, key, fence = how
+    if partition is not None:
+        check_name("partition", partition)
+    if ttl_s is not None:
+        number("ttl_s", ttl_s, 0.001)
+    if key is not None and not (isinstance(key, str) and 0 < len(key) <= MOST_KEY):
+        refuse("key", key, f"a string of 1 to {MOST_KEY} characters")
+    if not (partition or timeout_s is not None or ttl_s or delay_s != 0 or key or fence):
+        return _PLAIN
+    return {
+        "partition": partition or "",
+        "timeout_s": timeout_s,
+        "ttl_s": ttl_s,
+        "delay_s": delay(delay_s),
+        "key": key,
+        "fence": fence,
+    }
