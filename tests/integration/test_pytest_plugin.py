@@ -512,9 +512,9 @@ def left(runtime):
     result.stdout.fnmatch_lines(["*jobs:1 start() is running in process *which started * (sleep)*"])
 
 
-@pytest.mark.skipif("PYTEST_XDIST_WORKER" in os.environ, reason="it starts workers of its own")
-def test_tests_run_side_by_side(run: Run) -> None:
-    pytest.importorskip("xdist")
+def test_tests_run_side_by_side(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:
+        monkeypatch.delenv(name)  # this test may be in a worker itself
     source = """
 @pytest.mark.parametrize("turn", range(6))
 def test_it(apothic_clock, turn):
