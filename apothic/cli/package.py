@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Any
-
 import click
 
-from apothic.cli.wishes import Wishes, everywhere, with_options
+from apothic.cli.command import does
 
 
 @click.command(short_help="Show what would be shipped.")
 @click.option("--list", "is_list", is_flag=True, help="Each file, and what is left out and why.")
 @click.option("--out", metavar="FILE", type=click.Path(dir_okay=False), help="Write the archive.")
-@with_options(everywhere)
-@click.pass_obj
-def package(asked: Wishes, *, is_list: bool, out: str | None, **given: Any) -> None:
+@does("packages.show")
+def package() -> None:
     """Show which files of this project `apothic deploy` would ship, and how large they are.
 
     \b
@@ -25,6 +21,3 @@ def package(asked: Wishes, *, is_list: bool, out: str | None, **given: Any) -> N
     They are the files that git tracks, and untracked ones that it does not ignore; .apothicignore,
     and include and exclude in [tool.apothic] of pyproject.toml, have a say. Never shipped: .env.
     """  # noqa: D301 - click reads \b as "do not wrap this paragraph"
-    from apothic.cli import packages  # noqa: PLC0415 - so that --help starts fast
-
-    sys.exit(packages.show(asked.over(given), is_list=is_list, out=out))

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from apothic.cli import output
-from apothic.cli.doing import say, size, told
+from apothic.cli.command import say, size
 from apothic.cli.wishes import Wishes
 from apothic.packaging import Package, package_of
 from apothic_backends.model.errors import UsageError
@@ -15,12 +15,8 @@ from apothic_backends.project import project
 SCHEMA = "apothic.package.v1"
 
 
-def show(asked: Wishes, *, is_list: bool, out: str | None) -> int:
+def show(asked: Wishes, *, is_list: bool, out: str | None) -> None:
     """Print what would be shipped, and write it to a file where one is named."""
-    return told(asked, lambda: _show(asked, is_list=is_list, out=out))
-
-
-def _show(asked: Wishes, *, is_list: bool, out: str | None) -> None:
     package = package_of(project())
     digest = _write(package, Path(out or os.devnull))
     if asked.is_json():

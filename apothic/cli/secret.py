@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 
-from apothic.cli.wishes import Wishes, everywhere, with_options
+from apothic.cli.command import does
+from apothic.cli.wishes import everywhere, with_options
 
 
 @click.group(short_help="Set, list and delete secrets.")
@@ -33,62 +33,42 @@ def secret(context: click.Context, **given: Any) -> None:
 @click.argument("name")
 @click.argument("keys", nargs=-1, metavar="[KEY]... [-]")
 @click.option("--from-env", is_flag=True, help="Take the values from this environment.")
-@with_options(everywhere)
-@click.pass_obj
-def set_(asked: Wishes, name: str, keys: tuple[str, ...], *, from_env: bool, **given: Any) -> None:
+@does("secrets.put")
+def set_() -> None:
     """Set the KEYs of the secret NAME, asking for each value without showing it.
 
     A KEY is the environment variable that a function will find the value in; without one, it is
     called NAME. "-" reads the value of one KEY from stdin, without the line break at its end. Keys
     that are not named stay as they are.
     """
-    from apothic.cli import secrets  # noqa: PLC0415 - so that --help starts fast
-
-    sys.exit(secrets.put(asked.over(given), name, keys, from_env=from_env))
 
 
 @secret.command("list", short_help="Show names and keys.")
-@with_options(everywhere)
-@click.pass_obj
-def list_(asked: Wishes, **given: Any) -> None:
+@does("secrets.show")
+def list_() -> None:
     """Show the name of each secret, and its keys; never a value."""
-    from apothic.cli import secrets  # noqa: PLC0415 - as above
-
-    sys.exit(secrets.show(asked.over(given)))
 
 
 @secret.command(short_help="Forget a secret, or some of its keys.")
 @click.argument("name")
 @click.argument("keys", nargs=-1, metavar="[KEY]...")
-@with_options(everywhere)
-@click.pass_obj
-def delete(asked: Wishes, name: str, keys: tuple[str, ...], **given: Any) -> None:
+@does("secrets.delete")
+def delete() -> None:
     """Forget the secret NAME, or only these KEYs of it."""
-    from apothic.cli import secrets  # noqa: PLC0415 - as above
-
-    sys.exit(secrets.delete(asked.over(given), name, keys))
 
 
 @secret.command("import", short_help="Take the variables of a .env file.")
 @click.argument("path", type=click.Path(exists=True, dir_okay=False), default=".env")
 @click.option("--name", help="Make them one secret of this name.")
-@with_options(everywhere)
-@click.pass_obj
-def import_(asked: Wishes, path: str, name: str | None, **given: Any) -> None:
+@does("secrets.take")
+def import_() -> None:
     """Take the variables of PATH (.env): each is a secret of its own name, or all are one."""
-    from apothic.cli import secrets  # noqa: PLC0415 - as above
-
-    sys.exit(secrets.take(asked.over(given), path, name))
 
 
 @secret.command(short_help="Print the values of a secret, with --reveal.")
 @click.argument("name")
 @click.option("--reveal", is_flag=True, required=True, help="Say that the values may be seen.")
 @click.option("--yes", is_flag=True, help="Also where no person reads along.")
-@with_options(everywhere)
-@click.pass_obj
-def get(asked: Wishes, name: str, *, reveal: bool, yes: bool, **given: Any) -> None:
+@does("secrets.get")
+def get() -> None:
     """Print KEY=VALUE for each key of NAME: on a terminal, elsewhere only with --yes."""
-    from apothic.cli import secrets  # noqa: PLC0415 - as above
-
-    sys.exit(secrets.get(asked.over(given), name, reveal=reveal, yes=yes))

@@ -8,7 +8,7 @@ import sys
 import click
 
 from apothic.cli import output
-from apothic.cli.doing import say, told
+from apothic.cli.command import say
 from apothic.cli.wishes import Wishes
 from apothic_backends.model.errors import NotFound, UsageError
 from apothic_backends.model.secrets import MOST_VALUE, check_key, check_name
@@ -18,12 +18,8 @@ SCHEMA = "apothic.secrets.v1"
 STDIN = "-"
 
 
-def put(asked: Wishes, name: str, keys: tuple[str, ...], *, from_env: bool) -> int:
+def put(asked: Wishes, name: str, keys: tuple[str, ...], *, from_env: bool) -> None:
     """Set keys of a secret, from wherever their values come."""
-    return told(asked, lambda: _put(asked, name, keys, from_env=from_env))
-
-
-def _put(asked: Wishes, name: str, keys: tuple[str, ...], *, from_env: bool) -> None:
     is_piped = STDIN in keys
     named = [_typed(key) for key in keys if key != STDIN]
     if is_piped and (from_env or len(named) > 1):
@@ -89,12 +85,8 @@ def _asked_for(key: str) -> str:
     return value
 
 
-def show(asked: Wishes) -> int:
+def show(asked: Wishes) -> None:
     """Print names and keys."""
-    return told(asked, lambda: _show(asked))
-
-
-def _show(asked: Wishes) -> None:
     found = sorted(Vault().entries().items())
     if asked.is_json():
         listed = [{"name": name, "keys": list(entry.keys)} for name, entry in found]
@@ -105,53 +97,39 @@ def _show(asked: Wishes) -> None:
         output.put(f"{name:{width}}  {' '.join(entry.keys)}")
 
 
-def delete(asked: Wishes, name: str, keys: tuple[str, ...]) -> int:
+def delete(asked: Wishes, name: str, keys: tuple[str, ...]) -> None:
     """Forget a secret or some of its keys."""
-
-    def forget() -> None:
-        vault = Vault()
-        if not vault.delete(name, keys):
-            known = sorted(vault.entries())
-            what = f"{name} with {', '.join(keys)}" if keys else name
-            raise NotFound(
-                f"no secret {what}; there are: {', '.join(known) or 'none'}", known=known
-            )
-        say(asked, f"{' '.join([name, *keys])} is deleted")
-
-    return told(asked, forget)
+    vault = Vault()
+    if not vault.delete(name, keys):
+        known = sorted(vault.entries())
+        what = f"{name} with {', '.join(keys)}" if keys else name
+        raise NotFound(f"no secret {what}; there are: {', '.join(known) or 'none'}", known=known)
+    say(asked, f"{' '.join([name, *keys])} is deleted")
 
 
-def take(asked: Wishes, path: str, name: str | None) -> int:
+def take(asked: Wishes, path: str, name: str | None) -> None:
     """Take the variables of a .env file."""
+    from dotenv import dotenv_values  # for those who have such files  # noqa: PLC0415
 
-    def read() -> None:
-        from dotenv import dotenv_values  # for those who have such files  # noqa: PLC0415
-
-        values = {key: value for key, value in dotenv_values(path).items() if value is not None}
-        if not values:
-            raise UsageError(f"{path} sets no variable")
-        vault = Vault()
-        for secret, held in [(name, values)] if name else [(k, {k: v}) for k, v in values.items()]:
-            vault.put(secret, held)
-        say(asked, f"{name or 'set'}: {', '.join(values)}")
-
-    return told(asked, read)
+    values = {key: value for key, value in dotenv_values(path).items() if value is not None}
+    if not values:
+        raise UsageError(f"{path} sets no variable")
+    vault = Vault()
+    for secret, held in [(name, values)] if name else [(k, {k: v}) for k, v in values.items()]:
+        vault.put(secret, held)
+    say(asked, f"{name or 'set'}: {', '.join(values)}")
 
 
-def get(asked: Wishes, name: str, *, reveal: bool, yes: bool) -> int:
+def get(asked: Wishes, name: str, *, reveal: bool, yes: bool) -> None:
     """Print the values of a secret, to a person or to who has said twice that it is meant."""
-
-    def print_values() -> None:
-        if not reveal or not (yes or sys.stdout.isatty()):
-            raise UsageError("values are printed to a terminal only; add --yes to print them here")
-        found = Vault().read([name])
-        if name not in found:
-            raise NotFound(f"no secret {name}; `apothic secret list` shows those there are")
-        values = found[name][1]
-        if asked.is_json():
-            output.put(output.line_of({"schema": SCHEMA, "name": name, "values": values}))
-        else:
-            for key, value in sorted(values.items()):
-                output.put(f"{key}={value}")
-
-    return told(asked, print_values)
+    if not reveal or not (yes or sys.stdout.isatty()):
+        raise UsageError("values are printed to a terminal only; add --yes to print them here")
+    found = Vault().read([name])
+    if name not in found:
+        raise NotFound(f"no secret {name}; `apothic secret list` shows those there are")
+    values = found[name][1]
+    if asked.is_json():
+        output.put(output.line_of({"schema": SCHEMA, "name": name, "values": values}))
+    else:
+        for key, value in sorted(values.items()):
+            output.put(f"{key}={value}")

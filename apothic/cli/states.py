@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from apothic.cli import output
-from apothic.cli.doing import say, told
+from apothic.cli.command import say
 from apothic.cli.wishes import Wishes
 from apothic_backends.model.errors import UsageError
 from apothic_backends.project import namespace, project, state_folder, state_url
@@ -24,88 +24,60 @@ def _namespaces() -> Any:
     return import_module("apothic_emulator.stores.namespaces")
 
 
-def show(asked: Wishes) -> int:
+def show(asked: Wishes) -> None:
     """Print every namespace."""
-
-    def show_all() -> None:
-        found = _namespaces().listed(project())
-        if asked.is_json():
-            told = [{field: getattr(one, field) for field in one.fields} for one in found]
-            output.put(output.line_of({"schema": SCHEMA, "namespaces": told}))
-            return
-        width = max(len(one.name) for one in found)
-        for one in found:
-            mark, use = "*" if one.is_current else " ", "in use" if one.is_in_use else ""
-            size = f"{-(-one.nbytes // _KIB)} KiB"
-            output.put(f"{mark} {one.name:{width}}  {size:>12}  {use}".rstrip())
-
-    return told(asked, show_all)
+    found = _namespaces().listed(project())
+    if asked.is_json():
+        told = [{field: getattr(one, field) for field in one.fields} for one in found]
+        output.put(output.line_of({"schema": SCHEMA, "namespaces": told}))
+        return
+    width = max(len(one.name) for one in found)
+    for one in found:
+        mark, use = "*" if one.is_current else " ", "in use" if one.is_in_use else ""
+        size = f"{-(-one.nbytes // _KIB)} KiB"
+        output.put(f"{mark} {one.name:{width}}  {size:>12}  {use}".rstrip())
 
 
-def switch(asked: Wishes, name: str, *, create: bool) -> int:
+def switch(asked: Wishes, name: str, *, create: bool) -> None:
     """Choose a namespace."""
-
-    def choose() -> None:
-        say(asked, f"programs use {_namespaces().switch(project(), name, create=create)} now")
-
-    return told(asked, choose)
+    say(asked, f"programs use {_namespaces().switch(project(), name, create=create)} now")
 
 
-def fork(asked: Wishes, name: str, source: str | None) -> int:
+def fork(asked: Wishes, name: str, source: str | None) -> None:
     """Copy a namespace."""
-
-    def copy() -> None:
-        root = _project_of_files()
-        made = _namespaces().fork(root, source or namespace(root), name)
-        say(asked, f"copied to {made}; `apothic state switch {name}` uses it")
-
-    return told(asked, copy)
+    root = _project_of_files()
+    made = _namespaces().fork(root, source or namespace(root), name)
+    say(asked, f"copied to {made}; `apothic state switch {name}` uses it")
 
 
-def save(asked: Wishes, file: str, source: str | None) -> int:
+def save(asked: Wishes, file: str, source: str | None) -> None:
     """Copy a namespace into a file."""
-
-    def write() -> None:
-        root = _project_of_files()
-        say(asked, f"saved in {_namespaces().save(root, source or namespace(root), Path(file))}")
-
-    return told(asked, write)
+    root = _project_of_files()
+    say(asked, f"saved in {_namespaces().save(root, source or namespace(root), Path(file))}")
 
 
-def load(asked: Wishes, file: str, into: str | None, *, yes: bool) -> int:
+def load(asked: Wishes, file: str, into: str | None, *, yes: bool) -> None:
     """Put a saved file in the place of a namespace."""
-
-    def read() -> None:
-        root = _project_of_files()
-        name = into or namespace(root)
-        if _namespaces().holds_something(root, name):
-            _confirm(f"Replace all that is kept in {name!r}?", yes=yes)
-        say(asked, f"{_namespaces().load(root, Path(file), name)} holds what {file} does")
-
-    return told(asked, read)
+    root = _project_of_files()
+    name = into or namespace(root)
+    if _namespaces().holds_something(root, name):
+        _confirm(f"Replace all that is kept in {name!r}?", yes=yes)
+    say(asked, f"{_namespaces().load(root, Path(file), name)} holds what {file} does")
 
 
-def reset(asked: Wishes, name: str | None, *, yes: bool) -> int:
+def reset(asked: Wishes, name: str | None, *, yes: bool) -> None:
     """Forget everything in a namespace."""
-
-    def forget() -> None:
-        root = _project_of_files()
-        which = name or namespace(root)
-        _confirm(f"Forget all that is kept in {which!r}?", yes=yes)
-        _namespaces().reset(root, which)
-        say(asked, f"{which} is empty")
-
-    return told(asked, forget)
+    root = _project_of_files()
+    which = name or namespace(root)
+    _confirm(f"Forget all that is kept in {which!r}?", yes=yes)
+    _namespaces().reset(root, which)
+    say(asked, f"{which} is empty")
 
 
-def path(asked: Wishes, name: str | None) -> int:
+def path(_asked: Wishes, name: str | None) -> None:
     """Print where a namespace lies."""
-
-    def print_path() -> None:
-        root = project()
-        output.put(str(state_folder(root, name or namespace(root))))
-
-    return told(asked, print_path)
+    root = project()
+    output.put(str(state_folder(root, name or namespace(root))))
 
 
 def _project_of_files() -> Path:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 
-from apothic.cli.wishes import Wishes, everywhere, with_options
+from apothic.cli.command import does
+from apothic.cli.wishes import everywhere, with_options
 
 
 @click.group(short_help="Make, look into, fill and delete volumes.")
@@ -34,35 +34,23 @@ def volume(context: click.Context, **given: Any) -> None:
 @volume.command(short_help="Make an empty volume.")
 @click.argument("name")
 @click.option("--backend", type=click.Choice(["portable", "vast_local"]), default="portable")
-@with_options(everywhere)
-@click.pass_obj
-def create(asked: Wishes, name: str, backend: str, **given: Any) -> None:
+@does("volumes.create")
+def create() -> None:
     """Make the volume NAME, unless there is one."""
-    from apothic.cli import volumes  # noqa: PLC0415 - so that --help starts fast
-
-    sys.exit(volumes.create(asked.over(given), name, backend))
 
 
 @volume.command("list", short_help="Show the volumes.")
-@with_options(everywhere)
-@click.pass_obj
-def list_(asked: Wishes, **given: Any) -> None:
+@does("volumes.show")
+def list_() -> None:
     """Show each volume, its version, and how many files it has."""
-    from apothic.cli import volumes  # noqa: PLC0415 - as above
-
-    sys.exit(volumes.show(asked.over(given)))
 
 
 @volume.command(short_help="Show what is in a folder.")
 @click.argument("place", metavar="NAME[:/PATH]")
 @click.option("-r", "--recursive", is_flag=True, help="And all that is below it.")
-@with_options(everywhere)
-@click.pass_obj
-def ls(asked: Wishes, place: str, *, recursive: bool, **given: Any) -> None:
+@does("volumes.ls")
+def ls() -> None:
     """Show what is in a folder of a volume."""
-    from apothic.cli import volumes  # noqa: PLC0415 - as above
-
-    sys.exit(volumes.ls(asked.over(given), place, recursive=recursive))
 
 
 @volume.command(short_help="Copy into a volume, out of it, or within it.")
@@ -70,63 +58,41 @@ def ls(asked: Wishes, place: str, *, recursive: bool, **given: Any) -> None:
 @click.argument("goal")
 @click.option("-r", "--recursive", is_flag=True, help="Folders, too.")
 @click.option("-f", "--force", is_flag=True, help="Replace files that are there.")
-@with_options(everywhere)
-@click.pass_obj
-def cp(
-    asked: Wishes, source: str, goal: str, *, recursive: bool, force: bool, **given: Any
-) -> None:
+@does("volumes.cp")
+def cp() -> None:
     """Copy SOURCE to GOAL, of which at least one is NAME:/PATH; - is stdin or stdout."""
-    from apothic.cli import volumes  # noqa: PLC0415 - as above
-
-    sys.exit(volumes.cp(asked.over(given), source, goal, recursive=recursive, force=force))
 
 
 @volume.command(short_help="Remove files, or a whole volume.")
 @click.argument("place", metavar="NAME[:/PATH]")
 @click.option("-r", "--recursive", is_flag=True, help="Folders, too.")
-@with_options(everywhere)
-@click.pass_obj
-def rm(asked: Wishes, place: str, *, recursive: bool, **given: Any) -> None:
+@does("volumes.rm")
+def rm() -> None:
     """Remove a file of a volume, or with NAME alone and --recursive the volume."""
-    from apothic.cli import volumes  # noqa: PLC0415 - as above
-
-    sys.exit(volumes.rm(asked.over(given), place, recursive=recursive))
 
 
 @volume.command("export", short_help="Write a volume as a tar.")
 @click.argument("name")
 @click.argument("path", type=click.Path(allow_dash=True), default="-")
-@with_options(everywhere)
-@click.pass_obj
-def export(asked: Wishes, name: str, path: str, **given: Any) -> None:
+@does("volumes.export")
+def export() -> None:
     """Write the newest version of NAME to PATH, or to stdout."""
-    from apothic.cli import volumes  # noqa: PLC0415 - as above
-
-    sys.exit(volumes.export(asked.over(given), name, path))
 
 
 @volume.command("import", short_help="Put what a tar has into a volume.")
 @click.argument("name")
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, allow_dash=True), default="-")
 @click.option("-f", "--force", is_flag=True, help="Replace files that are there.")
-@with_options(everywhere)
-@click.pass_obj
-def import_(asked: Wishes, name: str, path: str, *, force: bool, **given: Any) -> None:
+@does("volumes.take")
+def import_() -> None:
     """Put what the tar at PATH, or on stdin, has into NAME, which is made if there is none.
 
     Files, folders and links inside come in; a tar with anything else is refused as a whole.
     """
-    from apothic.cli import volumes  # noqa: PLC0415 - as above
-
-    sys.exit(volumes.take(asked.over(given), name, path, force=force))
 
 
 @volume.command(short_help="Show what volumes take on the disk.")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@with_options(everywhere)
-@click.pass_obj
-def du(asked: Wishes, names: tuple[str, ...], **given: Any) -> None:
+@does("volumes.du")
+def du() -> None:
     """Show what each volume takes on the disk, without the holes in sparse files."""
-    from apothic.cli import volumes  # noqa: PLC0415 - as above
-
-    sys.exit(volumes.du(asked.over(given), names))

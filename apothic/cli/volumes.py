@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from apothic.cli import output
-from apothic.cli.doing import size
-from apothic.cli.failures import ExitCode, code_of, describe, explain
+from apothic.cli.command import say, size
 from apothic.cli.wishes import Wishes
 from apothic_backends.model.errors import NotFound, UsageError
 from apothic_backends.model.volumes import VolumeFile
@@ -45,31 +43,23 @@ def place_of(text: str) -> Place | None:
     return Place(name, path or "/") if colon and name and "/" not in name else None
 
 
-def create(asked: Wishes, name: str, backend: str) -> int:
+def create(asked: Wishes, name: str, backend: str) -> None:
     """Make a volume."""
-
-    def make() -> None:
-        volumes().open(name, create=backend)
-        _say(asked, f"volume {name} is there")
-
-    return _told(asked, make)
+    volumes().open(name, create=backend)
+    say(asked, f"volume {name} is there")
 
 
-def show(asked: Wishes) -> int:
+def show(asked: Wishes) -> None:
     """Print the volumes."""
-
-    def tell() -> None:
-        found = [_about(name) for name in volumes().names()]
-        if asked.is_json():
-            output.put(output.line_of({"schema": SCHEMA, "volumes": found}))
-            return
-        width = max((len(each["name"]) for each in found), default=0)
-        for each in found:
-            host = f" on {each['host']}" if each["host"] else ""
-            told = f"version {each['rev']}, {each['files']} files, {each['kind']}{host}"
-            output.put(f"{each['name']:{width}}  {told}")
-
-    return _told(asked, tell)
+    found = [_about(name) for name in volumes().names()]
+    if asked.is_json():
+        output.put(output.line_of({"schema": SCHEMA, "volumes": found}))
+        return
+    width = max((len(each["name"]) for each in found), default=0)
+    for each in found:
+        host = f" on {each['host']}" if each["host"] else ""
+        told = f"version {each['rev']}, {each['files']} files, {each['kind']}{host}"
+        output.put(f"{each['name']:{width}}  {told}")
 
 
 def _about(name: str) -> dict[str, Any]:
@@ -80,24 +70,18 @@ def _about(name: str) -> dict[str, Any]:
     return {"name": name, "rev": version.rev, "files": files, "kind": kind, "host": host}
 
 
-def ls(asked: Wishes, where: str, *, recursive: bool) -> int:
+def ls(asked: Wishes, place: str, *, recursive: bool) -> None:
     """Print what is in a folder."""
-
-    def tell() -> None:
-        place = _place(where)
-        found = place.files.listdir(place.path, recursive=recursive)
-        if asked.is_json():
-            told = [{field: getattr(file, field) for field in file.fields} for file in found]
-            output.put(output.line_of({"schema": FILES, "volume": place.volume, "files": told}))
+    at = place_of(place) or Place(place, "/")
+    found = at.files.listdir(at.path, recursive=recursive)
+    if asked.is_json():
+        told = [{field: getattr(file, field) for field in file.fields} for file in found]
+        output.put(output.line_of({"schema": FILES, "volume": at.volume, "files": told}))
+        return
+    width = max((len(str(file.size)) for file in found), default=1)
+    for file in found:
+        if not output.put(f"{file.size if file.kind == 'file' else '-':>{width}}  {_name(file)}"):
             return
-        width = max((len(str(file.size)) for file in found), default=1)
-        for file in found:
-            if not output.put(
-                f"{file.size if file.kind == 'file' else '-':>{width}}  {_name(file)}"
-            ):
-                return
-
-    return _told(asked, tell)
 
 
 def _name(file: VolumeFile) -> str:
@@ -107,25 +91,17 @@ def _name(file: VolumeFile) -> str:
     return f"{shown}{ending}"
 
 
-def _place(text: str) -> Place:
-    return place_of(text) or Place(text, "/")
-
-
-def cp(asked: Wishes, source: str, goal: str, *, recursive: bool, force: bool) -> int:
+def cp(_asked: Wishes, source: str, goal: str, *, recursive: bool, force: bool) -> None:
     """Copy files."""
-
-    def copy() -> None:
-        start, end = place_of(source), place_of(goal)
-        if start is not None and end is not None:
-            _copy_within(start, end, recursive=recursive)
-        elif start is not None:
-            _copy_out(start, goal, recursive=recursive, force=force)
-        elif end is not None:
-            _copy_in(source, end, recursive=recursive, force=force)
-        else:
-            raise UsageError("neither is in a volume: write NAME:/path, as in models:/v1")
-
-    return _told(asked, copy)
+    start, end = place_of(source), place_of(goal)
+    if start is not None and end is not None:
+        _copy_within(start, end, recursive=recursive)
+    elif start is not None:
+        _copy_out(start, goal, recursive=recursive, force=force)
+    elif end is not None:
+        _copy_in(source, end, recursive=recursive, force=force)
+    else:
+        raise UsageError("neither is in a volume: write NAME:/path, as in models:/v1")
 
 
 def _copy_within(start: Place, end: Place, *, recursive: bool) -> None:
@@ -172,92 +148,51 @@ def _copy_in(source: str, end: Place, *, recursive: bool, force: bool) -> None:
         raise UsageError(f"{source} is a folder; copy it with --recursive")
 
 
-def rm(asked: Wishes, where: str, *, recursive: bool) -> int:
+def rm(asked: Wishes, place: str, *, recursive: bool) -> None:
     """Remove files, or a volume."""
-
-    def remove() -> None:
-        place = place_of(where)
-        if place is not None:
-            place.files.remove(place.path, recursive=recursive)
-        elif not recursive and volumes().open(where).read().entries:
-            raise UsageError(f"volume {where} has files; remove it with --recursive")
-        else:
-            volumes().delete(where)
-        _say(asked, f"{where} is removed")
-
-    return _told(asked, remove)
+    at = place_of(place)
+    if at is not None:
+        at.files.remove(at.path, recursive=recursive)
+    elif not recursive and volumes().open(place).read().entries:
+        raise UsageError(f"volume {place} has files; remove it with --recursive")
+    else:
+        volumes().delete(place)
+    say(asked, f"{place} is removed")
 
 
-def export(asked: Wishes, name: str, path: str) -> int:
+def export(_asked: Wishes, name: str, path: str) -> None:
     """Write a volume as a tar."""
-
-    def write() -> None:
-        store = volumes().open(name)
-        if path != PIPE:
-            with Path(path).open("wb") as file:
-                write_tar(store, file)
-            return
-        if sys.stdout.isatty():
-            raise UsageError("a tar is nothing to look at: write it to a file or a pipe")
-        write_tar(store, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
-
-    return _told(asked, write)
+    store = volumes().open(name)
+    if path != PIPE:
+        with Path(path).open("wb") as file:
+            write_tar(store, file)
+        return
+    if sys.stdout.isatty():
+        raise UsageError("a tar is nothing to look at: write it to a file or a pipe")
+    write_tar(store, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
 
 
-def take(asked: Wishes, name: str, path: str, *, force: bool) -> int:
+def take(asked: Wishes, name: str, path: str, *, force: bool) -> None:
     """Put what a tar has into a volume."""
-
-    def read() -> None:
-        try:
-            store = volumes().open(name)
-        except NotFound:
-            store = volumes().open(name, create=PORTABLE)
-        if path == PIPE:
-            count = read_tar(store, sys.stdin.buffer, force=force)
-        else:
-            with Path(path).open("rb") as file:
-                count = read_tar(store, file, force=force)
-        _say(asked, f"{count} members are in volume {name}")
-
-    return _told(asked, read)
-
-
-def du(asked: Wishes, names: tuple[str, ...]) -> int:
-    """Print what volumes take on the disk."""
-
-    def tell() -> None:
-        used = {name: volumes().open(name).used_bytes() for name in names or volumes().names()}
-        if asked.is_json():
-            told = [{"name": name, "bytes": taken} for name, taken in used.items()]
-            output.put(output.line_of({"schema": SCHEMA, "volumes": told}))
-            return
-        for name, taken in used.items():
-            output.put(f"{size(taken):>9}  {name}")
-
-    return _told(asked, tell)
-
-
-def _say(asked: Wishes, text: str) -> None:
-    if not asked.is_json() and not asked.quiet:
-        output.put_error(text)
-
-
-def _told(asked: Wishes, act: Callable[[], None]) -> int:
-    """Do it; gives the exit code, with what went wrong told on stderr."""
     try:
-        act()
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - told, whatever it is
-        known: BaseException = error
-        if isinstance(error, FileNotFoundError):
-            known = NotFound(_of_file(error))
-        elif isinstance(error, OSError):
-            known = UsageError(_of_file(error))
-        is_json = asked.is_json()
-        output.put_error(output.line_of({"error": describe(known)}) if is_json else explain(known))
-        return code_of(known)
-    return ExitCode.DONE
+        store = volumes().open(name)
+    except NotFound:
+        store = volumes().open(name, create=PORTABLE)
+    if path == PIPE:
+        count = read_tar(store, sys.stdin.buffer, force=force)
+    else:
+        with Path(path).open("rb") as file:
+            count = read_tar(store, file, force=force)
+    say(asked, f"{count} members are in volume {name}")
 
 
-def _of_file(error: OSError) -> str:
-    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+def du(asked: Wishes, names: tuple[str, ...]) -> None:
+    """Print what volumes take on the disk."""
+    used = {name: volumes().open(name).used_bytes() for name in names or volumes().names()}
+    if asked.is_json():
+        told = [{"name": name, "bytes": taken} for name, taken in used.items()]
+        output.put(output.line_of({"schema": SCHEMA, "volumes": told}))
+        return
+    for name, taken in used.items():
+        output.put(f"{size(taken):>9}  {name}")

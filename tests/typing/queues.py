@@ -21,7 +21,7 @@ def gets() -> None:
     assert_type(words.get(block=False), str | None)
     assert_type(words.get_many(5, block=False), list[str])
     assert_type(words.peek(3), list[str])
-    assert_type([word for word in words.iterate(patience_s=None)], list[str])
+    assert_type(list(words.iterate(patience_s=None)), list[str])
 
 
 def claims() -> None:
