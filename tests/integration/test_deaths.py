@@ -131,43 +131,36 @@ def _sockets() -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("garbage", [b"\0" * 4096, b"\xff" * 4096, b"GET / HTTP/1.1\r\n\r\n" * 9])
+def writes(data: bytes) -> Callable[[], None]:
+    """Code that writes to the sockets of the worker that runs it."""
+    find = _sockets
+
+    def action() -> None:
+        for fd in find():
+            os.write(fd, data)
+        time.sleep(60)
+
+    return action
+
+
+PROMISE = b"\x05\0\0\0" + b"\0" * 12 + (1 << 63).to_bytes(8, "little")
+"""A header that promises 2 to the 63 bytes."""
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"\0" * 4096, b"\xff" * 4096, b"GET / HTTP/1.1\r\n\r\n" * 9, PROMISE]
+)
 def test_garbage_on_the_protocol_sockets_loses_only_the_own_job(run: Run, garbage: bytes) -> None:
-    find = _sockets
-
-    def action() -> None:
-        for fd in find():
-            os.write(fd, garbage)
-        time.sleep(60)
-
-    assert lost(run, action).data["reason"] == "protocol"
-
-
-def test_a_header_that_promises_2_to_the_63_bytes_is_refused(run: Run) -> None:
-    find = _sockets
-    header = b"\x05\0\0\0" + b"\0" * 12 + (1 << 63).to_bytes(8, "little")
-
-    def action() -> None:
-        for fd in find():
-            os.write(fd, header)
-        time.sleep(60)
-
-    assert lost(run, action).data["reason"] == "protocol"
+    assert lost(run, writes(garbage)).data["reason"] == "protocol"
 
 
 def test_a_forged_report_of_another_job_changes_only_the_own_one(run: Run) -> None:
-    find = _sockets
     other = runner().spawn(lambda: time.sleep(0.2) or "untouched")
     number = int(other.job_id.partition(":")[2])
     body = b"\x80\x05\x8c\x06forged."
     frame = b"\x05\0\0\0\1\0\0\0" + number.to_bytes(8, "little") + len(body).to_bytes(8, "little")
 
-    def action() -> None:
-        for fd in find():
-            os.write(fd, frame + body)
-        time.sleep(60)
-
-    lost(run, action)
+    lost(run, writes(frame + body))
     assert other.wait() == "untouched"
 
 

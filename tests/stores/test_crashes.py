@@ -120,39 +120,30 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.endswith("-shm"))
 
 
+def change_a_byte(rng: random.Random, victim: Path) -> None:
+    data = bytearray(victim.read_bytes())
+    data[rng.randrange(len(data))] ^= rng.randrange(1, 256)
+    victim.write_bytes(data)
+
+
+def tear(rng: random.Random, victim: Path) -> None:
+    os.truncate(victim, rng.randrange(victim.stat().st_size))
+
+
 @pytest.mark.parametrize("engine", FILES)
-def test_a_damaged_byte_leaves_whole_commits_or_is_refused(engine: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("damage", "trials"), [(change_a_byte, 60), (tear, 40)])
+def test_a_damaged_file_leaves_whole_commits_or_is_refused(
+    engine: str, damage: Callable[[random.Random, Path], None], trials: int, tmp_path: Path
+) -> None:
     rng, commits = random.Random(11), 40
     before = tmp_path / "before"
     before.mkdir()
     filled(engine, before, commits)
-    for trial in range(60):
+    for trial in range(trials):
         folder = tmp_path / str(trial)
         shutil.copytree(before, folder)
         victim = rng.choice([path for path in files_in(folder) if path.stat().st_size])
-        data = bytearray(victim.read_bytes())
-        data[rng.randrange(len(data))] ^= rng.randrange(1, 256)
-        victim.write_bytes(data)
-        at = (
-            f"sqlite:{folder / 'state.db'}" if engine == "sqlite" else f"surrealkv://{folder / 's'}"
-        )
-
-        left = survivors(at, folder)
-
-        assert left is None or 0 <= left <= commits, victim
-
-
-@pytest.mark.parametrize("engine", FILES)
-def test_a_torn_file_leaves_whole_commits_or_is_refused(engine: str, tmp_path: Path) -> None:
-    rng, commits = random.Random(13), 40
-    before = tmp_path / "before"
-    before.mkdir()
-    filled(engine, before, commits)
-    for trial in range(40):
-        folder = tmp_path / str(trial)
-        shutil.copytree(before, folder)
-        victim = rng.choice([path for path in files_in(folder) if path.stat().st_size])
-        os.truncate(victim, rng.randrange(victim.stat().st_size))
+        damage(rng, victim)
         at = (
             f"sqlite:{folder / 'state.db'}" if engine == "sqlite" else f"surrealkv://{folder / 's'}"
         )

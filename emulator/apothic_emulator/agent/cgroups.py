@@ -250,12 +250,7 @@ def _own_folders() -> dict[str, str]:
     """By controller ("" for version 2) the folder of the group that this process is in."""
     mounted = _mounts()
     found: dict[str, str] = {}
-    try:
-        with open(_OWN, encoding="utf-8") as file:  # noqa: PTH123
-            lines = file.read().splitlines()
-    except OSError:
-        return found
-    for line in lines:
+    for line in _lines(_OWN):
         _, controllers, path = line.split(":", 2)
         for controller in controllers.split(","):
             if controller in mounted:
@@ -268,12 +263,7 @@ def _own_folders() -> dict[str, str]:
 def _mounts() -> dict[str, tuple[str, str]]:
     """By controller what is mounted of its hierarchy, and where."""
     found: dict[str, tuple[str, str]] = {}
-    try:
-        with open(_MOUNTS, encoding="utf-8") as file:  # noqa: PTH123
-            lines = file.read().splitlines()
-    except OSError:
-        return found
-    for line in lines:
+    for line in _lines(_MOUNTS):
         fields, _, rest = line.partition(" - ")
         kind, _, options = rest.split(" ", 2)
         if kind in ("cgroup", "cgroup2"):
@@ -282,3 +272,11 @@ def _mounts() -> dict[str, tuple[str, str]]:
             for controller in controllers:
                 found.setdefault(controller, where)
     return found
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123
+            return file.read().splitlines()
+    except OSError:
+        return []
