@@ -355,7 +355,7 @@ class Volume(Value):
         return await work(lambda: do(self._files()))
 
     async def _mounted(self, what: str, do: Callable[[Any], int]) -> int:
-        from apothic_backends.volumes.reach import mounts_of  # as below  # noqa: PLC0415
+        from apothic_backends.volumes.mounts import mounts_of  # as below  # noqa: PLC0415
 
         mounts = mounts_of(self.name)
         if not mounts:
@@ -367,7 +367,7 @@ class Volume(Value):
 
 
 def _volumes() -> Any:
-    from apothic_backends.volumes.reach import volumes  # with the first use  # noqa: PLC0415
+    from apothic_backends.volumes.local import volumes  # with the first use  # noqa: PLC0415
 
     return volumes()
 

@@ -13,8 +13,7 @@ from apothic_backends.model.errors import NotFound, UsageError
 from apothic_backends.model.volumes import VolumeFile
 from apothic_backends.volumes.archive import read_tar, write_tar
 from apothic_backends.volumes.files import Files
-from apothic_backends.volumes.local import PORTABLE
-from apothic_backends.volumes.reach import volumes
+from apothic_backends.volumes.local import PORTABLE, volumes
 from apothic_backends.volumes.transfer import get
 
 SCHEMA = "apothic.volumes.v1"

@@ -1,4 +1,4 @@
-"""The volumes of this user on this machine."""
+"""The volumes of this user on this machine, and whether others are used."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from apothic_backends.connection import connected
 from apothic_backends.model.errors import HostGone, NotFound, UsageError, VolumeBusy
 from apothic_backends.volumes import disk
 from apothic_backends.volumes.paths import check_name
@@ -145,3 +146,15 @@ class Volumes:
                 host=about["host"],
                 volume=store.name,
             )
+
+
+_here = Volumes()
+
+
+def volumes() -> Volumes:
+    """Those of the backend if it has some elsewhere, else those of this machine.
+
+    They are files, so asking for them opens no backend.
+    """
+    elsewhere: Volumes | None = getattr(connected(), "volumes", None)
+    return elsewhere or _here

@@ -15,7 +15,8 @@ from typing import Any
 
 from apothic_backends.model.errors import ApothicError, MountFailed
 from apothic_backends.model.functions import MountSpec
-from apothic_backends.volumes import reach
+from apothic_backends.volumes import local
+from apothic_backends.volumes.mounts import here
 from apothic_backends.volumes.views import View
 from apothic_emulator.executors import calls, mounts
 from apothic_emulator.executors.shown import Linked, Mounted, Shown
@@ -211,9 +212,8 @@ def view_of(spec: MountSpec, keys: Mapping[str, str]) -> Any:
         return BucketView(spec, keys)
     if spec.kind != "volume":
         raise MountFailed(f"nobody here can mount a {spec.kind} at {spec.path}", path=spec.path)
-    volumes = reach.volumes()
-    store = volumes.open(spec.name, create=spec.create)
-    volumes.place(store)
+    store = local.volumes().open(spec.name, create=spec.create)
+    local.volumes().place(store)
     return View(store, spec.sub_path, read_only=spec.read_only)
 
 
@@ -249,14 +249,14 @@ def show(spec: MountSpec, surface: Mounted | Linked) -> AnyShown:
 
         return BucketShown(surface, view)
     shown = Shown(surface, surface.view, spec.path, strict=spec.strict)
-    reach.mounted.append(shown)
+    here.append(shown)
     return shown
 
 
 def close(shown: AnyShown) -> None:
     """Take a volume or a bucket away."""
     if isinstance(shown, Shown):
-        reach.mounted.remove(shown)
+        here.remove(shown)
     shown.close()
 
 
