@@ -350,6 +350,8 @@ class World:
                 process.kill()
             case Retire():
                 process.retire()
+            case _:
+                raise Violation("I15", f"{effect}, and there is no agent")
 
     def _too_late(self, effect: Effect) -> None:
         """The process is gone, and the core is about to hear of it."""

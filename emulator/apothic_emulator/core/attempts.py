@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from apothic_backends.model.errors import JobCancelled, JobTimeout, SetupFailed
 from apothic_backends.model.jobs import ErrorInfo, JobStatus
 from apothic_emulator.core import losses
+from apothic_emulator.core.agents import Agents
 from apothic_emulator.core.batches import BATCH_RAISED
 from apothic_emulator.core.effects import Interrupt
 from apothic_emulator.core.executors import PREFETCH_BELOW_S, Executor, ExecutorStatus
@@ -35,10 +36,10 @@ _RETIRING = ExecutorStatus.RETIRING
 class Attempts:
     """The rules for attempts, over the ledger and the pools."""
 
-    def __init__(self, ledger: Ledger, pools: Mapping[int, Pool]) -> None:
+    def __init__(self, ledger: Ledger, pools: Mapping[int, Pool], agents: Agents) -> None:
         self.ledger = ledger
         self.pools = pools
-        self.scheduler = Scheduler(ledger.executors, self.begin)
+        self.scheduler = Scheduler(ledger.executors, self.begin, agents)
         self.holds = Holds(ledger, self.scheduler.wake_at)
 
     # --- beginnings -----------------------------------------------------------------------------
@@ -46,6 +47,8 @@ class Attempts:
     def begin(self, executor: Executor, job: Job, now: float) -> None:
         """The job has reached a slot: it runs from now on."""
         self._start(job, now)
+        if executor.accepted is not None:
+            self.scheduler.go(executor, executor.accepted, job)
         if job.stop is not None:
             self.stop(executor, job, now)
 
@@ -59,6 +62,8 @@ class Attempts:
         if not executor.may_work_on(job):
             return False
         if job.started_at is None:
+            if executor.accepted is not None:
+                return False  # nobody has told it to begin
             for mate in executor.mates(job):
                 self._start(mate, now)
         return True
@@ -114,8 +119,9 @@ class Attempts:
 
     def breach(self, executor: Executor, now: float) -> None:
         """It says what cannot be: it is not to be trusted with anything else."""
-        executor.breach = True
-        self.scheduler.kill(executor, now)
+        if executor.accepted is None:  # else its agent has looked, and says again what is known
+            executor.breach = True
+            self.scheduler.kill(executor, now)
 
     def _end_stopped(self, executor: Executor, job: Job, now: float) -> None:
         """End a job that was stopped, saying where its code was."""

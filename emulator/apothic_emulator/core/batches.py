@@ -114,6 +114,17 @@ class BatchExecutor(Executor):
         self.line.extend(jobs)
         self.batches.append(Batch(jobs))
 
+    def join(self, job: Job, first: int) -> None:
+        """Put an input back into the batch for which that one stands."""
+        batch = next((batch for batch in self.batches if batch.first == first), None)
+        if batch is None:
+            batch = Batch([job])
+            batch.first = first
+            self.batches.append(batch)
+        else:
+            batch.jobs.append(job)
+        self.line = [job for batch in self.batches for job in batch.jobs]
+
     def take_out(self, job: Job) -> None:
         """An input leaves its batch."""
         super().take_out(job)
@@ -155,6 +166,8 @@ class BatchExecutor(Executor):
     def unbegun(self) -> list[Job]:
         """What may have to begin: batches begin as a whole."""
         batches = self.batches if self.loaded else ()
+        if self.accepted is not None:
+            batches = [batch for batch in batches if batch.first in self.accepted]
         return [job for b in batches if b.jobs[0].started_at is None for job in b.jobs]
 
     def may_work_on(self, job: Job) -> bool:

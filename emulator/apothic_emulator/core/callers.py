@@ -61,6 +61,8 @@ class Callers:
             if len(executor.line) > executor.slots:
                 self.scheduler.recall(executor)
             self.scheduler.fill(self.pools[executor.function.number], now)
+            if self.scheduler.agents.starved:
+                self.scheduler.feed(now)
 
     def wait_for(self, job: Job, asked: Asked, now: float, *, last: bool, owned: bool) -> None:
         """Answer with the job's outcome, now or when it has ended."""

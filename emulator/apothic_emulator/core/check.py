@@ -41,6 +41,7 @@ def check(plane: Plane) -> None:
     held = sum(len(pool.executors) for pool in plane.pools.values())
     _sure(held == len(plane.ledger.executors), "executors without a pool")
     _check_jobs(plane.ledger, placed)
+    _check_agents(plane)
     for it in plane.schedules.timetables.values():
         due = it.due - plane.ledger.events.wall_offset
         _sure(plane.alarm <= due, "a run that nothing wakes", it.pool.function.spec.name)
@@ -84,9 +85,10 @@ def _check_queue(plane: Plane, pool: Pool, placed: set[int]) -> None:
     _sure(not pool.rest_until or plane.alarm <= pool.rest_until, "a rest without an end")
     _sure(not pool.room or pool in plane.admission.crowded, "nobody looks for room")
     _sure(not (pool.room and pool.has_room and not plane.ledger.payload_bytes), "room unused")
+    is_starved = _is_starved(plane, pool)
     if isinstance(pool, BatchPool):
-        _check_batches(plane, pool)
-    elif pool.queue and not pool.rest_until:
+        _check_batches(plane, pool, is_starved=is_starved)
+    elif pool.queue and not pool.rest_until and not is_starved:
         level = pool.queue[0].level
         idle = pool.pick(level, 0.0)
         is_idle = idle is not None and idle.loaded and idle.room > 0
@@ -94,13 +96,41 @@ def _check_queue(plane: Plane, pool: Pool, placed: set[int]) -> None:
         _sure(not pool.may_start(level, 0.0), "a free place and a waiting job", pool.queue[0])
 
 
-def _check_batches(plane: Plane, pool: BatchPool) -> None:
+def _is_starved(plane: Plane, pool: Pool) -> bool:
+    """Whether it has found no place on any agent, and will be given one."""
+    number = pool.function.number
+    agents = plane.scheduler.agents
+    is_known = agents.starved.get(number) is pool and bool(pool.queue)
+    if is_known:
+        level = pool.queue[0].level
+        _sure(agents.place(pool.function, level) is None, "a place and a starved pool", number)
+    return is_known
+
+
+def _check_agents(plane: Plane) -> None:
+    agents = plane.scheduler.agents
+    found = [e for agent in agents.far.values() for e in agent.executors.values()]
+    far = {number for number, e in plane.ledger.executors.items() if e.agent}
+    _sure({executor.number for executor in found} == far, "on no agent, or on two", far)
+    for number, agent in agents.far.items():
+        _sure(agent.number == number, "under a foreign number", number)
+        _sure(plane.alarm <= agent.lease_until or agent.is_given_up, "a lease without an end")
+        _sure(plane.alarm <= agent.forget_at, "an agent that nobody forgets", number)
+        _sure(not (agent.is_joined and agent.is_given_up), "joined and given up", number)
+        for executor in agent.executors.values():
+            _sure(executor.agent == number, "on another agent", executor)
+            is_up = executor.status is ExecutorStatus.READY
+            _sure(agent.is_joined or not is_up, "up without its agent", executor)
+
+
+def _check_batches(plane: Plane, pool: BatchPool, *, is_starved: bool) -> None:
     """Which inputs are together, and that none waits for company longer than it may."""
     executors = [e for e in pool.executors.values() if isinstance(e, BatchExecutor)]
     _sure(len(executors) == len(pool.executors), "executors without places for batches")
     for executor in executors:
         _check_together(executor, pool.most)
-    if pool.queue and not pool.rest_until and pool.has_place(pool.queue[0].level, 0.0):
+    is_free = bool(pool.queue) and not pool.rest_until and not is_starved
+    if is_free and pool.has_place(pool.queue[0].level, 0.0):
         _sure(pool.next_batch(-NEVER) == [], "a full batch and a free place", *pool.queue)
         _sure(plane.alarm <= pool.due_at, "a batch that nothing wakes", *pool.queue)
 
@@ -134,7 +164,10 @@ def _check_slots(executor: Executor) -> None:
     _sure(executor.holders <= running, "a breakpoint in a job that does not run", executor)
     if executor.status is ExecutorStatus.READY:
         _sure(executor.loaded and not executor.is_used_up, "ready, but not fit", executor)
-        _sure(executor.recalling or begun == slots, "a slot that does not run", executor)
+        is_told = executor.recalling or executor.accepted is not None
+        _sure(is_told or begun == slots, "a slot that does not run", executor)
+        waits = not executor.recalling and executor.accepted and executor.unbegun
+        _sure(not waits, "accepted in a slot, and not told to begin", executor)
         _sure(not executor.deaf, "ready, but deaf", executor)
     if executor.status in (ExecutorStatus.STARTING, ExecutorStatus.RETIRING):
         _sure(not begun, "running where nothing can run", executor)

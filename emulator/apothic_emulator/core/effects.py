@@ -17,6 +17,8 @@ class StartExecutor(Record):
     function: int
     spec: FunctionSpec
     code: Payload
+    agent: int = 0
+    """The machine that it runs on; 0 is this one."""
 
 
 class Dispatch(Record):
@@ -33,6 +35,13 @@ class DispatchBatch(Record):
 
     executor: int
     jobs: tuple[Dispatch, ...]
+
+
+class Go(Record):
+    """Have a job begin that an agent has accepted; it stands for its batch if it is in one."""
+
+    executor: int
+    job: int
 
 
 class Recall(Record):
@@ -81,10 +90,28 @@ class Retire(Record):
     executor: int
 
 
+class Attach(Record):
+    """What is for an agent goes into this channel from now on, which is new unless it `resumes`."""
+
+    agent: int
+    channel: str
+    resumes: bool
+    executor: int = 0
+    """None."""
+
+
+class Detach(Record):
+    """An agent is forgotten, and all that was for it."""
+
+    agent: int
+    executor: int = 0
+
+
 Effect = (
     StartExecutor
     | Dispatch
     | DispatchBatch
+    | Go
     | Recall
     | Interrupt
     | Credit
@@ -92,6 +119,8 @@ Effect = (
     | Terminate
     | Kill
     | Retire
+    | Attach
+    | Detach
 )
 
 

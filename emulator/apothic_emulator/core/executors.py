@@ -5,6 +5,9 @@
         └───── stop ─────┤   └── reprieve ──┐ │
                          └──────────────► stopping ──ended──► (gone)
 
+One on an agent whose connection is cut is *adrift* until that is back: nobody gives it jobs, and
+no clock in it runs.
+
 Jobs stand in its *line*, in the order in which it receives them; the first `slots` of the line of
 an executor that has loaded are running. One that retires gets no more jobs, finishes what it works
 on (draining), and then ends by itself (retiring). Stopping goes in steps with a time limit each
@@ -32,6 +35,7 @@ class ExecutorStatus(Enum):
     DRAINING = "draining"
     RETIRING = "retiring"
     STOPPING = "stopping"
+    ADRIFT = "adrift"
 
 
 _STARTING, _READY = ExecutorStatus.STARTING, ExecutorStatus.READY
@@ -58,7 +62,21 @@ STEPS: Final[tuple[tuple[type[DumpStack | Terminate | Kill], float], ...]] = (
 """How a busy executor is stopped: what to send, and how long to wait before the next."""
 
 
-class Executor:
+class Placed:
+    """On which machine something is, and what comes of that."""
+
+    __slots__ = ("accepted", "agent", "before", "status")
+
+    def __init__(self) -> None:
+        self.status = self.before = _STARTING
+        """Where it is in its life; and while it is adrift, where it was before."""
+        self.agent = 0
+        """The machine that it runs on; 0 is this one."""
+        self.accepted: set[int] | None = None
+        """Calls that await the word to begin; None where no one is asked before, as on this."""
+
+
+class Executor(Placed):
     """A process as the core knows it."""
 
     __slots__ = (
@@ -80,7 +98,6 @@ class Executor:
         "reserve",
         "slots",
         "stack",
-        "status",
         "step",
         "step_at",
         "waits",
@@ -90,12 +107,12 @@ class Executor:
     """Whether a call goes on, however many of those it is for are cancelled, till all are."""
 
     def __init__(self, number: int, function: Function, now: float) -> None:
+        super().__init__()
         self.number, self.function = number, function
         spec = function.spec
         self.slots = spec.concurrent_requests
         self.reserve = self.slots - (spec.target_requests or self.slots)
         """Slots above the target: they are used only where no further executor may start."""
-        self.status = _STARTING
         self.line: list[Job] = []
         self.idle_since = self.held_since = now
         self.step = self.parked = 0
@@ -129,7 +146,9 @@ class Executor:
     @property
     def unbegun(self) -> list[Job]:
         """Among these are the jobs that have moved up to a slot and not begun."""
-        return self.line[: self.slots] if self.loaded else []
+        slots = self.line[: self.slots] if self.loaded else []
+        accepted = self.accepted
+        return slots if accepted is None else [job for job in slots if job.number in accepted]
 
     @property
     def room(self) -> int:
@@ -142,6 +161,11 @@ class Executor:
     def capacity(self) -> int:
         """How many jobs it should still get, before it is at its target."""
         return max(0, self.room - self.reserve)
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether nothing was heard of its agent for so long that it works no more."""
+        return self.status is ExecutorStatus.ADRIFT and self.before is ExecutorStatus.STOPPING
 
     @property
     def is_working(self) -> bool:
@@ -159,8 +183,13 @@ class Executor:
         return self.slots == 1
 
     def is_lent(self, level: int) -> bool:
-        """Whether every slot is parked above that level, so that its place is free for it."""
-        return self.parked > 0 and self.is_parked and level > min(job.level for job in self.running)
+        """Whether its place is free for a job of that level.
+
+        Every slot is parked above it, or its agent has stopped it, of which only the news are due.
+        """
+        if self.parked > 0 and self.is_parked:
+            return level > min(job.level for job in self.running)
+        return self.is_given_up
 
     def park(self, wait: Wait, job: Job) -> None:
         """A job's code blocks in the SDK."""

@@ -51,6 +51,14 @@ class LoadFailed(Record):
     error: ErrorInfo
 
 
+class Accepted(Record):
+    """An agent has a job, and awaits the word to begin it: with `Go` it has begun."""
+
+    executor: int
+    job: int
+    attempt: int
+
+
 class Reported(Record):
     """An executor finished a job: `result`, or `error`.
 
@@ -136,6 +144,15 @@ class Tick(Record):
 
 
 Fact = (
-    Loaded | LoadFailed | Reported | Produced | Printed | Recalled | Refused | StackDumped | Ended
+    Loaded
+    | LoadFailed
+    | Accepted
+    | Reported
+    | Produced
+    | Printed
+    | Recalled
+    | Refused
+    | StackDumped
+    | Ended
 )
 Input = Asked | GivenUp | Fact | Tick

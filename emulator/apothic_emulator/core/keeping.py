@@ -6,14 +6,17 @@
 | `job/N`      | what is called, with what, and when            | when it is queued              |
 | `run/N`      | how far it is, its attempts, and how it ended  | before a dispatch, at its end  |
 | `schedule/N` | when function N runs by itself                 | with each run                  |
+| `agent/N`    | who an agent is                                | when it joins for the first time |
 | `last/1`     | a number that no job has been given            | once in a while                |
+| `last/2`     | the last number of an executor on an agent     | when it is started             |
 | `operation/N`| what an operation has led to, and for whom     | with what it has changed       |
 
 A job is kept if its caller may be gone before it ends. A call whose caller waits for it (`RunJob`,
 an `owned` `SubmitJob`, and what a generator yields) is its caller's alone: nobody could ask for its
 end after a crash.
 
-What was in an executor's hands when the control plane ended counts as lost with it.
+What was in the hands of an executor of its own when the control plane ended counts as lost with
+it. What an agent had is awaited from that.
 """
 
 from __future__ import annotations
@@ -22,15 +25,17 @@ from collections.abc import Callable, Iterable, Mapping
 
 from apothic_backends import codec
 from apothic_backends.model.jobs import ErrorInfo, JobStatus
-from apothic_emulator.core.attempts import Attempts
+from apothic_emulator.core.executors import Executor
 from apothic_emulator.core.facts import Ended
+from apothic_emulator.core.far import Place
+from apothic_emulator.core.fleet import Fleet
 from apothic_emulator.core.functions import Function
 from apothic_emulator.core.jobs import NO_ARGUMENTS, Job
 from apothic_emulator.core.journal import Journal, Kept
 from apothic_emulator.core.records import pack, payload_of, payload_parts, unpack
 from apothic_emulator.core.schedules import Schedules
 
-KINDS = ("function", "job", "run", "schedule", "last", "operation")
+KINDS = ("function", "agent", "job", "run", "schedule", "last", "operation")
 
 RESTARTED = "restart"
 """Why an attempt was lost that was under way when the control plane ended."""
@@ -60,12 +65,14 @@ class KeptJob(Kept):
 
     __slots__ = ("job", "journal", "offset", "run")
 
-    def __init__(self, job: Job, journal: Journal, offset: float) -> None:
+    def __init__(
+        self, job: Job, journal: Journal, offset: float, executors: Mapping[int, Executor]
+    ) -> None:
         self.job = job
         self.journal = journal
         self.offset = offset
         """What Unix time is ahead of the times in it."""
-        self.run = _Run(job, offset)
+        self.run = _Run(job, offset, executors)
 
     def begin(self) -> None:
         """What it is, is new, or has changed."""
@@ -93,11 +100,20 @@ class KeptJob(Kept):
 class _Run(Kept):
     """How far a job is."""
 
-    __slots__ = ("job", "offset")
+    __slots__ = ("executors", "job", "offset")
 
-    def __init__(self, job: Job, offset: float) -> None:
+    def __init__(self, job: Job, offset: float, executors: Mapping[int, Executor]) -> None:
         self.job = job
         self.offset = offset
+        self.executors = executors
+
+    def _place(self) -> Place | None:
+        """Where it is, if that is on an agent."""
+        job = self.job
+        executor = self.executors.get(job.executor) if job.executor else None
+        if executor is None or not executor.agent:
+            return None
+        return executor.agent, executor.number, executor.call_of(job)
 
     def pack(self) -> bytes:
         job, offset, error = self.job, self.offset, self.job.error
@@ -116,7 +132,7 @@ class _Run(Kept):
             None if job.started_at is None else job.started_at + offset,
             None if job.ended_at is None else job.ended_at + offset,
         )
-        head = (job.status.value, *counts, *times, job.held, job.stop, told, tag)
+        head = (job.status.value, *counts, *times, job.held, job.stop, told, tag, self._place())
         return pack(head, *blobs)
 
 
@@ -126,14 +142,15 @@ class Keeping:
     def __init__(
         self,
         journal: Journal,
-        attempts: Attempts,
+        fleet: Fleet,
         schedules: Schedules,
         add: Callable[[Function], None],
         enforced: Mapping[str, str],
     ) -> None:
         self.journal = journal
-        self.attempts = attempts
-        self.ledger = attempts.ledger
+        self.fleet = fleet
+        self.attempts = fleet.attempts
+        self.ledger = self.attempts.ledger
         self.schedules = schedules
         self._add = add
         self._enforced = enforced
@@ -149,7 +166,7 @@ class Keeping:
     def keep_job(self, job: Job) -> None:
         """Write a job down, and all that happens to it from now on."""
         if job.kept is None:
-            job.kept = KeptJob(job, self.journal, self._offset)
+            job.kept = KeptJob(job, self.journal, self._offset, self.ledger.executors)
             job.kept.begin()
             if job.attempt:
                 job.kept.note()
@@ -172,34 +189,39 @@ class Keeping:
             payload = payload_of(tag, code)
             assert payload is not None
             self._add(Function(number, codec.from_json(spec, ()), payload, self._enforced))
-        for record in records["last"].values():
-            self.ledger.number_after(int(record))
+        self.ledger.number_after(int(records["last"].get(1, b"0")))
+        self.attempts.scheduler.number_after(int(records["last"].get(2, b"0")))
+        self.fleet.load(records["agent"], now)
+        places: dict[int, Place] = {}
         jobs = [
-            self._job(number, record, records["run"].get(number))
+            self._job(number, record, records["run"].get(number), places)
             for number, record in sorted(records["job"].items())
         ]
         self.ledger.restore(jobs, now)
         for job in jobs:
-            self._go_on(job, now)
+            self._go_on(job, places.get(job.number), now)
             if job.ended_at is not None and job.ended_at + KEPT_AFTER_S < now:
                 self.ledger.release(job)
         for number, record in records["schedule"].items():
             self.schedules.load(number, record, now)
 
-    def _job(self, number: int, record: bytes, run: bytes | None) -> Job:
+    def _job(self, number: int, record: bytes, run: bytes | None, places: dict[int, Place]) -> Job:
         (function, tag, nbytes, submitted_at, key), blobs = unpack(record)
         arguments = payload_of(tag, blobs) or NO_ARGUMENTS
         pool = self.attempts.pools[function]
         job = Job(number, pool.function, arguments, submitted_at - self._offset)
         job.nbytes = nbytes
         job.key = None if key is None else (key[0], key[1], key[2])
-        job.kept = KeptJob(job, self.journal, self._offset)
+        job.kept = KeptJob(job, self.journal, self._offset, self.ledger.executors)
         if run is not None:
-            self._how_far(job, run)
+            place = self._how_far(job, run)
+            if place is not None:
+                places[number] = place
         return job
 
-    def _how_far(self, job: Job, run: bytes) -> None:
-        head, blobs = unpack(run)
+    def _how_far(self, job: Job, run: bytes) -> Place | None:
+        """Take up what is known of it; gives where it was, if that was on an agent."""
+        (*head, place), blobs = unpack(run)
         status, *counts, not_before, started_at, ended_at, job.held, job.stop, told, tag = head
         job.attempt, job.failures, job.losses, job.is_alone = counts
         offset = self._offset
@@ -213,11 +235,14 @@ class Keeping:
         else:
             code, message, type_name, traceback, data, is_final = told
             job.error = ErrorInfo(code, message, type_name, traceback, payload, data, is_final)
+        return place and (place[0], place[1], place[2])
 
-    def _go_on(self, job: Job, now: float) -> None:
-        """Put a job back where it was; what was under way went down with its executor."""
+    def _go_on(self, job: Job, place: Place | None, now: float) -> None:
+        """Put a job back where it was; what was under way here went down with its executor."""
         pool = self.attempts.pools[job.function.number]
-        if job.status in _UNDER_WAY:
+        if job.status in _UNDER_WAY and place and place[0] in self.fleet.agents.far:
+            self.attempts.take_up(job, place, now)
+        elif job.status in _UNDER_WAY:
             self.attempts.went_down(job, Ended(0, RESTARTED), now)
         elif job.status is JobStatus.QUEUED and job.not_before > now:
             pool.delayed.append(job)

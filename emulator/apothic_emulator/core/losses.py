@@ -58,4 +58,5 @@ def _what_happened(job: Job, fact: Ended) -> str:
         "protocol": "broke its channel to the control plane",
         "start": "could not be started",
         "restart": "ended with its control plane",
+        "disconnect": "was on a machine that has gone, or was not heard of for too long",
     }.get(fact.reason, fact.reason)

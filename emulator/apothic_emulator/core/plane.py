@@ -25,12 +25,13 @@ from apothic_backends.model.errors import (
 )
 from apothic_backends.model.ids import number_of
 from apothic_emulator.core.admission import Admission
-from apothic_emulator.core.attempts import Attempts
+from apothic_emulator.core.agents import Agents
 from apothic_emulator.core.batches import pool_of
 from apothic_emulator.core.callers import Callers
 from apothic_emulator.core.effects import LATER, Outcome
 from apothic_emulator.core.executors import IDLE_S, Executor
 from apothic_emulator.core.facts import (
+    Accepted,
     Asked,
     Ended,
     GivenUp,
@@ -45,6 +46,8 @@ from apothic_emulator.core.facts import (
     StackDumped,
     Tick,
 )
+from apothic_emulator.core.far import FarAttempts
+from apothic_emulator.core.fleet import LEASE_S, Fleet
 from apothic_emulator.core.functions import NOTHING, Function, check_spec
 from apothic_emulator.core.items import Items
 from apothic_emulator.core.jobs import NEVER
@@ -70,7 +73,8 @@ class Plane:
     `wall_offset` is what Unix time is ahead of its own; an executor without work ends after
     `idle_s`; `calendar` knows when schedules are due. `enforced` says by what limits are kept here,
     which may be found out later. With a `journal`, steps say what must survive,
-    and `durability` what that outlives.
+    and `durability` what that outlives. Without `has_home`, executors run on agents only, each of
+    which has to be heard of within `lease_s`.
     """
 
     def __init__(
@@ -83,11 +87,15 @@ class Plane:
         enforced: Mapping[str, str] = NOTHING,
         journal: Journal | None = None,
         durability: str = "process",
+        has_home: bool = True,
+        lease_s: float = LEASE_S,
     ) -> None:
         self.pools: dict[int, Pool] = {}
         self._by_id: dict[str, Pool] = {}
         self.ledger = Ledger(epoch, wall_offset)
-        self.attempts = Attempts(self.ledger, self.pools)
+        agents = Agents(self.pools, has_home=has_home)
+        self.attempts = FarAttempts(self.ledger, self.pools, agents)
+        self.fleet = Fleet(self.attempts, epoch, lease_s, journal)
         self.callers = Callers(self.ledger, self.pools, self.attempts)
         self.scheduler = self.attempts.scheduler
         self.shared = Shared(self.callers, self.scheduler.wake_at, journal)
@@ -114,6 +122,7 @@ class Plane:
         self._facts: dict[type, Callable[[Any, Any, float], None]] = {
             Loaded: lambda executor, _, now: self.attempts.loaded(executor, now),
             LoadFailed: self.attempts.load_failed,
+            Accepted: self.attempts.accepted,
             Reported: self.attempts.reported,
             Produced: self.items.produced,
             Recalled: self.attempts.recalled,
@@ -138,13 +147,14 @@ class Plane:
             ReleaseJob: self._release,
             GetDurability: self._durability,
             ForgetOperations: self.operations.forget,
+            **self.fleet.commands,
             **self.queries.commands,
             **self.schedules.commands,
         }
 
     def _keeping(self, journal: Journal) -> Keeping:
         """Have what must survive written down."""
-        keeping = Keeping(journal, self.attempts, self.schedules, self._add, self._enforced)
+        keeping = Keeping(journal, self.fleet, self.schedules, self._add, self._enforced)
         self.admission.keep = keeping.keep_job
         self.schedules.journal = journal
         self.ledger.keep_numbers(journal)
@@ -337,6 +347,7 @@ class Plane:
         if now < scheduler.alarm:
             return
         scheduler.alarm = NEVER
+        self.fleet.tick(now)
         for executor in list(self.ledger.executors.values()):
             scheduler.wake_at(self.attempts.tick(executor, now))
         for pool in self.pools.values():

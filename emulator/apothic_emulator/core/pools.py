@@ -19,7 +19,7 @@ PREFETCH_MOST = 32
 """The longest line of an executor, so that little is taken back when it dies."""
 
 _STARTING, _READY = ExecutorStatus.STARTING, ExecutorStatus.READY
-_RETIRING = ExecutorStatus.RETIRING
+_RETIRING, _ADRIFT = ExecutorStatus.RETIRING, ExecutorStatus.ADRIFT
 
 
 class RoomWait(Wait):
@@ -123,7 +123,7 @@ class Pool:
         for executor in self.executors.values():
             if executor.line or executor.status is _STARTING:
                 count += executor.status is not _RETIRING and not executor.is_lent(level)
-            elif executor.status is _READY:
+            elif executor.status is _READY or executor.status is _ADRIFT:
                 count += idle
         return count
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from apothic_emulator.core.agents import Agents
 from apothic_emulator.core.batches import BatchExecutor, BatchPool, executor_of
 from apothic_emulator.core.effects import (
     Dispatch,
     DispatchBatch,
     Effect,
+    Go,
     Recall,
     Retire,
     StartExecutor,
@@ -28,13 +30,14 @@ _STOPPING = ExecutorStatus.STOPPING
 class Scheduler:
     """Gives jobs to executors. `effects` collects what is to be done; the plane takes it."""
 
-    def __init__(self, executors: dict[int, Executor], begin: Begin) -> None:
+    def __init__(self, executors: dict[int, Executor], begin: Begin, agents: Agents) -> None:
         self.idle_s = IDLE_S
         """An executor without work ends after this long."""
         self.effects: list[Effect] = []
         self.alarm = NEVER
         """When to look at the deadlines; never later than the first of them, perhaps earlier."""
         self.executors = executors
+        self.agents = agents
         self._begin = begin
         self._last_executor = 0
 
@@ -44,9 +47,14 @@ class Scheduler:
             return
         self.alarm = moment
 
-    def number_after(self, before: Scheduler) -> None:
-        """Give executors numbers that another one has not given."""
-        self._last_executor = before._last_executor
+    @property
+    def last_executor(self) -> int:
+        """The highest number that an executor has got."""
+        return self._last_executor
+
+    def number_after(self, number: int) -> None:
+        """Give executors higher numbers than that."""
+        self._last_executor = max(self._last_executor, number)
 
     # --- jobs to executors ----------------------------------------------------------------------
 
@@ -67,7 +75,9 @@ class Scheduler:
         """The executor for a job that has found none, once as many as it may have are started."""
         executor: Executor | None = None
         while executor is None and pool.may_start(level, now):
-            executor = self._start(pool, now)
+            executor = self._start(pool, level, now)
+            if executor is None:
+                break
             if len(pool.executors) > 1 and _has_ready(pool):
                 executor = pool.pick(level, now)  # the new one gets its first job when it is loaded
         return executor
@@ -78,7 +88,7 @@ class Scheduler:
             jobs = pool.next_batch(now)
             if not jobs:
                 if not pool.executors:
-                    self._start(pool, now)
+                    self._start(pool, pool.queue[0].level, now)
                 self.wake_at(pool.due_at)
                 return
             level = jobs[0].level
@@ -88,16 +98,34 @@ class Scheduler:
             pool.take(jobs)
             self._dispatch_batch(executor, jobs, now)
 
-    def _start(self, pool: Pool, now: float) -> Executor:
-        self._last_executor += 1
+    def _start(self, pool: Pool, level: int, now: float) -> Executor | None:
         function = pool.function
+        agent = self.agents.place(function, level)
+        if agent is None:
+            self._starve(pool, level, now)
+            return None
+        self._last_executor += 1
         executor = executor_of(function)(self._last_executor, function, now)
         self.executors[executor.number] = pool.executors[executor.number] = executor
+        self.agents.start(executor, agent)
         self.effects.append(
-            StartExecutor(executor.number, function.number, function.spec, function.code)
+            StartExecutor(executor.number, function.number, function.spec, function.code, agent)
         )
         self.wake_at(executor.step_at)
         return executor
+
+    def _starve(self, pool: Pool, level: int, now: float) -> None:
+        """There is no place for an executor: those without work make room, for it or for later."""
+        self.agents.starved[pool.function.number] = pool
+        for executor in self.agents.to_free(pool.function, level):
+            self.retire(executor, now)
+
+    def feed(self, now: float) -> None:
+        """Somewhere is more room: it is for the pools that have found none, the oldest first."""
+        starved, self.agents.starved = self.agents.starved, {}
+        hungry = [pool for pool in starved.values() if pool.queue]
+        for pool in sorted(hungry, key=lambda pool: pool.queue[0].number):
+            self.fill(pool, now)
 
     def _dispatch(self, executor: Executor, job: Job, now: float) -> None:
         job.move("dispatch")
@@ -110,7 +138,8 @@ class Scheduler:
         self.effects.append(Dispatch(executor.number, job.number, job.attempt, job.arguments))
         if executor.status is _READY:
             if len(line) <= executor.slots:
-                self._begin(executor, job, now)
+                if executor.accepted is None:
+                    self._begin(executor, job, now)
             else:
                 self.wake_at(executor.relieve_at(now))
 
@@ -127,7 +156,7 @@ class Scheduler:
         number = executor.number
         each = tuple(Dispatch(number, job.number, job.attempt, job.arguments) for job in jobs)
         self.effects.append(DispatchBatch(number, each))
-        if executor.status is _READY:
+        if executor.status is _READY and executor.accepted is None:
             for job in jobs:
                 self._begin(executor, job, now)
 
@@ -140,6 +169,14 @@ class Scheduler:
             for job in executor.unbegun:
                 if job.started_at is None:
                     self._begin(executor, job, now)
+
+    def go(self, executor: Executor, accepted: set[int], job: Job) -> None:
+        """Have an agent begin a job, once it is written down that it has begun."""
+        if job.kept is not None:
+            job.kept.note()
+        if job.number in accepted:
+            accepted.remove(job.number)
+            self.effects.append(Go(executor.number, job.number))
 
     def recall(self, executor: Executor) -> None:
         """Ask for an executor's line back, once at a time."""
@@ -202,6 +239,8 @@ class Scheduler:
         elif executor.status is _READY:
             executor.idle_since = now
             self.wake_at(now + self.idle_s)
+            if self.agents.starved and self.agents.is_due(executor):
+                self.retire(executor, now)
 
     def _settle_stopping(self, executor: Executor, now: float) -> None:
         if executor.can_be_reprieved:

@@ -122,7 +122,7 @@ class Host:
         Executors of the one before have numbers of their own, so that nothing they say counts.
         """
         plane = self._new_plane()
-        plane.scheduler.number_after(self.plane.scheduler)
+        plane.scheduler.number_after(self.plane.scheduler.last_executor)
         plane.load(records, self._now())
         self.plane = plane
         self.clock.attach(plane, self.lock, self._poke)

@@ -482,7 +482,7 @@ def test_executors_of_the_plane_before_are_strangers() -> None:
     before = driver.plane.scheduler
     driver.ran()
     driver.restart()
-    driver.plane.scheduler.number_after(before)
+    driver.plane.scheduler.number_after(before.last_executor)
     driver.died()
 
     [started] = only(driver.effects, StartExecutor)

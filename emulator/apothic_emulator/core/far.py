@@ -1,0 +1,155 @@
+"""What happens to attempts on agents: they begin when told to, go adrift, and are found again."""
+
+from __future__ import annotations
+
+from apothic_emulator.core.attempts import Attempts
+from apothic_emulator.core.batches import BatchExecutor, executor_of
+from apothic_emulator.core.effects import Interrupt, Kill
+from apothic_emulator.core.executors import LOAD_S, Executor, ExecutorStatus
+from apothic_emulator.core.facts import Accepted, Ended, LoadFailed, Recalled, Refused
+from apothic_emulator.core.hellos import BACK, BEGUN, HeldExecutor
+from apothic_emulator.core.jobs import NEVER, Job
+
+DISCONNECT = "disconnect"
+"""Why an attempt was lost whose machine is gone."""
+
+_ADRIFT, _STOPPING = ExecutorStatus.ADRIFT, ExecutorStatus.STOPPING
+_READY, _STARTING = ExecutorStatus.READY, ExecutorStatus.STARTING
+_OVER = (_STOPPING, ExecutorStatus.RETIRING, _ADRIFT)
+
+Place = tuple[int, int, int]
+"""Where a job was when it was written down: the agent, the executor, and the call."""
+
+
+class FarAttempts(Attempts):
+    """The rules for attempts, where some executors are on agents."""
+
+    def accepted(self, executor: Executor, fact: Accepted, now: float) -> None:
+        """Its agent has the job: it begins, if it stands where the executor works."""
+        job = self.ledger.jobs.get(fact.job)
+        if job is None or job not in executor.line or job.attempt != fact.attempt:
+            return  # it has come back meanwhile
+        if executor.accepted is not None and job.started_at is None:
+            executor.accepted.add(job.number)
+            self.scheduler.advance(executor, now)
+
+    def recalled(self, executor: Executor, fact: Recalled, now: float) -> None:
+        """Unstarted jobs are back; what was accepted with them is so no more."""
+        if executor.accepted:
+            executor.accepted.difference_update(fact.jobs)
+        super().recalled(executor, fact, now)
+
+    def refused(self, executor: Executor, fact: Refused, now: float) -> None:
+        """As `recalled`."""
+        if executor.accepted:
+            executor.accepted.difference_update(fact.jobs)
+        super().refused(executor, fact, now)
+
+    def ended(self, executor: Executor, fact: Ended, now: float) -> None:
+        """The process is gone, and others may have its place."""
+        if executor.accepted is not None:
+            unbegun = [job.number for job in executor.line if job.started_at is None]
+            fact = fact.replace(unstarted=(*fact.unstarted, *unbegun))
+            self.scheduler.agents.take(executor)
+        super().ended(executor, fact, now)
+        if self.scheduler.agents.starved:
+            self.scheduler.feed(now)
+
+    def _never_worked(self, executor: Executor, fact: Ended, now: float) -> None:
+        """A machine that is gone says nothing of a function."""
+        if fact.reason != DISCONNECT:
+            super()._never_worked(executor, fact, now)
+
+    def tick(self, executor: Executor, now: float) -> float:
+        """As for others, but not for those of which nobody hears."""
+        return NEVER if executor.status is _ADRIFT else super().tick(executor, now)
+
+    # --- cuts -----------------------------------------------------------------------------------
+
+    def set_adrift(self, executor: Executor) -> None:
+        """Nothing is heard of it for now."""
+        if executor.status not in _OVER:
+            executor.before, executor.status = executor.status, _ADRIFT
+            executor.step_at = NEVER
+
+    def find(self, executor: Executor, now: float) -> None:
+        """It is heard of again; if it was given up, that is all."""
+        if executor.status is _ADRIFT and not executor.is_given_up:
+            executor.status = executor.before
+            if executor.status is _STARTING:
+                executor.step_at = now + max(executor.function.spec.timeout_s, LOAD_S)
+            self.scheduler.settle(executor, now)
+            for moment in (executor.step_at, *(job.deadline for job in executor.running)):
+                self.scheduler.wake_at(moment)
+
+    def loaded(self, executor: Executor, now: float) -> None:
+        """The executor takes jobs; so it is not adrift."""
+        self.find(executor, now)
+        super().loaded(executor, now)
+
+    def load_failed(self, executor: Executor, fact: LoadFailed, now: float) -> None:
+        """As for others; and it is not adrift."""
+        self.find(executor, now)
+        super().load_failed(executor, fact, now)
+
+    def give_up(self, executor: Executor, now: float) -> None:
+        """Nothing was heard of it for so long that it has stopped all by itself.
+
+        What may run again does so elsewhere. Of the rest, the agent may yet bring the outcome.
+        """
+        self.set_adrift(executor)
+        for job in list(executor.line):
+            if job.started_at is None:
+                executor.take_out(job)
+                self._put_back(job, now)
+            elif job.stop is not None:
+                executor.take_out(job)
+                self._end_stopped(executor, job, now)
+            elif job.function.spec.retries.max_retries and job.may_run_again:
+                executor.take_out(job)
+                self._lost(executor, job, Ended(executor.number, DISCONNECT), now)
+        executor.before, executor.step_at = _STOPPING, NEVER
+        if not executor.line:
+            self.ended(executor, Ended(executor.number, DISCONNECT), now)
+        self.scheduler.effects.append(Kill(executor.number))
+
+    # --- a restart of the control plane ---------------------------------------------------------
+
+    def take_up(self, job: Job, place: Place, now: float) -> Executor:
+        """An agent had the job when the control plane ended: wait for what it says."""
+        agent, number, call = place
+        executor = self.ledger.executors.get(number)
+        if executor is None:
+            pool = self.pools[job.function.number]
+            executor = executor_of(job.function)(number, job.function, now)
+            executor.status, executor.before, executor.step_at = _ADRIFT, _STARTING, NEVER
+            self.ledger.executors[number] = pool.executors[number] = executor
+            self.scheduler.agents.put(executor, agent)
+        job.executor = number
+        if isinstance(executor, BatchExecutor):
+            executor.join(job, call)
+        else:
+            executor.line.append(job)
+            executor.line.sort(key=lambda job: (job.started_at is None, job.number))
+        executor.loaded |= job.started_at is not None
+        if job.started_at is not None:
+            job.deadline = job.started_at + job.function.spec.timeout_s
+        return executor
+
+    def match(self, executor: Executor, held: HeldExecutor, now: float) -> None:
+        """An executor is as its agent says, and all that does not agree is put right."""
+        phases = {(it.job, it.attempt): it.phase for it in held.jobs}
+        for job in list(executor.line):
+            phase = phases.pop((job.number, job.attempt), None)
+            if job.started_at is None or phase == BACK:
+                executor.take_out(job)
+                self._put_back(job, now)
+            elif phase is None:
+                executor.take_out(job)
+                self._lost(executor, job, Ended(executor.number, DISCONNECT), now)
+        executor.loaded, executor.recalling = held.loaded, False
+        executor.before = _READY if held.loaded else _STARTING
+        strangers = [job for (job, _), phase in phases.items() if phase == BEGUN]
+        executor.is_used_up |= bool(strangers)  # it ends after what it has of ours
+        for job in strangers:
+            self.scheduler.effects.append(Interrupt(executor.number, job))

@@ -1,0 +1,215 @@
+"""What agents tell of themselves: they join, are heard of, are cut off, and are given up.
+
+An agent has a lease, which it renews by being heard of. It counts from the moment at which it said
+something that was acknowledged, so it knows before we do when its lease has ended, and stops all of
+its work. Then what may run again does so elsewhere; what may not waits for a grace, in which the
+agent may come back with the outcome. Whoever comes back later is a stranger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from apothic_backends.model.agents import AgentSuperseded, StaleSession
+from apothic_emulator.core.agents import MOST_REMEMBERED, Agent, Agents, agent_of
+from apothic_emulator.core.effects import Attach, Detach
+from apothic_emulator.core.executors import Executor
+from apothic_emulator.core.facts import Asked, Ended
+from apothic_emulator.core.far import DISCONNECT, FarAttempts
+from apothic_emulator.core.hellos import Cut, Heard, Join, Leave, Welcome
+from apothic_emulator.core.journal import Journal
+
+LEASE_S = 30.0
+"""How long nothing need be heard of an agent before its work is believed to have stopped."""
+
+GRACE_S = 60.0
+"""How long after that an agent may bring the outcome of what must not run twice."""
+
+
+class Fleet:
+    """The rules for agents, over their attempts."""
+
+    def __init__(
+        self, attempts: FarAttempts, epoch: str, lease_s: float, journal: Journal | None
+    ) -> None:
+        self.attempts = attempts
+        self.scheduler = attempts.scheduler
+        self.agents: Agents = self.scheduler.agents
+        self.agents.journal = journal
+        self.lease_s = lease_s
+        self._epoch = epoch
+        self._last = 0
+        self._look_at = 0.0
+        """When to look at the leases next: if that is much later, nothing could be heard."""
+        self.commands = {
+            Join: self._join,
+            Heard: self._heard,
+            Cut: self._cut,
+            Leave: self._leave,
+        }
+
+    # --- an agent comes -------------------------------------------------------------------------
+
+    def _join(self, command: Join, asked: Asked, now: float) -> Welcome:
+        agent = self._known(command, now)
+        if agent is None:
+            agent = self._new(command)
+        resumes = bool(agent.channel) and command.channel == agent.channel
+        agent.capacity = command.capacity
+        agent.session += 1
+        if not resumes:
+            agent.channel = f"{self._epoch}:{agent.number}:{agent.session}"
+        agent.is_joined, agent.is_heard = True, False
+        self._renew(agent, now)
+        self.scheduler.effects.append(Attach(agent.number, agent.channel, resumes))
+        kills = () if resumes else self._match(agent, command, now)
+        agent.is_given_up = False
+        self._fill(now)
+        return Welcome(agent.number, agent.session, agent.channel, resumes, self.lease_s, kills)
+
+    def _known(self, command: Join, now: float) -> Agent | None:
+        """The agent that it was before, if it is that still; another one in its place goes.
+
+        Raises:
+            AgentSuperseded: there is a later one.
+        """
+        agent = next((a for a in self.agents.far.values() if a.name == command.name), None)
+        if agent is None or agent.incarnation == command.incarnation:
+            return agent
+        if command.incarnation in agent.past:
+            raise AgentSuperseded(
+                f"another process has joined as {command.name!r} since; give each a name of its own"
+            )
+        past = (*agent.past, agent.incarnation)[-MOST_REMEMBERED:]
+        self._forget(agent, now)
+        follower = self._new(command)
+        follower.past = past
+        return follower
+
+    def _new(self, command: Join) -> Agent:
+        self._last += 1
+        agent = Agent(self._last, command.name, command.incarnation, command.capacity)
+        self.agents.far[agent.number] = agent
+        if self.agents.journal is not None:
+            self.agents.journal.keep(f"agent/{agent.number}", agent)
+        return agent
+
+    def _match(self, agent: Agent, command: Join, now: float) -> tuple[int, ...]:
+        """Bring together what it has and what it should have; the executors that it is to kill."""
+        held = {it.executor: it for it in command.held}
+        for executor in list(agent.executors.values()):
+            its = held.pop(executor.number, None)
+            is_right = its is not None and its.function == executor.function.number
+            if its is not None and is_right:
+                self.attempts.set_adrift(executor)
+                self.attempts.match(executor, its, now)
+            else:
+                self._lose(executor, now)
+        return tuple(held)
+
+    def _fill(self, now: float) -> None:
+        """There may be more room, and jobs may have come back."""
+        waiting = [pool for pool in self.attempts.pools.values() if pool.queue]
+        self.agents.starved = {pool.function.number: pool for pool in waiting}
+        self.scheduler.feed(now)
+
+    # --- an agent is there ----------------------------------------------------------------------
+
+    def _heard(self, command: Heard, asked: Asked, now: float) -> None:
+        agent = self._of(command)
+        self._renew(agent, now)
+        if command.is_beat and not agent.is_heard:
+            agent.is_heard = True
+            for executor in list(agent.executors.values()):
+                self.attempts.find(executor, now)
+            self._fill(now)
+
+    def _renew(self, agent: Agent, now: float) -> None:
+        agent.lease_until = now + self.lease_s
+        agent.forget_at = agent.lease_until + GRACE_S
+        self.scheduler.wake_at(self._next_look(now))
+
+    def _next_look(self, now: float) -> float:
+        if self._look_at <= now:
+            self._look_at = now + self.lease_s / 3
+        return self._look_at
+
+    def _of(self, command: Heard | Leave) -> Agent:
+        """The agent that speaks.
+
+        Raises:
+            StaleSession: there is a later session, or its lease has ended.
+        """
+        agent = self.agents.far.get(command.agent)
+        if agent is None or agent.session != command.session or not agent.is_joined:
+            raise StaleSession("this session has ended; join again")
+        return agent
+
+    # --- an agent goes --------------------------------------------------------------------------
+
+    def _cut(self, command: Cut, asked: Asked, now: float) -> None:
+        agent = self.agents.far.get(command.agent)
+        if agent is not None and agent.session == command.session:
+            self._set_adrift(agent)
+
+    def _set_adrift(self, agent: Agent) -> None:
+        agent.is_joined = False
+        for executor in agent.executors.values():
+            self.attempts.set_adrift(executor)
+
+    def _leave(self, command: Leave, asked: Asked, now: float) -> None:
+        self._forget(self._of(command), now)
+        self._fill(now)
+
+    def _forget(self, agent: Agent, now: float) -> None:
+        """All that it had is lost, and what it says does not count any more."""
+        agent.is_joined = False
+        for executor in list(agent.executors.values()):
+            self._lose(executor, now)
+        del self.agents.far[agent.number]
+        self.scheduler.effects.append(Detach(agent.number))
+        if self.agents.journal is not None:
+            self.agents.journal.drop(f"agent/{agent.number}")
+
+    def _lose(self, executor: Executor, now: float) -> None:
+        self.attempts.ended(executor, Ended(executor.number, DISCONNECT), now)
+
+    def tick(self, now: float) -> None:
+        """Give up those whose lease has ended, unless it is us of whom nobody could hear."""
+        if not self.agents.far:
+            return
+        has_stood = now - self._look_at > self.lease_s / 3
+        for agent in list(self.agents.far.values()):
+            if has_stood:
+                self._renew(agent, now)
+            elif agent.forget_at <= now:
+                self._forget(agent, now)
+                self._fill(now)
+            elif agent.lease_until <= now and not agent.is_given_up:
+                self._give_up(agent, now)
+        self._look_at = self._due(now)
+        self.scheduler.wake_at(self._look_at)
+
+    def _give_up(self, agent: Agent, now: float) -> None:
+        agent.is_given_up = True
+        self._set_adrift(agent)
+        for executor in list(agent.executors.values()):
+            self.attempts.give_up(executor, now)
+        self._fill(now)
+
+    def _due(self, now: float) -> float:
+        """When to look again."""
+        moments = [
+            agent.forget_at if agent.is_given_up else agent.lease_until
+            for agent in self.agents.far.values()
+        ]
+        return min([*moments, now + self.lease_s / 3])
+
+    # --- a restart of the control plane ---------------------------------------------------------
+
+    def load(self, records: Mapping[int, bytes], now: float) -> None:
+        """Await the agents that there were, for a whole lease."""
+        for number, record in sorted(records.items()):
+            agent = self.agents.far[number] = agent_of(number, record)
+            self._last = max(self._last, number)
+            self._renew(agent, now)

@@ -1,0 +1,96 @@
+"""What agents tell of themselves, and what they are told: commands that only agents give."""
+
+from __future__ import annotations
+
+from apothic_backends.commands.base import Command
+from apothic_backends.model.record import Record
+
+BEGUN, DONE, BACK = "begun", "done", "back"
+"""How far a job is, as its agent sees it: it was told to begin it; it has reported it; or it gives
+it back, since it was never told to begin it."""
+
+
+class Gpu(Record):
+    """One device, or a slice of one."""
+
+    uuid: str
+    name: str = ""
+    memory_mb: int = 0
+
+
+class Capacity(Record):
+    """What a machine has to give, taken together."""
+
+    cpu: float
+    memory_mb: int
+    gpus: tuple[Gpu, ...] = ()
+
+
+class HeldJob(Record):
+    """A job that an agent has, or whose report has not been acknowledged."""
+
+    job: int
+    attempt: int
+    phase: str
+
+
+class HeldExecutor(Record):
+    """An executor that an agent has, or whose end has not been acknowledged."""
+
+    executor: int
+    function: int
+    loaded: bool
+    jobs: tuple[HeldJob, ...] = ()
+
+
+class Welcome(Record):
+    """Who the agent is here, for how long nothing need be heard of it, and what it is to stop.
+
+    With `resumes` its channel goes on; else it begins anew, with what is still to be reported of
+    the executors that are not in `kills`.
+    """
+
+    agent: int
+    session: int
+    channel: str
+    resumes: bool
+    lease_s: float
+    kills: tuple[int, ...] = ()
+
+
+class Join(Command[Welcome]):
+    """An agent is there. `name` is the machine's, `incarnation` that of the process on it.
+
+    `channel` is the one that it had before, and `held` all that it runs.
+    """
+
+    name: str
+    incarnation: str
+    capacity: Capacity
+    channel: str = ""
+    held: tuple[HeldExecutor, ...] = ()
+
+
+class Heard(Command[None]):
+    """An agent was heard of in that session; answered once all is durable that it said before.
+
+    `is_beat` if it has said that nothing is left that it had to say when it joined.
+    """
+
+    agent: int
+    session: int
+    is_beat: bool = False
+
+
+class Cut(Command[None]):
+    """The connection of a session has ended."""
+
+    agent: int
+    session: int
+
+
+class Leave(Command[None]):
+    """An agent has stopped all its work, and goes."""
+
+    agent: int
+    session: int
