@@ -5,7 +5,6 @@ Only the types that are listed can be named, and nothing is ever unpickled here.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
@@ -14,6 +13,7 @@ from apothic_backends.model.errors import ApothicError, UsageError, error_of
 from apothic_backends.model.jobs import JobStatus
 from apothic_backends.model.payloads import Payload
 from apothic_backends.model.record import Record, records_in
+from apothic_backends.model.texts import decode, encode
 
 _records: dict[str, type[Record]] = {}
 """The types of those modules that were needed so far, by name."""
@@ -43,13 +43,9 @@ _PLAIN = frozenset({type(None), bool, int, float, str})
 """What JSON has by itself."""
 
 
-_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
-_decode = json.JSONDecoder().decode
-
-
 def to_bytes(value: Any, buffers: list[Any]) -> bytes:
     """A value as the text of JSON, its large parts in `buffers`."""
-    return _encode(to_json(value, buffers)).encode()
+    return encode(to_json(value, buffers)).encode()
 
 
 def from_bytes(text: bytes | bytearray | memoryview, buffers: _Buffers) -> Any:
@@ -60,7 +56,69 @@ def from_bytes(text: bytes | bytearray | memoryview, buffers: _Buffers) -> Any:
         ValueError: it is no JSON.
         RecursionError: it is too deep to be a message of ours.
     """
-    return from_json(_decode(str(text, "utf-8")), buffers)
+    data = bytes(text)
+    shape = _shapes.get(data)
+    if shape is not None:
+        return shape.fill(buffers)
+    told = decode(str(data, "utf-8"))
+    value = from_json(told, buffers)
+    if isinstance(value, Record) and len(data) <= _MOST_TEXT:
+        _remember(data, type(value), told)
+    return value
+
+
+_MOST_SHAPES = 256
+_MOST_TEXT = 256
+
+
+class _Shape:
+    """What a text stands for that was read before: a record of plain values and payloads.
+
+    Most texts are: a queue's items differ in their buffers alone.
+    """
+
+    __slots__ = ("kind", "payloads", "plain")
+
+    def __init__(self, kind: type[Record]) -> None:
+        self.kind = kind
+        self.plain: dict[str, Any] = {}
+        self.payloads: list[tuple[str, str, int, int]] = []
+
+    def fill(self, buffers: _Buffers) -> Record:
+        """The record with these buffers."""
+        fields = self.plain.copy()
+        try:
+            for field, codec, first, end in self.payloads:
+                fields[field] = _payload(codec, first, end, buffers)
+        except IndexError as error:
+            raise UsageError(f"not a message of ours: {error!r}") from error
+        return self.kind(**fields)
+
+
+_shapes: dict[bytes, _Shape] = {}
+"""By text; each was read once as all are."""
+
+
+def _remember(text: bytes, kind: type[Record], told: dict[str, Any]) -> None:
+    """Note the shape of a text, if it has one."""
+    shape = _Shape(kind)
+    for field, value in told.items():
+        if field == "$record":
+            continue
+        if type(value) in _PLAIN:
+            shape.plain[field] = value
+        elif type(value) is dict and [*value] == ["$payload"]:
+            codec, first, end = cast("dict[str, Any]", value)["$payload"]
+            shape.payloads.append((field, codec, first, end))
+        else:
+            return
+    if len(_shapes) >= _MOST_SHAPES:
+        _shapes.clear()
+    _shapes[text] = shape
+
+
+def _payload(codec: str, first: int, end: int, buffers: _Buffers) -> Payload:
+    return Payload(bytes(buffers[first]), tuple(buffers[first + 1 : end]), codec)
 
 
 def to_json(value: Any, buffers: list[Any]) -> Any:
@@ -126,7 +184,7 @@ def _rebuild(value: Any, buffers: _Buffers) -> Any:
         case {"$record": str(name), **held}:
             return _rebuild_record(_known(name), held, buffers)
         case {"$payload": [str(codec), int(first), int(end)]}:
-            return Payload(bytes(buffers[first]), tuple(buffers[first + 1 : end]), codec)
+            return _payload(codec, first, end, buffers)
         case {"$status": str(status)}:
             return JobStatus(status)
         case {"$error": [str(code), str(message), data]}:

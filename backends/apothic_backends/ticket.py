@@ -131,8 +131,11 @@ class Ticket(Generic[T]):
         """
         if not self.done:
             deadline = None if timeout_s is None else time.monotonic() + timeout_s
-            with DEFERRED:
-                self._block(deadline)
+            if DEFERRED.depth and not DEFERRED.is_open:
+                self._block(deadline)  # deferred already, or on a thread where no handler runs
+            else:
+                with DEFERRED:
+                    self._block(deadline)
             if not self.done:
                 raise WaitTimeout(f"no reply within {timeout_s:g} s", timeout_s=timeout_s)
         return self.result()

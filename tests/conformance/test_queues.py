@@ -494,6 +494,27 @@ def hang_with_an_item(q: Queue[Any], wait: Callable[[], None]) -> None:
     wait()
 
 
+def die_with_an_item(q: Queue[Any]) -> None:
+    import os
+    import signal
+
+    q.get()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_before_the_item_is_here(q: Queue[Any], wait: Callable[[], None]) -> None:
+    import os
+    import signal
+
+    from apothic._connect import connect
+    from apothic_backends.commands.queues import ClaimItems, TakeItems
+
+    asked = [connect().start(command) for command in (TakeItems(q.name), ClaimItems(q.name))]
+    wait()  # nobody reads what comes meanwhile
+    assert not any(ticket.done for ticket in asked)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 async def cancel_gets(q: Queue[Any]) -> list[Any]:
     import asyncio
 
@@ -562,3 +583,30 @@ async def test_what_a_killed_worker_has_claimed_can_be_had_again(
 
     claim = await q.claim.aio(timeout_s=30.0)
     assert (claim.value, claim.deliveries) == ("a", 2)
+
+
+@pytest.mark.needs("processes", "stopping")
+async def test_what_a_worker_has_got_goes_with_it(client: Client, q: Queue[Any]) -> None:
+    await q.put.aio("a")
+    f = await client.register(die_with_an_item)
+
+    assert (await client.run(f, q)).error is not None
+    assert (await q.stats.aio()).partitions == {}
+
+
+@pytest.mark.needs("processes", "stopping")
+async def test_what_has_not_reached_a_worker_can_be_had_at_once_when_it_dies(
+    client: Client, q: Queue[Any], gate: Gate
+) -> None:
+    await q.put_many.aio("ab")
+    f = await client.register(die_before_the_item_is_here)
+    job = await client.submit(f, q, gate.wait)
+    async for event in q.watch(snapshot=True):
+        if event.data.get("what") == "claimed" or await q.len.aio() == 0:
+            break
+    gate.let_go()
+    await client.wait(job)
+
+    claims = await q.claim_many.aio(2, timeout_s=20.0)
+    assert [claim.value for claim in claims] in (["a"], ["a", "b"])
+    assert {claim.deliveries for claim in claims} == {1}

@@ -61,7 +61,8 @@ class PutItems(Command[bool]):
 class TakeItems(Command[QueueItems]):
     """Take up to `count` items out, at least one; none if none has come in time.
 
-    A reply that nobody wants any more puts them back. From a worker, see `ClaimItems`.
+    A reply that nobody wants any more puts them back, and so does one that has not reached the
+    worker that asked when that dies.
     """
 
     queue: str

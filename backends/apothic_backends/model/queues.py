@@ -102,7 +102,7 @@ class Receipt(Record):
 class QueueItems(Record):
     """Items out of a queue, as `PICKLES`; in claims, the receipt of each.
 
-    `last` is the number of the last of them, to look on from.
+    `last` is the number of the last of them, to look on from, if they are still there.
     """
 
     items: Payload

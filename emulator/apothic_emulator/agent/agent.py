@@ -29,7 +29,7 @@ from apothic_emulator.core.effects import (
     Terminate,
     sent,
 )
-from apothic_emulator.core.facts import Ended, Recalled, Refused, StackDumped
+from apothic_emulator.core.facts import Ended, GivenUp, Recalled, Refused, StackDumped
 from apothic_emulator.executors import orders, wire
 from apothic_emulator.executors.limits import pack
 from apothic_emulator.executors.orders import Message
@@ -308,10 +308,12 @@ class Agent:
             if line.is_closed:
                 return  # its zygote ended while it was asked for it, and that was heard first
             self._forget_channels(line)
-            line.drain()
+            line.drain(self.answer)
             stack = line.read_stack()
             if stack:
                 self.post(StackDumped(line.number, stack))
+            for _, request, reply in line.lent.take_all_back():
+                self.post(GivenUp(request, reply))
             with self._burying:
                 end.unstarted = line.take_back(all_of_them=True)
                 self.lines.pop(line.number, None)

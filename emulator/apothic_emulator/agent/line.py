@@ -14,6 +14,7 @@ from apothic_backends.model.jobs import ErrorInfo
 from apothic_backends.model.payloads import PICKLES, Payload
 from apothic_emulator.agent import interpreter
 from apothic_emulator.agent.channels import Channels
+from apothic_emulator.agent.lent import Lent
 from apothic_emulator.agent.logs import LogPipe
 from apothic_emulator.agent.outgoing import Outgoing
 from apothic_emulator.agent.terminal import terminal
@@ -65,12 +66,11 @@ class Line:
         self.reading = threading.Lock()
         self.logging = threading.Lock()
         self.channels = channels = Channels()
+        self.lent = Lent(channels.flags)
         self.bulk, self.session = channels.bulk, channels.session
-        self.jobs_out = Outgoing(channels.jobs)
-        self.bulk_out = Outgoing(self.bulk)
-        self.session_out = Outgoing(self.session)
+        self.outgoing = tuple(map(Outgoing, (channels.jobs, self.bulk, self.session)))
+        self.jobs_out, self.bulk_out, self.session_out = self.outgoing
         self.bulk_fd = self.bulk.fileno()
-        self.outgoing = (self.jobs_out, self.bulk_out, self.session_out)
         token = os.urandom(16)
         self.logs = (
             LogPipe(channels.out, "stdout", token, channels.flags),
@@ -140,9 +140,15 @@ class Line:
         self.bulk_out.waiting.append(header[wire.HEADER_SIZE :] + body)
         self.bulk_out.waiting.extend(memoryview(b).cast("B") for b in buffers)
 
-    def reply(self, kind: int, request: int, body: bytes, buffers: tuple[Buffer, ...]) -> None:
-        """Answer a command of user code, or interrupt a job; the agent flushes it."""
-        self.session_out.waiting.extend(wire.frame_parts(Frame(kind, 0, request, 0, body, buffers)))
+    def reply(
+        self, kind: int, request: int, body: bytes, buffers: tuple[Buffer, ...], place: int = 0
+    ) -> None:
+        """Answer a command of user code; the agent flushes it.
+
+        `place` is where to say that its code has it, see `Lent`.
+        """
+        frame = Frame(kind, 0, request, place, body, buffers)
+        self.session_out.waiting.extend(wire.frame_parts(frame))
 
     def interrupt(self, job: int) -> None:
         """Ask one job to stop."""
@@ -293,9 +299,11 @@ class Line:
         stack = os.pread(self.channels.shared, 1 << 20, wire.SHARED_FLAGS).decode(errors="replace")
         return stack if self.veils is None else self.veils.masks.text(stack)
 
-    def drain(self) -> None:
+    def drain(self, answer: Callable[[Line, Frame], None]) -> None:
         """Its process is gone: take everything that it has left in its channels."""
         while self.read_bulk() and not self.fault and _is_readable(self.bulk):
+            pass
+        while self.read_session(answer) and not self.fault and _is_readable(self.session):
             pass
         with self.logging:
             for pipe in self.logs:

@@ -166,7 +166,7 @@ class Handling:
             self.end(message, now, is_remembered=message.key is not None)
         self.tell("taken", partition, len(messages), now)
         undo = partial(self._untake, partition.queue, messages, items)
-        return QueueItems(joined(items), len(items), (), messages[-1].number, undo)
+        return QueueItems(joined(items), len(items), undo=undo)
 
     def _next(self, partition: Partition, count: int, now: float) -> list[Message]:
         """The first messages that can be given out; they are taken out of the order."""

@@ -190,6 +190,11 @@ class Rules:
         )
 
     def _take(self, command: TakeItems, asked: Asked, now: float) -> Any:
+        if asked.origin is not None and self.shared.journal is not None:
+            # Once the store knows that they are gone, a crash would lose what is on its way.
+            queue, count, partition = command.queue, command.count, command.partition
+            claim: Any = ClaimItems(queue, count, partition, command.timeout_s)
+            return self._given(claim, Asked(claim, asked.token, asked.origin), now)
         return self._given(command, asked, now)
 
     def _claim(self, command: ClaimItems, asked: Asked, now: float) -> Any:

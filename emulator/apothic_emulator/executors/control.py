@@ -115,6 +115,10 @@ class Control:
         if number in self._pending:
             self._send(Frame(wire.GIVE_UP, 0, number, 0, b""))
 
+    def refuse(self, number: int) -> None:
+        """Give back what has come with the reply to a request."""
+        self._send(Frame(wire.GIVE_UP, 0, number, 0, b""))
+
     def _send(self, frame: Frame) -> None:
         waiting = self._waiting
         waiting.append(frame)
@@ -135,15 +139,16 @@ class Control:
         if not self._unstarted or not self._reading.acquire(blocking=False):
             return False
         try:
-            while not ticket.done and self._is_readable(deadline) and self._read_on():
-                pass
+            while not ticket.done and (deadline is None or self._is_readable(deadline)):
+                if not self._read_on():
+                    break
         finally:
             self._reading.release()
         return True
 
-    def _is_readable(self, deadline: float | None) -> bool:
-        """Whether something comes before the deadline; without one, that is seen by reading."""
-        if deadline is None or self._received:
+    def _is_readable(self, deadline: float) -> bool:
+        """Whether something comes before the deadline."""
+        if self._received:
             return True
         readable = poll()
         readable.register(self._socket, POLLIN)

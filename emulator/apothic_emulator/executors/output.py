@@ -89,7 +89,8 @@ class Output:
     """Standard output and error of this process, captured."""
 
     def __init__(self, out_fd: int, err_fd: int, token: bytes, shared: int) -> None:
-        self._flags = mmap(shared, wire.SHARED_FLAGS)
+        self.flags = mmap(shared, wire.SHARED_FLAGS)
+        """What the host can see of this process at any time, see `wire.SHARED_FLAGS`."""
         self._fds, self._token = (out_fd, err_fd), token
         self._install()
         self.restore()
@@ -118,7 +119,7 @@ class Output:
 
     def end_job(self) -> bool:
         """Close the text of a job; whether the host has to read before it hears of the end."""
-        flags = self._flags
+        flags = self.flags
         if not (flags[0] or flags[1] or self._out.has_text() or self._err.has_text()):
             return False
         flags[0] = flags[1] = 0

@@ -13,7 +13,7 @@ from apothic_backends.model.errors import ApothicError, BackendClosed, UsageErro
 from apothic_backends.model.events import Cursor
 from apothic_backends.ticket import Ticket
 from apothic_emulator.executors import calls, child
-from apothic_emulator.executors.wire import FAILURE, Frame
+from apothic_emulator.executors.wire import FAILURE, Buffer, Frame
 
 ReplyT = TypeVar("ReplyT")
 
@@ -28,19 +28,17 @@ class SessionBackend:
 
     def start(self, command: Command[ReplyT]) -> Ticket[ReplyT]:
         """Send a command on behalf of the job that this thread or task works on."""
-        if isinstance(command, RunJob):
+        if type(command) is RunJob:
             return _Run(self, command)  # its reply is an outcome
         current = calls.CURRENT.get()
-        job = current[0] if current else 0
-        if type(command).__name__ == "TakeItems":
-            return self._send(_claim_for(command), _Taken(self, job), job)
-        return self.send(command, job)
+        kind: Any = _Taken if type(command).__name__ == "TakeItems" else _Asked
+        return self._ask(command, kind(self, current[0] if current else 0))
 
     def send(self, command: Command[ReplyT], job: int) -> _Asked[ReplyT]:
         """Send a command on behalf of a job."""
-        return self._send(command, _Asked[ReplyT](self, job), job)
+        return self._ask(command, _Asked[ReplyT](self, job))
 
-    def _send(self, command: Command[Any], ticket: _Asked[Any], job: int) -> _Asked[Any]:
+    def _ask(self, command: Command[Any], ticket: _Asked[Any]) -> _Asked[Any]:
         if not self._executor.is_loaded:  # the worker that answers would load the same module
             ticket.fail(
                 UsageError(
@@ -49,30 +47,20 @@ class SessionBackend:
                 )
             )
             return ticket
-        buffers: list[bytes | bytearray | memoryview] = []
+        buffers: list[Buffer] = []
         body = codec.to_bytes(command, buffers)
-
-        def answer(frame: Frame | None) -> None:
-            if frame is None:
-                ticket.fail(BackendClosed("the control plane hung up"))
-                return
-            value = codec.from_bytes(frame.body, frame.buffers)
-            if frame.kind == FAILURE and isinstance(value, ApothicError):
-                ticket.fail(value)
-                return
-            if getattr(value, "receipts", ()):
-                value.undo = ticket.refuse  # in case that nobody gets them
-            if not ticket.complete(value):
-                ticket.refuse(value)
-
-        ticket.number = self._control.request(job, body, tuple(buffers), answer)
+        ticket.number = self._control.request(ticket.job, body, tuple(buffers), ticket.answer)
         return ticket
 
     def tell(self, command: Command[Any], job: int) -> None:
         """Send a command whose reply nobody wants."""
-        buffers: list[bytes | bytearray | memoryview] = []
+        buffers: list[Buffer] = []
         body = codec.to_bytes(command, buffers)
         self._control.tell(job, body, tuple(buffers))
+
+    def arrived(self, place: int) -> None:
+        """Say that a reply will not go back any more; see `agent/lent.py`."""
+        self._executor.output.flags[place] = 1
 
     def wait(self, ticket: Ticket[Any], deadline: float | None) -> bool:
         """Wait for a ticket by reading; False if it has to be waited for otherwise."""
@@ -88,6 +76,10 @@ class SessionBackend:
     def give_up(self, number: int) -> None:
         """Want no reply to a command any more; one that is on its way comes nevertheless."""
         self._control.give_up(number)
+
+    def refuse(self, number: int) -> None:
+        """Give back what has come with a reply."""
+        self._control.refuse(number)
 
     def watch(
         self, topic: str, after: Cursor | None = None, *, snapshot: bool = False
@@ -135,34 +127,55 @@ class _Sent(Ticket[ReplyT]):
 class _Asked(_Sent[ReplyT]):
     """A reply that is on its way to this worker."""
 
-    __slots__ = ("_job", "number")
+    __slots__ = ("_place", "job", "number")
 
     def __init__(self, backend: SessionBackend, job: int) -> None:
         super().__init__(backend)
-        self._job = job
+        self.job = job
         self.number = 0
+        self._place = 0
+        """Where to say that the reply has arrived, if it would go back otherwise."""
+
+    def answer(self, frame: Frame | None) -> None:
+        """The reply, or the end of the channel."""
+        if frame is None:
+            self.fail(BackendClosed("the control plane hung up"))
+            return
+        value = codec.from_bytes(frame.body, frame.buffers)
+        if frame.kind == FAILURE and isinstance(value, ApothicError):
+            self.fail(value)
+            return
+        if frame.job:
+            self._place = frame.job
+            value.undo = self._refuse
+        if not self.complete(value) and frame.job:
+            self._refuse()
+
+    def result(self) -> Any:
+        """The reply, which is with the code that asked from now on."""
+        reply: Any = super().result()
+        if self._place:
+            place, self._place = self._place, 0
+            reply.undo = None
+            self._backend.arrived(place)
+        return reply
 
     def _abandon(self, reply: Any) -> None:
         """Tell the control plane, for which the job that asked would be blocked still."""
         if reply is None:
             self._backend.give_up(self.number)
         else:
-            self.refuse(reply)
+            self._refuse()
 
-    def refuse(self, reply: Any) -> None:
-        """Give back what was claimed and has reached nobody."""
-        if getattr(reply, "undo", None) is not None:
-            from apothic_backends.commands.queues import ReturnItem  # noqa: PLC0415 - seldom
-
-            for receipt in reply.receipts:
-                self._backend.tell(ReturnItem(receipt, uncharged=True), self._job)
+    def _refuse(self, now: float = 0.0) -> None:
+        """Give back what has come and has reached nobody."""
+        self._backend.refuse(self.number)
 
 
 class _Taken(_Asked[Any]):
-    """Items that were claimed in order to be taken.
+    """Items that are taken. Where they are kept they come as claims, see `core/queues.py`.
 
-    They are acknowledged at the last moment before the code that wanted them has them, and nobody
-    waits for that. If the process dies before, the lease ends and somebody else gets them.
+    Those are acknowledged when they have arrived, and nobody waits for that.
     """
 
     __slots__ = ()
@@ -170,19 +183,12 @@ class _Taken(_Asked[Any]):
     def result(self) -> Any:
         """The items, which are this code's from now on."""
         items = super().result()
-        if items.undo is not None:
-            items.undo = None
+        if items.receipts:
             from apothic_backends.commands.queues import AckItems  # noqa: PLC0415 - loaded by now
 
-            self._backend.tell(AckItems(items.receipts), self._job)
+            receipts, items.receipts = items.receipts, ()
+            self._backend.tell(AckItems(receipts), self.job)
         return items
-
-
-def _claim_for(command: Any) -> Command[Any]:
-    """What to ask for in order to take items."""
-    from apothic_backends.commands.queues import ClaimItems  # noqa: PLC0415 - loaded by now
-
-    return ClaimItems(command.queue, command.count, command.partition, command.timeout_s)
 
 
 class _Run(_Sent[Any]):

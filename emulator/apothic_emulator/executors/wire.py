@@ -49,9 +49,13 @@ RETIRE: Final = 4
 CHANNEL_LOST: Final = 71
 """The exit code of an executor whose channels user code has closed or overwritten."""
 
-SHARED_FLAGS: Final = 4096
-"""The file that both sides hold begins with this many bytes of flags, one for each log pipe: the
-host has read from it since the last job ended. Python stacks follow when they are asked for."""
+SHARED_FLAGS: Final = 64 * 1024
+"""The file that both sides hold begins with this many bytes of flags. One is for each log pipe: the
+host has read from it since the last job ended. The others are for replies, see `agent/lent.py`.
+Python stacks follow when they are asked for."""
+
+FIRST_PLACE: Final = 2
+"""Of a flag for a reply."""
 
 END: Final = (1 << 64) - 1
 """In place of a job's number in a log pipe: the text of the job that is reported next ends."""
@@ -209,11 +213,17 @@ class FrameReader:
             data = data[size:]
 
     def only(self, data: bytes) -> Frame | None:
-        """The frame, if the bytes are exactly one small one: the usual case, without the rest."""
+        """The frame, if the bytes are exactly one: the usual case, without the rest.
+
+        Raises:
+            WireError: a header promises more than is accepted.
+        """
         if self._rest or self._large is not None or len(data) < HEADER_SIZE:
             return None
         kind, flags, count, attempt, job, length = HEADER.unpack_from(data)
-        if count or length != len(data) - HEADER_SIZE or not LOAD <= kind <= _LAST:
+        if count:
+            return _whole(data) if self._size(data) == len(data) else None
+        if length != len(data) - HEADER_SIZE or not LOAD <= kind <= _LAST:
             return None
         return Frame(kind, flags, attempt, job, data[HEADER_SIZE:])
 

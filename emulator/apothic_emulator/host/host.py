@@ -17,29 +17,26 @@ from collections.abc import Callable, Iterable, Sequence
 from select import EPOLLIN, epoll
 from typing import Any, TypeVar
 
-from apothic_backends import codec
 from apothic_backends.interrupts import DEFERRED
 from apothic_backends.model.errors import (
     ApothicError,
     BackendClosed,
     EmulatorDead,
     StoreError,
-    TicketCancelled,
 )
 from apothic_emulator.agent.agent import Agent
 from apothic_emulator.agent.limits import Keeper
 from apothic_emulator.agent.line import Line, Post
 from apothic_emulator.core.executors import IDLE_S, ExecutorStatus
-from apothic_emulator.core.facts import Asked, GivenUp, Input, Origin, Tick
+from apothic_emulator.core.facts import Asked, GivenUp, Input, Tick
 from apothic_emulator.core.journal import Journal
 from apothic_emulator.core.plane import Plane
-from apothic_emulator.executors import wire
 from apothic_emulator.executors.wire import Frame
 from apothic_emulator.host.calendars import LazyCalendar
 from apothic_emulator.host.clocks import Clock, RealClock
 from apothic_emulator.host.durable import Durable
 from apothic_emulator.host.reader import Reader
-from apothic_emulator.host.requests import SessionRequest, Unheard
+from apothic_emulator.host.requests import input_from
 from apothic_emulator.host.thread import HostThread
 
 NEVER = float("inf")
@@ -249,29 +246,9 @@ class Host:
 
     def _asked_by_worker(self, line: Line, frame: Frame) -> None:
         """User code in an executor asks for something."""
-        if frame.kind == wire.GIVE_UP:
-            request = line.requests.get(frame.attempt)
-            if request is not None:
-                request.fail(TicketCancelled("the reply was given up"))
-                self.inbox.append(GivenUp(request))
-            return
-        if frame.kind != wire.COMMAND:
-            raise wire.WireError(f"a frame of kind {frame.kind} where commands are expected")
-        number = frame.attempt
-        request = SessionRequest(self.agent, line, number) if number else Unheard()
-        try:
-            command = codec.from_bytes(frame.body, frame.buffers)
-        except (ValueError, RecursionError) as error:
-            raise wire.WireError(f"a command that cannot be read: {error}") from error
-        except ApothicError as error:
-            request.fail(error)
-            return
-        if command.beside_core:
-            self.agent.carry_out_beside(command, request)
-            return
-        if line.veils is not None:
-            line.veils.hide_in(command)
-        self.inbox.append(Asked(command, request, Origin(line.number, frame.job)))
+        item = input_from(self.agent, line, frame)
+        if item is not None:
+            self.inbox.append(item)
 
     # --- the thread -----------------------------------------------------------------------------
 

@@ -155,6 +155,29 @@ def test_a_value_that_travels_comes_back(value: Any) -> None:
     assert codec.from_json(codec.to_json(value, buffers), buffers) == value
 
 
+def test_a_text_that_comes_again_is_read_with_its_own_buffers() -> None:
+    for data in (b"a", b"b", b"c"):
+        sent, buffers = SubmitJob("functions:1", Payload(data, (b"large", data))), list[Any]()
+        text = codec.to_bytes(sent, buffers)
+
+        assert codec.from_bytes(text, buffers) == sent
+    with pytest.raises(UsageError):
+        codec.from_bytes(text, [])
+
+
+def test_texts_that_were_read_are_not_held_for_ever() -> None:
+    for n in range(1000):
+        assert codec.from_bytes(codec.to_bytes(GetJob(f"jobs:{n}"), []), []) == GetJob(f"jobs:{n}")
+
+    assert len(codec._shapes) <= codec._MOST_SHAPES
+
+
+def test_nonsense_is_refused_each_time() -> None:
+    for _ in range(3):
+        with pytest.raises(UsageError):
+            codec.from_bytes(b'{"$record":"GetJob","job_id":5}', [])
+
+
 def test_an_error_travels() -> None:
     back = codec.from_json(codec.to_json(NotFound("no", known=[1]), []), [])
 

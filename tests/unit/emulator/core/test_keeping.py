@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,14 +9,8 @@ import pytest
 from apothic_backends.commands import GetJobInput, ReleaseJob, SubmitJob
 from apothic_backends.model.errors import IdempotencyConflict, JobGone, NotFound
 from apothic_backends.model.payloads import Payload
-from apothic_emulator.core import ledger, records
+from apothic_emulator.core import ledger
 from tests.unit.emulator.core.driving import RAISED, Driver
-
-OTHER: dict[str, Any] = {
-    "encode_basestring_ascii": str,
-    "c_make_encoder": lambda *how: lambda line, level: ["another line"],
-}
-"""Parts of a json module that makes something else of its arguments."""
 
 
 def submit(driver: Driver, key: str | None, data: bytes = b"x", **how: Any) -> str:
@@ -174,13 +166,3 @@ def test_delays_without_jitter_are_exact() -> None:
     driver.report(job, error=RAISED)
 
     assert driver.job(job).not_before == driver.now + 10.0
-
-
-# --- lines of records -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("parts", [json.encoder, object(), SimpleNamespace(**OTHER)])
-def test_records_are_the_same_whatever_json_is_made_of(parts: Any) -> None:
-    line = [[0, 12], 'a "key"\n\u00e9\U0001f600', -1, 2.5, None, True, {"told": ["x", {}]}]
-
-    assert records.encoder(parts)(line) == json.dumps(line, separators=(",", ":"))

@@ -231,6 +231,24 @@ def test_nothing_goes_back_into_a_queue_that_is_gone() -> None:
     assert driver.take() == []
 
 
+def test_what_a_worker_takes_out_of_a_kept_queue_is_claimed_until_it_has_arrived() -> None:
+    for is_kept in (True, False):
+        driver = Queues(is_kept=is_kept)
+        driver.put("a")
+        taken = driver.ask(TakeItems("q"), driver.origin())
+
+        assert (texts(taken), len(taken.receipts)) == (["a"], is_kept)
+        assert driver.counts().claimed == is_kept
+
+
+def test_a_worker_may_wait_for_what_it_takes_out_of_a_kept_queue() -> None:
+    driver = Queues()
+    token = driver.start(TakeItems("q"), driver.origin())
+    driver.put("a")
+
+    assert len(driver.answers[token].receipts) == 1
+
+
 def test_a_reply_that_is_nothing_to_give_back_is_let_go() -> None:
     driver = Queues()
     driver.step(GivenUp(99, "a reply"))
