@@ -13,7 +13,10 @@ ROOT = Path(__file__).parents[2]
 CHILD = ROOT / "emulator/apothic_emulator/executors"
 OWN = "apothic_emulator.executors"
 EXTRA: dict[str, str] = dict.fromkeys(
-    ("buckets.py", "secrets.py", "session.py", "shown.py", "trees.py", "volumes.py"),
+    (
+        *("buckets.py", "fuse.py", "secrets.py", "session.py", "shown.py", "trees.py"),
+        "volumes.py",
+    ),
     "apothic_backends",
 )
 """The session is the backend inside a worker, so it speaks the contract; what hides secrets in text

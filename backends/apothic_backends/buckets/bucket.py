@@ -45,11 +45,16 @@ class Place(Record):
 
 
 class Object(NamedTuple):
-    """An object: its name below the prefix, its size in bytes, and what tells versions apart."""
+    """An object: its name below the prefix, its size in bytes, and what tells versions apart.
+
+    The tag is empty if the server says none.
+    """
 
     name: str
     size: int
     tag: str
+    mtime: float = 0.0
+    """When it was written, as a Unix time."""
 
 
 class Bucket:
@@ -88,23 +93,89 @@ class Bucket:
             },
         )
 
-    def list(self) -> Iterator[Object]:
-        """Every object, a thousand at a time.
+    def list(self, folder: str = "") -> Iterator[Object]:
+        """Every object, or those below a folder, a thousand at a time.
 
         Raises:
             BucketFailed: the keys are wrong, there is no such bucket, it cannot be reached, or a
                 key in it can be no file.
         """
         try:
-            for batch in self._api.list(self._store):
+            for batch in self._api.list(self._store, folder or None):
                 for one in batch:
-                    name = _below(str(one["path"]), self._prefix)
+                    name = _below(str(one["path"]))
                     if name:
-                        yield Object(name, int(one["size"]), str(one["e_tag"]))
+                        yield _object(name, one)
         except BucketFailed:
             raise
         except Exception as error:
             raise self._failed(error, "list it") from error
+
+    def children(self, folder: str) -> tuple[list[Object], list[str]]:
+        """The objects right in a folder, and the names of the folders in it.
+
+        Raises:
+            BucketFailed: as for `list`.
+        """
+        try:
+            found = self._api.list_with_delimiter(self._store, folder or None)
+        except Exception as error:
+            raise self._failed(error, f"list {folder!r}") from error
+        named = [(_below(str(one["path"])), one) for one in found["objects"]]
+        folders = [_below(str(path)) for path in found["common_prefixes"]]
+        inside = [_object(name, one) for name, one in named if name and name != folder]
+        return inside, [*filter(None, folders)]
+
+    def has_below(self, folder: str, *, besides_marker: bool = False) -> bool:
+        """Whether anything is below a folder; what marks the folder itself may count or not.
+
+        Raises:
+            BucketFailed: as for `list`.
+        """
+        try:
+            return any(
+                not besides_marker or _below(str(one["path"])) != folder
+                for batch in self._api.list(self._store, folder or None)
+                for one in batch
+            )
+        except Exception as error:
+            raise self._failed(error, f"list {folder!r}") from error
+
+    def head(self, name: str) -> Object | None:
+        """What an object is; None if there is none.
+
+        Raises:
+            BucketFailed: that cannot be asked.
+        """
+        try:
+            return _object(name, self._api.head(self._store, name))
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            raise self._failed(error, f"look at {name!r}") from error
+
+    def read(self, name: str, start: int, end: int, tag: str) -> bytes:
+        """The bytes from `start` to before `end` of an object in the version with this tag.
+
+        Raises:
+            BucketFailed: with ESTALE: it has been written since; else it cannot be had.
+        """
+        options = {"range": (start, end)} | ({"if_match": tag} if tag else {})
+        try:
+            return bytes(self._api.get(self._store, name, options=options).bytes())
+        except Exception as error:
+            raise self._failed(error, f"read {name!r}") from error
+
+    def copy(self, old: str, new: str) -> None:
+        """Copy an object within the bucket.
+
+        Raises:
+            BucketFailed: it cannot be.
+        """
+        try:
+            self._api.copy(self._store, old, new)
+        except Exception as error:
+            raise self._failed(error, f"copy {old!r} to {new!r}") from error
 
     def fetch(self, name: str, target: Path) -> bool:
         """Write an object to a file, which is as old as that; False if there is none (any more).
@@ -139,7 +210,7 @@ class Bucket:
                 made = self._api.put(self._store, name, file, chunk_size=PART_BYTES)
         except Exception as error:
             raise self._failed(error, f"write {name!r}") from error
-        return str(made["e_tag"])
+        return made["e_tag"] or ""
 
     def delete(self, name: str) -> None:
         """Remove an object.
@@ -163,23 +234,26 @@ class Bucket:
 
 def _meaning(error: Exception) -> tuple[int, str]:
     kind, said = type(error).__name__, str(error)
+    if "NoSuchBucket" in said:
+        return errno.ENOENT, "there is no such bucket; make it, or correct bucket_name"
     if kind in ("PermissionDeniedError", "UnauthenticatedError") or any(
         sign in said for sign in _REFUSED
     ):
         return errno.EACCES, "access denied; look at the secrets with its keys and their rights"
-    if "NoSuchBucket" in said:
-        return errno.ENOENT, "there is no such bucket; make it, or correct bucket_name"
+    if kind == "PreconditionError":
+        return errno.ESTALE, "it has been written anew since it was opened; open it again"
     if kind == "InvalidPathError" or "InvalidPath" in said or "parse path" in said:
         return errno.EINVAL, _NO_FILE
     return errno.EIO, said.partition("\n")[0][:300]
 
 
-def _below(key: str, prefix: str) -> str:
-    """The part of a key behind the prefix, if that is a path of a file; else nothing.
+def _object(name: str, found: Any) -> Object:
+    written = found["last_modified"].timestamp()
+    return Object(name, int(found["size"]), found["e_tag"] or "", written)
 
-    A store that answers with the whole key is understood as well as one that leaves the prefix out.
-    """
-    name = key.removeprefix(f"{prefix}/") if prefix else key
+
+def _below(name: str) -> str:
+    """The name, if it is that of a file below a folder; else nothing."""
     parts = PurePosixPath(name).parts
     is_file = bool(parts) and not name.startswith("/") and ".." not in parts and "\0" not in name
     return name if is_file and "/".join(parts) == name else ""

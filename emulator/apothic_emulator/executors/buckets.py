@@ -1,4 +1,4 @@
-"""Buckets at paths of a process: a directory that mirrors one, or the one that stands for it.
+"""Buckets at paths of a process: by FUSE, as a directory that mirrors one or stands for it.
 
 A `BucketView` is to a bucket what a `View` is to a volume, as far as it takes to show it.
 """
@@ -6,6 +6,7 @@ A `BucketView` is to a bucket what a `View` is to a volume, as far as it takes t
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import threading
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ from apothic_backends.model.errors import MountFailed
 from apothic_backends.model.functions import MountSpec
 from apothic_backends.volumes.store import Held, sweep
 from apothic_backends.volumes.views import take_back
+from apothic_emulator.executors.fuse import Lacking, Server
+from apothic_emulator.executors.shown import Linked, Mounted
 
 _FILE = "file://"
 
@@ -33,6 +36,8 @@ class BucketView:
         self.read_only = spec.read_only
         self._held = _hold(home() / "buckets")
         self.folder = self._held.path
+        self.place: dict[str, Any] | None = None
+        self.keys: list[str | None] = []
         self.mirror: Mirror | None = None
         self.copy = self.folder / "objects"
         try:
@@ -40,7 +45,8 @@ class BucketView:
                 self.copy = _directory(spec)
             else:
                 self.copy.mkdir()
-                self.mirror = Mirror(_bucket(spec, keys), self.copy)
+                self.place = _place(spec)
+                self.keys = [keys[name] for name in spec.keys] or [None, None]
         except BaseException:
             self.close()
             raise
@@ -63,7 +69,8 @@ class BucketView:
         Raises:
             BucketFailed: that cannot be.
         """
-        if self.mirror is not None:
+        if self.place is not None:
+            self.mirror = Mirror(Bucket(Place(**self.place), *self.keys), self.copy)
             self.mirror.fill()
 
     def has_changes(self) -> bool:
@@ -118,6 +125,71 @@ class BucketShown:
         self.view.close()
 
 
+class BucketServed:
+    """A bucket at a path by FUSE: what is written goes up when its file is closed."""
+
+    def __init__(self, surface: Mounted, view: BucketView, server: Server) -> None:
+        self.view = view
+        self._surface = surface
+        self._server = server
+
+    def begin(self) -> None:
+        """There is nothing to do for a call that begins."""
+
+    def keep(self) -> None:
+        """A call has succeeded.
+
+        Raises:
+            BucketFailed: something that it has written is not in the bucket.
+        """
+        if not self.view.read_only:
+            self._server.sync()
+
+    def discard(self) -> None:
+        """A call has failed; what it has closed is in the bucket."""
+
+    def note(self, error: BaseException) -> None:
+        """Say in words what the operating system has numbers for."""
+        if isinstance(error, OSError):
+            for why in self._server.why():
+                error.add_note(why)
+
+    def close(self) -> None:
+        """Take it away for good; what is open in a call that is stopped is no whole file."""
+        self._surface.hide(even_if_used=True)
+        self._server.close()
+        self.view.close()
+
+
+def shown(surface: Mounted | Linked, view: BucketView) -> BucketShown | BucketServed:
+    """Have a bucket at its path: by FUSE if that can be, else as a directory that mirrors it.
+
+    Raises:
+        BucketFailed: it cannot be had.
+        OSError: it cannot be there.
+    """
+    if view.place is not None and isinstance(surface, Mounted):
+        try:
+            return _served(surface, view, view.place)
+        except Lacking as lacking:
+            logging.getLogger("apothic").debug(
+                "bucket %s is copied to %s, not mounted: %s", view.name, surface.path, lacking
+            )
+    view.fill()
+    surface.show()
+    return BucketShown(surface, view)
+
+
+def _served(surface: Mounted, view: BucketView, place: dict[str, Any]) -> BucketServed:
+    server = Server(place, view.keys, str(view.folder))
+    try:
+        server.mount(surface.path, view.name, read_only=view.read_only)
+    except OSError as error:
+        server.close()
+        raise Lacking(f"mount: {error.strerror}") from error
+    return BucketServed(surface, view, server)
+
+
 def _hold(folder: Path) -> Held:
     """A new folder that is this process's; those of processes that have died are swept away."""
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -130,10 +202,10 @@ def _hold(folder: Path) -> Held:
         os.close(fd)
 
 
-def _bucket(spec: MountSpec, keys: Mapping[str, str]) -> Bucket:
-    place = Place(spec.name, spec.prefix, spec.endpoint_url, spec.region, spec.force_path_style)
-    access, secret = [keys[name] for name in spec.keys] or (None, None)
-    return Bucket(place, access, secret)
+def _place(spec: MountSpec) -> dict[str, Any]:
+    """The fields of a `Place`."""
+    same = ("prefix", "endpoint_url", "region", "force_path_style")
+    return {"bucket_name": spec.name} | {name: getattr(spec, name) for name in same}
 
 
 def _directory(spec: MountSpec) -> Path:

@@ -54,7 +54,16 @@ class Bind(NamedTuple):
     read_only: bool = False
 
 
-Mount = Overlay | Bind
+class Fuse(NamedTuple):
+    """What somebody serves at the other end of a descriptor of `/dev/fuse`."""
+
+    path: str
+    name: str
+    device: int
+    read_only: bool = False
+
+
+Mount = Overlay | Bind | Fuse
 
 
 def enter(paths: Sequence[str], scratch: str) -> list[str]:
@@ -205,6 +214,12 @@ def attach(mount: Mount) -> None:
         _mount(mount.source, path, None, _BIND)
         if mount.read_only:
             _mount(None, path, None, _REMOUNT | _BIND | _RDONLY | _flags(path))
+        return
+    if isinstance(mount, Fuse):
+        who = f"user_id={os.getuid()},group_id={os.getgid()}"
+        options = f"fd={mount.device},rootmode=40000,{who},default_permissions,allow_other"
+        flags = _NOSUID | _NODEV | (_RDONLY if mount.read_only else 0)
+        _mount(mount.name, path, "fuse.apothic", flags, options)
         return
     # By descriptors, since paths may have commas and colons in them.
     opened = [os.open(p, os.O_PATH | os.O_CLOEXEC) for p in (mount.lower, mount.upper, mount.work)]

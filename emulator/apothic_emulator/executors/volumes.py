@@ -226,8 +226,10 @@ def show(spec: MountSpec, surface: Mounted | Linked) -> AnyShown:
     view: Any = surface.view
     try:
         if spec.kind == "bucket":
-            view.fill()
-        elif isinstance(surface, Linked):
+            from apothic_emulator.executors import buckets  # for few  # noqa: PLC0415
+
+            return buckets.shown(surface, view)
+        if isinstance(surface, Linked):
             view.become_copy()
         surface.show()
     except OSError as error:
@@ -244,10 +246,6 @@ def show(spec: MountSpec, surface: Mounted | Linked) -> AnyShown:
         raise MountFailed(
             f"{spec.kind} {spec.name} cannot be shown at {path}: {why}", path=path
         ) from error
-    if spec.kind == "bucket":
-        from apothic_emulator.executors.buckets import BucketShown  # for few  # noqa: PLC0415
-
-        return BucketShown(surface, view)
     shown = Shown(surface, surface.view, spec.path, strict=spec.strict)
     here.append(shown)
     return shown
