@@ -36,8 +36,8 @@ def _has_fuse() -> bool:
 IN_WORKERS = ["fuse", "copy"] if _has_fuse() else ["copy"]
 """The ways in which a worker may see a bucket on this machine."""
 collect_ignore = [] if "fuse" in IN_WORKERS else ["test_fuse.py"]
-_OPEN_ACTIONS = 3
-"""Actions of ours before it begins to check keys: those that make the user."""
+_OPEN_ACTIONS = 6
+"""Actions of ours before it begins to check keys: those that make two users."""
 
 _SERVE = """
 import json, sys, threading
@@ -64,7 +64,7 @@ server.serve_forever()
 
 
 class Server(NamedTuple):
-    """Where it is, and keys that may do everything.
+    """Where it is, keys that may do everything, and keys that may read.
 
     It has no answer for `PUT stuck-PUT`, `GET stuck-GET` and the like, but to the first part.
     """
@@ -72,6 +72,7 @@ class Server(NamedTuple):
     url: str
     access_key: str
     secret_key: str
+    reader: tuple[str, str] = ("", "")
 
     def client(self, kind: str) -> Any:
         """One of Amazon's own library."""
@@ -83,6 +84,15 @@ class Server(NamedTuple):
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
         )
+
+
+def _user(iam: Any, name: str, *actions: str) -> tuple[str, str]:
+    iam.create_user(UserName=name)
+    made = iam.create_access_key(UserName=name)["AccessKey"]
+    statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+    allow = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_user_policy(UserName=name, PolicyName="some", PolicyDocument=allow)
+    return made["AccessKeyId"], made["SecretAccessKey"]
 
 
 @pytest.fixture(scope="session")
@@ -99,12 +109,8 @@ def server() -> Iterator[Server]:
     url = f"http://127.0.0.1:{int(process.stdout.readline())}"
     try:
         iam = Server(url, "first", "first").client("iam")
-        iam.create_user(UserName="tests")
-        made = iam.create_access_key(UserName="tests")["AccessKey"]
-        statement = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
-        allow = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        iam.put_user_policy(UserName="tests", PolicyName="all", PolicyDocument=allow)
-        yield Server(url, made["AccessKeyId"], made["SecretAccessKey"])
+        keys = _user(iam, "tests", "s3:*")
+        yield Server(url, *keys, reader=_user(iam, "reader", "s3:Get*", "s3:List*"))
     finally:
         process.kill()
         process.wait()

@@ -233,6 +233,19 @@ def test_a_folder_that_others_make_again_is_seen_again(mounted: str, s3: S3) -> 
     assert before == []
 
 
+def test_what_may_not_be_written_is_told_when_the_file_is_closed(
+    mounted: str, s3: S3, vault: Vault
+) -> None:
+    access, secret = s3.server.reader
+    vault.put("ACCESS", {"ACCESS": access})
+    vault.put("SECRET", {"SECRET": secret})
+    f = declare(lambda: (Path(mounted) / "a").write_bytes(b"x"), bucket(s3).mounted_at(mounted))
+
+    with pytest.raises(PermissionError) as caught:
+        f.remote()
+    assert any("access denied" in note for note in caught.value.__notes__)
+
+
 def test_without_its_server_a_call_fails_and_does_not_hang(mounted: str, s3: S3) -> None:
     def kill() -> None:
         os.kill(around("")[1], signal.SIGKILL)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from importlib import import_module
@@ -19,7 +20,12 @@ from apothic_backends.model.record import Record
 
 _TIMEOUT_S = 60
 _RETRIES = 3
-_REFUSED = ("403", "401", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch")
+_CODE = re.compile(r"<Code>(\w+)</Code>|\(code: (\w+)\)$", re.MULTILINE)
+"""What S3 says of a request that failed (Amazon S3 API reference, error responses)."""
+_REFUSED = (
+    *("AccessDenied", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken"),
+    "SignatureDoesNotMatch",
+)
 _NO_FILE = (
     "a key in it can be no file ('..', '//', or a control character); choose a prefix without such "
     "keys"
@@ -227,22 +233,26 @@ class Bucket:
 
     def _failed(self, error: Exception, wish: str) -> BucketFailed:
         """An error of obstore as one of ours: its class and its text say what it was."""
-        number, why = _meaning(error)
+        number, why = _meaning(error, self._api.exceptions)
         shown = self.place.shown
         return BucketFailed(f"bucket {shown}: cannot {wish}: {why}", errno=number, bucket=shown)
 
 
-def _meaning(error: Exception) -> tuple[int, str]:
-    kind, said = type(error).__name__, str(error)
-    if "NoSuchBucket" in said:
+def _meaning(error: Exception, kinds: Any) -> tuple[int, str]:
+    """What is told of an error, by its class; those of lists and deletions have S3's code only."""
+    said = str(error)
+    found = _CODE.search(said)
+    code = found[1] or found[2] if found else ""
+    denied = (kinds.PermissionDeniedError, kinds.UnauthenticatedError)
+    if code == "NoSuchBucket":
         return errno.ENOENT, "there is no such bucket; make it, or correct bucket_name"
-    if kind in ("PermissionDeniedError", "UnauthenticatedError") or any(
-        sign in said for sign in _REFUSED
-    ):
+    if isinstance(error, denied) or code in _REFUSED:
         return errno.EACCES, "access denied; look at the secrets with its keys and their rights"
-    if kind == "PreconditionError":
+    if isinstance(error, kinds.PreconditionError):
         return errno.ESTALE, "it has been written anew since it was opened; open it again"
-    if kind == "InvalidPathError" or "InvalidPath" in said or "parse path" in said:
+    if isinstance(error, FileNotFoundError):
+        return errno.ENOENT, "there is no such object any more"
+    if isinstance(error, (kinds.InvalidPathError, ValueError)):
         return errno.EINVAL, _NO_FILE
     return errno.EIO, said.partition("\n")[0][:300]
 
