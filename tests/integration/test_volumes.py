@@ -165,6 +165,11 @@ def test_a_mount_that_would_hide_what_the_worker_needs_is_refused(data: Volume) 
         runner(data.mounted_at(sys.prefix)).remote(read, "x")
 
 
+def test_a_mount_that_would_hide_what_is_mounted_is_refused(data: Volume, home: Path) -> None:
+    with pytest.raises(MountFailed, match="would hide"):
+        runner(data.mounted_at(str(home))).remote(read, "x")
+
+
 def test_a_mount_over_a_file_is_refused(data: Volume, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
 

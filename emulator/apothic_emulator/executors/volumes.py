@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequen
 from functools import update_wrapper
 from typing import Any
 
+from apothic_backends.home import home
 from apothic_backends.model.errors import ApothicError, MountFailed
 from apothic_backends.model.functions import MountSpec
 from apothic_backends.volumes import local
@@ -190,7 +191,7 @@ def check_place(path: str, cwd: str) -> None:
     Raises:
         MountFailed: it would.
     """
-    for needed in (cwd, sys.prefix, sys.base_prefix, *sys.path):
+    for needed in (cwd, sys.prefix, sys.base_prefix, str(home()), *sys.path):
         if needed == path or needed.startswith(f"{path}/"):
             raise MountFailed(
                 f"a mount at {path} would hide {needed}, which the worker needs; choose another "
