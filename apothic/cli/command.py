@@ -28,7 +28,7 @@ def does(what: str) -> Callable[[Callable[[], None]], Callable[..., None]]:
             wishes = asked.over(given)
             own = {name: value for name, value in given.items() if name not in wishes.fields}
             do = getattr(import_module(f"apothic.cli.{module}"), function)
-            sys.exit(_told(wishes, lambda: do(wishes, **own)))
+            sys.exit(told(wishes, lambda: do(wishes, **own)))
 
         return with_options(everywhere)(click.pass_obj(update_wrapper(run, described)))
 
@@ -50,7 +50,7 @@ def size(nbytes: float) -> str:
     return f"{nbytes:.1f} TiB"
 
 
-def _told(asked: Wishes, do: Callable[[], None]) -> int:
+def told(asked: Wishes, do: Callable[[], None]) -> int:
     """Do it; what goes wrong is told on stderr, and the exit code says what kind it was."""
     try:
         do()

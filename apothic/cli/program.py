@@ -9,6 +9,7 @@ import click
 
 from apothic import __version__
 from apothic.cli.job import job
+from apothic.cli.offered import Program
 from apothic.cli.package import package
 from apothic.cli.secret import secret
 from apothic.cli.state import state
@@ -20,7 +21,7 @@ RAW = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 """Options behind the target are the target's own."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="apothic", message="%(prog)s %(version)s")
 @with_options(everywhere)
 @click.pass_context

@@ -1,0 +1,31 @@
+"""Which scopes open which path; what is not listed is for nobody.
+
+A path that there is not is answered as such only to those who may ask for anything at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from apothic_emulator.server.keys import Key
+
+OPEN = frozenset({"/healthz"})
+"""What needs no key. It tells that the server is up, and nothing else."""
+
+CLIENTS = frozenset({"admin", "run", "read"})
+"""The scopes of people and programs."""
+
+
+class Access:
+    """What each path needs."""
+
+    def __init__(self, needs: Mapping[str, frozenset[str]]) -> None:
+        self._needs = dict(needs)
+
+    def is_open(self, path: str, method: str) -> bool:
+        """Whether a path is for everybody, by that method."""
+        return path in OPEN and method in ("GET", "HEAD")
+
+    def allows(self, key: Key, path: str) -> bool:
+        """Whether a key opens a path."""
+        return bool(self._needs.get(path, CLIENTS).intersection(key.scopes))

@@ -1,0 +1,105 @@
+"""The control planes of a server: one for each account, opened when it is first asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+from anyio.to_thread import run_sync
+
+from apothic_backends.model.errors import ApothicError, BackendClosed
+from apothic_emulator.agent.zygote import Zygote
+from apothic_emulator.host.backend import LocalBackend
+from apothic_emulator.host.commits import Commits
+from apothic_emulator.host.host import Host
+from apothic_emulator.host.thread import HostThread
+from apothic_emulator.server.places import store_of
+
+
+class Account:
+    """One account: its host, and the same as a backend."""
+
+    def __init__(self, name: str, host: Host) -> None:
+        self.name = name
+        self.host = host
+        self.backend = LocalBackend(host)
+
+    @property
+    def dead(self) -> ApothicError | None:
+        """What has ended its control plane, if anything has."""
+        return self.host.dead
+
+    def is_quiet(self) -> bool:
+        """Whether no executor works."""
+        return self.host.is_quiet()
+
+    def jobs(self) -> dict[str, int]:
+        """How many jobs have not ended, by status."""
+        known = self.host.look(lambda plane: list(plane.ledger.jobs.values()))
+        return dict(Counter(job.status.value for job in known if not job.is_final))
+
+    def workers(self) -> int:
+        """How many executors there are."""
+        return len(self.host.plane.ledger.executors)
+
+
+def open_account(name: str, state: str, folder: Path) -> Account:
+    """Open the control plane of an account; blocks while its store is read.
+
+    Raises:
+        StoreError: its store is in use by another server, damaged, or cannot be reached.
+    """
+    store = store_of(state, folder, name)
+    store.open()
+    thread = HostThread(Zygote())
+    thread.start()
+    try:
+        return Account(name, Host(thread, commits=Commits(store)))
+    except BaseException:
+        thread.end()
+        store.close()
+        raise
+
+
+class Accounts:
+    """Every account that was asked for, by name."""
+
+    def __init__(self, open_one: Callable[[str], Account]) -> None:
+        self._open_one = open_one
+        self._opening = anyio.Lock()
+        self._is_closed = False
+        self.opened: dict[str, Account] = {}
+
+    async def get(self, name: str) -> Account:
+        """The account of that name.
+
+        Raises:
+            StoreError: its state cannot be had.
+            BackendClosed: the server is about to end.
+        """
+        found = self.opened.get(name)
+        if found is not None:
+            return found
+        async with self._opening:
+            if self._is_closed:
+                raise BackendClosed("the server is about to end; ask again when it is back")
+            if name not in self.opened:
+                self.opened[name] = await run_sync(self._open_one, name)
+            return self.opened[name]
+
+    def dead(self) -> list[Account]:
+        """Those that cannot go on."""
+        return [account for account in self.opened.values() if account.dead is not None]
+
+    def is_quiet(self) -> bool:
+        """Whether no executor of any account works."""
+        return all(account.is_quiet() for account in self.opened.values())
+
+    async def close(self) -> None:
+        """End them all, and open no other."""
+        async with self._opening:
+            self._is_closed = True
+            for account in self.opened.values():
+                await run_sync(account.backend.close)

@@ -1,0 +1,119 @@
+"""The ASGI application of a server: its routes, and the guard around them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+
+from starlette.websockets import WebSocket
+
+from apothic_backends.model.record import Record
+from apothic_emulator.server import admin, catalog, events, openapi
+from apothic_emulator.server.access import CLIENTS, Access
+from apothic_emulator.server.calls import CallRoute
+from apothic_emulator.server.catalog import READ, Offer
+from apothic_emulator.server.events import EventsRoute
+from apothic_emulator.server.guard import CALLER, App, Guard, Receive, Refusal, Scope, Send, refuse
+from apothic_emulator.server.health import Figures, Health, Metrics
+from apothic_emulator.server.problems import encode
+from apothic_emulator.server.responses import respond
+from apothic_emulator.server.rules import Rules
+from apothic_emulator.server.site import Site
+from apothic_emulator.server.sockets import SOCKETS, Socket, handler_of
+
+NO_PATH = Refusal(404, "not_found", "there is no such path; /openapi.json has those that there are")
+NO_METHOD = Refusal(405, "method_not_allowed", "this path takes another method")
+
+LOOK = ("GET", "HEAD")
+ASK = ("POST",)
+CONNECT = ("WEBSOCKET",)
+
+MONITORS = frozenset({"admin", "metrics"})
+
+
+def build(site: Site, rules: Rules, sockets: Sequence[Socket] = SOCKETS) -> Guard:
+    """The application of a site, which is known by these rules."""
+    offers = {**catalog.offers(), **admin.offers()}
+    figures = Figures(site)
+    table = {
+        **{path: Route(ASK, CallRoute(site, offer)) for path, offer in offers.items()},
+        **{socket.path: Route(CONNECT, _socket(socket, site)) for socket in sockets},
+        events.PATH: Route(("GET",), EventsRoute(site)),
+        "/healthz": Route(LOOK, Health(site)),
+        "/metrics": Route(LOOK, Metrics(figures)),
+        "/openapi.json": Route(LOOK, _Document(offers)),
+        "/": Route(LOOK, _console),
+    }
+    access = Access(_needs(offers, sockets))
+    guard = Guard(Routes(table), rules, site.keys, access, site.clock)
+    figures.guard = guard
+    return guard
+
+
+class Route(Record):
+    """What takes the requests of a path, and by which methods."""
+
+    methods: tuple[str, ...]
+    app: App
+
+
+class Routes:
+    """Every path, by its exact name."""
+
+    def __init__(self, table: Mapping[str, Route]) -> None:
+        self.table = table
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or say that there is nobody for it."""
+        if scope["type"] == "lifespan":
+            return
+        route = self.table.get(scope["path"])
+        if route is None:
+            await refuse(scope, send, NO_PATH)
+        elif scope.get("method", *CONNECT) not in route.methods:
+            await refuse(scope, send, NO_METHOD)
+        else:
+            await route.app(scope, receive, send)
+
+
+def _needs(offers: dict[str, Offer], sockets: Sequence[Socket]) -> dict[str, frozenset[str]]:
+    """Which scopes open which path."""
+    return {
+        **{path: offer.scopes for path, offer in offers.items()},
+        **{socket.path: socket.scopes for socket in sockets},
+        events.PATH: READ,
+        "/metrics": MONITORS,
+        "/openapi.json": CLIENTS,
+        "/": CLIENTS,
+    }
+
+
+class _Document:
+    """`GET /openapi.json`."""
+
+    def __init__(self, offers: Mapping[str, Offer]) -> None:
+        self._offers = offers
+        self._told = b""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._told = self._told or encode(openapi.document(self._offers.values(), _version()))
+        await respond(send, self._told)
+
+
+def _version() -> str:
+    return version("apothic")
+
+
+async def _console(_: Scope, __: Receive, send: Send) -> None:
+    """Where the console will be: so far, what there is to be asked."""
+    told = {"server": "apothic", "version": _version(), "api": "/openapi.json"}
+    await respond(send, encode(told))
+
+
+def _socket(socket: Socket, site: Site) -> App:
+    handler = handler_of(socket)
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        await handler(WebSocket(scope, receive, send), scope[CALLER], site)
+
+    return serve

@@ -1,0 +1,209 @@
+"""The one guard: the outermost layer, before every route, method and WebSocket.
+
+It looks at what everybody has to show (`rules`, a key, its scope), and then ties what goes on to
+the key: it ends when the key expires or is revoked. What it refuses reaches no handler.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import anyio
+from anyio import CancelScope
+
+from apothic_backends.model.record import Record
+from apothic_emulator.server.access import Access
+from apothic_emulator.server.failures import Failures
+from apothic_emulator.server.keys import Key, Keys
+from apothic_emulator.server.rules import Refusal, Rules, values
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+CALLER = "apothic.key"
+"""Where a handler finds the key of whoever asks, in the scope."""
+
+TARGET = "apothic.target"
+"""Where the server says what stood in the request line."""
+
+ABORT = "apothic.abort"
+"""What cuts the connection of a request."""
+
+NO_KEY = Refusal(401, "unauthorized", "a key that holds is needed: `Authorization: Bearer apk_...`")
+TOO_OFTEN = Refusal(429, "too_many_failures", "too many requests without a key that holds")
+NOT_ALLOWED = Refusal(403, "forbidden", "the scopes of this key do not allow that")
+
+POLICY_VIOLATION = 1008
+"""The code with which a WebSocket is closed whose key holds no more."""
+
+HARDENED: tuple[tuple[bytes, bytes], ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+"""What every response says, unless it says something else under that name."""
+
+log = logging.getLogger("apothic.server")
+
+
+class Exchange(Record):
+    """A request or a WebSocket that goes on under a key."""
+
+    key: Key
+    scope: CancelScope
+
+
+class Guard:
+    """An ASGI application in front of another."""
+
+    def __init__(
+        self, app: App, rules: Rules, keys: Keys, access: Access, clock: Callable[[], float]
+    ) -> None:
+        self._app = app
+        self._rules = rules
+        self._keys = keys
+        self._access = access
+        self._clock = clock
+        self._failures = Failures()
+        self._going_on: dict[int, Exchange] = {}
+
+    @property
+    def going_on(self) -> int:
+        """How many requests and WebSockets are under way."""
+        return len(self._going_on)
+
+    def end(self, key_id: str | None = None) -> None:
+        """End what goes on under a key, or all that does; on the loop's thread."""
+        for exchange in list(self._going_on.values()):
+            if key_id in (None, exchange.key.key_id):
+                exchange.scope.cancel()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Look at a request, and pass it on or refuse it."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        send = _hardened(send)
+        found = self._look(scope)
+        if isinstance(found, Refusal):
+            _log(scope, found)
+            await refuse(scope, send, found)
+        elif found is None:
+            await self._app(scope, receive, send)
+        else:
+            await self._pass_on(found, scope, receive, send)
+
+    def _look(self, scope: Scope) -> Key | Refusal | None:
+        """Whose request it is, or why it is refused; None for what is open to everybody."""
+        headers = scope["headers"]
+        target = scope.get("extensions", {}).get(TARGET) or scope["raw_path"]
+        address = (scope.get("server") or ("", 0))[0]
+        refusal = self._rules.refusal(target, headers, address)
+        if refusal is not None:
+            return refusal
+        path: str = scope["path"]
+        if self._access.is_open(path, scope.get("method", "")):
+            return None
+        key = self._keys.find(_token(headers), self._clock())
+        if key is None:
+            source = (scope.get("client") or ("", 0))[0]
+            return TOO_OFTEN if self._failures.note(source, anyio.current_time()) else NO_KEY
+        return key if self._access.allows(key, path) else NOT_ALLOWED
+
+    async def _pass_on(self, key: Key, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have it carried out for as long as the key holds."""
+        told = Told(send)
+        scope[CALLER] = key
+        with CancelScope() as bounds:
+            if key.expires_at is not None:
+                bounds.deadline = anyio.current_time() + key.expires_at - self._clock()
+            token = id(bounds)
+            self._going_on[token] = Exchange(key, bounds)
+            try:
+                if self._keys.is_known(key.key_id):  # not revoked since it was looked up
+                    await self._app(scope, receive, told)
+                    return
+            finally:
+                del self._going_on[token]
+        await _cut(scope, told)
+
+
+class Told:
+    """What was sent, and whether a response has begun and ended."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.has_begun = False
+
+    async def __call__(self, message: Message) -> None:
+        """Send on."""
+        self.has_begun = True
+        await self._send(message)
+
+
+async def _cut(scope: Scope, told: Told) -> None:
+    """End what a key does not allow any more."""
+    with CancelScope(shield=True), anyio.move_on_after(1.0):
+        if scope["type"] == "websocket":
+            await told({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "key over"})
+        elif not told.has_begun:
+            await refuse(scope, told, NO_KEY)
+    abort = scope.get("extensions", {}).get(ABORT)
+    if abort is not None and scope["type"] == "http":
+        abort()
+
+
+def _token(headers: list[tuple[bytes, bytes]]) -> str:
+    """The one bearer token of a request, or nothing."""
+    found = values(headers, b"authorization")
+    if len(found) != 1:
+        return ""
+    kind, _, token = found[0].partition(" ")
+    return token if kind.lower() == "bearer" else ""
+
+
+async def refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
+    """Tell that a request is refused; a WebSocket is before it is opened."""
+    kind = "http.response"
+    if scope["type"] == "websocket":
+        if "websocket.http.response" not in scope.get("extensions", {}):
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+            return
+        kind = "websocket.http.response"
+    about = {"code": refusal.code, "message": refusal.message, "data": dict[str, Any]()}
+    told = {"error": about}
+    headers = [(b"content-type", b"application/json")]
+    if refusal.status == 401:  # noqa: PLR2004
+        headers.append((b"www-authenticate", b"Bearer"))
+    await send({"type": f"{kind}.start", "status": refusal.status, "headers": headers})
+    await send({"type": f"{kind}.body", "body": json.dumps(told).encode()})
+
+
+def _hardened(send: Send) -> Send:
+    """Say on every response what browsers may not do with it."""
+
+    async def sent(message: Message) -> None:
+        if message["type"].endswith("response.start"):
+            said = list(message.get("headers", ()))
+            names = {bytes(name).lower() for name, _ in said}
+            more = [pair for pair in HARDENED if pair[0] not in names]
+            message = {**message, "headers": [*said, *more]}
+        await send(message)
+
+    return sent
+
+
+def _log(scope: Scope, refusal: Refusal) -> None:
+    """Note a refusal: never a header or a query, which may hold what somebody takes for a key."""
+    source = (scope.get("client") or ("", 0))[0]
+    method = scope.get("method", "WEBSOCKET")
+    path = ascii(scope["path"])[:200]
+    log.warning("refused %s %s %s: %s", source, method, path, refusal.code)

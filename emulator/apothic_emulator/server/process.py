@@ -1,0 +1,174 @@
+"""A server from its start to its end.
+
+listen ──► the server's own store ──► serve ──SIGTERM──► drain ──► accounts close ──► exit 0
+                                         │                 │ work has `grace_s` to end
+                                         └── a second signal ends it at once
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Generator
+from typing import Any
+
+import anyio
+import uvicorn
+
+from apothic_backends.model.errors import NotBuiltYet
+from apothic_emulator.server.accounts import Account, Accounts, open_account
+from apothic_emulator.server.app import build
+from apothic_emulator.server.first import ACCOUNT, first_key
+from apothic_emulator.server.guard import Guard
+from apothic_emulator.server.keys import Keys
+from apothic_emulator.server.listening import listen
+from apothic_emulator.server.places import store_of
+from apothic_emulator.server.protocol import Protocol
+from apothic_emulator.server.rules import Rules
+from apothic_emulator.server.settings import Settings
+from apothic_emulator.server.site import Site
+from apothic_emulator.stores.store import Store
+
+_KEPT = frozenset({"APOTHIC_HOME", "APOTHIC_CGROUP", "APOTHIC_LIMITS"})
+"""What workers find of the server's own settings; the others may hold passwords and keys."""
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+Say = Callable[[str], object]
+
+
+def run(settings: Settings, say: Say) -> None:
+    """Serve until a signal comes; `say` tells people where, and what they have to know.
+
+    Raises:
+        NotBuiltYet: nothing is to run here.
+        InvalidOption: it would listen where it must not, or the state is nowhere.
+        StoreError: the state is in use by another server, damaged, or cannot be reached.
+        BackendError: the port is taken.
+    """
+    if not settings.has_agent:
+        raise NotBuiltYet("agents on other machines cannot join yet, so nothing would run")
+    sys.addaudithook(_refuse_pickles)
+    _hide_settings()
+    with (
+        contextlib.closing(listen(settings)) as listening,
+        contextlib.closing(store_of(settings.state, settings.folder)) as store,
+    ):
+        store.open()
+        anyio.run(_serve, settings, listening, store, say, backend="asyncio")
+
+
+def _refuse_pickles(event: str, _: object) -> None:
+    """Nothing is ever unpickled here, whoever would have it so."""
+    if event == "pickle.find_class":
+        raise RuntimeError("the control plane unpickles nothing")
+
+
+def _hide_settings() -> None:
+    for name in [name for name in os.environ if name.startswith("APOTHIC_")]:
+        if name not in _KEPT:
+            del os.environ[name]
+
+
+async def _serve(settings: Settings, listening: socket.socket, store: Store, say: Say) -> None:
+    keys = Keys(store)
+    made = first_key(keys, settings.folder, time.time())
+    accounts = Accounts(_opener(settings))
+    site = Site(accounts, keys, settings.max_body, time.time)
+    port: int = listening.getsockname()[1]
+    guard = build(site, Rules(port, settings.hosts))
+    _end_what_is_revoked(keys, guard)
+    try:
+        await accounts.get(ACCOUNT)  # what was kept goes on now, and not with the first request
+        _tell(settings, listening, say, made)
+        server = Server(_config(settings, guard), site, guard, settings.grace_s)
+        await server.serve(sockets=[listening])
+    finally:
+        with anyio.CancelScope(shield=True):
+            await accounts.close()
+
+
+def _opener(settings: Settings) -> Callable[[str], Account]:
+    return lambda name: open_account(name, settings.state, settings.folder)
+
+
+def _end_what_is_revoked(keys: Keys, guard: Guard) -> None:
+    """Have the loop's thread end what goes on under a key that was revoked, on whichever thread."""
+    from anyio.from_thread import run_sync  # noqa: PLC0415
+
+    keys.on_revoked = lambda key_id: run_sync(guard.end, key_id)
+
+
+def _tell(settings: Settings, listening: socket.socket, say: Say, made: Any) -> None:
+    host, port = listening.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    if made is not None:
+        say(f"made a key of the scope admin: {made}")
+    if settings.insecure_network and not settings.is_tls:
+        say("warning: keys and data travel in the clear (--insecure-network)")
+    say(f"serving on {'https' if settings.is_tls else 'http'}://{shown}:{port}")
+
+
+def _config(settings: Settings, guard: Guard) -> uvicorn.Config:
+    app: Any = guard
+    return uvicorn.Config(
+        app,
+        http=Protocol,
+        ws="websockets-sansio",
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        log_level=logging.WARNING,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        proxy_headers=False,
+        ws_max_size=16 << 20,
+        ws_ping_interval=20.0,
+        ws_ping_timeout=20.0,
+        ws_per_message_deflate=False,
+        h11_max_incomplete_event_size=64 << 10,
+        timeout_graceful_shutdown=5,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key and str(settings.tls_key),
+    )
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which lets work end before it closes anything."""
+
+    def __init__(self, config: uvicorn.Config, site: Site, guard: Guard, grace_s: float) -> None:
+        super().__init__(config)
+        self._site = site
+        self._guard = guard
+        self._grace_s = grace_s
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Take the signals, and leave the exit code to us."""
+        before = {one: signal.signal(one, self.handle_exit) for one in SIGNALS}
+        try:
+            yield
+        finally:
+            for one, handler in before.items():
+                signal.signal(one, handler)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """The first signal begins the end, the second hurries it."""
+        if self.should_exit:
+            self.force_exit = True
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End in order: nobody waits any longer, running jobs have a while, then all is closed."""
+        self._site.waits.end()
+        with anyio.move_on_after(self._grace_s):
+            while not (self._site.accounts.is_quiet() or self.force_exit):  # noqa: ASYNC110
+                await anyio.sleep(0.05)
+        self._guard.end()
+        await super().shutdown(sockets)

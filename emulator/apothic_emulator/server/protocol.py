@@ -1,0 +1,92 @@
+"""HTTP as uvicorn reads it, with what a server that others reach needs besides.
+
+The head of a request has a limit and a deadline. The guard gets the request line's own target (an
+absolute one names a host, which nobody may overlook) and a way to cut a connection that takes
+nothing: closing it would wait until what was sent is taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from apothic_emulator.server.guard import ABORT, TARGET
+
+MOST_HEAD = 64 << 10
+"""Bytes of the head of a request, as long as it is not whole."""
+
+HEAD_S = 10.0
+"""How long the head of a request may take to come."""
+
+_PLAIN = b"Content-Type: text/plain\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_BAD = b"HTTP/1.1 400 Bad Request\r\n" + _PLAIN
+_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\n" + _PLAIN
+_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\n" + _PLAIN
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection."""
+
+    _head_bytes = 0
+    _is_in_head = False
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Somebody has connected, and is to say what for."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take a piece of a request."""
+        super().data_received(data)
+        if not self._is_in_head:
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > MOST_HEAD:
+            self._end(_TOO_LARGE)
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._head_bytes, self._is_in_head = 0, True
+        self._await_head()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The head of a request is there."""
+        self._is_in_head = False
+        self._stop_waiting()
+        extensions: dict[str, Any] = self.scope.setdefault("extensions", {})
+        extensions[TARGET] = bytes(self.url)
+        extensions[ABORT] = self.transport.abort
+        super().on_headers_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand a connection over to WebSockets, if its target is a path."""
+        if self.url.startswith(b"/"):
+            super().handle_websocket_upgrade()
+        else:
+            self._end(_BAD)
+
+    def _await_head(self) -> None:
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(HEAD_S, self._end, _TOO_SLOW)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _end(self, response: bytes) -> None:
+        """Say why, if it is heard, and hang up."""
+        self._is_in_head = False
+        self._stop_waiting()
+        if not self.transport.is_closing():
+            self.transport.write(response)
+            self.transport.close()

@@ -1,0 +1,39 @@
+"""What `apothic serve` was told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from apothic_backends.model.record import Record
+
+PORT = 8377
+"""Where the server listens if nothing else is said."""
+
+MAX_BODY = 64 << 20
+"""Bytes that a request may have."""
+
+
+class Settings(Record):
+    """What `apothic serve` was told; `folder` is where it keeps what is the server's own.
+
+    `hosts` are names by which others know the server, beside its addresses: with a port only there.
+    In-flight work has `grace_s` seconds to end when the server is asked to.
+    """
+
+    folder: Path
+    host: str = "127.0.0.1"
+    port: int = PORT
+    state: str = "sqlite"
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    insecure_network: bool = False
+    hosts: tuple[str, ...] = ()
+    has_agent: bool = True
+    grace_s: float = 10.0
+    max_body: int = MAX_BODY
+    """Bytes of a request."""
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether the server itself speaks TLS."""
+        return self.tls_cert is not None

@@ -1,0 +1,154 @@
+"""A server in a process of its own, and requests to it exactly as they are written."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+PATIENCE_S = 20.0
+
+
+class Answer(NamedTuple):
+    """A response."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        """The code of the error that it tells of."""
+        return str(self.json["error"]["code"])
+
+
+class Served:
+    """`apothic serve` in a process of its own."""
+
+    def __init__(self, home: Path, *options: str, port: int = 0) -> None:
+        self.home = home
+        self.said: list[str] = []
+        self._is_up = threading.Event()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "apothic.cli", "serve", "--port", str(port), *options],
+            cwd=home,
+            env={**os.environ, "APOTHIC_HOME": str(home), "APOTHIC_STATE": "sqlite"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+        self._is_up.wait(PATIENCE_S)
+        found = re.search(r"serving on (https?)://(.+):(\d+)$", self.said[-1] if self.said else "")
+        assert found, self.text
+        self.scheme, self.host, self.port = found[1], found[2], int(found[3])
+
+    def _listen(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.said.append(line.rstrip("\n"))
+            if "serving on" in line:
+                self._is_up.set()
+        self._is_up.set()
+
+    @property
+    def text(self) -> str:
+        """All that it has said."""
+        return "\n".join(self.said)
+
+    @property
+    def own_host(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    @property
+    def token(self) -> str:
+        """The key of its operator."""
+        return (self.home / "server" / "admin.key").read_text().strip()
+
+    def raw(self, request: bytes) -> Answer:
+        """The response to exactly these bytes."""
+        with socket.create_connection((self.host, self.port), PATIENCE_S) as sock:
+            sock.sendall(request)
+            response = http.client.HTTPResponse(sock, method=request.partition(b" ")[0].decode())
+            response.begin()
+            headers = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, headers, response.read())
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        token: str | None = "",
+        host: str | None = None,
+    ) -> Answer:
+        """The response to a request; with the operator's key unless another or None is said."""
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {host or self.own_host}", "Connection: close"]
+        if token is not None:
+            lines.append(f"Authorization: Bearer {token or self.token}")
+        if body is not None:
+            lines.append(f"Content-Length: {len(body)}")
+        lines += [f"{name}: {value}" for name, value in headers]
+        return self.raw("\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b""))
+
+    def call(self, command: str, token: str = "", /, **fields: Any) -> Answer:
+        """The response to a command."""
+        body = json.dumps(fields).encode()
+        kind = [("Content-Type", "application/json")]
+        return self.ask("POST", f"/v1/{command}", body, headers=kind, token=token)
+
+    def reply(self, command: str, token: str = "", /, **fields: Any) -> Any:
+        """The reply to a command that is carried out."""
+        answer = self.call(command, token, **fields)
+        assert answer.status == 200, answer
+        return answer.json["reply"]
+
+    def key(self, *scopes: str, **fields: Any) -> str:
+        """A token of a new key."""
+        return str(self.reply("create-api-key", scopes=list(scopes), **fields)["token"])
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, signum: int = signal.SIGTERM) -> int:
+        """Ask it to end; its exit code."""
+        self.process.send_signal(signum)
+        code = self.process.wait(PATIENCE_S)
+        self._listener.join()
+        return code
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.stop()
+        self._listener.join()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+
+
+@contextmanager
+def served(home: Path, *options: str, port: int = 0) -> Generator[Served]:
+    """A server for the block."""
+    server = Served(home, *options, port=port)
+    try:
+        yield server
+    finally:
+        server.close()
