@@ -280,7 +280,7 @@ class Schedules:
             job = self._admit(it.pool, it.arguments, {"scheduled_at": at}, now)
         except QueueFull:
             return False
-        job.held = False
+        self.ledger.release(job)
         it.job, it.last = job, at
         it.fired += 1
         self._tell(it.pool, "schedule.fired", now, {"job_id": job.job_id, "scheduled_at": at})

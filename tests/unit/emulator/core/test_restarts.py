@@ -391,6 +391,22 @@ def test_schedules_fire_on_after_a_restart() -> None:
     assert driver.job(job).arguments == arguments
 
 
+def test_nobody_holds_a_run_of_a_schedule_after_a_restart_either() -> None:
+    driver = Restarting()
+    driver.ran()
+    driver.ask(StartSchedule(driver.function, MINUTE))
+    driver.pass_s(59.0)
+    driver.submit()
+    driver.pass_s(1.0)
+    [scheduled] = driver.plane.schedules.timetables.values()
+    assert scheduled.job is not None
+    assert scheduled.job.status.value == "queued"
+
+    driver.restart()
+
+    assert not driver.job(scheduled.job.number).held
+
+
 def test_runs_that_were_missed_during_a_restart_are_made_up_for() -> None:
     driver = Restarting()
     every = CronSchedule(expression="* * * * *", missed="all", overlap="allow")
