@@ -63,7 +63,7 @@ class Queue(Claims[T]):
     def ephemeral(
         cls, *, max_items: int = MAX_ITEMS, max_deliveries: int = MAX_DELIVERIES
     ) -> Ephemeral[Queue[Any]]:
-        """A queue for one block, deleted at its end: `with Queue.ephemeral() as q:`."""
+        """A queue for one block: `with Queue.ephemeral() as q:`; ends with it or its process."""
         name = f"ephemeral-{urandom(8).hex()}"
         made = Queue[Any](name, _opened(name, max_items, max_deliveries).replace(ephemeral=True))
         link = made._link

@@ -36,6 +36,7 @@ from apothic_backends.commands.queues import (
     PutItems,
     TakeItems,
 )
+from apothic_backends.model.jobs import JobStatus
 from apothic_backends.model.queues import joined, split
 from tests.conformance.client import Client, Gate, value_of
 
@@ -266,6 +267,27 @@ def test_an_ephemeral_queue_ends_with_its_block(client: Client) -> None:
 
     with pytest.raises(NotFound):
         Queue.from_name(q.name).get(block=False)
+
+
+@pytest.mark.needs("processes")
+async def test_an_ephemeral_queue_ends_with_the_worker_that_made_it(
+    client: Client, q: Queue[Any]
+) -> None:
+    def work(there: Queue[Any]) -> None:
+        import os
+        import signal
+
+        from apothic import Queue
+
+        with Queue.ephemeral() as mine:
+            there.put(mine.name)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    outcome = await client.run(await client.register(work), q)
+
+    assert outcome.status is JobStatus.LOST
+    with pytest.raises(NotFound):
+        await Queue.from_name(await q.get.aio()).get.aio(block=False)
 
 
 def test_a_watch_tells_what_happens(q: Queue[Any]) -> None:

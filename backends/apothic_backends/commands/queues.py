@@ -24,7 +24,7 @@ from apothic_backends.model.queues import (
 class OpenQueue(Command[None]):
     """See to it that there is a queue; one that is there already stays as it is.
 
-    What is `ephemeral` does not outlive the control plane.
+    What is `ephemeral` outlives neither the worker process that makes it, nor the control plane.
     """
 
     queue: str

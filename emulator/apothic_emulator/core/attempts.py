@@ -27,10 +27,9 @@ INTERRUPT_S = 1.0
 REST_S = 5.0
 """The pause in starting executors after too many of them did not start, while others work."""
 
-_RUNNING = JobStatus.RUNNING
+_RUNNING, _DRAINING = JobStatus.RUNNING, ExecutorStatus.DRAINING
 _STARTING, _STOPPING = ExecutorStatus.STARTING, ExecutorStatus.STOPPING
-_READY, _DRAINING = ExecutorStatus.READY, ExecutorStatus.DRAINING
-_RETIRING = ExecutorStatus.RETIRING
+_READY, _RETIRING = ExecutorStatus.READY, ExecutorStatus.RETIRING
 
 
 class Attempts:
@@ -245,6 +244,7 @@ class Attempts:
         for job in list(executor.opened.values()):
             self.ledger.release(job)
             self.cancel(job, now)
+        executor.leave(now)
 
     def orphaned(self, token: object, now: float) -> None:
         """Whoever waited died: its handle goes with it, and so do jobs that were its own."""

@@ -17,7 +17,7 @@ was asked for, it can be reprieved.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final
 
@@ -80,6 +80,7 @@ class Executor(Placed):
     """A process as the core knows it."""
 
     __slots__ = (
+        "belongings",
         "breach",
         "deaf",
         "failure",
@@ -119,16 +120,14 @@ class Executor(Placed):
         """The next of `STEPS`, which counts only while stopping; its jobs that are parked."""
         self.step_at = now + max(spec.timeout_s, LOAD_S)
         """When the next step is due; while starting, when loading has taken too long."""
-        self.loaded = False
+        self.loaded = self.proved = False
+        """Whether it has loaded its function; and whether it has finished a job."""
         self.failure: ErrorInfo | None = None
         """Why it could not load its function, if it said so or took too long."""
-        self.proved = False
-        """Whether it has finished a job."""
         self.recalling, self.stack = False, ""
-        self.deaf = False
-        """It was killed: nothing that it still says counts."""
-        self.breach = False
-        """It was killed because it reported what it cannot have done."""
+        self.deaf = self.breach = False
+        """It was killed: nothing that it still says counts; and whether that was because it
+        reported what it cannot have done."""
         self.is_used_up = False
         """A call left something behind in it: it gets no more jobs."""
         self.holders: set[int] = set()
@@ -137,6 +136,13 @@ class Executor(Placed):
         """What its code waits for, by token."""
         self.opened: dict[int, Job] = {}
         """Generators whose items its code takes; they end with it."""
+        self.belongings: dict[str, Callable[[float], None]] = {}
+        """What ends each thing that its code has made for itself."""
+
+    def leave(self, now: float) -> None:
+        """Its process is gone, and so is what its code has made for itself."""
+        for end in [*self.belongings.values()]:
+            end(now)
 
     @property
     def running(self) -> list[Job]:

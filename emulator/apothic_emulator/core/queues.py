@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from apothic_backends.commands.queues import (
@@ -14,19 +15,16 @@ from apothic_backends.commands.queues import (
     PutItems,
     TakeItems,
 )
-from apothic_backends.model.errors import InvalidOption, NotFound, QueueFull, UsageError
+from apothic_backends.model.errors import InvalidOption, NotFound, QueueFull
 from apothic_backends.model.events import Cursor, Event
 from apothic_backends.model.queues import (
     MAX_ITEMS,
     MOST_AT_ONCE,
-    MOST_ITEM,
     MOST_KEY,
-    MOST_TOGETHER,
     ItemTooLarge,
     OverLimit,
     QueueSnapshot,
     check_name,
-    split,
 )
 from apothic_emulator.core import partitions
 from apothic_emulator.core.facts import Asked
@@ -34,6 +32,7 @@ from apothic_emulator.core.feeds import Wants
 from apothic_emulator.core.handling import NONE, Handling
 from apothic_emulator.core.messages import CLAIMED, DEAD, DELAYED, GONE, Message, unpacked
 from apothic_emulator.core.partitions import Partition, Queue
+from apothic_emulator.core.putting import items_of
 from apothic_emulator.core.settling import Settling, check_lease
 from apothic_emulator.core.shared import Rule, Shared
 
@@ -101,11 +100,16 @@ class Rules:
         )
         if journal is not None and number:
             journal.keep(f"queues/{number}", queue)
+        if command.ephemeral:
+            self.shared.entrust(asked, queue.topic, partial(self._remove, queue))
         self.shared.tell("queue.changed", queue.topic, now, {"queue": name, "what": "made"})
 
     def _delete(self, command: DeleteQueue, asked: Asked, now: float) -> None:
-        queue = self._find(command.queue)
+        self._remove(self._find(command.queue), now)
+
+    def _remove(self, queue: Queue, now: float) -> None:
         del self.queues[queue.name]
+        self.shared.part_with(queue.topic)
         gone = NotFound(f"the queue {queue.name!r} was deleted", queue=queue.name, is_deleted=True)
         groups: list[Any] = [queue.putters]
         groups += [it for p in queue.partitions.values() for it in (p.getters, p.lookers)]
@@ -161,7 +165,7 @@ class Rules:
             self.shared.check_fence(command.fence)
         if not _is_plain(command):
             _check_put(queue, command)
-        items = _items(command)
+        items = items_of(command)
         nbytes = len(command.items.data)
         if queue.putters or not handling.has_room(queue, command.count, nbytes):
             if handling.is_known(queue, command.key, now):
@@ -276,8 +280,7 @@ class Rules:
         """Take a record back; messages wait until all queues are known."""
         number = int(key[0])
         if len(key) == 1:
-            wall = self.shared.feed.events.wall_offset
-            queue = partitions.unpacked(number, record, wall)
+            queue = partitions.unpacked(number, record, self.shared.feed.events.wall_offset)
             self.queues[queue.name] = queue
             self._last = max(self._last, number)
         else:
@@ -375,26 +378,3 @@ def _check_put(queue: Queue, command: PutItems) -> None:
         check_lease("delay_s", command.delay_s)
     if command.ttl_s is not None and not command.ttl_s > 0:
         raise InvalidOption(f"ttl_s must be more than 0 seconds, not {command.ttl_s!r}")
-
-
-def _items(command: PutItems) -> list[bytes]:
-    """The items, each of which can be held."""
-    try:
-        items = split(command.items, command.count)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    if len(command.items.data) > MOST_TOGETHER:
-        raise ItemTooLarge(
-            f"{len(command.items.data)} bytes cannot be put at once, {MOST_TOGETHER} can: put "
-            "fewer items at once",
-            nbytes=len(command.items.data),
-        )
-    if len(command.items.data) > MOST_ITEM:
-        largest = max(map(len, items))
-        if largest > MOST_ITEM:
-            raise ItemTooLarge(
-                f"an item has {largest} bytes pickled, and a queue takes {MOST_ITEM} at the "
-                "most: put it into a volume, and its path into the queue",
-                nbytes=largest,
-            )
-    return items

@@ -18,6 +18,7 @@ from apothic_backends.model.payloads import Payload
 from apothic_emulator.core.callers import Callers
 from apothic_emulator.core.effects import LATER
 from apothic_emulator.core.eventlog import EventLog
+from apothic_emulator.core.executors import Executor
 from apothic_emulator.core.facts import Asked
 from apothic_emulator.core.feeds import Feed, Wants
 from apothic_emulator.core.fences import Fences
@@ -115,6 +116,7 @@ class Shared:
         self.fences = Fences()
         self.parts: dict[str, Part] = {}
         self.again: list[Again] = []
+        self._owners: dict[str, Executor] = {}
         self._deadlines: list[tuple[float, int, SharedWait]] = []
         self._waits = 0
 
@@ -156,6 +158,18 @@ class Shared:
         if self.journal is not None:
             self.journal.keep("rev", _Rev(self.rev))
         return self.rev
+
+    def entrust(self, asked: Asked, topic: str, end: Again) -> None:
+        """A thing is its maker's: it ends with that process, if a process has asked for it."""
+        if asked.origin is not None:
+            owner = self._owners[topic] = self.callers.executor(asked.origin.executor)
+            owner.belongings[topic] = end
+
+    def part_with(self, topic: str) -> None:
+        """A thing has ended, and was somebody's perhaps."""
+        owner = self._owners.pop(topic, None)
+        if owner is not None:
+            del owner.belongings[topic]
 
     def check_fence(self, fence: int | None) -> None:
         """See to it that a write which carries a fence may be carried out.

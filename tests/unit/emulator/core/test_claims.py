@@ -427,6 +427,31 @@ def test_what_is_ephemeral_leaves_nothing() -> None:
     assert driver.records.keys() == {"queues/1"}
 
 
+def test_what_is_ephemeral_ends_with_the_process_that_made_it() -> None:
+    driver = Queues()
+    job = driver.ran()
+    driver.ask(OpenQueue("brief", ephemeral=True), driver.inside(job))
+    driver.ask(OpenQueue("lasting"), driver.inside(job))
+    waiting = driver.start(TakeItems("brief"))
+    driver.died()
+
+    assert isinstance(driver.answers[waiting], NotFound)
+    with pytest.raises(NotFound):
+        driver.ask(GetQueue("brief"))
+    assert driver.ask(GetQueue("lasting")).partitions == {}
+
+
+def test_what_is_ephemeral_and_was_deleted_does_not_end_another_one_of_its_name() -> None:
+    driver = Queues()
+    job = driver.ran()
+    driver.ask(OpenQueue("brief", ephemeral=True), driver.inside(job))
+    driver.ask(DeleteQueue("brief"))
+    driver.ask(OpenQueue("brief", ephemeral=True))
+    driver.died()
+
+    assert driver.ask(GetQueue("brief")).is_ephemeral
+
+
 def test_queues_made_after_a_restart_are_others() -> None:
     driver = Queues()
     driver.put("a")
