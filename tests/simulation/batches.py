@@ -13,7 +13,8 @@ from apothic_emulator.core.eventlog import Subject
 from apothic_emulator.core.facts import Reported
 from tests.simulation.chance import SCRIPT, draw
 from tests.simulation.history import History, sure
-from tests.simulation.processes import Packet, Process, Surroundings
+from tests.simulation.processes import Packet, Process
+from tests.simulation.surroundings import Surroundings
 
 _WORST_FIRST = ("segfault", "exit", "ignore", "hang", "exact", "slow", "nested")
 """What one input does to the call that it is in."""

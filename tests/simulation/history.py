@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from apothic_backends.model.errors import ApothicError, JobGone, MemoryLimitExceeded
@@ -11,6 +12,7 @@ from apothic_backends.model.jobs import JobOutcome, JobSnapshot, JobStatus
 from apothic_emulator.core.attempts import MOST_LOSSES
 from apothic_emulator.core.effects import Dispatch
 from apothic_emulator.core.eventlog import Subject
+from apothic_emulator.core.keeping import RESTARTED
 from apothic_emulator.core.pools import PREFETCH_MOST
 from tests.simulation.holding import Standing
 
@@ -65,6 +67,10 @@ class History:
         self.yielded: dict[tuple[int, int], int] = {}
         """How many items an attempt has."""
         self.standing = Standing()
+        self.heard_of: set[int] = set()
+        """Jobs that somebody outside knows by their number."""
+        self.owed: set[int] = set()
+        """Those of them that a control plane was given for good."""
         self.reached: Counter[str] = Counter()
 
     def next_step(self) -> None:
@@ -79,7 +85,10 @@ class History:
 
     # --- the log --------------------------------------------------------------------------------
 
-    def event(self, name: str, job: Subject, at: float, more: dict[str, Any] | None) -> None:
+    def event(
+        self, name: str, job: Subject, at: float, more: dict[str, Any] | None, seq: int
+    ) -> None:
+        self.log += [("", "")] * (seq - 1 - len(self.log))  # a log may begin with another number
         self.log.append((name, job))
         if isinstance(job, str):
             return
@@ -113,11 +122,22 @@ class History:
         sure(first == job or not is_known, "I2", "%s is jobs:%d and jobs:%d", key, first, job)
         self.keys[key] = job
 
+    def is_new(self, job: Subject) -> None:
+        """A job is called that has not been there before."""
+        sure(job not in self.heard_of, "R8", "jobs:%s is the number of two jobs", job)
+
+    def promised(self, job: int, *, is_kept: bool) -> None:
+        """Somebody was told the number of a job."""
+        self.heard_of.add(job)
+        if is_kept:
+            self.owed.add(job)
+
     # --- work -----------------------------------------------------------------------------------
 
     def dispatch(self, effect: Dispatch, spec: FunctionSpec, line: int) -> None:
         job = effect.job
         self.spec[job] = spec
+        self.heard_of.add(job)
         before = self.dispatched.get(job, (0, 0))[0]
         sure(effect.attempt > before, "I4", "jobs:%d attempt %d again", job, effect.attempt)
         sure(job not in self.final, "I3", "jobs:%d ended and is dispatched", job)
@@ -195,9 +215,9 @@ class History:
             sure(job in self.died_under, "I7", "jobs:%d was lost, but no process died", job)
         if seen.status is JobStatus.LOST:
             self.reached[f"lost_{data['reason']}"] += 1
-            ran = self.executions[job] > 0
+            ran = self.executions[job] > 0 or data["reason"] == RESTARTED
             sure(data["maybe_ran"] is ran, "I7", "jobs:%d: whether it ran is false", job)
-            if data["reason"] != "start":
+            if data["reason"] not in ("start", RESTARTED):
                 told = seen.error is not None and seen.error.code == MemoryLimitExceeded.code
                 exceeded = self.dispatched[job][1] in self.exceeded
                 sure(told is exceeded, "I7", "jobs:%d: whether memory was the reason is false", job)
@@ -212,3 +232,29 @@ class History:
         sure(isinstance(error, ApothicError), "I15", "%r is not typed", error)
         gone = isinstance(error, JobGone) and is_held
         sure(not gone, "I1", "jobs:%d is held and gone: %s", job, error)
+
+    # --- restarts -------------------------------------------------------------------------------
+
+    def restarted(self, kept: Iterable[int], under_way: Iterable[int]) -> None:
+        """The control plane was killed: what it had told nobody may be told in another way."""
+        self.next_step()
+        self.died_under.update(self.holder, under_way)
+        for job in kept:
+            self.final.pop(job, None)
+        for of_its_own in (self.log, self.log_of, self.printed, self.holder, self.began):
+            of_its_own.clear()
+        self.standing = Standing()
+        self.reached["restarts"] += 1
+
+    def goes_on(self, ended: Mapping[int, str]) -> None:
+        """Another one has taken over; these have ended, some perhaps as it did."""
+        self.final.update(ended)
+        self.ended_just_now.clear()
+
+    def close(self) -> None:
+        """Nothing more happens."""
+        for job, status in self.final.items():
+            if status == "succeeded" and job not in self.lied_about:
+                sure(self.executions[job] >= 1, "I4", "jobs:%d never ran", job)
+        lost = self.owed - self.final.keys()
+        sure(not lost, "R7", "%s were taken on, and never ended", lost)

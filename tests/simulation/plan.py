@@ -17,6 +17,9 @@ CHAOS_S = 60.0
 DEPTH = 3
 """How deep calls nest."""
 
+CRASHES = ("crash", "crash_before_commit", "crash_after_commit")
+"""When the program is killed: between two steps, or before anybody hears of one."""
+
 FAULTS = (
     "kill_before_load",
     "kill_loading",
@@ -44,6 +47,7 @@ FAULTS = (
     "early_tick",
     "dead_asks",
     *STREAM_FAULTS,
+    *CRASHES,
 )
 
 SCRIPTS = (
@@ -66,7 +70,7 @@ SCRIPTS = (
 )
 """What user code may do beside returning quickly."""
 
-TRAITS = ("batches", "far_reader", "short_memory", "large", "room", "bad", "schedules")
+TRAITS = ("batches", "far_reader", "short_memory", "large", "room", "bad", "schedules", "durable")
 """How hosts and clients may be beside the plain way."""
 
 BATCHES = (None, None, None, BatchPolicy(3, 0.05), BatchPolicy(8, 0.0), BatchPolicy(2, 1.0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from apothic_backends.commands import SubmitJob, WaitJob
 from apothic_backends.model.functions import FunctionSpec
@@ -15,7 +15,6 @@ from apothic_emulator.core.facts import (
     Ended,
     Excess,
     Fact,
-    Input,
     Loaded,
     LoadFailed,
     Origin,
@@ -25,37 +24,13 @@ from apothic_emulator.core.facts import (
     StackDumped,
 )
 from tests.simulation.chance import LINK, SCRIPT, START, draw, pick
-from tests.simulation.history import History
 from tests.simulation.holding import stop_at
-from tests.simulation.plan import DEPTH, Plan
+from tests.simulation.plan import DEPTH
 from tests.simulation.streaming import Producer, Reader
+from tests.simulation.surroundings import Surroundings
 
 Packet = tuple[tuple[int, int], ...]
 """The jobs of one call, each with its attempt."""
-
-Reply = Callable[[object, BaseException | None], None]
-
-
-class Surroundings(Protocol):
-    """What a process needs of the world."""
-
-    now: float
-    plan: Plan
-    history: History
-    depth: dict[int, int]
-    processes: dict[int, Process]
-    owned: dict[int, set[int]]
-
-    def at(self, when: float, what: Callable[..., None], *args: Any) -> None: ...
-    def send(self, item: Input) -> None: ...
-    @property
-    def is_healed(self) -> bool: ...
-    def ask(
-        self, command: Any, reply: Reply, origin: Origin | None, client: int = -1
-    ) -> object: ...
-    def falls(self, kind: str) -> bool: ...
-    def gone(self, process: Process, end: Ended) -> None: ...
-    def cancel_at(self, when: float, job: int) -> None: ...
 
 
 class Process:
@@ -133,8 +108,7 @@ class Process:
 
     def _bury(self, end: Ended) -> None:
         end.unstarted = tuple(job for packet in self.socket for job, _ in packet)
-        self.world.gone(self, end)
-        self.world.send(end)
+        self.world.fleet.gone(end)
 
     def freeze(self) -> None:
         self.frozen = True
@@ -364,7 +338,9 @@ class Process:
             world.ask(WaitJob(child, last=True, owned=True), ended, asks)
 
         waits = "room" in world.plan.features
-        world.ask(SubmitJob(f"functions:{function}", Payload(b"nested"), waits), submitted, asks)
+        owned = chance & 8192 > 0
+        call = SubmitJob(f"functions:{function}", Payload(b"nested"), waits, owned=owned)
+        world.ask(call, submitted, asks)
 
     # --- reports --------------------------------------------------------------------------------
 
@@ -415,7 +391,7 @@ class Process:
         if world.falls("forged_loaded"):
             self.say(Loaded(self.number))
             self.say(LoadFailed(self.number, ErrorInfo("setup_failed", "forged")))
-        others = [p for p in world.processes.values() if p is not self and p.running]
+        others = [p for p in world.fleet.processes.values() if p is not self and p.running]
         if others and world.falls("forged_executor"):
             other_job, (other_attempt, _) = next(iter(others[0].running.items()))
             self.say(Reported(self.number, other_job, other_attempt, forged))

@@ -6,12 +6,16 @@ from functools import partial
 from typing import Any
 
 from apothic_backends.model.queues import Receipt
+from apothic_emulator.core.effects import Outcome
 from apothic_emulator.core.facts import GivenUp
 from apothic_emulator.core.handling import Handling
 from apothic_emulator.core.messages import Message
 from apothic_emulator.core.plane import Plane
 from apothic_emulator.core.queues import Rules
 from apothic_emulator.core.settling import Settling
+from apothic_emulator.core.shared import Shared
+from apothic_emulator.core.timers import Timers
+from tests.simulation.disk import Disk
 from tests.simulation.mutants import Mutant, mutant
 
 QUEUE_MUTANTS: dict[str, Mutant] = {}
@@ -67,3 +71,48 @@ def what_was_claimed_is_gone_after_a_restart(
         message.claim = None
         return
     right(self, queue, message, now)
+
+
+@plant(Handling, "_remember")
+def an_acknowledgement_is_not_written_down(
+    right: Any, self: Handling, queue: Any, message: Message, now: float
+) -> None:
+    journal, self.shared.journal = self.shared.journal, None
+    right(self, queue, message, now)
+    self.shared.journal = journal
+
+
+@plant(Handling, "forget")
+def what_was_taken_comes_back(right: Any, self: Handling, queue: Any, message: Message) -> None:
+    if message.key is not None:
+        right(self, queue, message)
+
+
+@plant(Rules, "_restore")
+def the_timer_of_a_claim_is_not_set_again(
+    right: Any, self: Rules, queue: Any, message: Message, now: float
+) -> None:
+    timers: Timers = self.handling.timers
+    heap = [*timers.heap]
+    right(self, queue, message, now)
+    timers.heap = heap
+
+
+@plant(Rules, "_restore")
+def keys_are_not_known_after_a_restart(
+    right: Any, self: Rules, queue: Any, message: Message, now: float
+) -> None:
+    right(self, queue, message, now)
+    queue.keys.clear()
+
+
+@plant(Shared, "load")
+def fences_begin_anew(right: Any, self: Shared, kind: str, *rest: Any) -> None:
+    if kind != "rev":
+        right(self, kind, *rest)
+
+
+@plant(Disk, "holds_back")
+def a_reply_leaves_before_its_commit(right: Any, self: Disk, outcome: Outcome) -> bool:
+    is_held: bool = right(self, outcome.replace(replies=[]))
+    return is_held and not outcome.replies

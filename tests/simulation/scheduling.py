@@ -6,6 +6,7 @@ from math import floor
 from typing import Any
 
 from apothic_backends.commands import StartSchedule, StopSchedule
+from apothic_backends.model.errors import BackendClosed
 from apothic_backends.model.schedules import CronSchedule, PeriodSchedule, ScheduleSnapshot
 from tests.simulation.chance import SPEC, draw, pick
 from tests.simulation.history import History, sure
@@ -40,16 +41,30 @@ class Scheduling:
         """The time that has to be accounted for next, by function."""
         self._job: dict[str, int] = {}
         self._is_over = False
+        self._kept: tuple[dict[str, float], dict[str, int]] = {}, {}
         if "schedules" in plan.features:
             for i, spec in enumerate(plan.specs[:2]):
                 self._schedules[spec.name] = schedule = _schedule(plan.seed, i)
                 self.commands.append(StartSchedule(f"functions:{i + 1}", schedule))
 
-    def started(self, snapshot: object, _: BaseException | None) -> None:
-        """A schedule counts from here."""
+    def started(self, snapshot: object, error: BaseException | None) -> None:
+        """A schedule counts from here, or goes on as it was."""
+        if isinstance(error, BackendClosed):
+            return  # it is asked again
         assert isinstance(snapshot, ScheduleSnapshot)
         assert snapshot.next_at is not None
-        self._next[snapshot.function_name] = snapshot.next_at
+        name, at = snapshot.function_name, snapshot.next_at
+        known = self._next.setdefault(name, at)
+        sure(at <= known + _TINY, "C10", "%s begins anew, at %g", name, at)
+
+    def committed(self) -> None:
+        """What has been told up to here stands."""
+        if self._next != self._kept[0]:
+            self._kept = {**self._next}, {**self._job}
+
+    def restarted(self) -> None:
+        """What was not committed has not been."""
+        self._next, self._job = {**self._kept[0]}, {**self._kept[1]}
 
     @property
     def stops(self) -> list[StopSchedule]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from apothic_backends.commands.dicts import AcquireLock, PutKey
 from apothic_emulator.core.dicts import Rules
+from apothic_emulator.core.effects import Outcome
 from apothic_emulator.core.entries import Entry, Lock, SharedDict
 from apothic_emulator.core.facts import Asked
 from apothic_emulator.core.fences import Fences
@@ -14,6 +15,7 @@ from apothic_emulator.core.leases import Leased, Leases
 from apothic_emulator.core.ledger import Ledger
 from apothic_emulator.core.locks import Locks
 from apothic_emulator.core.shared import Shared
+from tests.simulation.disk import Disk
 from tests.simulation.mutants import Mutant, mutant
 
 SHARED_MUTANTS: dict[str, Mutant] = {}
@@ -109,3 +111,22 @@ def leases_go_on_after_a_restart_as_if_nothing_were(
     right: Any, self: Locks, lock: Lock, now: float
 ) -> None:
     right(self, lock, now - lock.lease_s / 2)
+
+
+@plant(Locks, "loaded")
+def the_lease_of_a_lock_is_not_armed_again(right: Any, self: Locks, lock: Lock, now: float) -> None:
+    right(self, lock, now)
+    self.leases.drop(lock)
+
+
+@plant(Shared, "load")
+def fences_begin_one_too_low(right: Any, self: Shared, kind: str, *rest: Any) -> None:
+    right(self, kind, *rest)
+    if kind == "rev":
+        self.rev -= 1
+
+
+@plant(Disk, "holds_back")
+def a_reply_leaves_before_its_commit(right: Any, self: Disk, outcome: Outcome) -> bool:
+    is_held: bool = right(self, outcome.replace(replies=[]))
+    return is_held and not outcome.replies

@@ -122,8 +122,9 @@ class Place(Protocol):
 
     now: float
     history: History
-    owned: dict[int, set[int]]
 
+    @property
+    def owned(self) -> dict[int, set[int]]: ...
     @property
     def is_healed(self) -> bool: ...
     def at(self, when: float, what: Callable[..., None], *args: Any) -> None: ...

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from tests.simulation.mutants import MUTANTS
-from tests.simulation.plan import FAULTS, make_plan
+from tests.simulation.plan import CRASHES, FAULTS, make_plan
+from tests.simulation.restart_mutants import RESTART_MUTANTS
 from tests.simulation.runs import run_many
 from tests.simulation.shrink import failure_of, shrink
 from tests.simulation.world import World
@@ -21,7 +22,7 @@ def test_every_promise_holds_under_every_fault() -> None:
 
     assert tally.failure == ""
     assert tally.steps >= SEEDS * 800
-    assert {kind: n for kind in FAULTS if (n := tally.fired[kind]) < SEEDS // 5} == {}
+    assert {kind: n for kind in FAULTS if (n := tally.fired[kind]) < SEEDS // 10} == {}
 
 
 @pytest.mark.parametrize("seed", range(5000, 5010))
@@ -33,6 +34,16 @@ def test_everything_agrees_after_every_single_step(seed: int) -> None:
 def test_a_planted_bug_is_found(name: str) -> None:
     with MUTANTS[name]():
         found = next((seed for seed in range(200) if failure_of(make_plan(seed, 80))), None)
+
+    assert found is not None
+
+
+@pytest.mark.parametrize("name", RESTART_MUTANTS)
+def test_a_planted_bug_of_restarts_is_found(name: str) -> None:
+    with RESTART_MUTANTS[name]():
+        plans = (make_plan(seed, 80) for seed in range(400))
+        crashing = (it for it in plans if "durable" in it.features and it.features & {*CRASHES})
+        found = next((plan.seed for plan in crashing if failure_of(plan)), None)
 
     assert found is not None
 

@@ -3,166 +3,144 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
-from heapq import heappop, heappush
 from typing import Any
 
-from apothic_backends.commands import (
-    CancelJob,
-    GetJob,
-    GetJobLogs,
-    KeepJob,
-    ReadEvents,
-    RegisterFunction,
-    ReleaseJob,
-    RunJob,
-    SubmitJob,
-    WaitJob,
-)
-from apothic_backends.model.events import ALL_JOBS, Cursor, EventBatch
+from apothic_backends.commands import ReadEvents, RegisterFunction, SubmitJob
+from apothic_backends.model.errors import BackendClosed
 from apothic_backends.model.payloads import Payload
 from apothic_emulator.core import eventlog, executors, ledger
 from apothic_emulator.core.check import check
 from apothic_emulator.core.effects import (
-    Credit,
-    Dispatch,
-    DispatchBatch,
     DumpStack,
     Effect,
     Interrupt,
     Kill,
-    Recall,
-    Retire,
-    StartExecutor,
+    Outcome,
     Terminate,
     sent,
 )
 from apothic_emulator.core.eventlog import Subject
 from apothic_emulator.core.executors import ExecutorStatus
-from apothic_emulator.core.facts import (
-    Asked,
-    Ended,
-    GivenUp,
-    Input,
-    Origin,
-    Recalled,
-    Reported,
-    Tick,
-)
+from apothic_emulator.core.facts import Asked, Ended, GivenUp, Input, Origin, Tick
 from apothic_emulator.core.jobs import Job
+from apothic_emulator.core.journal import Journal
 from apothic_emulator.core.plane import Plane
-from apothic_emulator.core.pools import RoomWait
-from tests.simulation.batches import Company, process_of
-from tests.simulation.chance import CLIENT, WATCH, draw, pick
-from tests.simulation.history import History, Violation, sure
-from tests.simulation.plan import CHAOS_S, DEPTH, EPOCH_S, Plan
-from tests.simulation.processes import Process, Reply
+from tests.simulation.batches import Company
+from tests.simulation.chance import CLIENT, draw
+from tests.simulation.clients import CLIENTS, Clients, Owed, ignore
+from tests.simulation.disk import Disk
+from tests.simulation.fleet import Fleet
+from tests.simulation.history import History, sure
+from tests.simulation.plan import CHAOS_S, CRASHES, EPOCH_S, Plan
+from tests.simulation.restarts import Before
 from tests.simulation.scheduling import Multiples, Scheduling
-from tests.simulation.streaming import Reader
-from tests.simulation.watching import Watcher
+from tests.simulation.surroundings import Reply
+from tests.simulation.timeline import NEVER, Timeline
 
-NEVER = float("inf")
 END_S = EPOCH_S + CHAOS_S + 400.0
 """When every job must have ended and every watcher have seen it."""
 
 MOST_STEPS = 30_000
-CLIENTS = 4
 
 
-class World:
-    """One run. Everything that happens is an event in `_heap`, or follows from one."""
+class World(Timeline):
+    """One run. Everything that happens is an event of its timeline, or follows from one."""
 
     def __init__(self, plan: Plan, *, check_every: int = 256, trace: bool = False) -> None:
+        super().__init__(EPOCH_S)
         self.plan = plan
-        self.plane = Plane("sim", calendar=Multiples())
         self.history = History()
         self.scheduling = Scheduling(plan, self.history)
         self.company = Company(self.history)
-        self.now = EPOCH_S
-        self.steps = 0
+        self.disk = Disk() if "durable" in plan.features else None
+        """What outlives the control plane, if anything does."""
+        self.steps = self.restarts = 0
         self.fired: Counter[str] = Counter()
         self.depth: dict[int, int] = {}
-        self.processes: dict[int, Process] = {}
         self.trace = 0
         self._is_traced = trace
         self._check_every = check_every
-        self._heap: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
-        self._events = 0
-        self._inbox: deque[Input] = deque()
+        self.inbox: deque[Input] = deque()
         self._armed: Counter[str] = Counter()
         self._paused_until = 0.0
         self._tick_at = NEVER
         self._ticks_in_a_row = 0
-        self._tokens: dict[int, tuple[Reply, int, int]] = {}
-        """Replies that are owed: who takes them, by client, and by executor."""
+        self.owed: dict[int, Owed] = {}
         self._last_token = 0
-        self._mine: list[int] = []
-        """Jobs of clients."""
-        self._held: set[int] = set()
-        """Those of them whose handle nobody has given up."""
-        self.owned: dict[int, set[int]] = {}
-        """Jobs that end with an executor, because its code waits for them."""
-        self._ends: dict[int, Ended] = {}
-        self._reading: dict[int, Watcher] = {}
-        self._used_up: list[Process] = []
-        """Those that have said in this very step that they take nothing more."""
+        self._first_executor = 0
+        """Whatever has a smaller number went down with its control plane."""
         self.is_healed = False
         self._batches = "batches" in plan.features
-        self._tap()
+        self.plane = self._begin()
+        self.fleet = Fleet(self, self.company)
+        self.clients = Clients(self)
 
-    def _tap(self) -> None:
-        log, history, company = self.plane.ledger.events, self.history, self.company
+    def _begin(self) -> Plane:
+        """A control plane that knows nothing yet."""
+        journal = None if self.disk is None else Journal()
+        epoch = f"sim{self.restarts or ''}"
+        plane = Plane(epoch, calendar=Multiples(), journal=journal)
+        self._tap(plane)
+        return plane
+
+    def _tap(self, plane: Plane) -> None:
+        log, history, company = plane.ledger.events, self.history, self.company
         append = log.append
 
         def tapped(name: str, subject: Subject, at: float, attempt: int, more: Any = None) -> None:
-            history.event(name, subject, at, more)
+            if name == "job.queued" and attempt == 1:
+                history.is_new(subject)
+            history.event(name, subject, at, more, log.seq + 1)
             self.scheduling.event(name, at, more)
             company.event(name, subject, at, more)
             append(name, subject, at, attempt, more)
 
         log.append = tapped
-        printed = self.plane.ledger.printed
+        printed = plane.ledger.printed
 
         def tapped_text(job: Job, stream: str, text: str, now: float) -> bool:
             history.prints(job.number, stream, text)
             return printed(job, stream, text, now)
 
-        self.plane.ledger.printed = tapped_text
+        plane.ledger.printed = tapped_text
+
+    @property
+    def owned(self) -> dict[int, set[int]]:
+        """Jobs that end with an executor."""
+        return self.fleet.owned
 
     # --- time -----------------------------------------------------------------------------------
-
-    def at(self, when: float, what: Callable[..., None], *args: Any) -> None:
-        self._events += 1
-        heappush(self._heap, (when, self._events, what, args))
 
     def run(self) -> None:
         """From the first event until nothing is left to happen."""
         with tuned(self.plan):
-            for spec in (*self.plan.specs, self.plan.generator):
-                self.ask(RegisterFunction(spec, Payload(b"code")), _ignore, None)
-            for command in self.scheduling.commands:
-                self.ask(command, self.scheduling.started, None)
+            self._introduce()
             for i, (when, op) in enumerate(self.plan.ops):
-                self.at(when, self._act, op, i)
+                self.at(when, self.clients.act, op, i)
             for fault in self.plan.faults:
                 self.at(fault.at, self._fault, fault.kind)
             self.at(EPOCH_S + CHAOS_S, self._heal)
-            self.at(END_S, self._end)
-            heap = self._heap
-            while heap:
-                when, _, what, args = heappop(heap)
-                self.now = when
-                what(*args)
-                while self._batches and heap and heap[0][0] == when:
-                    _, _, what, args = heappop(heap)
-                    what(*args)
-                if self._inbox and when >= self._paused_until:
-                    self._flush()
+            self.at(END_S, self.clients.leave)
+            while self.following != NEVER:
+                self.happen()
+                while self._batches and self.following == self.now:
+                    self.happen()
+                if self.inbox and self.now >= self._paused_until:
+                    self.flush()
             self._final()
 
-    def _flush(self) -> None:
-        inbox = self._inbox
+    def _introduce(self) -> None:
+        """Say which functions there are, and which of them run by themselves."""
+        for spec in (*self.plan.specs, self.plan.generator):
+            self.ask(RegisterFunction(spec, Payload(b"code")), ignore, None)
+        for command in self.scheduling.commands:
+            self.ask(command, self.scheduling.started, None)
+
+    def flush(self) -> None:
+        """Step the core with all that has come in."""
+        inbox = self.inbox
         while inbox:
             if self._batches:
                 batch = list(inbox)
@@ -175,16 +153,13 @@ class World:
         plane = self.plane
         pending = [len(p.queue) + len(p.delayed) for p in plane.pools.values()]
         self.history.next_step()
-        for process in self._used_up:
-            process.told_to_end = True
-        self._used_up.clear()
-        for item in batch:
-            if isinstance(item, Ended):
-                self.history.dies(item.executor)
-                self.history.asked_to_cancel.update(self.owned.pop(item.executor, ()))
+        self.fleet.about_to_hear(batch)
+        before = Before(plane) if self._armed.get("crash_before_commit") else None
         outcome = plane.step(batch, self.now)
         self.steps += 1
         sure(self.steps < MOST_STEPS, "L1", "%d steps and no end", self.steps)
+        if outcome.changes and not self._commit(outcome, before):
+            return
         for token, value, error in outcome.replies:
             self._replied(token, value, error)
         for effect in outcome.effects:
@@ -195,15 +170,19 @@ class World:
         for item in batch:
             self._was_stepped(item)
         for effect in outcome.effects:
-            self._carry_out(effect)
+            self.fleet.carry_out(effect)
         if self._is_traced:
             self._trace(outcome.replies, outcome.effects)
         if self.steps % self._check_every == 0:
             check(plane)
             self._audit(pending, batch)
-        if plane.alarm < self._tick_at:
-            self._tick_at = plane.alarm
-            self.at(max(plane.alarm, self.now), self._tick, plane.alarm)
+        self._wake()
+
+    def _wake(self) -> None:
+        alarm = self.plane.alarm
+        if alarm < self._tick_at:
+            self._tick_at = alarm
+            self.at(alarm, self._tick, alarm)
 
     def _check_stop(self, executor: int, effects: list[Effect], *, is_single: bool) -> None:
         known = self.plane.ledger.executors.get(executor)
@@ -244,136 +223,59 @@ class World:
             self.at(self._paused_until, self._tick, planned)
             return
         self._tick_at = NEVER
-        alarm = self.plane.alarm
-        if alarm <= self.now:
-            self._flush()
+        plane = self.plane
+        if plane.alarm <= self.now:
+            self.flush()
+            if self.plane is not plane:
+                return  # it has crashed, and the next one has an alarm of its own
             self._step([Tick()])
+            if self.plane is not plane:
+                return
             self.scheduling.ticked(self.now)
-            is_stuck = self.plane.alarm <= self.now
+            is_stuck = plane.alarm <= self.now
             self._ticks_in_a_row = self._ticks_in_a_row + 1 if is_stuck else 0
             sure(self._ticks_in_a_row < 20, "L6", "the alarm never rests")
-        if self._tick_at == NEVER and self.plane.alarm != NEVER:
-            self._tick_at = self.plane.alarm
-            self.at(max(self._tick_at, self.now), self._tick, self._tick_at)
+        self._wake()
 
     # --- between the core and the rest ----------------------------------------------------------
 
     def send(self, item: Input) -> None:
-        self._inbox.append(item)
+        """Something for the core."""
+        if getattr(item, "executor", self._first_executor) >= self._first_executor:
+            self.inbox.append(item)
 
     def ask(self, command: Any, reply: Reply, origin: Origin | None, client: int = -1) -> int:
+        """Ask for something, and have the reply taken by somebody."""
         self._last_token += 1
         token = self._last_token
-        self._tokens[token] = reply, client, origin.executor if origin is not None else 0
-        self._inbox.append(Asked(command, token, origin))
+        executor = origin.executor if origin is not None else 0
+        self.owed[token] = Owed(command, reply, client, executor)
+        self.inbox.append(Asked(command, token, origin))
         return token
 
     def _replied(self, token: object, value: object, error: BaseException | None) -> None:
         assert isinstance(token, int)
-        owed = self._tokens.pop(token, None)
+        owed = self.owed.pop(token, None)
         sure(owed is not None, "I1", "a reply to %d, which nobody waits for", token)
         assert owed is not None
         if error is not None:
             self.history.refused(error, 0, is_held=False)
+        elif isinstance(owed.command, SubmitJob):
+            self.history.promised(int(str(value)[5:]), is_kept=not owed.command.owned)
         self.history.saw(value)
-        owed[0](value, error)
+        owed.reply(value, error)
 
     def _was_stepped(self, item: Input) -> None:
         """What the core knows from now on."""
-        if isinstance(item, Reported):
-            process = self.processes.get(item.executor)
-            if process is not None and process.retired:
-                self._used_up += [process] if item.retire else []
-            self.company.reported(item)
-            self._take_off(item.executor, item.job, item.attempt)
-        elif isinstance(item, Recalled):
-            for job in item.jobs:
-                self._take_off(item.executor, job, self.history.dispatched[job][0])
-        elif isinstance(item, GivenUp):
+        self.fleet.heard(item)
+        if isinstance(item, GivenUp):
             assert isinstance(item.token, int)
-            self._tokens.pop(item.token, None)
+            self.owed.pop(item.token, None)
         elif isinstance(item, Ended):
-            self._ends.pop(item.executor, None)
-            for job, executor in list(self.history.holder.items()):
-                if executor == item.executor:
-                    self.history.let_go(job, executor)
-            late = {asked.token for asked in self._inbox if isinstance(asked, Asked)}
-            for token, (_, _, executor) in list(self._tokens.items()):
-                if executor == item.executor and token not in late:
-                    del self._tokens[token]
-
-    def _take_off(self, executor: int, job: int, attempt: int) -> None:
-        if self.history.dispatched.get(job) == (attempt, executor):
-            self.history.let_go(job, executor)
-            process = self.processes.get(executor)
-            if process is not None:
-                process.line -= 1
-
-    def _carry_out(self, effect: Effect) -> None:
-        if isinstance(effect, StartExecutor):
-            self._check_containers(effect)
-            self.processes[effect.executor] = process_of(self, effect)
-            return
-        process = self.processes.get(effect.executor)
-        if process is None:
-            self._too_late(effect)
-            return
-        match effect:
-            case Dispatch():
-                process.line += 1
-                sure(not process.told_to_end, "I12", "%s to an ending process", effect)
-                self.history.dispatch(effect, process.spec, process.line)
-                process.dispatch(effect)
-            case DispatchBatch():
-                self.company.dispatched(effect, process.spec, self.now)
-                sure(not process.told_to_end, "I12", "%s to an ending process", effect)
-                process.line += len(effect.jobs)
-                for one in effect.jobs:
-                    self.history.dispatch(one, process.spec, process.line)
-                process.dispatch(*effect.jobs)
-            case Recall():
-                process.recall()
-            case Interrupt():
-                process.interrupt(effect)
-            case Credit():
-                process.credit(effect)
-            case DumpStack():
-                process.told_to_end = process.told_to_end or not process.loaded
-                process.dump_stack()
-            case Terminate():
-                self.history.dies(effect.executor)
-                self.history.innocent.update(process.running.keys())
-                process.terminate()
-            case Kill():
-                self.history.dies(effect.executor)
-                self.history.innocent.update(process.running.keys())
-                process.kill()
-            case Retire():
-                process.retire()
-            case _:
-                raise Violation("I15", f"{effect}, and there is no agent")
-
-    def _too_late(self, effect: Effect) -> None:
-        """The process is gone, and the core is about to hear of it."""
-        end = self._ends.get(effect.executor)
-        if end is None:
-            raise Violation("I15", f"{effect} for a process that has ended")
-        end.unstarted = (*end.unstarted, *sent(effect))
-        for one in effect.jobs if isinstance(effect, DispatchBatch) else (effect,):
-            if isinstance(one, Dispatch):
-                self.history.dispatch(one, self.plan.specs[0], 0)
-
-    def _check_containers(self, effect: StartExecutor) -> None:
-        alive = [p for p in self.processes.values() if p.function == effect.function]
-        count = sum(1 for p in alive if not p.told_to_end and not p.retired) + 1
-        most = effect.spec.max_containers
-        if "nested" in self.plan.features:
-            most *= 2 * DEPTH + 2
-        sure(count <= most, "I12", "%d containers of %s", count, effect.spec.name)
-
-    def gone(self, process: Process, end: Ended) -> None:
-        del self.processes[process.number]
-        self._ends[process.number] = end
+            late = {asked.token for asked in self.inbox if isinstance(asked, Asked)}
+            for token, owed in list(self.owed.items()):
+                if owed.executor == item.executor and token not in late:
+                    del self.owed[token]
 
     # --- faults ---------------------------------------------------------------------------------
 
@@ -387,219 +289,80 @@ class World:
         return True
 
     def _fault(self, kind: str) -> None:
-        chance = draw(self.plan.seed, CLIENT, 1_000_000 + self._events)
-        if kind == "late_tick":
+        chance = draw(self.plan.seed, CLIENT, 1_000_000 + self.planned)
+        if kind in CRASHES and self.disk is None:
+            return
+        if kind == "crash":
+            self._restart(Before(self.plane))
+        elif kind == "late_tick":
             self._paused_until = self.now + 30.0
-            self.at(self._paused_until, _ignore)
+            self.at(self._paused_until, ignore)
         elif kind == "early_tick":
             self.send(Tick())
         elif kind == "client_vanish":
-            self._vanish(chance % CLIENTS)
+            self.clients.vanish(chance % CLIENTS)
         elif kind == "dead_asks":
-            self.ask(ReadEvents(), _ignore, Origin(10_000_000, 1))
+            self.ask(ReadEvents(), ignore, Origin(10_000_000, 1))
         elif kind == "sigstop":
-            if not self.processes:
+            if not self.fleet.processes:
                 return
-            numbers = sorted(self.processes)
-            self.processes[numbers[chance % len(numbers)]].freeze()
+            numbers = sorted(self.fleet.processes)
+            self.fleet.processes[numbers[chance % len(numbers)]].freeze()
         else:
             self._armed[kind] += 1
             return
         self.fired[kind] += 1
+
+    def cancel_at(self, when: float, job: int) -> None:
+        """Have somebody stop a job."""
+        self.at(when, self.clients.cancel, job)
+
+    def _commit(self, outcome: Outcome, before: Before | None) -> bool:
+        """Keep what a step has changed; whether anybody will hear of it."""
+        assert self.disk is not None
+        if before is not None and self.falls("crash_before_commit"):
+            self._restart(before)
+            return False
+        self.disk.keep(outcome.changes)
+        self.scheduling.committed()
+        if self.falls("crash_after_commit"):
+            self._restart(Before(self.plane))
+            return False
+        return True
+
+    def _restart(self, before: Before) -> None:
+        """The program is killed with all that it has started, and another one takes over."""
+        assert self.disk is not None
+        self.restarts += 1
+        self.inbox.clear()
+        owed, self.owed = self.owed, {}
+        self.fleet.end_all()
+        self.history.restarted(before.jobs, before.under_way)
+        self.scheduling.restarted()
+        last, self.plane = self.plane, self._begin()
+        self.plane.scheduler.number_after(last.scheduler.last_executor)
+        self._first_executor = self.fleet.last + 1
+        self.plane.load(list(self.disk.records.items()), self.now)
+        before.compare(self.plane, self.now)
+        self.history.goes_on(before.ended)
+        self.clients.restarted()
+        self._introduce()
+        gone = BackendClosed("the control plane was killed")
+        for it in owed.values():
+            if not it.executor:
+                self.at(self.now + 0.01, it.reply, None, gone)
+        self._tick_at = NEVER
+        self._step([Tick()])
 
     def _heal(self) -> None:
         self._armed.clear()
         self.is_healed = True
         for stop in self.scheduling.stops:
             self.ask(stop, self.scheduling.stopped, None)
-        for process in self.processes.values():
+        for process in self.fleet.processes.values():
             process.thaw()
 
-    # --- clients --------------------------------------------------------------------------------
-
-    def _act(self, op: str, i: int) -> None:
-        chance = draw(self.plan.seed, CLIENT, i)
-        function, client = (chance >> 8) % len(self.plan.specs) + 1, chance % CLIENTS
-        if op == "remote" and chance & 2048:
-            self._run(client, function, 1)
-        elif op == "remote":
-            self._submit(client, function, last=True)
-        elif op == "spawn":
-            self._submit(client, function, last=False)
-        elif op == "map" and chance & 2048:
-            self._run(client, function, chance % 25 + 1, waits=True)
-        elif op == "map":
-            for _ in range(chance % 25 + 1):
-                self._submit(client, function, last=True, waits=True)
-        elif op == "keyed":
-            self._submit_under(f"{function}-{chance % 3}", client, function)
-        elif op == "items":
-            Reader(self, chance >> 16, None, client, _ignore).open(len(self.plan.specs) + 1)
-        elif op == "keep":
-            self._keep(client, chance)
-        elif op == "watch":
-            self._watch(client, i, chance)
-        elif op == "give_up":
-            self._give_up([t for t, (_, of, _) in self._tokens.items() if of >= 0], chance)
-        elif op == "bad":
-            self._bad(client, chance)
-        elif self._mine:
-            self._on_a_job(op, client, self._mine[chance % len(self._mine)], chance)
-
-    def _on_a_job(self, op: str, client: int, job: int, chance: int) -> None:
-        job_id, known = f"jobs:{job}", self._known(job)
-        if op == "wait":
-            last = chance & 1024 > 0
-            if last:
-                self._held.discard(job)
-            self.ask(WaitJob(job_id, last=last), known, None, client)
-        elif op == "cancel":
-            self.cancel(job)
-        elif op == "release":
-            self._held.discard(job)
-            self.ask(ReleaseJob(job_id), known, None, client)
-        elif op == "get":
-            self.ask(GetJob(job_id), known, None, client)
-        elif op == "logs":
-            self.ask(GetJobLogs(job_id), known, None, client)
-
-    def _known(self, job: int) -> Reply:
-        def reply(_: object, error: BaseException | None) -> None:
-            if error is not None:
-                self.history.refused(error, job, is_held=job in self._held)
-
-        return reply
-
-    def _run(self, client: int, function: int, count: int, *, waits: bool = False) -> None:
-        for _ in range(count):
-            run = RunJob(f"functions:{function}", Payload(b"x" * 10), waits)
-            self.ask(run, _ignore, None, client)
-
-    def _keep(self, client: int, chance: int) -> None:
-        """Whoever runs a job will come for its result later."""
-        waits = self.plane.ledger.waits.values()
-        runs = [wait.awaited for wait in waits if wait.runs and wait.awaited is not None]
-        runs = [job for job in runs if job.number not in self._mine]
-        if not runs:
-            return
-        job = runs[chance % len(runs)]
-
-        def kept(_: object, error: BaseException | None) -> None:
-            if error is None and not job.is_final:
-                self._mine.append(job.number)
-                self._held.add(job.number)
-                self.history.reached["kept"] += 1
-
-        self.ask(KeepJob(job.job_id), kept, None, client)
-
-    def _submit(self, client: int, function: int, *, last: bool, waits: bool = False) -> None:
-        def submitted(value: object, error: BaseException | None) -> None:
-            if error is not None:
-                return
-            job = int(str(value)[5:])
-            self._mine.append(job)
-            if last:
-                self.ask(WaitJob(f"jobs:{job}", last=True), _ignore, None, client)
-            else:
-                self._held.add(job)
-
-        command = SubmitJob(f"functions:{function}", Payload(b"x" * 10), waits)
-        self.ask(command, submitted, None, client)
-
-    def _submit_under(self, key: str, client: int, function: int) -> None:
-        def submitted(value: object, error: BaseException | None) -> None:
-            if error is None:
-                known = self.plane.ledger.jobs
-                is_known = self.history.keys.get(key) in known
-                self.history.queued_under(key, int(str(value)[5:]), is_known=is_known)
-
-        command = SubmitJob(f"functions:{function}", Payload(b"x" * 10), True, key)
-        self.ask(command, submitted, None, client)
-
-    def cancel(self, job: int) -> None:
-        history = self.history
-        history.asked_to_cancel.add(job)
-
-        def cancelled(_: object, error: BaseException | None) -> None:
-            if error is None:
-                history.acknowledging.add(job)
-
-        self.ask(CancelJob(f"jobs:{job}"), cancelled, None)
-
-    def cancel_at(self, when: float, job: int) -> None:
-        self.at(when, self.cancel, job)
-
-    def _give_up(self, tokens: list[int], chance: int) -> None:
-        if tokens and not self._inbox:
-            self._give_up_later(tokens[chance % len(tokens)])
-
-    def _vanish(self, client: int) -> None:
-        for token in [t for t, (_, of, _) in self._tokens.items() if of == client]:
-            self._give_up_later(token)
-
-    def _give_up_later(self, token: int) -> None:
-        wait = self.plane.ledger.waits.get(token)
-        if isinstance(wait, RoomWait):  # it may get room, and so a job, before this is heard
-            self._flush()
-            wait = self.plane.ledger.waits.get(token)
-        if wait is None:
-            return  # it is still on its way, and nobody could say which job goes with it
-        if wait.runs and wait.awaited is not None:
-            self.history.asked_to_cancel.add(wait.awaited.number)
-        _, client, executor = self._tokens[token]
-        self._tokens[token] = _ignore, client, executor
-        self.send(GivenUp(token))
-
-    def _bad(self, client: int, chance: int) -> None:
-        commands = (
-            GetJob("jobs:99999999"),
-            WaitJob("job:1"),
-            CancelJob("jobs:" + "9" * 5000),
-            GetJobLogs("jobs:0"),
-            ReleaseJob("x"),
-            SubmitJob("functions:77", Payload(b"")),
-            ReadEvents("jobs:-1"),
-            GetJob("jobs:١"),  # noqa: RUF001 - a digit, but not one of ours
-        )
-        self.ask(commands[chance % len(commands)], _must_fail, None, client)
-
-    def _watch(self, client: int, i: int, chance: int) -> None:
-        topic = f"jobs:{self._mine[chance % len(self._mine)]}" if self._mine else ALL_JOBS
-        if chance & 4096:
-            topic = ALL_JOBS
-        zero = Cursor("sim", 0)
-        starts = (None, None, zero, zero, Cursor("old", 5), Cursor("sim", 1 << 40))
-        start = starts[(chance >> 20) % len(starts)]
-        snapshot = start is None and chance & 8192 > 0
-        watcher = Watcher(self.history, topic, start, snapshot=snapshot)
-        self._read(watcher, client, i * 1000)
-
-    def _read(self, watcher: Watcher, client: int, counter: int) -> None:
-        def more(value: object, error: BaseException | None) -> None:
-            if error is not None:
-                return
-            assert isinstance(value, EventBatch)
-            watcher.take(value)
-            if watcher.is_over:
-                watcher.close()
-                return
-            pauses = (0.1, 2.0, 20.0) if "far_reader" in self.plan.features else (0.1, 1.0)
-            pause_s = 0.1 if self.is_healed else pick(self.plan.seed, WATCH, counter, pauses)
-            self.at(self.now + pause_s, self._read, watcher, client, counter + 1)
-
-        token = self.ask(watcher.command(self.plan.seed, counter), more, None, client)
-        self._reading[token] = watcher
-
     # --- the end --------------------------------------------------------------------------------
-
-    def _end(self) -> None:
-        """Everybody has had time enough."""
-        for token in list(self._tokens):
-            watcher = self._reading.get(token)
-            sure(watcher is not None, "L1", "token %d is waited for and never answered", token)
-            if watcher is not None:
-                watcher.close()
-                self._give_up_later(token)
 
     def _final(self) -> None:
         plane = self.plane
@@ -607,20 +370,11 @@ class World:
         left = [job.job_id for job in plane.ledger.jobs.values() if not job.is_final]
         sure(not left, "L1", "%s never ended", left)
         sure(not plane.ledger.waits, "I1", "%d waits are left", len(plane.ledger.waits))
-        sure(not plane.ledger.executors and not self.processes, "L6", "executors are left")
+        is_empty = not plane.ledger.executors and not self.fleet.processes
+        sure(is_empty, "L6", "executors are left")
         sure(plane.ledger.payload_bytes == 0, "L6", "payload bytes are left")
         sure(plane.alarm == NEVER, "L6", "an alarm is left")
-        for job, status in self.history.final.items():
-            if status == "succeeded" and job not in self.history.lied_about:
-                sure(self.history.executions[job] >= 1, "I4", "jobs:%d never ran", job)
-
-
-def _ignore(*_: object) -> None:
-    pass
-
-
-def _must_fail(_: object, error: BaseException | None) -> None:
-    sure(error is not None, "I15", "nonsense was accepted")
+        self.history.close()
 
 
 @contextmanager
