@@ -56,12 +56,15 @@ class Host:
         idle_s: float = IDLE_S,
         sieve: Callable[[Post], Post] | None = None,
         commits: Durable | None = None,
+        *,
+        has_home: bool = True,
     ) -> None:
         keeper = Keeper()
         self.clock: Clock = clock or RealClock()
         self._now = self.clock.now
         self.commits = commits
         self._idle_s, self._enforced = idle_s, keeper.enforced
+        self._has_home = has_home
         self.plane = self._new_plane()
         self.inbox: deque[Input] = deque()
         self.dead: ApothicError | None = None
@@ -111,6 +114,7 @@ class Host:
             enforced=self._enforced,
             journal=None if self.commits is None else Journal(),
             durability="process" if self.commits is None else self.commits.durability,
+            has_home=self._has_home,
         )
 
     def begin_anew(self, records: Sequence[tuple[str, bytes]]) -> None:

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
 from anyio.to_thread import run_sync
 
+from apothic_backends.commands import Command, ReplyT
 from apothic_backends.model.errors import ApothicError, BackendClosed
+from apothic_backends.ticket import Ticket
 from apothic_emulator.agent.zygote import Zygote
+from apothic_emulator.core.facts import Asked
 from apothic_emulator.host.backend import LocalBackend
 from apothic_emulator.host.commits import Commits
 from apothic_emulator.host.host import Host
 from apothic_emulator.host.thread import HostThread
+from apothic_emulator.host.tickets import HostTicket
 from apothic_emulator.server.places import store_of
 
 
@@ -31,6 +36,18 @@ class Account:
         """What has ended its control plane, if anything has."""
         return self.host.dead
 
+    def start(self, command: Command[ReplyT], operation: str | None = None) -> Ticket[ReplyT]:
+        """Ask for something; under the same operation it is done once, and answered again."""
+        if operation is None or command.beside_core or self.host.dead is not None:
+            return self.backend.start(command)
+        ticket = HostTicket(self.host)
+        asked: Any = command
+        self.host.post(Asked(asked, ticket, None, operation))
+        if self.host.dead is not None:
+            ticket.fail(self.host.dead)
+        self.host.reader.watch()
+        return ticket
+
     def is_quiet(self) -> bool:
         """Whether no executor works."""
         return self.host.is_quiet()
@@ -45,8 +62,10 @@ class Account:
         return len(self.host.plane.ledger.executors)
 
 
-def open_account(name: str, state: str, folder: Path) -> Account:
+def open_account(name: str, state: str, folder: Path, *, has_home: bool) -> Account:
     """Open the control plane of an account; blocks while its store is read.
+
+    With `has_home` executors run here, else on agents only.
 
     Raises:
         StoreError: its store is in use by another server, damaged, or cannot be reached.
@@ -56,7 +75,7 @@ def open_account(name: str, state: str, folder: Path) -> Account:
     thread = HostThread(Zygote())
     thread.start()
     try:
-        return Account(name, Host(thread, commits=Commits(store)))
+        return Account(name, Host(thread, commits=Commits(store), has_home=has_home))
     except BaseException:
         thread.end()
         store.close()

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
-from starlette.websockets import WebSocket
-
 from apothic_backends.model.record import Record
 from apothic_emulator.server import admin, catalog, events, openapi
 from apothic_emulator.server.access import CLIENTS, Access
@@ -114,6 +112,6 @@ def _socket(socket: Socket, site: Site) -> App:
     handler = handler_of(socket)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        await handler(WebSocket(scope, receive, send), scope[CALLER], site)
+        await handler(scope, receive, send, scope[CALLER], site)
 
     return serve

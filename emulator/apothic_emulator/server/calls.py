@@ -3,27 +3,34 @@
 A reply that is there within 20 seconds has the status that fits it. One that takes longer begins
 with status 200, and a line break every 20 seconds tells everybody on the way that it is alive: then
 only the body says whether it is an error. Whoever hangs up gives the reply up.
+
+A request with an `Idempotency-Key` is carried out once within a day: when it comes again, the reply
+is that of the first. What looks only, or is kept beside the core, needs none.
 """
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import Any
 
 from anyio.to_thread import run_sync
 
-from apothic_backends.base import Backend
 from apothic_backends.commands import Command
-from apothic_backends.model.errors import ApothicError
+from apothic_backends.model.errors import ApothicError, UsageError
 from apothic_backends.ticket import Ticket
 from apothic_emulator.server import admin, shapes
+from apothic_emulator.server.accounts import Account
 from apothic_emulator.server.bodies import Gone, read_json
 from apothic_emulator.server.catalog import Offer, only_looks
 from apothic_emulator.server.guard import CALLER, Receive, Scope, Send
 from apothic_emulator.server.keys import Key
 from apothic_emulator.server.problems import AGAIN, Forbidden, body_of, encode, status_of
+from apothic_emulator.server.rules import values
 from apothic_emulator.server.site import Site
 from apothic_emulator.server.waits import going, until_hung_up
+
+_OPERATION = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 JSON_TYPE = (b"content-type", b"application/json")
 
@@ -50,15 +57,22 @@ class CallRoute:
             if type(command) in admin.RULES:
                 await answer.tell(await admin.carry_out(self._site, key, command))
                 return
-            backend = (await self._site.account(key)).backend
-            await self._ask(backend, command, receive, answer)
+            account = await self._site.account(key)
+            await self._ask(account, command, operation_in(scope), receive, answer)
         except ApothicError as error:
             await answer.fail(error)
         except Gone:
             pass
 
-    async def _ask(self, backend: Backend, command: Any, receive: Receive, answer: _Answer) -> None:
-        ticket = await _start(backend, command)
+    async def _ask(
+        self,
+        account: Account,
+        command: Command[Any],
+        operation: str | None,
+        receive: Receive,
+        answer: _Answer,
+    ) -> None:
+        ticket = await _start(account, command, operation)
         try:
             async with until_hung_up(receive):
                 while not await self._site.waits.wait(ticket):
@@ -82,11 +96,25 @@ class CallRoute:
         raise Gone
 
 
-async def _start(backend: Backend, command: Command[Any]) -> Ticket[Any]:
+async def _start(account: Account, command: Command[Any], operation: str | None) -> Ticket[Any]:
     """Ask; what is carried out beside the core may read files, and does so on another thread."""
     if command.beside_core:
-        return await run_sync(backend.start, command)
-    return backend.start(command)
+        return await run_sync(account.start, command)
+    return account.start(command, operation)
+
+
+def operation_in(scope: Scope) -> str | None:
+    """What a request names itself with, so that it is carried out once however often it comes.
+
+    Raises:
+        UsageError: that is no such name.
+    """
+    given = values(scope["headers"], b"idempotency-key")
+    if not given:
+        return None
+    if len(given) != 1 or not _OPERATION.fullmatch(given[0]):
+        raise UsageError("Idempotency-Key is 1 to 128 letters, digits, '.', '_', ':' and '-'")
+    return f"http/{given[0]}"
 
 
 class _Answer:

@@ -11,7 +11,7 @@ import click
 from apothic_backends.home import home
 from apothic_emulator.server.settings import MAX_BODY, PORT, Settings
 
-NEEDED = ("uvicorn", "httptools", "starlette", "anyio", "prometheus_client", "websockets")
+NEEDED = ("uvicorn", "httptools", "anyio", "prometheus_client", "websockets")
 
 
 @click.command(short_help="Run the control plane as a server.")

@@ -14,7 +14,6 @@ from typing import Any
 import anyio
 from anyio import CancelScope
 
-from apothic_backends.model.record import Record
 from apothic_emulator.server.access import Access
 from apothic_emulator.server.failures import Failures
 from apothic_emulator.server.keys import Key, Keys
@@ -37,10 +36,14 @@ ABORT = "apothic.abort"
 
 NO_KEY = Refusal(401, "unauthorized", "a key that holds is needed: `Authorization: Bearer apk_...`")
 TOO_OFTEN = Refusal(429, "too_many_failures", "too many requests without a key that holds")
+GOING = Refusal(503, "backend_closed", "the server is about to end; ask again when it is back")
 NOT_ALLOWED = Refusal(403, "forbidden", "the scopes of this key do not allow that")
 
 POLICY_VIOLATION = 1008
 """The code with which a WebSocket is closed whose key holds no more."""
+
+RESTARTS = 1012
+"""The code with which a WebSocket is closed because the server is about to end."""
 
 HARDENED: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
@@ -54,11 +57,14 @@ HARDENED: tuple[tuple[bytes, bytes], ...] = (
 log = logging.getLogger("apothic.server")
 
 
-class Exchange(Record):
+class Exchange:
     """A request or a WebSocket that goes on under a key."""
 
-    key: Key
-    scope: CancelScope
+    def __init__(self, key: Key, bounds: CancelScope) -> None:
+        self.key = key
+        self.bounds = bounds
+        self.why = NO_KEY
+        """Why it is ended, if it is."""
 
 
 class Guard:
@@ -73,18 +79,24 @@ class Guard:
         self._access = access
         self._clock = clock
         self._failures = Failures()
-        self._going_on: dict[int, Exchange] = {}
+        self._going_on: set[Exchange] = set()
 
     @property
     def going_on(self) -> int:
         """How many requests and WebSockets are under way."""
         return len(self._going_on)
 
-    def end(self, key_id: str | None = None) -> None:
-        """End what goes on under a key, or all that does; on the loop's thread."""
-        for exchange in list(self._going_on.values()):
-            if key_id in (None, exchange.key.key_id):
-                exchange.scope.cancel()
+    def end(self, key_id: str) -> None:
+        """End what goes on under a key that holds no more; on the loop's thread."""
+        for exchange in list(self._going_on):
+            if exchange.key.key_id == key_id:
+                exchange.bounds.cancel()
+
+    def end_all(self) -> None:
+        """End all that goes on, because the server is about to end."""
+        for exchange in list(self._going_on):
+            exchange.why = GOING
+            exchange.bounds.cancel()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Look at a request, and pass it on or refuse it."""
@@ -122,18 +134,19 @@ class Guard:
         """Have it carried out for as long as the key holds."""
         told = Told(send)
         scope[CALLER] = key
-        with CancelScope() as bounds:
+        bounds = CancelScope()
+        exchange = Exchange(key, bounds)
+        with bounds:
             if key.expires_at is not None:
                 bounds.deadline = anyio.current_time() + key.expires_at - self._clock()
-            token = id(bounds)
-            self._going_on[token] = Exchange(key, bounds)
+            self._going_on.add(exchange)
             try:
                 if self._keys.is_known(key.key_id):  # not revoked since it was looked up
                     await self._app(scope, receive, told)
                     return
             finally:
-                del self._going_on[token]
-        await _cut(scope, told)
+                self._going_on.discard(exchange)
+        await _cut(scope, told, exchange.why)
 
 
 class Told:
@@ -149,13 +162,15 @@ class Told:
         await self._send(message)
 
 
-async def _cut(scope: Scope, told: Told) -> None:
-    """End what a key does not allow any more."""
+async def _cut(scope: Scope, told: Told, why: Refusal) -> None:
+    """End what goes on, and say why if nothing was said yet."""
     with CancelScope(shield=True), anyio.move_on_after(1.0):
         if scope["type"] == "websocket":
-            await told({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "key over"})
+            code = RESTARTS if why is GOING else POLICY_VIOLATION
+            await told({"type": "websocket.close", "code": code, "reason": why.code})
         elif not told.has_begun:
-            await refuse(scope, told, NO_KEY)
+            await refuse(scope, told, why)
+            return
     abort = scope.get("extensions", {}).get(ABORT)
     if abort is not None and scope["type"] == "http":
         abort()

@@ -20,7 +20,6 @@ from typing import Any
 import anyio
 import uvicorn
 
-from apothic_backends.model.errors import NotBuiltYet
 from apothic_emulator.server.accounts import Account, Accounts, open_account
 from apothic_emulator.server.app import build
 from apothic_emulator.server.first import ACCOUNT, first_key
@@ -28,7 +27,7 @@ from apothic_emulator.server.guard import Guard
 from apothic_emulator.server.keys import Keys
 from apothic_emulator.server.listening import listen
 from apothic_emulator.server.places import store_of
-from apothic_emulator.server.protocol import Protocol
+from apothic_emulator.server.protocol import Protocol, SocketProtocol
 from apothic_emulator.server.rules import Rules
 from apothic_emulator.server.settings import Settings
 from apothic_emulator.server.site import Site
@@ -36,6 +35,9 @@ from apothic_emulator.stores.store import Store
 
 _KEPT = frozenset({"APOTHIC_HOME", "APOTHIC_CGROUP", "APOTHIC_LIMITS"})
 """What workers find of the server's own settings; the others may hold passwords and keys."""
+
+ANSWER_S = 1.0
+"""How long those who wait have to take the answer that the server ends."""
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -46,13 +48,10 @@ def run(settings: Settings, say: Say) -> None:
     """Serve until a signal comes; `say` tells people where, and what they have to know.
 
     Raises:
-        NotBuiltYet: nothing is to run here.
         InvalidOption: it would listen where it must not, or the state is nowhere.
         StoreError: the state is in use by another server, damaged, or cannot be reached.
         BackendError: the port is taken.
     """
-    if not settings.has_agent:
-        raise NotBuiltYet("agents on other machines cannot join yet, so nothing would run")
     sys.addaudithook(_refuse_pickles)
     _hide_settings()
     with (
@@ -85,8 +84,8 @@ async def _serve(settings: Settings, listening: socket.socket, store: Store, say
     _end_what_is_revoked(keys, guard)
     try:
         await accounts.get(ACCOUNT)  # what was kept goes on now, and not with the first request
-        _tell(settings, listening, say, made)
         server = Server(_config(settings, guard), site, guard, settings.grace_s)
+        server.on_started = lambda: _tell(settings, listening, say, made)
         await server.serve(sockets=[listening])
     finally:
         with anyio.CancelScope(shield=True):
@@ -94,7 +93,13 @@ async def _serve(settings: Settings, listening: socket.socket, store: Store, say
 
 
 def _opener(settings: Settings) -> Callable[[str], Account]:
-    return lambda name: open_account(name, settings.state, settings.folder)
+    """Executors run here for the operator's own account alone: they run as the server's user."""
+
+    def open_one(name: str) -> Account:
+        has_home = settings.has_agent and name == ACCOUNT
+        return open_account(name, settings.state, settings.folder, has_home=has_home)
+
+    return open_one
 
 
 def _end_what_is_revoked(keys: Keys, guard: Guard) -> None:
@@ -119,7 +124,7 @@ def _config(settings: Settings, guard: Guard) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=Protocol,
-        ws="websockets-sansio",
+        ws=SocketProtocol,
         loop="asyncio",
         lifespan="off",
         log_config=None,
@@ -147,6 +152,12 @@ class Server(uvicorn.Server):
         self._site = site
         self._guard = guard
         self._grace_s = grace_s
+        self.on_started: Callable[[], object] = bool
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve, and say so once signals end it in order."""
+        await super().startup(sockets)
+        self.on_started()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -167,8 +178,13 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End in order: nobody waits any longer, running jobs have a while, then all is closed."""
         self._site.waits.end()
-        with anyio.move_on_after(self._grace_s):
-            while not (self._site.accounts.is_quiet() or self.force_exit):  # noqa: ASYNC110
-                await anyio.sleep(0.05)
-        self._guard.end()
+        await self._until(self._site.accounts.is_quiet, self._grace_s)
+        await self._until(lambda: not self._guard.going_on, ANSWER_S)
+        self._guard.end_all()
         await super().shutdown(sockets)
+
+    async def _until(self, is_so: Callable[[], bool], patience_s: float) -> None:
+        """Wait for something, for a while and unless there is a hurry."""
+        with anyio.move_on_after(patience_s):
+            while not (is_so() or self.force_exit):  # noqa: ASYNC110 - nobody tells of it
+                await anyio.sleep(0.02)

@@ -1,8 +1,10 @@
-"""The WebSockets of a server, by path: each behind the guard, with an account and a key.
+"""The WebSockets of a server, by path: each behind the guard, with a key.
 
-To add one, write a handler and name it here. It gets the socket before it is accepted, and runs for
-as long as the connection; when its key is revoked or expires it is cancelled, and the socket is
-closed by the guard.
+To add one, write an ASGI application that also takes the key and the site, and name it here. It
+gets the socket before that is accepted, and runs for as long as the connection. When its key is
+revoked or expires it is cancelled, and the guard closes the socket. `site.account(key)` is the
+account, `site.waits.is_over` that the server is about to end, and `ABORT` in the scope's extensions
+what cuts a connection that takes nothing.
 """
 
 from __future__ import annotations
@@ -11,13 +13,12 @@ from collections.abc import Awaitable, Callable
 from importlib import import_module
 from typing import Any, cast
 
-from starlette.websockets import WebSocket
-
 from apothic_backends.model.record import Record
+from apothic_emulator.server.guard import Receive, Scope, Send
 from apothic_emulator.server.keys import Key
 from apothic_emulator.server.site import Site
 
-Handler = Callable[[WebSocket, Key, Site], Awaitable[None]]
+Handler = Callable[[Scope, Receive, Send, Key, Site], Awaitable[None]]
 
 
 class Socket(Record):

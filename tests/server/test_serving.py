@@ -1,0 +1,198 @@
+"""How a server starts, where it listens, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.support import descendants
+from tests.server.served import Served, served
+
+
+def refused(home: Path, *options: str) -> str:
+    """What a server says that does not start."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "apothic.cli", "serve", "--port", "0", *options],
+        cwd=home,
+        env={**os.environ, "APOTHIC_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode != 0
+    return ran.stderr
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_an_address_that_others_reach_needs_tls(home: Path, host: str) -> None:
+    assert "--insecure-network" in refused(home, "--host", host)
+
+
+def test_a_risk_that_is_taken_is_told(home: Path) -> None:
+    with served(home, "--host", "0.0.0.0", "--insecure-network") as server:
+        assert "in the clear" in server.text
+
+
+def test_a_host_by_its_address_is_ours_on_every_address(home: Path) -> None:
+    with served(home, "--host", "0.0.0.0", "--insecure-network") as server:
+        assert server.ask("GET", "/", host=f"127.0.0.1:{server.port}").status == 200
+        assert server.ask("GET", "/", host=f"0.0.0.0:{server.port}").status == 403
+
+
+def test_a_name_that_was_listed_is_ours(home: Path) -> None:
+    with served(home, "--allow-host", "api.example.com") as server:
+        assert server.ask("GET", "/", host="api.example.com").status == 200
+        assert server.ask("GET", "/", host="evil.example.com").status == 403
+
+
+def test_it_listens_on_loopback_and_nowhere_else(server: Served) -> None:
+    assert listening(server.process.pid) == {("0100007F", server.port)}
+
+
+def listening(pid: int) -> set[tuple[str, int]]:
+    """Where a process and all below it listen, by address and port."""
+    inodes = {
+        str(fd.readlink())
+        for one in (pid, *descendants(pid))
+        for fd in Path(f"/proc/{one}/fd").iterdir()
+        if fd.is_symlink()
+    }
+    found: set[tuple[str, int]] = set()
+    for table in ("tcp", "tcp6", "udp", "udp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            _, local, _, state, *_, inode = line.split()[:10]
+            if f"socket:[{inode}]" in inodes and (state == "0A" or table.startswith("udp")):
+                address, port = local.split(":")
+                found.add((address, int(port, 16)))
+    return found
+
+
+def test_a_second_server_on_the_same_state_is_refused_by_name_of_the_first(home: Path) -> None:
+    with served(home) as server:
+        said = refused(home)
+
+    assert str(server.process.pid) in said
+
+
+def test_a_port_that_is_taken_is_told(home: Path, server: Served) -> None:
+    assert "--port" in refused(home, "--port", str(server.port))
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_in_order_when_it_is_asked_to(home: Path, signum: int) -> None:
+    with served(home) as server:
+        assert server.stop(signum) == 0
+
+
+def test_who_waits_hears_that_the_server_ends(home: Path) -> None:
+    with served(home) as server:
+        server.reply("open-queue", queue="q")
+        heard: list[Any] = []
+        waiter = threading.Thread(target=lambda: heard.append(server.call("take-items", queue="q")))
+        waiter.start()
+        while "apothic_open_requests 2.0" not in server.ask("GET", "/metrics").body.decode():
+            pass
+
+        assert server.stop() == 0
+
+        waiter.join()
+        assert (heard[0].status, heard[0].code) == (503, "backend_closed")
+        assert heard[0].headers["retry-after"] == "1"
+
+
+def test_a_job_that_runs_has_a_while_to_end(home: Path) -> None:
+    with served(home, "--grace", "20") as server:
+        function = server.reply(
+            "register-function",
+            spec={"app_name": "a", "name": "sleep"},
+            code={"codec": "ref", "data": "time:sleep"},
+        )
+        job = server.reply("submit-job", function_id=function, arguments={"data": {"args": [1]}})
+        while server.reply("get-job", job_id=job)["status"] != "running":
+            pass
+        assert server.stop() == 0
+
+    with served(home) as server:
+        assert server.reply("get-job", job_id=job)["status"] == "succeeded"
+
+
+def test_a_secret_of_the_server_is_not_for_jobs(home: Path) -> None:
+    with served(home) as server:
+        function = server.reply(
+            "register-function",
+            spec={"app_name": "a", "name": "getenv"},
+            code={"codec": "ref", "data": "os:getenv"},
+        )
+        outcome = server.reply(
+            "run-job", function_id=function, arguments={"data": {"args": ["APOTHIC_STATE"]}}
+        )
+
+    assert outcome["result"]["data"] is None
+
+
+def test_without_an_agent_jobs_wait(home: Path) -> None:
+    with served(home, "--no-agent") as server:
+        function = server.reply(
+            "register-function",
+            spec={"app_name": "a", "name": "f"},
+            code={"codec": "ref", "data": "builtins:int"},
+        )
+        job = server.reply("submit-job", function_id=function, arguments={"data": {}})
+
+        assert server.reply("get-job", job_id=job)["status"] == "queued"
+
+
+def test_tls_is_spoken_with_a_certificate(home: Path) -> None:
+    import ssl
+
+    cert, key = certificate(home)
+    options = ("--tls-cert", str(cert), "--tls-key", str(key))
+    with served(home, *options) as server:
+        context = ssl.create_default_context(cafile=str(cert))
+        with (
+            socket.create_connection((server.host, server.port)) as plain,
+            context.wrap_socket(plain, server_hostname="127.0.0.1") as secure,
+        ):
+            secure.sendall(f"GET /healthz HTTP/1.1\r\nHost: {server.own_host}\r\n\r\n".encode())
+            assert secure.recv(64).startswith(b"HTTP/1.1 200")
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1, and its key."""
+    import datetime as dt
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    now = dt.datetime.now(dt.UTC)
+    san = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(1))
+        .not_valid_after(now + dt.timedelta(1))
+        .add_extension(san, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    encoding = serialization.Encoding.PEM
+    (folder / "cert.pem").write_bytes(made.public_bytes(encoding))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return folder / "cert.pem", folder / "key.pem"
