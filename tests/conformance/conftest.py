@@ -5,39 +5,53 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import count
 from pathlib import Path
 
 import pytest
 
 from apothic_backends.base import Backend
 from apothic_backends.connection import use
-from apothic_backends.project import STATE
+from apothic_backends.project import NAMESPACE, STATE
 from apothic_backends.registry import open_backend
 from tests.conformance.client import Client, Gate
+from tests.stores.engines import LASTING, fresh_name, url_of
+from tests.stores.postgres import Server, serving
 
 OPENERS: dict[str, Callable[[], Backend]] = {
     name: partial(open_backend, name) for name in ("inline", "local")
 }
 """Every backend by name; each has to pass every test of this folder."""
 
-DURABLE = "sqlite"
-"""`local` with a store."""
+EVERYWHERE = ("sqlite",)
+"""Engines under `local` that every test runs over."""
 
-_folders = count()
+STATE_FILES = ("test_dicts", "test_jobs", "test_locks", "test_queues")
+"""Those that run over every other engine, too: all that a store is given to keep."""
+
+ALL = os.environ.get("APOTHIC_CONFORMANCE") == "all"
+"""Whether every test runs over every engine; that takes twice as long."""
 
 
-def _open_durable(folder: Path) -> Backend:
-    """The same with a store, a fresh one each time."""
-    before = os.environ.get(STATE)
-    os.environ[STATE] = f"sqlite:{folder / str(next(_folders))}"
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """One PostgreSQL server for all tests of a process."""
+    with serving() as server:
+        yield server
+
+
+def _open_over(url: str) -> Backend:
+    """`local` with a store, a fresh one each time."""
+    wanted = {STATE: url, NAMESPACE: fresh_name()}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
     try:
         return open_backend("local")
     finally:
-        if before is None:
-            del os.environ[STATE]
-        else:
-            os.environ[STATE] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 LACKS = {
@@ -55,9 +69,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test over every backend that promises what it needs."""
     if "client" in metafunc.fixturenames:
         needs = {name for mark in metafunc.definition.iter_markers("needs") for name in mark.args}
-        able = [
-            name for name in sorted([*OPENERS, DURABLE]) if not needs & LACKS.get(name, {}).keys()
-        ]
+        file = metafunc.definition.path.stem
+        engines = LASTING if ALL or file in STATE_FILES else EVERYWHERE
+        names = sorted([*OPENERS, *engines])
+        able = [name for name in names if not needs & LACKS.get(name, {}).keys()]
         metafunc.parametrize("client", able, indirect=True)
 
 
@@ -65,7 +80,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Client]:
     """A client of a fresh backend, which ends with the test."""
     name = request.param
-    backend = _open_durable(tmp_path) if name == DURABLE else OPENERS[name]()
+    if name in OPENERS:
+        backend = OPENERS[name]()
+    else:
+        backend = _open_over(url_of(name, tmp_path, lambda: request.getfixturevalue("server")))
     before = use(backend)  # what code finds that runs in this very process
     yield Client(backend)
     use(before)

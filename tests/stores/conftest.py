@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,13 +9,11 @@ import pytest
 
 from apothic_emulator.stores.opening import open_store
 from apothic_emulator.stores.store import Store
+from tests.stores.engines import LASTING, fresh_name, url_of
 from tests.stores.postgres import Server, serving
 
-ENGINES = ("memory", "sqlite", "postgres", "surrealdb")
-LASTING = ENGINES[1:]
+ENGINES = ("memory", *LASTING)
 FILES = ("sqlite", "surrealdb")
-
-_names = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -35,12 +32,7 @@ def place_of(engine: str, folder: Path, server: Callable[[], Server]) -> Place:
     if engine == "memory":
         store = open_store("memory", folder)
         return lambda: store
-    name = f"n{next(_names)}"
-    url = {
-        "sqlite": lambda: "sqlite",
-        "postgres": lambda: server().url,
-        "surrealdb": lambda: f"surrealkv://{folder / 'surreal'}",
-    }[engine]()
+    name, url = fresh_name(), url_of(engine, folder, server)
     return lambda: open_store(url, folder, name)
 
 
