@@ -1,7 +1,8 @@
 """Which backend a name stands for.
 
-The name comes from the caller, else from `APOTHIC_BACKEND`, else it is `local`. `local` and
-`inline` are found without looking at what is installed, because a scan of entry points costs five
+The name comes from the caller, else from `APOTHIC_BACKEND`, else it is `local`. The address of a
+control plane (`https://...`) is a name, too, and `remote` is the one that was chosen. Our own are
+found without looking at what is installed, because a scan of entry points costs five
 interpreter starts.
 Inside a worker every name stands for the session with the control plane that started it; the worker
 says so in `APOTHIC_WORKER`, with its own process id, so that programs it starts do not believe it.
@@ -21,7 +22,9 @@ GROUP = "apothic.backends"
 _KNOWN = {
     "local": "apothic_emulator.local:open_local",
     "inline": "apothic_emulator.inline.backend:open_inline",
+    "remote": "apothic_backends.remote.backend:open_chosen",
 }
+_ADDRESSES = ("https://", "http://")
 _SESSION = "apothic_emulator.executors.session:open_session"
 
 
@@ -58,9 +61,18 @@ def open_backend(name: str | None = None) -> Backend:
     wanted = name or os.environ.get("APOTHIC_BACKEND") or "local"
     if _only is not None and wanted != _only[0]:
         raise UsageError(f"the backend {wanted!r} is not to be opened here: {_only[1]}")
+    if wanted.startswith(_ADDRESSES) and not is_worker():
+        return _remote(wanted)
     target = _SESSION if is_worker() else _KNOWN.get(wanted) or _installed(wanted)
     module, _, opener = target.partition(":")
     backend: Backend = getattr(import_module(module), opener)()
+    return backend
+
+
+def _remote(url: str) -> Backend:
+    """The control plane at an address."""
+    module = import_module("apothic_backends.remote.backend")
+    backend: Backend = module.open_remote(url)
     return backend
 
 

@@ -11,11 +11,19 @@ from typing import Any
 import cloudpickle
 
 from apothic_backends.base import Backend
-from apothic_backends.commands import GetJob, RegisterFunction, RunJob, SubmitJob, WaitJob
+from apothic_backends.commands import (
+    GetDurability,
+    GetJob,
+    RegisterFunction,
+    RunJob,
+    SubmitJob,
+    WaitJob,
+)
 from apothic_backends.model.events import Cursor, Event
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.jobs import JobOutcome, JobSnapshot, JobStatus
 from apothic_backends.model.payloads import Payload
+from apothic_backends.ticket import Ticket
 
 
 class Gate:
@@ -77,6 +85,12 @@ class Client:
     async def run(self, function_id: str, *args: Any) -> JobOutcome:
         """Queue one call and wait for its end."""
         return await self.backend.start(RunJob(function_id, arguments(*args)))
+
+    async def job_of(self, ticket: Ticket[JobOutcome]) -> str:
+        """The job that a call has become, once what was asked before has been answered."""
+        await self.backend.start(GetDurability())
+        assert ticket.job_id is not None
+        return ticket.job_id
 
     async def look(self, job_id: str) -> JobSnapshot:
         """A job as it is now."""

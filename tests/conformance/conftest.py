@@ -14,13 +14,26 @@ from apothic_backends.connection import use
 from apothic_backends.project import NAMESPACE, STATE
 from apothic_backends.registry import open_backend
 from tests.conformance.client import Client, Gate
+from tests.remote.proxy import Faults
+from tests.remote.serving import open_served
 from tests.stores.engines import LASTING, fresh_name, url_of
 from tests.stores.postgres import Server, serving
 
-OPENERS: dict[str, Callable[[], Backend]] = {
-    name: partial(open_backend, name) for name in ("inline", "local")
+OPENERS: dict[str, Callable[[Path], Backend]] = {
+    "inline": lambda _: open_backend("inline"),
+    "local": lambda _: open_backend("local"),
+    "remote": open_served,
 }
 """Every backend by name; each has to pass every test of this folder."""
+
+BAD = Faults(cut=0.01, delay=0.1, duplicate=0.1)
+"""What a proxy does to each message between a client and a server."""
+
+PROXIED: dict[str, Callable[[Path], Backend]] = {"proxied": partial(open_served, faults=BAD)}
+"""The `remote` backend through a proxy that cuts, delays and duplicates."""
+
+PROXY_FILES = ("test_items", "test_jobs", "test_locks")
+"""Those that run through it always: what is waited for longest."""
 
 EVERYWHERE = ("sqlite",)
 """Engines under `local` that every test runs over."""
@@ -29,7 +42,7 @@ STATE_FILES = ("test_dicts", "test_jobs", "test_locks", "test_queues")
 """Those that run over every other engine, too: all that a store is given to keep."""
 
 ALL = os.environ.get("APOTHIC_CONFORMANCE") == "all"
-"""Whether every test runs over every engine; that takes twice as long."""
+"""Whether every test runs over every engine and through the proxy; that takes twice as long."""
 
 
 @pytest.fixture(scope="session")
@@ -71,7 +84,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         needs = {name for mark in metafunc.definition.iter_markers("needs") for name in mark.args}
         file = metafunc.definition.path.stem
         engines = LASTING if ALL or file in STATE_FILES else EVERYWHERE
-        names = sorted([*OPENERS, *engines])
+        proxied = PROXIED if ALL or file in PROXY_FILES else ()
+        names = sorted([*OPENERS, *engines, *proxied])
         able = [name for name in names if not needs & LACKS.get(name, {}).keys()]
         metafunc.parametrize("client", able, indirect=True)
 
@@ -80,8 +94,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Client]:
     """A client of a fresh backend, which ends with the test."""
     name = request.param
-    if name in OPENERS:
-        backend = OPENERS[name]()
+    opener = OPENERS.get(name) or PROXIED.get(name)
+    if opener is not None:
+        backend = opener(tmp_path)
     else:
         backend = _open_over(url_of(name, tmp_path, lambda: request.getfixturevalue("server")))
     before = use(backend)  # what code finds that runs in this very process

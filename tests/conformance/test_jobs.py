@@ -259,7 +259,7 @@ async def test_a_run_that_waits_for_room_is_answered_with_its_end(client: Client
     assert run.job_id is None
 
     await client.backend.start(CancelJob(queued))
-    assert run.job_id == "jobs:3"
+    assert await client.job_of(run) == "jobs:3"
     await client.backend.start(CancelJob("jobs:3"))
 
     assert (await run).status is JobStatus.CANCELLED
@@ -294,8 +294,7 @@ async def test_a_job_that_is_kept_has_its_result_for_others(client: Client, gate
         return "done"
 
     run = client.backend.start(RunJob(await client.register(held_up), arguments()))
-    job_id = run.job_id
-    assert job_id is not None
+    job_id = await client.job_of(run)
     await client.backend.start(KeepJob(job_id))
     gate.let_go()
     await run
@@ -353,8 +352,7 @@ async def test_large_buffers_travel_beside_the_pickle(client: Client) -> None:
 @pytest.mark.needs("stopping")
 async def test_a_reply_that_is_given_up_takes_the_job_with_it(client: Client) -> None:
     ticket = client.backend.start(RunJob(await client.register(hang), arguments()))
-    job_id = ticket.job_id
-    assert job_id is not None
+    job_id = await client.job_of(ticket)
 
     ticket.cancel()
 

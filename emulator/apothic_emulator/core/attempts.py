@@ -251,7 +251,7 @@ class Attempts:
         wait = self.ledger.give_up(token)
         if wait is None or wait.awaited is None:
             return
-        if wait.last:
+        if wait.last or wait.owned:
             self.ledger.release(wait.awaited)
         if wait.owned:
             self.cancel(wait.awaited, now)

@@ -21,15 +21,17 @@ from apothic_emulator.host.host import Host
 from apothic_emulator.host.thread import HostThread
 from apothic_emulator.host.tickets import HostTicket
 from apothic_emulator.server.places import store_of
+from apothic_emulator.server.sessions import Sessions
 
 
 class Account:
-    """One account: its host, and the same as a backend."""
+    """One account: its host, the same as a backend, and the sessions of its clients."""
 
     def __init__(self, name: str, host: Host) -> None:
         self.name = name
         self.host = host
         self.backend = LocalBackend(host)
+        self.sessions = Sessions(host)
 
     @property
     def dead(self) -> ApothicError | None:

@@ -18,6 +18,7 @@ from anyio.to_thread import run_sync
 
 from apothic_backends.commands import Command
 from apothic_backends.model.errors import ApothicError, UsageError
+from apothic_backends.remote.errors import NotAllowed
 from apothic_backends.ticket import Ticket
 from apothic_emulator.server import admin, shapes
 from apothic_emulator.server.accounts import Account
@@ -25,7 +26,7 @@ from apothic_emulator.server.bodies import Gone, read_json
 from apothic_emulator.server.catalog import Offer, only_looks
 from apothic_emulator.server.guard import CALLER, Receive, Scope, Send
 from apothic_emulator.server.keys import Key
-from apothic_emulator.server.problems import AGAIN, Forbidden, body_of, encode, status_of
+from apothic_emulator.server.problems import AGAIN, body_of, encode, status_of
 from apothic_emulator.server.rules import values
 from apothic_emulator.server.site import Site
 from apothic_emulator.server.waits import going, until_hung_up
@@ -53,7 +54,7 @@ class CallRoute:
                 raise going()
             command = self._read(await read_json(scope, receive, self._site.max_body), "")
             if not key.may_change and not only_looks(command):
-                raise Forbidden("a key of the scope `read` changes nothing")
+                raise NotAllowed("a key of the scope `read` changes nothing")
             if type(command) in admin.RULES:
                 await answer.tell(await admin.carry_out(self._site, key, command))
                 return

@@ -8,6 +8,7 @@ from typing import Any
 from apothic_backends.model import errors
 from apothic_backends.model.errors import ApothicError
 from apothic_backends.model.queues import ItemTooLarge, OverLimit, StaleClaim
+from apothic_backends.remote.errors import NotAllowed
 from apothic_emulator.server import shapes
 
 
@@ -29,17 +30,11 @@ class TooSlow(errors.UsageError):
     code = "body_too_slow"
 
 
-class Forbidden(errors.UsageError):
-    """The scopes of the key do not allow that."""
-
-    code = "forbidden"
-
-
 STATUS: tuple[tuple[type[ApothicError], int], ...] = (
     (Unsupported, 415),
     (TooLarge, 413),
     (TooSlow, 408),
-    (Forbidden, 403),
+    (NotAllowed, 403),
     (errors.JobGone, 410),
     (errors.NotFound, 404),
     (errors.IdempotencyConflict, 409),

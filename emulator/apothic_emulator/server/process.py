@@ -20,6 +20,7 @@ from typing import Any
 import anyio
 import uvicorn
 
+from apothic_backends.remote import frames
 from apothic_emulator.server.accounts import Account, Accounts, open_account
 from apothic_emulator.server.app import build
 from apothic_emulator.server.first import ACCOUNT, first_key
@@ -133,9 +134,9 @@ def _config(settings: Settings, guard: Guard) -> uvicorn.Config:
         server_header=False,
         date_header=True,
         proxy_headers=False,
-        ws_max_size=16 << 20,
-        ws_ping_interval=20.0,
-        ws_ping_timeout=20.0,
+        ws_max_size=frames.MOST_BYTES,
+        ws_ping_interval=frames.PING_S,
+        ws_ping_timeout=frames.PING_S,
         ws_per_message_deflate=False,
         h11_max_incomplete_event_size=64 << 10,
         timeout_graceful_shutdown=5,

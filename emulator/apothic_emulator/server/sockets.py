@@ -14,6 +14,8 @@ from importlib import import_module
 from typing import Any, cast
 
 from apothic_backends.model.record import Record
+from apothic_backends.remote.frames import CLIENT_PATH
+from apothic_emulator.server.catalog import READ
 from apothic_emulator.server.guard import Receive, Scope, Send
 from apothic_emulator.server.keys import Key
 from apothic_emulator.server.site import Site
@@ -29,7 +31,7 @@ class Socket(Record):
     handler: str
 
 
-SOCKETS: tuple[Socket, ...] = ()
+SOCKETS: tuple[Socket, ...] = (Socket(CLIENT_PATH, READ, "apothic_emulator.server.clients:serve"),)
 """Every WebSocket of a server."""
 
 

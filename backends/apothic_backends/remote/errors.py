@@ -1,0 +1,29 @@
+"""What only a control plane that runs elsewhere can answer, or fail to."""
+
+from __future__ import annotations
+
+from apothic_backends.model.errors import BackendError, UsageError
+
+
+class PayloadTooLarge(UsageError):
+    """What would travel to or from a control plane is too large; `data`: `nbytes`, `most`."""
+
+    code = "payload_too_large"
+
+
+class KeyRefused(UsageError):
+    """The control plane does not know this API key, or no more; or there is none to show."""
+
+    code = "key_refused"
+
+
+class NotAllowed(UsageError):
+    """The scopes of this API key do not allow that."""
+
+    code = "forbidden"
+
+
+class Unreachable(BackendError):
+    """The control plane cannot be reached, or not any more; whether a command arrived is open."""
+
+    code = "unreachable"
