@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,10 @@ from typing import Any
 import click
 
 from apothic_backends.home import home
+from apothic_emulator.server.scopes import SCOPES
 from apothic_emulator.server.settings import MAX_BODY, PORT, Settings
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 NEEDED = ("uvicorn", "httptools", "anyio", "prometheus_client", "websockets")
 
@@ -75,3 +80,74 @@ def _check_extra() -> None:
         raise click.UsageError(
             f"`apothic serve` needs {', '.join(missing)}: pip install 'apothic[server]'"
         )
+
+
+@click.group(short_help="Make, list and revoke keys of a server.")
+def key() -> None:
+    """Make, list and revoke the keys that a server asks for.
+
+    \b
+    apothic key create --scope run --name ci --ttl 30d
+    apothic key create --scope agent --ttl 1h        for a machine to join with
+    apothic key list
+    apothic key revoke 1f2e3d4c5b6a
+
+    The server is the one on this machine, or that of APOTHIC_BACKEND, with APOTHIC_API_KEY.
+    """  # noqa: D301 - click reads \b as "do not wrap this paragraph"
+
+
+@key.command(short_help="Make a key, and print its token.")
+@click.option("--scope", "scopes", multiple=True, type=click.Choice(list(SCOPES)), required=True)
+@click.option("--account", default="", help="Whose it is; without, that of the key in use.")
+@click.option("--name", default="", help="What it is for.")
+@click.option("--ttl", metavar="TIME", help="How long it holds: 90s, 15m, 8h, 30d.")
+@click.pass_obj
+def create(asked: Any, scopes: tuple[str, ...], account: str, name: str, ttl: str | None) -> None:
+    """Make a key. The token goes to stdout, this once."""
+    given = {"scopes": scopes, "account": account, "name": name}
+    made = _asked("create-api-key", {**given, "ttl_s": None if ttl is None else seconds(ttl)})
+    click.echo(json.dumps(made) if asked.is_json() else made["token"])
+
+
+@key.command("list", short_help="Show all keys.")
+@click.pass_obj
+def list_(asked: Any) -> None:
+    """Show the id of each key, its account, scopes and name; never a token."""
+    found = _asked("list-api-keys", {})
+    if asked.is_json():
+        click.echo(json.dumps(found))
+        return
+    for one in found:
+        state = "expired" if one["is_expired"] else _until(one["expires_at"])
+        scopes = ",".join(one["scopes"])
+        row = f"{one['key_id']}  {one['account']:12}  {scopes:12}  {state:20}  {one['name']}"
+        click.echo(row.rstrip())
+
+
+@key.command(short_help="Have a key hold no more.")
+@click.argument("key_id", metavar="ID")
+@click.pass_obj
+def revoke(asked: Any, key_id: str) -> None:
+    """Have the key ID hold no more; what goes on under it ends within a second."""
+    gone = _asked("revoke-api-key", {"key_id": key_id})
+    click.echo(json.dumps(gone) if asked.is_json() else f"{key_id} holds no more", err=False)
+
+
+def _asked(command: str, fields: dict[str, Any]) -> Any:
+    from apothic_emulator.server.client import ask, target  # noqa: PLC0415 - as above
+
+    return ask(target(home() / "server"), command, fields)
+
+
+def seconds(text: str) -> float:
+    """A time such as 90s, 15m, 8h or 30d, in seconds."""
+    number, unit = text[:-1], text[-1:]
+    if unit not in _UNITS or not number.isascii() or not number.isdigit():
+        raise click.BadParameter(f"{text!r}: write 90s, 15m, 8h or 30d", param_hint="--ttl")
+    return float(number) * _UNITS[unit]
+
+
+def _until(moment: float | None) -> str:
+    if moment is None:
+        return "no end"
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -18,21 +18,22 @@ def first_key(keys: Keys, folder: Path, now: float) -> Path | None:
     if len(keys):
         return None
     path = folder / FILE
-    path.unlink(missing_ok=True)  # of a store that is gone
     key, token = keys.create(ACCOUNT, ("admin",), now, name="first")
     try:
-        _write(path, token)
+        write_own(path, token)
     except OSError:
         keys.revoke(key.key_id)  # else nobody could ever make one
         raise
     return path
 
 
-def _write(path: Path, token: str) -> None:
+def write_own(path: Path, text: str) -> None:
+    """Write a file that nobody else may read, in the place of one that is there."""
+    path.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(path, flags, 0o600)
     with os.fdopen(fd, "w") as file:
-        file.write(token + "\n")
+        file.write(text + "\n")
         file.flush()
         os.fsync(file.fileno())
 

@@ -22,15 +22,8 @@ from typing import Any
 from apothic_backends.model.errors import InvalidOption, NotFound
 from apothic_backends.model.names import is_name
 from apothic_backends.model.record import Record
+from apothic_emulator.server.scopes import SCOPES
 from apothic_emulator.stores.store import Store
-
-SCOPES = {
-    "admin": "everything: keys of every account, and all that the other scopes allow",
-    "run": "all that programs do: functions, jobs, queues, dicts",
-    "read": "looking only",
-    "agent": "to join as an agent, and nothing else",
-    "metrics": "to read /metrics, and nothing else",
-}
 
 ACCOUNT = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 MOST_TTL_S = 10 * 366 * 86400.0

@@ -31,9 +31,6 @@ ARGUMENTS = "arguments"
 _TEXTS = frozenset({"KeepSecret"})
 """Commands whose payload is the text of JSON, and no pickle."""
 
-MOST_WHOLE = 8 << 20
-"""A longer pickle is told in base64, without looking for plain data in it."""
-
 
 class NoPayload(ValueError):
     """It is no payload; the message says why."""
@@ -118,7 +115,7 @@ def write(payload: Payload, field: str = "", count: int | None = None) -> dict[s
             pass  # whoever has put it did not say how many there are
     if payload.codec == REF:
         return {"codec": REF, "data": bytes(payload.data).decode("utf-8", "replace")}
-    if payload.codec == PICKLE and not payload.buffers and len(payload.data) <= MOST_WHOLE:
+    if payload.codec == PICKLE and not payload.buffers:
         try:
             value = plain.read(payload.data)
         except plain.NotPlain:

@@ -23,7 +23,8 @@ import uvicorn
 from apothic_backends.remote import frames
 from apothic_emulator.server.accounts import Account, Accounts, open_account
 from apothic_emulator.server.app import build
-from apothic_emulator.server.first import ACCOUNT, first_key
+from apothic_emulator.server.client import ADDRESS
+from apothic_emulator.server.first import ACCOUNT, first_key, write_own
 from apothic_emulator.server.guard import Guard
 from apothic_emulator.server.keys import Keys
 from apothic_emulator.server.listening import listen
@@ -89,6 +90,7 @@ async def _serve(settings: Settings, listening: socket.socket, store: Store, say
         server.on_started = lambda: _tell(settings, listening, say, made)
         await server.serve(sockets=[listening])
     finally:
+        (settings.folder / ADDRESS).unlink(missing_ok=True)
         with anyio.CancelScope(shield=True):
             await accounts.close()
 
@@ -113,11 +115,13 @@ def _end_what_is_revoked(keys: Keys, guard: Guard) -> None:
 def _tell(settings: Settings, listening: socket.socket, say: Say, made: Any) -> None:
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
+    url = f"{'https' if settings.is_tls else 'http'}://{shown}:{port}"
+    write_own(settings.folder / ADDRESS, url)
     if made is not None:
         say(f"made a key of the scope admin: {made}")
     if settings.insecure_network and not settings.is_tls:
         say("warning: keys and data travel in the clear (--insecure-network)")
-    say(f"serving on {'https' if settings.is_tls else 'http'}://{shown}:{port}")
+    say(f"serving on {url}")
 
 
 def _config(settings: Settings, guard: Guard) -> uvicorn.Config:

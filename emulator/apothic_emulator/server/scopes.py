@@ -1,0 +1,11 @@
+"""What a key may be for."""
+
+from __future__ import annotations
+
+SCOPES = {
+    "admin": "everything: keys of every account, and all that the other scopes allow",
+    "run": "all that programs do: functions, jobs, queues, dicts",
+    "read": "looking only",
+    "agent": "to join as an agent, and nothing else",
+    "metrics": "to read /metrics, and nothing else",
+}
