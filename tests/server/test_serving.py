@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -196,3 +197,23 @@ def certificate(folder: Path) -> tuple[Path, Path]:
         key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return folder / "cert.pem", folder / "key.pem"
+
+
+def test_a_full_disk_refuses_writes_and_nothing_else(home: Path) -> None:
+    with served(home) as server:
+        server.reply("put-key", name="d", key='"small"', value={"data": 1}, create=True)
+        log = home / "server" / "accounts" / "default" / "state.db-wal"
+        most = log.stat().st_size + (256 << 10)
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+
+        value = {"data": "x" * 100_000}
+        answers = [server.call("put-key", name="d", key='"k"', value=value) for _ in range(8)]
+
+        refused = [answer for answer in answers if answer.status != 200]
+        assert {(answer.status, answer.code) for answer in refused} == {(507, "store_full")}
+        (entry,) = server.reply("get-keys", name="d", keys=['"small"'])
+        assert entry["value"]["data"] == 1
+
+        unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, unlimited)
+        server.reply("put-key", name="d", key='"k"', value={"data": 2})
