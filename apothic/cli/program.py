@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from apothic import __version__
+from apothic.cli.auth import auth
 from apothic.cli.job import job
 from apothic.cli.offered import Program
 from apothic.cli.package import package
@@ -121,6 +122,7 @@ def replay(asked: Wishes, job_id: str, *, inline: bool, pdb: bool, **given: Any)
     sys.exit(again(job_id, Ways(inline, pdb), asked.over(given)))
 
 
+program.add_command(auth)
 program.add_command(job)
 program.add_command(package)
 program.add_command(secret)

@@ -28,6 +28,21 @@ _ADDRESSES = ("https://", "http://")
 _SESSION = "apothic_emulator.executors.session:open_session"
 
 
+_HERE = ("local", "inline")
+"""Backends that reach nothing beyond the program."""
+
+_PRODUCTION = (
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "DYNO",
+    "ECS_CONTAINER_METADATA_URI_V4",
+    "FLY_MACHINE_ID",
+    "K_SERVICE",
+    "RAILWAY_ENVIRONMENT_ID",
+    "RENDER",
+)
+"""What services that run programs in production set. Kubernetes is not among them: notebooks and
+continuous integration run there, too."""
+
 _only: tuple[str, str] | None = None
 
 
@@ -56,9 +71,12 @@ def open_backend(name: str | None = None) -> Backend:
 
     Raises:
         NotFound: no installed package offers one; the message lists those there are.
-        UsageError: only another one is allowed here.
+        UsageError: only another one is allowed here; or a test would reach something beyond itself,
+            or a program in production nothing, and nobody has said that this is meant.
     """
     wanted = name or os.environ.get("APOTHIC_BACKEND") or "local"
+    if name is None and not is_worker():
+        _check_meant(wanted)
     if _only is not None and wanted != _only[0]:
         raise UsageError(f"the backend {wanted!r} is not to be opened here: {_only[1]}")
     if wanted.startswith(_ADDRESSES) and not is_worker():
@@ -67,6 +85,25 @@ def open_backend(name: str | None = None) -> Backend:
     module, _, opener = target.partition(":")
     backend: Backend = getattr(import_module(module), opener)()
     return backend
+
+
+def _check_meant(wanted: str) -> None:
+    """See to it that nobody is surprised by what the environment says, or does not."""
+    is_test = "PYTEST_CURRENT_TEST" in os.environ
+    if is_test and wanted not in _HERE and os.environ.get("APOTHIC_TEST_BACKEND") != wanted:
+        raise UsageError(
+            f"APOTHIC_BACKEND={wanted}, and this is a test: tests run on the local backend. Unset "
+            f"it, or set APOTHIC_TEST_BACKEND={wanted} as well if they are to run there"
+        )
+    if is_test or os.environ.get("APOTHIC_BACKEND"):
+        return
+    service = next((name for name in _PRODUCTION if os.environ.get(name)), None)
+    if service is not None:
+        raise UsageError(
+            f"{service} is set, so this program seems to run in production, and APOTHIC_BACKEND is "
+            "not: jobs would run in this very machine and end with it. Set APOTHIC_BACKEND to the "
+            "address of a control plane, or to local if that is meant"
+        )
 
 
 def _remote(url: str) -> Backend:

@@ -5,6 +5,7 @@
     frames.py      what travels on it; the server has the other end of it
     address.py     which server, and whether a key may be sent there
     profiles.py    keys that were kept by `apothic auth login`
+    tickets.py     commands that take two steps here, because a reply may be lost
 
 Nothing here is imported before such a backend is opened.
 """

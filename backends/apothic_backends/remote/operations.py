@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from apothic_backends.commands import Command
 from apothic_backends.commands.jobs import WaitJob
@@ -19,7 +20,7 @@ _SAME_AGAIN = frozenset(
 """Those that lead to the same when they are carried out twice."""
 
 
-def changes_something(command: Command[object]) -> bool:
+def changes_something(command: Command[Any]) -> bool:
     """Whether it makes a difference if a command is carried out twice."""
     if type(command) is WaitJob:
         return False

@@ -9,7 +9,7 @@ import pytest
 
 from apothic_backends import registry
 from apothic_backends.interrupts import DEFERRED, WINDOW
-from apothic_backends.model.errors import NotFound
+from apothic_backends.model.errors import NotFound, UsageError
 
 
 def test_an_unknown_backend_is_told_with_those_there_are() -> None:
@@ -19,9 +19,47 @@ def test_an_unknown_backend_is_told_with_those_there_are() -> None:
 
 def test_the_name_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APOTHIC_BACKEND", "elsewhere")
+    monkeypatch.setenv("APOTHIC_TEST_BACKEND", "elsewhere")
 
     with pytest.raises(NotFound, match="elsewhere"):
         registry.open_backend()
+
+
+@pytest.mark.parametrize("wanted", ["https://run.apothic.ai", "http://127.0.0.1:1", "elsewhere"])
+@pytest.mark.parametrize("meant", [None, "", "https://another.example"])
+def test_a_test_reaches_nothing_beyond_itself(
+    wanted: str, meant: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APOTHIC_BACKEND", wanted)
+    if meant is not None:
+        monkeypatch.setenv("APOTHIC_TEST_BACKEND", meant)
+
+    with pytest.raises(UsageError, match=f"set APOTHIC_TEST_BACKEND={wanted} as well"):
+        registry.open_backend()
+
+
+def test_in_production_nothing_runs_here_unless_it_is_meant(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    monkeypatch.delenv("APOTHIC_BACKEND", raising=False)
+    monkeypatch.setenv("FLY_MACHINE_ID", "1")
+
+    with pytest.raises(UsageError, match=r"FLY_MACHINE_ID is set.*or to local if that is meant"):
+        registry.open_backend()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [
+        ("http://example.com", "plain http://"),
+        ("https://user:secret@host", "does not belong into it"),
+        ("https://", "names no host"),
+    ],
+)
+def test_what_is_no_address_opens_nothing(wanted: str, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        registry.open_backend(wanted)
 
 
 def test_only_the_very_process_is_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
