@@ -119,7 +119,8 @@ class Ticket(Generic[T]):
     def result(self) -> T:
         """The reply of a ticket that is done; raises the error if it failed."""
         if self._error is not None:
-            raise self._error
+            # Many tickets may share one error, and each raise would add its frames to it.
+            raise self._error.with_traceback(None)
         value: T = self._value
         return value
 

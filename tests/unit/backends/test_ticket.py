@@ -5,6 +5,7 @@ import gc
 import math
 import threading
 import time
+import traceback
 import weakref
 from collections.abc import Callable
 
@@ -52,6 +53,19 @@ def test_a_failure_is_raised() -> None:
 
     with pytest.raises(ValueError, match="no"):
         ticket.wait()
+
+
+def test_an_error_that_is_raised_again_and_again_does_not_grow() -> None:
+    ticket: Ticket[int] = Ticket()
+    error = ValueError("no")
+    ticket.fail(error)
+    depths: list[int] = []
+    for _ in range(3):
+        with pytest.raises(ValueError, match="no"):
+            ticket.result()
+        depths.append(len(traceback.extract_tb(error.__traceback__)))
+
+    assert depths == [depths[0]] * 3
 
 
 def test_waiting_ends_with_its_time_and_the_ticket_stays_good() -> None:
