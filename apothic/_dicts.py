@@ -11,7 +11,7 @@ from apothic._connect import ask, connect
 from apothic._drive import step
 from apothic._locks import Holding
 from apothic._serialize import decode_value, encode_value
-from apothic._values import is_list, is_tuple, number, refuse, seconds, text, whole
+from apothic._values import fence_of, is_list, is_tuple, number, refuse, seconds, text
 from apothic.entries import Entry
 from apothic.locks import Leader
 from apothic_backends.base import EventStream
@@ -85,11 +85,6 @@ def prefix_text(prefix: object) -> str:
 def lease(lease_s: object) -> float:
     """Check the length of a lease."""
     return number("lease_s", lease_s, LEAST_LEASE_S, MOST_LEASE_S)
-
-
-def fence_of(fence: object) -> int | None:
-    """Check what is to be passed as a fence."""
-    return None if fence is None else whole("fence", fence, 1)
 
 
 # --- values -------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from apothic._connect import ask, ask_soon, connect
 from apothic._drive import step
 from apothic._serialize import decode_item, pickled
-from apothic._values import flag, number, refuse, seconds, whole
+from apothic._values import fence_of, flag, number, refuse, seconds, whole
 from apothic._watches import Reading
 from apothic.claims import Claim, DeadLetter, delay, lease
 from apothic.errors import Empty, Full
@@ -29,6 +29,7 @@ from apothic_backends.model.events import Cursor
 from apothic_backends.model.queues import (
     MOST_AT_ONCE,
     MOST_KEY,
+    ItemNotLoadable,
     QueueItems,
     alone,
     check_name,
@@ -133,11 +134,24 @@ class Link:
         """What is in a reply, rebuilt.
 
         Raises:
-            ItemNotLoadable: one of them cannot be rebuilt here.
+            ItemNotLoadable: one of them cannot be rebuilt here; with it are all the others, which
+                may be nowhere else any more.
         """
         if items.count == 1:
             return [decode_item(items.items.data[4:], self.name)]
-        return [decode_item(data, self.name) for data in split(items.items, items.count)]
+        values: list[Any] = []
+        failed: list[ItemNotLoadable] = []
+        for data in split(items.items, items.count):
+            try:
+                values.append(decode_item(data, self.name))
+            except ItemNotLoadable as error:
+                failed.append(error)
+        if failed:
+            first = failed[0]
+            first.data["others"] = values
+            first.data["pickles"] = [error.data["pickle"] for error in failed]
+            raise first
+        return values
 
     def seen(self, partition: str, patience_s: float | None) -> Seen:
         """Look at the items of a partition one after the other."""
@@ -206,6 +220,8 @@ def _options(timeout_s: float | None, how: How) -> dict[str, Any]:
         number("ttl_s", ttl_s, 0.001)
     if key is not None and not (isinstance(key, str) and 0 < len(key) <= MOST_KEY):
         refuse("key", key, f"a string of 1 to {MOST_KEY} characters")
+    if fence is not None:
+        fence_of(fence)
     if not (partition or timeout_s is not None or ttl_s or delay_s != 0 or key or fence):
         return _PLAIN
     return {

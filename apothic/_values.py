@@ -63,6 +63,11 @@ def whole(what: str, value: Any, low: int, high: int | None = None) -> int:
     return int(value)
 
 
+def fence_of(fence: Any) -> int | None:
+    """Check what is to be passed as a fence."""
+    return None if fence is None else whole("fence", fence, 1)
+
+
 def _range(kind: str, low: float, high: float | None) -> str:
     return f"{kind} of at least {low:g}" if high is None else f"{kind} from {low:g} to {high:g}"
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar, cast
 
 from apothic._twins import stream, twin
-from apothic._values import flag, whole
+from apothic._values import flag, text, whole
 from apothic.blocks import Block
 from apothic.entries import Entry, Get, Pop
 from apothic.locks import Leader, Lock, Term
@@ -31,7 +31,7 @@ class Dict(Block["Dict[KeyT, ValueT]"], Generic[KeyT, ValueT]):
     """
 
     def __init__(self, name: str, *, create_if_missing: bool = False) -> None:
-        self._name = name
+        self._name = text("name", name)
         self._create = create_if_missing
 
     @classmethod

@@ -8,7 +8,7 @@ from os import urandom
 from typing import Any, Generic, TypeVar, cast
 
 from apothic._twins import stream, twin
-from apothic._values import flag, seconds, whole
+from apothic._values import fence_of, flag, seconds, whole
 from apothic.blocks import Ephemeral
 from apothic.claims import Claims, Get
 from apothic.iterations import Iteration
@@ -174,6 +174,9 @@ class Queue(Claims[T]):
         """Take up to `n` items out (1 to 100,000), at least one; as `get`.
 
         With `block=False` an empty queue gives an empty list.
+
+        Raises:
+            ItemNotLoadable: as `get`; the others that were taken are in its `data["others"]`.
         """
         found: list[T] = await self._link.take(n, block, timeout_s, partition)
         return found
@@ -204,7 +207,7 @@ class Queue(Claims[T]):
 
         They have their old places, or come last in another queue, `to`; a full one gets no more.
         """
-        count = None if n is None else whole("n", n, 0)
+        count = None if n is None else whole("n", n, 0, MAX_ITEMS)
         target = to.name if isinstance(to, Queue) else to
         if target is not None:
             check_name("to", target)
@@ -214,7 +217,7 @@ class Queue(Claims[T]):
     @twin
     async def len(self, partition: str | None = None, *, total: bool = False) -> int:
         """How many items can be got now: of a partition, or in `total`; `stats` counts the rest."""
-        only = None if flag("total", total) else partition or ""
+        only = None if flag("total", total) else _partition(partition)
         found: QueueSnapshot = await self._link.ask(GetQueue(self.name, only))
         return found.ready
 
@@ -243,9 +246,9 @@ class Queue(Claims[T]):
 
         Claimed items stay with who has them. With `dead_letters` those are dropped instead.
         """
-        only = None if flag("all", all) else partition or ""
+        only = None if flag("all", all) else _partition(partition)
         is_dead = flag("dead_letters", dead_letters)
-        count: int = await self._link.ask(ClearQueue(self.name, only, is_dead, fence))
+        count: int = await self._link.ask(ClearQueue(self.name, only, is_dead, fence_of(fence)))
         return count
 
     @twin
@@ -261,6 +264,7 @@ class Queue(Claims[T]):
 
         Raises:
             UsageError: `after` is no position, or both are given.
+            NotFound: there is no such queue; when the first event is read.
         """
         check_watch(after, snapshot=snapshot)
         return Watch(self._link.watch(after, snapshot=snapshot), owner=self)
@@ -296,6 +300,11 @@ def _opened(name: str, max_items: object, max_deliveries: object) -> OpenQueue:
         whole("max_items", max_items, 1, MAX_ITEMS),
         whole("max_deliveries", max_deliveries, 1, 1000),
     )
+
+
+def _partition(name: str | None) -> str:
+    """Check which partition is meant."""
+    return "" if name is None or name == "" else check_name("partition", name)
 
 
 class QueueAio(Generic[T]):

@@ -204,6 +204,12 @@ def test_what_cannot_be_a_name_is_refused(name: Any) -> None:
         Dict.from_name(name)
 
 
+@pytest.mark.parametrize("name", [None, 7, ["a"], ""])
+def test_nothing_is_asked_of_a_dict_whose_name_is_no_text(name: Any) -> None:
+    with pytest.raises(InvalidOption, match="name"):
+        Dict(name, create_if_missing=True)
+
+
 # --- in functions -------------------------------------------------------------------------------
 
 

@@ -306,6 +306,11 @@ def test_a_watch_tells_what_happens(q: Queue[Any]) -> None:
         assert next(events).event == "queue.deleted"
 
 
+def test_a_watch_of_a_queue_that_is_not_there_says_so(client: Client) -> None:
+    with pytest.raises(NotFound):
+        next(Queue.from_name("nowhere").watch())
+
+
 def test_a_watch_may_make_its_queue(q: Queue[Any]) -> None:
     with q.watch(snapshot=True) as events:
         assert next(events).data["partitions"] == {}
@@ -343,6 +348,15 @@ def test_an_item_that_cannot_be_rebuilt_is_not_lost(q: Queue[Any]) -> None:
         _ = letter.value
 
 
+def test_what_was_taken_with_an_item_that_cannot_be_rebuilt_is_not_lost(q: Queue[Any]) -> None:
+    q.put_many([1, Unloadable(), 2, Unloadable(), 3])
+    with pytest.raises(ItemNotLoadable) as caught:
+        q.get_many(5)
+
+    assert caught.value.data["others"] == [1, 2, 3]
+    assert [b"nonsense" in it for it in caught.value.data["pickles"]] == [True, True]
+
+
 def test_what_cannot_be_put_is_refused(q: Queue[Any]) -> None:
     with pytest.raises(ArgumentNotSerializable, match=r"the item\['lock'\] is a lock"):
         q.put({"lock": __import__("threading").Lock()})
@@ -375,6 +389,13 @@ def test_what_cannot_be_put_is_refused(q: Queue[Any]) -> None:
         lambda q: q.claim(lease_s=50_000),
         lambda q: q.ack("receipt"),
         lambda q: q.redrive(-1),
+        lambda q: q.redrive(10**30),
+        lambda q: q.put(1, fence=0),
+        lambda q: q.put(1, fence="1"),
+        lambda q: q.put_many([1], fence=True),
+        lambda q: q.clear(fence=1.5),
+        lambda q: q.clear(5),
+        lambda q: q.len("no/name"),
         lambda q: q.redrive(to="no/name"),
         lambda q: q.len(total=1),
         lambda q: q.watch(after="17"),

@@ -65,7 +65,9 @@ class StaleClaim(BackendError):
 class ItemNotLoadable(BackendError):
     """An item was taken out of a queue and cannot be rebuilt in this process.
 
-    `data`: `pickle`, its bytes, so that it is not lost; with a claim it is still in the queue.
+    `data`: `pickle`, its bytes, so that it is not lost; with a claim it is still in the queue. Of
+    several that were taken at once, `others` are those that could be rebuilt, in their order, and
+    `pickles` all those that could not.
     """
 
     code = "item_not_loadable"

@@ -223,15 +223,19 @@ class Rules:
                 assert isinstance(thing, Lock)
                 self.locks.due(thing, now)
 
+    def look_for(self, name: str) -> None:
+        """See to it that there is a dict of that name."""
+        if name not in self.dicts:
+            raise self._missing(name)
+
     def state(self, name: str, wants: Wants | None, here: Cursor) -> list[Event]:
         """What is in a dict, and who holds what.
 
         Raises:
             NotFound: there is no such dict.
         """
-        found = self.dicts.get(name)
-        if found is None:
-            raise self._missing(name)
+        self.look_for(name)
+        found = self.dicts[name]
 
         def is_wanted(key: str) -> bool:
             return wants is None or wants(Event("dict.changed", {"key": key}, here))

@@ -69,6 +69,8 @@ class Queries:
         limit = max(1, command.limit)
         if after is None and command.snapshot:
             return watches.state(topic)
+        if after is None and topic.feed is watches.shared.feed:
+            watches.shared.look_for(topic.name)
         if after is None and job is not None:
             after = events.position_at(job.submitted_at)
         if after is not None:

@@ -274,6 +274,10 @@ class Rules:
         }
         return [Event("queue.snapshot", told, here)]
 
+    def look_for(self, name: str) -> None:
+        """See to it that there is a queue of that name."""
+        self._find(name)
+
     # --- records --------------------------------------------------------------------------------
 
     def load(self, key: list[str], record: bytes, now: float) -> None:

@@ -138,8 +138,9 @@ class Settling:
         handling = self.handling
         source = self._find(command.queue)
         target = source if command.to is None else self._find(command.to)
-        moved = 0
-        for message in list(islice(source.dead.values(), command.count)):
+        moved, most = 0, len(source.dead)
+        count = most if command.count is None else max(0, min(command.count, most))
+        for message in list(islice(source.dead.values(), count)):
             if not handling.has_room(target, 1, 0):
                 break
             partition = message.partition

@@ -51,6 +51,14 @@ class Part(Protocol):
         """
         ...
 
+    def look_for(self, name: str) -> None:
+        """See to it that there is one of that name.
+
+        Raises:
+            NotFound: there is none.
+        """
+        ...
+
     def load(self, key: list[str], record: bytes, now: float) -> None:
         """Take a record back that was kept; `key` is its path after the name of the part."""
         ...
@@ -141,6 +149,15 @@ class Shared:
         """
         kind, _, name = topic.partition(":")
         return self.part(kind).state(name, wants, self.feed.events.cursor)
+
+    def look_for(self, topic: str) -> None:
+        """See to it that there is a topic such as `queues:jobs`.
+
+        Raises:
+            NotFound: there is none.
+        """
+        kind, _, name = topic.partition(":")
+        self.part(kind).look_for(name)
 
     def tell(self, event: str, topic: str, now: float, told: dict[str, Any]) -> None:
         """Write down that something happened."""

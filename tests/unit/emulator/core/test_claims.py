@@ -292,6 +292,14 @@ def test_dead_letters_can_be_driven_into_another_queue() -> None:
     assert token not in driver.answers
 
 
+@pytest.mark.parametrize(("count", "moved"), [(-1, 0), (0, 0), (10**30, 2)])
+def test_any_number_of_dead_letters_may_be_asked_for(count: int, moved: int) -> None:
+    driver = Queues()
+    driver.bury("a", "b")
+
+    assert driver.ask(RedriveItems("q", count)) == moved
+
+
 def test_a_full_queue_gets_no_dead_letters_back() -> None:
     driver = Queues(max_items=1)
     driver.bury("a")

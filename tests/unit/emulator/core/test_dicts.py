@@ -405,10 +405,13 @@ def test_a_watch_can_choose_keys() -> None:
 def test_a_watch_of_a_dict_that_is_not_there_is_refused() -> None:
     with pytest.raises(NotFound, match="no dict 'd'"):
         DictDriver().told(snapshot=True)
+    with pytest.raises(NotFound, match="no dict 'd'"):
+        DictDriver().ask(ReadEvents("dicts:d"))
 
 
 def test_a_watcher_waits_for_the_next_event() -> None:
     driver = DictDriver()
+    driver.put("a")
     token = driver.start(ReadEvents("dicts:d", keys=("a",)))
     driver.put("b")
     assert driver.is_owed(token)
