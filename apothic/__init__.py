@@ -11,6 +11,7 @@ _HOMES = {
     "apothic.apps": ("App",),
     "apothic.claims": ("Claim", "DeadLetter"),
     "apothic.clients": ("ControlPlaneClient",),
+    "apothic.deployments": ("Deployment",),
     "apothic.dicts": ("Dict",),
     "apothic.entries": ("Entry",),
     "apothic.functions": ("RemoteFunction",),

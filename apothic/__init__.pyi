@@ -1,6 +1,7 @@
 from apothic.apps import App as App
 from apothic.claims import Claim as Claim, DeadLetter as DeadLetter
 from apothic.clients import ControlPlaneClient as ControlPlaneClient
+from apothic.deployments import Deployment as Deployment
 from apothic.dicts import Dict as Dict
 from apothic.entries import Entry as Entry
 from apothic.errors import Empty as Empty, Full as Full
@@ -123,6 +124,7 @@ __all__ = [
     "CurrentJob",
     "Cursor",
     "DeadLetter",
+    "Deployment",
     "Dict",
     "Empty",
     "EmulatorDead",

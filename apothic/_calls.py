@@ -45,8 +45,8 @@ class Callee(Protocol):
     name: str
 
     @property
-    def is_generator(self) -> bool:
-        """Whether it gives items and no result."""
+    def is_generator(self) -> bool | None:
+        """Whether it gives items and no result; None where that is not known yet."""
         ...
 
     def raw(self) -> Callable[..., Any]:
@@ -74,6 +74,10 @@ class Calls:
         self._backend: Backend | None = None
         self._function_id = ""
         self._is_generator = callee.is_generator
+
+    def go_to(self, backend: Backend, function_id: str) -> None:
+        """Call the function of that id there, in place of one that has to be made known."""
+        self._backend, self._function_id = backend, function_id
 
     async def call(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, owned: bool) -> Any:
         """Run one call and give its result; the job ends with whoever waits for it.
@@ -192,7 +196,7 @@ class Calls:
     def items(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ItemsLink:
         """One call of a generator, ready to be read; it starts with the first item."""
         callee = self._callee
-        if not self._is_generator:
+        if self._is_generator is False:
             raise UsageError(
                 f"{callee.name}() is not a generator function: it has no `yield`. Call it with "
                 f"{callee.name}.remote(...)"

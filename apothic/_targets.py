@@ -7,11 +7,24 @@ from typing import Any, Protocol
 
 from apothic.items import Link as ItemsLink
 from apothic.jobs import Link
+from apothic_backends.base import Backend
+from apothic_backends.model.errors import NotFound
 
 Inputs = Iterable[Any] | AsyncIterable[Any]
 
 WAIT_S = 600.0
 """How long a call waits for its result where nothing else is said."""
+
+
+def not_declared(app_name: str, name: str, declared: Iterable[tuple[str, str]]) -> NotFound:
+    """What to say of a function that is nowhere."""
+    known = sorted(f"{app}/{other}" for app, other in declared)
+    return NotFound(
+        f"no function {app_name}/{name} is declared in this process, or deployed; declared are: "
+        f"{', '.join(known) or 'none'}",
+        name=f"{app_name}/{name}",
+        known=known,
+    )
 
 
 class Calls(Protocol):
@@ -26,6 +39,7 @@ class Calls(Protocol):
     ) -> list[Any]: ...
     async def submit_all(self, items: Inputs, timeout_s: float | None) -> Sequence[Link]: ...
     def items(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ItemsLink: ...
+    def go_to(self, backend: Backend, function_id: str) -> None: ...
 
 
 class Target(Protocol):

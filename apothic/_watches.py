@@ -11,13 +11,20 @@ from apothic._values import is_list, is_tuple, refuse
 from apothic_backends.base import EventStream
 from apothic_backends.commands import WaitJob
 from apothic_backends.model.errors import InvalidOption, JobGone, ResultDeserializeError
-from apothic_backends.model.events import APP_EVENTS, JOB_EVENTS, QUEUE_EVENTS, Cursor, Event
+from apothic_backends.model.events import (
+    APP_EVENTS,
+    DEPLOYMENT_EVENTS,
+    JOB_EVENTS,
+    QUEUE_EVENTS,
+    Cursor,
+    Event,
+)
 
 Begin = Callable[[], Coroutine[Any, Any, EventStream]]
 """A procedure that opens a stream."""
 
 _ALWAYS = frozenset({"job.end", "stream.reset"})
-_ALL = _ALWAYS.union(JOB_EVENTS, APP_EVENTS, QUEUE_EVENTS)
+_ALL = _ALWAYS.union(JOB_EVENTS, APP_EVENTS, DEPLOYMENT_EVENTS, QUEUE_EVENTS)
 _ERROR_FIELDS = ("code", "message", "type_name", "traceback")
 
 

@@ -111,7 +111,7 @@ class App:
 
     @stream
     def watch(self, *, snapshot: bool = False, after: Cursor | None = None) -> Watch:
-        """Follow what happens to the app from now on: `app.changed` for each function it gets.
+        """Follow what happens to the app from now on: `app.changed`, `app.deleted`.
 
         `snapshot` begins with what is now, as `app.snapshot`; `after` begins after an event of
         another watch. It never ends by itself.
@@ -145,7 +145,24 @@ class App:
     web_server = NotBuilt("@app.web_server")
     cls = NotBuilt("@app.cls")
     sandbox = NotBuilt("app.sandbox()")
-    deploy = NotBuilt("app.deploy()")
+
+    @twin
+    async def deploy(self) -> str:
+        """Make the functions that it has now live, and their schedules run; the deployment's id.
+
+        The files of the project are shipped (`apothic package --list`), and the functions run in
+        those. If nothing has changed since, it is the id of the live deployment; else this is the
+        next version, which takes all calls at once, while older jobs go on in their own. From here
+        on its handles call what is deployed.
+
+        Raises:
+            PackageRefused: the project cannot be shipped as it is.
+            NotBuiltYet: a function has an option that this version cannot carry out.
+            UsageError: it has no functions, or a worker imports a module that deploys.
+        """
+        from apothic._deploying import deploy  # brings much  # noqa: PLC0415
+
+        return (await deploy(self.name, self.functions)).deployment.deployment_id
 
     @property
     def aio(self) -> AppAio:
@@ -164,8 +181,7 @@ class App:
 class AppAio:
     """The methods of an app, to be awaited on asyncio or trio."""
 
-    deploy = NotBuilt("app.aio.deploy()")
-
     def __init__(self, app: App) -> None:
+        self.deploy = app.deploy.aio
         self.watch = app.watch.aio
         self.durability = app.durability.aio

@@ -14,7 +14,7 @@ from typing import (
 )
 
 from apothic._code import lookup, preload, reference
-from apothic._targets import WAIT_S, Calls
+from apothic._targets import WAIT_S, Calls, Target, not_declared
 from apothic._values import seconds
 from apothic.clients import ControlPlaneClient
 from apothic.invocations import Invocable
@@ -310,12 +310,25 @@ def as_declared(thing: object) -> Declared[..., Any] | None:
     return cast("Declared[..., Any]", thing) if is_handle else None
 
 
+def declared(app_name: str, name: str) -> Declared[..., Any]:
+    """The function of these names in this program.
+
+    Raises:
+        NotFound: there is none; the message lists those there are.
+    """
+    found: Declared[..., Any] | None = DECLARED.get((app_name, name))
+    if found is None:
+        raise not_declared(app_name, name, DECLARED)
+    return found
+
+
 class RemoteFunction(Invocable[..., Any]):
     """A function by its names; it is looked up at the first use."""
 
     def __init__(self, app_name: str, function_name: str) -> None:
         self.app_name = app_name
         self.name = function_name
+        self._target: Target | None = None
 
     @classmethod
     def from_name(
@@ -326,7 +339,9 @@ class RemoteFunction(Invocable[..., Any]):
         client: ControlPlaneClient | None = None,
         base_url: str | None = None,
     ) -> RemoteFunction:
-        """The function of that app.
+        """The function of that app: the deployed one; while there is none, one of this program.
+
+        Calls go to whichever version is live when they are made.
 
         Raises:
             UsageError: both `client` and `base_url` are given.
@@ -338,22 +353,13 @@ class RemoteFunction(Invocable[..., Any]):
             raise NotBuiltYet("RemoteFunction.from_name(client= or base_url=) is not built yet")
         return cls(app_name, function_name)
 
-    def target(self) -> Declared[..., Any]:
-        """The function of that name in this process.
+    def target(self) -> Target:
+        """The function of these names: the deployed one, else one that this program declares."""
+        if self._target is None:
+            from apothic._named import Named  # most programs call their own  # noqa: PLC0415
 
-        Raises:
-            NotFound: there is none; the message lists those there are.
-        """
-        found: Declared[..., Any] | None = DECLARED.get((self.app_name, self.name))
-        if found is None:
-            known = sorted(f"{app}/{name}" for app, name in DECLARED)
-            raise NotFound(
-                f"no function {self.app_name}/{self.name} is declared in this process; "
-                f"there are: {', '.join(known) or 'none'}",
-                name=f"{self.app_name}/{self.name}",
-                known=known,
-            )
-        return found
+            self._target = Named(self.app_name, self.name, DECLARED)
+        return self._target
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel by name."""

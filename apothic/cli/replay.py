@@ -15,7 +15,7 @@ from apothic.cli.records import JobRecord
 from apothic.cli.talk import Talk
 from apothic.cli.ways import Ways
 from apothic.cli.wishes import Wishes
-from apothic.functions import Declared, RemoteFunction
+from apothic.functions import Declared, declared
 from apothic_backends.model.errors import NotFound, UsageError
 
 
@@ -39,7 +39,7 @@ def _replay(job_id: str, how: Ways, talk: Talk) -> int:
     status, _ = calls.guarded(partial(calls.aside, partial(load, file)))
     if status:
         return status
-    function = RemoteFunction.from_name(record.app_name, record.function_name).target()
+    function = declared(record.app_name, record.function_name)
     args, kwargs = _arguments(record, function)
     talk.say(f"again: {record.job_id}, {file.name}::{record.function_name}")
     talk.say(f"it ended as {record.status}: {record.error}")

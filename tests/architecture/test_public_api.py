@@ -11,7 +11,7 @@ from typing import Any, get_overloads
 import pytest
 
 import apothic
-from apothic import App, Claim, Dict, Job, Queue, Volume
+from apothic import App, Claim, Deployment, Dict, Job, Queue, Volume
 from apothic._twins import twin
 from apothic.entries import Get, Pop
 from apothic.invocations import Invocable, Remote
@@ -78,12 +78,13 @@ def test_everything_public_can_be_had() -> None:
         (spam, spam.aio),
         (Job("jobs:1"), Job("jobs:1").aio),
         (app, app.aio),
+        (Deployment("d"), Deployment("d").aio),
         (Volume.from_name("v"), Volume.from_name("v").aio),
         (Dict("d"), Dict("d").aio),
         (queue, queue.aio),
         (claim, claim.aio),
     ],
-    ids=["function", "job", "app", "volume", "dict", "queue", "claim"],
+    ids=["function", "job", "app", "deployment", "volume", "dict", "queue", "claim"],
 )
 def test_every_method_that_waits_has_a_twin(blocking: Any, awaited: Any) -> None:
     waits = {name for name, member in members(type(blocking)) if isinstance(member, twin)}

@@ -89,7 +89,7 @@ for event in job.watch(snapshot=True):
 for event in summarize.remote_events("hello", snapshot=True):
     print(event.event, event.data)
 '''),
-    Block("001", "async APIs", waits_for="D", is_declaration=True, code='''
+    Block("001", "async APIs", code='''
 from apothic import App, RemoteFunction
 
 app = App("async-demo")

@@ -5,6 +5,8 @@
 | `jobs`      | all of the next row, of every job                                                  |
 | `jobs:N`    | `job.snapshot queued running log progress retry result end`, `log.gap`             |
 | `apps:NAME` | `app.snapshot changed`, `schedule.fired skipped`                                   |
+| `apps:NAME` | `app.deleted`, when its last deployment is                                        |
+| `deployments:N` | `deployment.snapshot changed deleted`                                          |
 | `dicts:NAME`| `dict.snapshot changed deleted`                                                    |
 | `queues:NAME` | `queue.snapshot changed deleted`                                           |
 | every topic | `stream.reset`, when its position is not retained any more; a snapshot follows it  |
@@ -33,8 +35,11 @@ JOB_EVENTS = (
 )
 """Everything that is told of a job, about in the order in which it happens."""
 
-APP_EVENTS = ("app.snapshot", "app.changed")
+APP_EVENTS = ("app.snapshot", "app.changed", "app.deleted")
 """Everything that is told of an app."""
+
+DEPLOYMENT_EVENTS = ("deployment.snapshot", "deployment.changed", "deployment.deleted")
+"""Everything that is told of a deployment."""
 
 QUEUE_EVENTS = ("queue.snapshot", "queue.changed", "queue.deleted")
 """Everything that is told of a queue."""
@@ -72,6 +77,11 @@ class Event(Record):
     such text that are not kept any more; `job.progress` has `done`, `total` and `message`;
     `job.retry` has `delay_s` and `error`; `job.result` and `job.end` have `status`, and `error`
     where there is one; `job.snapshot` has what a `JobSnapshot` has.
+
+    `deployment.changed` has `deployment_id`, `app`, `version` and `what`: "live", "replaced",
+    "stopped" or "drained" (its last job has ended); `app.changed` is told of the same. Of an app
+    that is not deployed `app.changed` has `app`, `function` and `function_id`.
+    `deployment.snapshot` has what a `DeploymentSnapshot` has.
 
     `dict.changed` has `op`, `rev` and (except for "cleared") `key`, as JSON: of "put", `value` and
     `lease_s`; of locks and terms, `holder`. `dict.snapshot` has `name`, `rev`, `entries` by key and

@@ -159,6 +159,14 @@ class Admission:
                 self._admit_waiting(pool, now)
         self.crowded = [pool for pool in self.crowded if pool.room]
 
+    def ask_again(self, pool: Pool, now: float) -> None:
+        """Have those who wait for room ask again: what they call by its name may be another one."""
+        for _ in range(len(pool.room)):
+            wait = pool.room.popleft()
+            self.ledger.go_on(wait)
+            is_run = isinstance(wait.command, RunJob)
+            self._ask_again(wait.asked, now, self.run if is_run else self.submit)
+
     def _admit_waiting(self, pool: Pool, now: float) -> None:
         while pool.room and self._fits(pool, pool.room[0].command):
             wait = pool.room.popleft()

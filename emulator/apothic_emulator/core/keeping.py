@@ -21,7 +21,7 @@ it. What an agent had is awaited from that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from apothic_backends import codec
 from apothic_backends.model.jobs import ErrorInfo, JobStatus
@@ -33,6 +33,7 @@ from apothic_emulator.core.functions import Function
 from apothic_emulator.core.jobs import NO_ARGUMENTS, Job
 from apothic_emulator.core.journal import Journal, Kept
 from apothic_emulator.core.records import pack, payload_of, payload_parts, unpack
+from apothic_emulator.core.registry import Registry
 from apothic_emulator.core.schedules import Schedules
 
 KINDS = ("function", "agent", "job", "run", "schedule", "last", "operation")
@@ -144,16 +145,14 @@ class Keeping:
         journal: Journal,
         fleet: Fleet,
         schedules: Schedules,
-        add: Callable[[Function], None],
-        enforced: Mapping[str, str],
+        registry: Registry,
     ) -> None:
         self.journal = journal
         self.fleet = fleet
         self.attempts = fleet.attempts
         self.ledger = self.attempts.ledger
         self.schedules = schedules
-        self._add = add
-        self._enforced = enforced
+        self.registry = registry
 
     @property
     def _offset(self) -> float:
@@ -175,7 +174,7 @@ class Keeping:
         """Drop functions that are not needed without the program that registered them."""
         ledger = self.ledger
         needed = {job.function.number for job in ledger.jobs.values() if job.kept is not None}
-        needed |= self.schedules.timetables.keys()
+        needed |= self.schedules.timetables.keys() | self.registry.deployed.keys()
         for number in self.attempts.pools.keys() - needed:
             self.journal.drop(f"function/{number}")
         ledger.give_numbers_back()
@@ -188,7 +187,8 @@ class Keeping:
             (spec, tag), code = unpack(record)
             payload = payload_of(tag, code)
             assert payload is not None
-            self._add(Function(number, codec.from_json(spec, ()), payload, self._enforced))
+            registry = self.registry
+            registry.add(registry.restored(number, codec.from_json(spec, ()), payload))
         self.ledger.number_after(int(records["last"].get(1, b"0")))
         self.attempts.scheduler.number_after(int(records["last"].get(2, b"0")))
         self.fleet.load(records["agent"], now)

@@ -21,12 +21,10 @@ from apothic_backends.commands import (
 from apothic_backends.model.errors import (
     ApothicError,
     InternalError,
-    NotFound,
 )
 from apothic_backends.model.ids import number_of
 from apothic_emulator.core.admission import Admission
 from apothic_emulator.core.agents import Agents
-from apothic_emulator.core.batches import pool_of
 from apothic_emulator.core.callers import Callers
 from apothic_emulator.core.effects import LATER, Outcome
 from apothic_emulator.core.executors import IDLE_S, Executor
@@ -48,17 +46,17 @@ from apothic_emulator.core.facts import (
 )
 from apothic_emulator.core.far import FarAttempts
 from apothic_emulator.core.fleet import LEASE_S, Fleet
-from apothic_emulator.core.functions import NOTHING, Function, check_spec
+from apothic_emulator.core.functions import NOTHING
 from apothic_emulator.core.items import Items
 from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.journal import Journal
 from apothic_emulator.core.keeping import Keeping, sort_out
 from apothic_emulator.core.ledger import Ledger
 from apothic_emulator.core.operations import ForgetOperations, Operations
-from apothic_emulator.core.pools import Pool
 from apothic_emulator.core.prints import Prints
 from apothic_emulator.core.queries import Queries
 from apothic_emulator.core.records import Change
+from apothic_emulator.core.registry import Registry
 from apothic_emulator.core.schedules import Calendar, NoCalendar, Schedules
 from apothic_emulator.core.shared import Shared
 
@@ -90,8 +88,8 @@ class Plane:
         has_home: bool = True,
         lease_s: float = LEASE_S,
     ) -> None:
-        self.pools: dict[int, Pool] = {}
-        self._by_id: dict[str, Pool] = {}
+        self.registry = Registry(enforced)
+        self.pools = self.registry.pools
         self.ledger = Ledger(epoch, wall_offset)
         agents = Agents(self.pools, has_home=has_home)
         self.attempts = FarAttempts(self.ledger, self.pools, agents)
@@ -101,7 +99,7 @@ class Plane:
         self.shared = Shared(self.callers, self.scheduler.wake_at, journal)
         self.queries = Queries(self.ledger, self.pools, self.callers, self.shared)
         self.items = Items(self.ledger, self.callers)
-        self.admission = Admission(self.callers, self.items, self._pool, self._asked)
+        self.admission = Admission(self.callers, self.items, self.registry.find, self._asked)
         self.journal = journal
         self.feeds = self.ledger.feed, self.shared.feed
         self.operations = Operations(self.ledger, journal)
@@ -110,13 +108,12 @@ class Plane:
         self.schedules = Schedules(
             self.ledger,
             calendar or NoCalendar(),
-            self._pool,
+            self.registry.find,
             self.admission.admit_scheduled,
             self.scheduler.wake_at,
         )
-        self._enforced = enforced
+        self.shared.lend(self.registry, self.schedules, self.admission)
         self.durability = durability
-        self._last_function = 0
         self.keeping = None if journal is None else self._keeping(journal)
         self._commands = self._rules()
         self._facts: dict[type, Callable[[Any, Any, float], None]] = {
@@ -154,8 +151,9 @@ class Plane:
 
     def _keeping(self, journal: Journal) -> Keeping:
         """Have what must survive written down."""
-        keeping = Keeping(journal, self.fleet, self.schedules, self._add, self._enforced)
+        keeping = Keeping(journal, self.fleet, self.schedules, self.registry)
         self.admission.keep = keeping.keep_job
+        self.registry.keep = keeping.keep_function
         self.schedules.journal = journal
         self.ledger.keep_numbers(journal)
         return keeping
@@ -263,32 +261,14 @@ class Plane:
     # --- commands -------------------------------------------------------------------------------
 
     def _register(self, command: RegisterFunction, asked: Asked, now: float) -> str:
-        check_spec(command.spec)
-        for pool in self.pools.values():
-            known = pool.function
-            if known.spec == command.spec and known.code == command.code:
-                return known.function_id
-        number = self._last_function + 1
-        function = Function(number, command.spec, command.code, self._enforced)
-        self._add(function)
-        if self.keeping is not None:
-            self.keeping.keep_function(function)
+        known = self.registry.known(command.spec, command.code)
+        if known is not None:
+            return known.function_id
+        function = self.registry.make(command.spec, command.code).function
         spec = function.spec
         told = {"app": spec.app_name, "function": spec.name, "function_id": function.function_id}
         self.ledger.events.append("app.changed", f"apps:{spec.app_name}", now, 0, told)
         return function.function_id
-
-    def _add(self, function: Function) -> None:
-        """Make a function known."""
-        self._last_function = max(self._last_function, function.number)
-        self.pools[function.number] = self._by_id[function.function_id] = pool_of(function)
-
-    def _pool(self, function_id: str) -> Pool:
-        pool = self._by_id.get(function_id)
-        if pool is None:
-            number_of(function_id, "functions")
-            raise NotFound(f"no function {function_id!r} here", function_id=function_id)
-        return pool
 
     def _give_up(self, item: GivenUp, now: float) -> None:
         """A reply is not wanted any more; the job of a `RunJob` goes with it.

@@ -168,30 +168,49 @@ class Schedules:
     def _start(self, command: StartSchedule, asked: Asked, now: float) -> ScheduleSnapshot:
         pool = self._find(command.function_id)
         check_kind(pool.function, is_generator=False)
-        _check(command.schedule)
-        known = self.timetables.get(pool.function.number)
+        self.check(command.schedule, now)
+        return self.begin(pool, command, now).snapshot()
+
+    def check(self, schedule: AnySchedule, now: float) -> float:
+        """See to it that a schedule means something; gives its first time.
+
+        Raises:
+            InvalidOption: it does not.
+        """
+        _check(schedule)
+        wall = now + self._offset
+        return self.calendar.after(schedule, wall, wall)
+
+    def begin(self, pool: Pool, command: StartSchedule, now: float) -> Timetable:
+        """Have a function run by itself; of an earlier version's schedule the last run is known."""
+        number = pool.function.number
+        known = self.timetables.get(number)
         if known is None or known.schedule != command.schedule:
-            wall = now + self._offset
-            due = self.calendar.after(command.schedule, wall, wall)
-            known = Timetable(pool, command, wall, due)
-            self._replace(pool)
-            self.timetables[pool.function.number] = known
+            due = self.check(command.schedule, now)
+            known = Timetable(pool, command, now + self._offset, due)
+            before = self._replace(pool)
+            if before is not None:
+                known.job, known.last = before.job, before.last
+            self.timetables[number] = known
             self._keep(known)
             self._wake_at(due - self._offset)
-        return known.snapshot()
+        return known
 
     def _stop(self, command: StopSchedule, asked: Asked, now: float) -> None:
-        self._drop(self._find(command.function_id).function.number)
+        self.drop(self._find(command.function_id).function.number)
 
-    def _replace(self, pool: Pool) -> None:
+    def _replace(self, pool: Pool) -> Timetable | None:
         """An app's function has one schedule: that of an earlier version ends."""
         spec = pool.function.spec
         for number, it in list(self.timetables.items()):
             other = it.pool.function.spec
             if (other.app_name, other.name) == (spec.app_name, spec.name):
-                self._drop(number)
+                self.drop(number)
+                return it
+        return None
 
-    def _drop(self, number: int) -> None:
+    def drop(self, number: int) -> None:
+        """Have a function run by itself no more."""
         if self.timetables.pop(number, None) is not None and self.journal is not None:
             self.journal.drop(f"schedule/{number}")
 

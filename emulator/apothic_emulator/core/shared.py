@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from apothic_backends.model.errors import ApothicError, BackendClosed
 from apothic_backends.model.events import Cursor, Event
 from apothic_backends.model.payloads import Payload
+from apothic_emulator.core.admission import Admission
 from apothic_emulator.core.callers import Callers
 from apothic_emulator.core.effects import LATER
 from apothic_emulator.core.eventlog import EventLog
@@ -24,11 +25,13 @@ from apothic_emulator.core.feeds import Feed, Wants
 from apothic_emulator.core.fences import Fences
 from apothic_emulator.core.jobs import NEVER, Wait
 from apothic_emulator.core.journal import Journal, Kept
+from apothic_emulator.core.registry import Registry
+from apothic_emulator.core.schedules import Schedules
 
 Rule = Callable[[Any, Asked, float], object]
 Again = Callable[[float], None]
 
-PARTS: tuple[str, ...] = ("dicts", "queues")
+PARTS: tuple[str, ...] = ("deployments", "dicts", "queues")
 """Modules of the core, each with a class `Rules`, for the commands of the module of that name."""
 
 _COMMANDS = {f"apothic_backends.commands.{name}": name for name in PARTS}
@@ -127,6 +130,12 @@ class Shared:
         self._owners: dict[str, Executor] = {}
         self._deadlines: list[tuple[float, int, SharedWait]] = []
         self._waits = 0
+
+    def lend(self, registry: Registry, schedules: Schedules, admission: Admission) -> None:
+        """What deployments need of the rest."""
+        self.registry = registry
+        self.schedules = schedules
+        self.admission = admission
 
     def rule(self, command: type) -> Rule | None:
         """The rule for a command; its part is loaded for it."""

@@ -42,8 +42,8 @@ class SessionBackend:
         if not self._executor.is_loaded:  # the worker that answers would load the same module
             ticket.fail(
                 UsageError(
-                    "a module calls a function from afar while a worker imports it, and every "
-                    "worker imports it: put the call under `if __name__ == '__main__':`"
+                    "a module calls a function from afar, or deploys, while a worker imports it, "
+                    "and every worker imports it: put that under `if __name__ == '__main__':`"
                 )
             )
             return ticket

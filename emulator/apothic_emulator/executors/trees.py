@@ -32,6 +32,7 @@ def enter(spec: dict[str, Any]) -> bytes | None:
         code = "setup_failed"
         told = {"code": code, "message": error.message, "type_name": "", "traceback": ""}
         return json.dumps(told).encode()
+    sys.dont_write_bytecode = True  # root could, and others may have no right to
     sys.path[:0] = [str(folder / path) if path else str(folder) for path in own]
     spec["cwd"] = str(folder)
     os.chdir(folder)

@@ -19,7 +19,6 @@ from apothic_backends.commands import (
     Command,
     GetJob,
     GetJobLogs,
-    RegisterFunction,
     RunJob,
     TellProgress,
 )
@@ -62,9 +61,7 @@ class InlineBackend:
         if command.beside_core:
             host.carry_out_beside(command, ticket)
             return ticket
-        asked: Any = command
-        if isinstance(command, RegisterFunction):  # no clock runs for what cannot be stopped
-            asked = command.replace(spec=command.spec.replace(timeout_s=float("inf")))
+        asked: Any = _untimed(command)
         call = CURRENT.get()
         if call is not None and call.purse is not None and isinstance(command, TellProgress):
             asked = command.replace(message=call.purse.masks.text(command.message))
@@ -93,6 +90,15 @@ class InlineBackend:
         """Run nothing more; unfinished jobs are counted on stderr."""
         atexit.unregister(self.close)
         tell_unfinished(self._host.close())
+
+
+def _untimed(command: Any) -> Any:
+    """The same with functions that may take for ever: no clock runs for what cannot be stopped."""
+    if type(command).__name__ == "Deploy":
+        return command.replace(functions=tuple(_untimed(one) for one in command.functions))
+    if type(command).__name__ in ("RegisterFunction", "DeployedFunction"):
+        return command.replace(spec=command.spec.replace(timeout_s=float("inf")))
+    return command
 
 
 class InlineTicket(Ticket[Any]):

@@ -167,7 +167,7 @@ class Session:
             ask.fail(host.dead)
             return
         if ask.command.beside_core:
-            host.agent.delivery.safe.carry_out(ask.command, ask)
+            host.agent.carry_out_beside(ask.command, ask)
             return
         host.post(Asked(ask.command, ask, None, ask.operation))
         if host.dead is not None:

@@ -340,7 +340,9 @@ def test_remote_function_is_found_at_its_first_use(backend: ThreadBackend) -> No
     assert named.remote() == "found"
 
 
-def test_remote_function_that_is_not_there_lists_those_that_are() -> None:
+def test_remote_function_that_is_not_there_lists_those_that_are(
+    backend: ThreadBackend,
+) -> None:
     with pytest.raises(NotFound, match="functions/double"):
         RemoteFunction.from_name("functions", "dubble").remote(1)
 

@@ -35,6 +35,8 @@ from apothic_backends.commands import (
     SubmitJob,
     WaitJob,
 )
+from apothic_backends.commands.deployments import FindFunction
+from apothic_backends.model.deployments import FunctionFound
 from apothic_backends.model.errors import IdempotencyConflict, JobGone, NotFound, QueueFull
 from apothic_backends.model.events import ALL_JOBS, Cursor, Event, EventBatch
 from apothic_backends.model.functions import FunctionSpec
@@ -149,6 +151,9 @@ class ThreadBackend:
     def _RegisterFunction(self, command: RegisterFunction, ticket: Ticket[str]) -> None:
         self.functions.append((command.spec, load(command.code)))
         ticket.complete(f"functions:{len(self.functions)}")
+
+    def _FindFunction(self, command: FindFunction, ticket: Ticket[FunctionFound]) -> None:
+        raise NotFound("nothing is deployed here", name=command.name)
 
     def _SubmitJob(self, command: SubmitJob, ticket: Ticket[str]) -> None:
         spec, _ = self._function(command.function_id)

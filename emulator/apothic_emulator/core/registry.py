@@ -1,0 +1,79 @@
+"""The functions that are known, each with its pool: by number, by id, and the live ones by name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from apothic_backends.model.errors import NotFound
+from apothic_backends.model.functions import FunctionSpec
+from apothic_backends.model.ids import number_of
+from apothic_backends.model.payloads import Payload
+from apothic_emulator.core.batches import pool_of
+from apothic_emulator.core.functions import Function, check_spec
+from apothic_emulator.core.pools import Pool
+
+
+class Registry:
+    """Functions are never forgotten while the control plane runs."""
+
+    def __init__(self, enforced: Mapping[str, str]) -> None:
+        self.pools: dict[int, Pool] = {}
+        self.keep: Callable[[Function], None] | None = None
+        """Writes functions down."""
+        self.deployed: Counter[int] = Counter()
+        """The functions of deployments, and of how many each is."""
+        self._by_id: dict[str, Pool] = {}
+        self._enforced = enforced
+        self._last = 0
+
+    def find(self, function_id: str) -> Pool:
+        """The function of that id, or the live one of that name (`app/name`).
+
+        Raises:
+            NotFound: there is none.
+        """
+        pool = self._by_id.get(function_id)
+        if pool is None:
+            if "/" in function_id:
+                raise NotFound(f"{function_id} is not deployed here", function_id=function_id)
+            number_of(function_id, "functions")
+            raise NotFound(f"no function {function_id!r} here", function_id=function_id)
+        return pool
+
+    def known(self, spec: FunctionSpec, code: Payload) -> Function | None:
+        """The function that has been registered so already."""
+        for pool in self.pools.values():
+            known = pool.function
+            if known.spec == spec and known.code == code and known.number not in self.deployed:
+                return known
+        return None
+
+    def make(self, spec: FunctionSpec, code: Payload) -> Pool:
+        """Make a function known, and write it down.
+
+        Raises:
+            InvalidOption: it could never run.
+        """
+        check_spec(spec)
+        pool = self.add(self.restored(self._last + 1, spec, code))
+        if self.keep is not None:
+            self.keep(pool.function)
+        return pool
+
+    def restored(self, number: int, spec: FunctionSpec, code: Payload) -> Function:
+        """A function as it was written down."""
+        return Function(number, spec, code, self._enforced)
+
+    def add(self, function: Function) -> Pool:
+        """Make a function known."""
+        self._last = max(self._last, function.number)
+        pool = self.pools[function.number] = self._by_id[function.function_id] = pool_of(function)
+        return pool
+
+    def name(self, name: str, pool: Pool | None) -> None:
+        """Have a name stand for a function from now on, or for none."""
+        if pool is None:
+            self._by_id.pop(name, None)
+        else:
+            self._by_id[name] = pool
