@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -158,3 +158,24 @@ def test_a_watcher_that_takes_nothing_is_cut_off(home: Path) -> None:
 
             with pytest.raises((ConnectionResetError, AssertionError)):
                 read_until(sock, b"this is never told")
+
+
+def test_a_hundred_watchers_are_told_everything_and_the_slow_ones_too(home: Path) -> None:
+    with served(home) as server, ExitStack() as open_:
+        server.reply("open-queue", queue="q")
+        watchers = [open_.enter_context(watching(server, "topic=queues:q")) for _ in range(100)]
+        for sock in watchers:
+            read_until(sock, b": apothic")
+
+        for _ in range(50):
+            put(server, "q", 1)
+
+        slow, fast = watchers[:10], watchers[10:]
+        for sock in (*fast, *slow):  # the slow ones have read nothing until now
+            got = b""
+            while got.count(b"event: queue.changed") < 50:
+                got += sock.recv(65536)
+            seen = [
+                int(line.rpartition(b":")[2]) for line in got.split(b"\n") if line[:4] == b"id: "
+            ]
+            assert seen == list(range(seen[0], seen[0] + 50))
