@@ -63,6 +63,7 @@ class Agent:
         *,
         keeper: Keeper,
         archives: Path | None = None,
+        delivery: Any = None,
     ) -> None:
         self.channels = channels
         self.errands = errands
@@ -78,7 +79,7 @@ class Agent:
         self.keeper = keeper
         keeper.relax = zygote.relax
         self._archives = archives
-        self._delivery: Any = None
+        self._delivery: Any = delivery
         self._stock: Any = None
         self._first = threading.Lock()
         self.errands.register(self.zygote.control, EPOLLIN)

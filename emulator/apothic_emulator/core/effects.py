@@ -91,11 +91,15 @@ class Retire(Record):
 
 
 class Attach(Record):
-    """What is for an agent goes into this channel from now on, which is new unless it `resumes`."""
+    """What is for an agent goes into this channel from now on, which is new unless it `resumes`.
+
+    Of the executors that it had before a new channel, it has `executors` still.
+    """
 
     agent: int
     channel: str
     resumes: bool
+    executors: tuple[int, ...] = ()
     executor: int = 0
     """None."""
 

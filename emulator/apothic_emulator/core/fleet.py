@@ -61,8 +61,10 @@ class Fleet:
             agent.channel = f"{self._epoch}:{agent.number}:{agent.session}"
         agent.is_joined, agent.is_heard = True, False
         self._renew(agent, now)
-        self.scheduler.effects.append(Attach(agent.number, agent.channel, resumes))
+        attach = Attach(agent.number, agent.channel, resumes)
+        self.scheduler.effects.append(attach)
         kills = () if resumes else self._match(agent, command, now)
+        attach.executors = tuple(agent.executors)
         agent.is_given_up = False
         self._fill(now)
         return Welcome(agent.number, agent.session, agent.channel, resumes, self.lease_s, kills)

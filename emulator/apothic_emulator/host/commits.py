@@ -24,7 +24,7 @@ from typing import Any, Protocol
 from apothic_backends.model.errors import StoreCorrupt, StoreError, StoreFenced, StoreFull
 from apothic_emulator.agent.agent import Agent
 from apothic_emulator.agent.line import Line
-from apothic_emulator.core.effects import Outcome, sent
+from apothic_emulator.core.effects import Effect, Outcome, sent
 from apothic_emulator.core.facts import Ended, Input
 from apothic_emulator.core.plane import Plane
 from apothic_emulator.core.records import Change
@@ -46,6 +46,14 @@ class Steered(Protocol):
     agent: Agent
     lock: threading.Lock
     clock: Clock
+
+    def carry_out(self, effect: Effect, touched: set[Any]) -> None:
+        """Do one thing, under the core's lock."""
+        ...
+
+    def flush(self, touched: Any) -> None:
+        """Write what can be written."""
+        ...
 
     def begin_anew(self, records: Sequence[tuple[str, bytes]]) -> None:
         """Have a core that knows these records and nothing else."""
@@ -162,10 +170,10 @@ class Commits:
         with host.lock:
             for outcome in batch:
                 for effect in outcome.effects:
-                    host.agent.carry_out(effect, touched)
+                    host.carry_out(effect, touched)
                 self._held.popleft()
         for line in touched:
-            host.agent.flush(line)
+            host.flush(line)
         host.deliver([reply for outcome in batch for reply in outcome.replies])
         host.pump()
 

@@ -27,8 +27,10 @@ from apothic_backends.model.errors import (
 from apothic_emulator.agent.agent import Agent
 from apothic_emulator.agent.limits import Keeper
 from apothic_emulator.agent.line import Line, Post
+from apothic_emulator.core.effects import Effect
 from apothic_emulator.core.executors import IDLE_S, ExecutorStatus
 from apothic_emulator.core.facts import Asked, GivenUp, Input, Tick
+from apothic_emulator.core.fleet import LEASE_S
 from apothic_emulator.core.journal import Journal
 from apothic_emulator.core.plane import Plane
 from apothic_emulator.executors.wire import Frame
@@ -58,13 +60,14 @@ class Host:
         commits: Durable | None = None,
         *,
         has_home: bool = True,
+        lease_s: float = LEASE_S,
     ) -> None:
         keeper = Keeper()
         self.clock: Clock = clock or RealClock()
         self._now = self.clock.now
         self.commits = commits
         self._idle_s, self._enforced = idle_s, keeper.enforced
-        self._has_home = has_home
+        self._agents: dict[str, Any] = {"has_home": has_home, "lease_s": lease_s}
         self.plane = self._new_plane()
         self.inbox: deque[Input] = deque()
         self.dead: ApothicError | None = None
@@ -90,6 +93,7 @@ class Host:
         self._errands.register(self._wake_fd, EPOLLIN)
         self._wake_at = NEVER
         self._closing = False
+        self._stay_home()
         self._decide = self.plane.step if commits is None else commits.attach(self)
         self._after_step: tuple[Callable[[Plane], None], ...] = self._looks()
         self.clock.attach(self.plane, self.lock, self._poke)
@@ -114,7 +118,7 @@ class Host:
             enforced=self._enforced,
             journal=None if self.commits is None else Journal(),
             durability="process" if self.commits is None else self.commits.durability,
-            has_home=self._has_home,
+            **self._agents,
         )
 
     def begin_anew(self, records: Sequence[tuple[str, bytes]]) -> None:
@@ -127,7 +131,23 @@ class Host:
         plane.load(records, self._now())
         self.plane = plane
         self.clock.attach(plane, self.lock, self._poke)
+        if self.fleet is not None:
+            self.fleet.hang_up()
         self._poke()
+
+    def _stay_home(self) -> None:
+        self.fleet: Any = None
+        self.carry_out: Callable[[Effect, set[Any]], None] = self.agent.carry_out
+        self.flush: Callable[[Any], None] = self.agent.flush
+
+    def open_fleet(self) -> Any:
+        """What agents join, from now on: a `Fleet`."""
+        from apothic_emulator.agent.remote import Fleet  # few programs have one  # noqa: PLC0415
+
+        if self.fleet is None:
+            self.fleet = Fleet(self.agent, self.inbox.append)
+            self.carry_out, self.flush = self.fleet.carry_out, self.fleet.flush
+        return self.fleet
 
     def _looks(self) -> tuple[Callable[[Plane], None], ...]:
         looks: tuple[Callable[[Plane], None], ...] = ()
@@ -165,7 +185,7 @@ class Host:
                 finally:
                     lock.release()
                 for line in touched:
-                    self.agent.flush(line)
+                    self.flush(line)
                 if replies:
                     self.deliver(replies)
         except BaseException as error:  # noqa: BLE001 - whatever it is, nobody may hang
@@ -173,7 +193,7 @@ class Host:
 
     def _step(self) -> tuple[list[Reply], Iterable[Line]]:
         """Take everything that has come in, under the lock."""
-        inbox, plane, agent = self.inbox, self.plane, self.agent
+        inbox, plane, carry_out = self.inbox, self.plane, self.carry_out
         replies: list[Reply] = []
         touched: set[Line] = set()
         while inbox:
@@ -183,7 +203,7 @@ class Host:
             outcome = self._decide(batch, self._now())
             replies = replies + outcome.replies if replies else outcome.replies
             for effect in outcome.effects:
-                agent.carry_out(effect, touched)
+                carry_out(effect, touched)
             batch.clear()  # until the next step, it would keep a result alive
         for look in self._after_step:
             look(plane)
@@ -212,10 +232,10 @@ class Host:
         self._after_step += (look,)
 
     def is_quiet(self) -> bool:
-        """Whether no executor has anything to report; asked without the lock, so it may be late."""
+        """Whether no executor here may report; asked without the lock, so it may be late."""
         try:
-            for executor in self.plane.ledger.executors.values():
-                if executor.line or executor.status is ExecutorStatus.STARTING:
+            for e in self.plane.ledger.executors.values():
+                if (e.line or e.status is ExecutorStatus.STARTING) and not e.agent:
                     return False
         except RuntimeError:
             return False  # another thread is adding one
@@ -223,8 +243,8 @@ class Host:
 
     def _busy(self) -> list[int]:
         """The executors that are at work."""
-        known = list(self.plane.ledger.executors.values())
-        return [e.number for e in known if e.line or e.status is ExecutorStatus.STARTING]
+        here = [e for e in list(self.plane.ledger.executors.values()) if not e.agent]
+        return [e.number for e in here if e.line or e.status is ExecutorStatus.STARTING]
 
     # --- executors ------------------------------------------------------------------------------
 

@@ -31,7 +31,10 @@ class Socket(Record):
     handler: str
 
 
-SOCKETS: tuple[Socket, ...] = (Socket(CLIENT_PATH, READ, "apothic_emulator.server.clients:serve"),)
+SOCKETS: tuple[Socket, ...] = (
+    Socket(CLIENT_PATH, READ, "apothic_emulator.server.clients:serve"),
+    Socket("/v1/agent", frozenset({"agent"}), "apothic_emulator.server.agents:join"),
+)
 """Every WebSocket of a server."""
 
 

@@ -1,0 +1,160 @@
+"""The connection of an agent to its control plane, dialled again and again."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any, Protocol
+
+from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.sync.client import connect
+
+from apothic_backends.model.errors import ApothicError, BackendError
+from apothic_emulator.agent import channel
+from apothic_emulator.agent.channel import ChannelError, Frame, parse
+
+SHORTEST_S, LONGEST_S = 0.1, 30.0
+"""The pauses between two attempts: doubled each time, and drawn from the upper half of that."""
+
+_OPEN_S = 10.0
+_PING_S = 20.0
+_MOST_BYTES = channel.MOST_FRAME + 64
+
+
+class Served(Protocol):
+    """Who is connected."""
+
+    def hello(self) -> bytes:
+        """What is said first."""
+        ...
+
+    def heard(self, connection: Any, frame: Frame) -> None:
+        """A frame has come."""
+        ...
+
+    def next_frame(self, connection: Any) -> bytes | None:
+        """What is to be written next."""
+        ...
+
+    def end(self, cause: BaseException) -> None:
+        """There is no use in going on."""
+        ...
+
+
+class Dialer:
+    """Two threads: one dials and reads, one writes."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._stopped = threading.Event()
+        self._rung = threading.Event()
+        self._pause_s = SHORTEST_S
+        self._connection: Any = None
+        self._threads: list[threading.Thread] = []
+
+    def start(self, served: Served) -> None:
+        """Begin to dial."""
+        for name, work in (("reader", self._read), ("writer", self._write)):
+            thread = threading.Thread(
+                target=work, args=(served,), name=f"apothic-{name}", daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def ring(self) -> None:
+        """Have the writer look."""
+        self._rung.set()
+
+    def succeeded(self) -> None:
+        """The control plane has taken this agent: the next pause is short again."""
+        self._pause_s = SHORTEST_S
+        self.ring()
+
+    def say_last(self, data: bytes) -> None:
+        """Say something once all else is said, if there is a connection."""
+        connection = self._connection
+        if connection is not None:
+            try:
+                connection.send(data)
+            except (OSError, WebSocketException):
+                pass  # then nothing is heard of us, which means the same
+
+    def stop(self) -> None:
+        """End the connection, and dial no more."""
+        self._stopped.set()
+        self._rung.set()
+        if self._connection is not None:
+            self._connection.close()
+        for thread in self._threads:
+            thread.join(_OPEN_S)
+
+    # --- the reader -----------------------------------------------------------------------------
+
+    def _read(self, served: Served) -> None:
+        try:
+            while not self._stopped.is_set():
+                self._dial(served)
+                self._stopped.wait(self._draw_pause_s())
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the agent must not go deaf
+            served.end(error)
+
+    def _draw_pause_s(self) -> float:
+        whole = self._pause_s
+        self._pause_s = min(LONGEST_S, 2 * whole)
+        return whole * (0.5 + int.from_bytes(os.urandom(2), "little") / (1 << 17))
+
+    def _dial(self, served: Served) -> None:
+        """One connection, from its beginning to its end."""
+        try:
+            with connect(
+                self.url,
+                additional_headers=self._headers,
+                open_timeout=_OPEN_S,
+                ping_interval=_PING_S,
+                ping_timeout=_PING_S,
+                max_size=_MOST_BYTES,
+                compression=None,
+            ) as connection:
+                self._connection = connection
+                connection.send(served.hello())
+                for data in connection:
+                    if isinstance(data, str):
+                        return
+                    served.heard(connection, parse(data))
+        except InvalidStatus as error:
+            refused = _refusal(error.response.status_code, self.url)
+            if refused is not None:
+                served.end(refused)
+                self._stopped.set()
+        except (OSError, WebSocketException, ChannelError):
+            pass  # dial again
+        finally:
+            self._connection = None
+
+    # --- the writer -----------------------------------------------------------------------------
+
+    def _write(self, served: Served) -> None:
+        while not self._stopped.is_set():
+            self._rung.wait()
+            self._rung.clear()
+            connection = self._connection
+            if connection is None:
+                continue
+            try:
+                while (data := served.next_frame(connection)) is not None:
+                    connection.send(data)
+            except (OSError, WebSocketException):
+                connection.close()  # its reader sees that
+
+
+def _refusal(status: int, url: str) -> ApothicError | None:
+    """The error of a server that will not take this agent at any time."""
+    if status in (401, 403):
+        return BackendError(
+            f"{url} does not take this agent (HTTP {status}): its token is wrong, has expired, or "
+            "is not for agents"
+        )
+    if status == 404:  # noqa: PLR2004 - as above
+        return BackendError(f"there is no control plane at {url} that agents join (HTTP 404)")
+    return None

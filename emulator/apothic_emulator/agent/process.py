@@ -1,0 +1,237 @@
+"""`apothic agent`: this machine's executors, for a control plane elsewhere.
+
+    main thread   executors (the very same `Agent` that programs have), the outpost, the clock
+    reader        dials, again and again; reads what comes
+    writer        writes what waits
+
+The main thread never waits for the network. It starts the zygote, so it must live as long.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from select import EPOLLIN, epoll
+from typing import Any
+
+from apothic_backends.model.agents import AgentSuperseded
+from apothic_emulator.agent import channel, messages, post
+from apothic_emulator.agent.agent import Agent
+from apothic_emulator.agent.channel import ChannelError, Frame
+from apothic_emulator.agent.dialing import Dialer
+from apothic_emulator.agent.limits import Keeper
+from apothic_emulator.agent.line import Line
+from apothic_emulator.agent.messages import Answer, GaveUp, Give
+from apothic_emulator.agent.outpost import Outpost
+from apothic_emulator.agent.zygote import Zygote
+from apothic_emulator.core.effects import Kill
+from apothic_emulator.core.facts import GivenUp
+from apothic_emulator.core.hellos import Capacity
+from apothic_emulator.executors.wire import Frame as WireFrame
+
+LONGEST_WAIT_S = 60.0
+_MOST_EVENTS = 64
+_LEAVE_S = 5.0
+"""What executors get to end, and the control plane to hear of that, when an agent leaves."""
+
+
+class Station:
+    """One agent process."""
+
+    def __init__(self, dialer: Dialer, name: str, capacity: Capacity) -> None:
+        self.channels, self.errands = epoll(), epoll()
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.zygote = Zygote()
+        self._said: deque[Any] = deque()
+        """What executors have said, and questions of their code, in order."""
+        self._handed = post.Handed()
+        self.agent = Agent(
+            self.zygote,
+            self.channels,
+            self.errands,
+            self._said.append,
+            self._asked,
+            keeper=Keeper(),
+            delivery=self._handed,
+        )
+        self.errands.register(self._wake_fd, EPOLLIN)
+        self.errands.register(self.channels, EPOLLIN)
+        self.lock = threading.Lock()
+        """Of the outpost."""
+        self._touched: set[Line] = set()
+        self.outpost = Outpost(name, os.urandom(8).hex(), capacity, self._carry_out, self._answer)
+        self._heard: deque[tuple[Any, Frame]] = deque()
+        """What came, and on which connection."""
+        self.dialer = dialer
+        self._connection: Any = None
+        self.ending: BaseException | None = None
+        self._is_leaving = False
+
+    # --- threads of the connection --------------------------------------------------------------
+
+    def hello(self) -> bytes:
+        """What is said first on a connection."""
+        with self.lock:
+            return self.outpost.hello(time.monotonic())
+
+    def heard(self, connection: Any, frame: Frame) -> None:
+        """A frame has come."""
+        self._heard.append((connection, frame))
+        self.wake()
+
+    def next_frame(self, connection: Any) -> bytes | None:
+        """What is to be written next on a connection; None if nothing is."""
+        with self.lock:
+            if connection is not self._connection:
+                return None
+            outpost = self.outpost
+            return outpost.channel.next_frame() or outpost.beat(time.monotonic())
+
+    def wake(self) -> None:
+        """Have the main thread look."""
+        os.eventfd_write(self._wake_fd, 1)
+
+    def end(self, cause: BaseException) -> None:
+        """Stop all work, and end."""
+        self.ending = self.ending or cause
+        self.wake()
+
+    def leave(self) -> None:
+        """Stop all work, tell the control plane, and end."""
+        self._is_leaving = True
+        self.wake()
+
+    # --- the main thread ------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Work until it is to end.
+
+        Raises:
+            AgentSuperseded: a later process has the same name.
+            ApothicError: the control plane does not take this agent.
+        """
+        self.zygote.start()
+        try:
+            self.agent.find_limits()
+            self.dialer.start(self)
+            while self.ending is None and not self._is_leaving:
+                self._turn(self._patience_s())
+            if self._is_leaving:
+                self._leave()
+        finally:
+            self.dialer.stop()
+            self.agent.end_all()
+            self.zygote.end()
+            self.zygote.wait()
+            self.zygote.close()
+            self.agent.keeper.close()
+        if self.ending is not None:
+            raise self.ending
+
+    def _patience_s(self) -> float:
+        """How long to wait for something to happen: until the next beat, or the fence."""
+        with self.lock:
+            due = min(self.outpost.beat_at, self.outpost.fence_at)
+        return min(LONGEST_WAIT_S, max(0.0, due - time.monotonic()))
+
+    def _turn(self, patience_s: float) -> None:
+        """Wait for something, and do all that comes of it."""
+        for fd, _ in self.errands.poll(patience_s):
+            self._run_errand(fd)
+        with self.lock:
+            self._take_in()
+            while self._said:
+                self.outpost.say(_as_message(self._said.popleft()))
+            now = time.monotonic()
+            self.outpost.tick(now)
+            if now >= self.outpost.beat_at:
+                self.dialer.ring()
+            is_behind = self.outpost.channel.is_behind
+        self._flush()
+        if is_behind:
+            self.dialer.ring()
+
+    def _run_errand(self, fd: int) -> None:
+        agent = self.agent
+        if fd == self._wake_fd:
+            os.eventfd_read(fd)
+        elif fd == self.channels.fileno():
+            for channel_fd, mask in self.channels.poll(0, _MOST_EVENTS):
+                agent.read_channel(channel_fd, mask)
+        elif fd in agent.pipes:
+            agent.read_pipe(fd)
+        elif fd == self.zygote.control.fileno():
+            agent.hear_zygote(self._busy)
+
+    def _busy(self) -> list[int]:
+        return list(self.agent.lines)
+
+    def _take_in(self) -> None:
+        """Do what the control plane says."""
+        while self._heard:
+            connection, frame = self._heard.popleft()
+            try:
+                self._hear(connection, frame)
+            except ChannelError:
+                self._connection = None
+                connection.close()
+
+    def _hear(self, connection: Any, frame: Frame) -> None:
+        if frame.kind == channel.WELCOME:
+            self.outpost.welcomed(frame, time.monotonic())
+            self._connection = connection
+            self.dialer.succeeded()
+        elif frame.kind == channel.REFUSED:
+            error = messages.error_from_bytes(frame.body)
+            if isinstance(error, AgentSuperseded):
+                self.ending = error
+        elif connection is self._connection:
+            self.outpost.take(frame, time.monotonic())
+
+    def _flush(self) -> None:
+        while self._touched:
+            self.agent.flush(self._touched.pop())
+
+    # --- what the outpost wants -----------------------------------------------------------------
+
+    def _carry_out(self, effect: Any) -> None:
+        self.agent.carry_out(effect, self._touched)
+
+    def _answer(self, message: Answer | Give) -> None:
+        line = self.agent.lines.get(message.executor)
+        if line is None:
+            return
+        if isinstance(message, Give):
+            self._handed.give(message)
+        else:
+            post.reply(line, message)
+        self._touched.add(line)
+
+    def _asked(self, line: Line, frame: WireFrame) -> None:
+        self._said.append(post.question_of(line, frame))
+
+    # --- the end --------------------------------------------------------------------------------
+
+    def _leave(self) -> None:
+        """Kill all executors, and see to it that the control plane knows."""
+        with self.lock:
+            for number in list(self.agent.lines):
+                self._carry_out(Kill(number))
+        deadline = time.monotonic() + _LEAVE_S
+        while time.monotonic() < deadline and (self.agent.lines or self._is_unheard()):
+            self._turn(0.05)
+        self.dialer.say_last(Frame(channel.LEAVE, 0, 0).pack())
+
+    def _is_unheard(self) -> bool:
+        with self.lock:
+            return self._connection is not None and bool(self.outpost.executors)
+
+
+def _as_message(said: Any) -> Any:
+    """What an executor's end of things means for the control plane."""
+    if isinstance(said, GivenUp):
+        request: Any = said.token
+        return GaveUp(request.executor, request.number)
+    return said

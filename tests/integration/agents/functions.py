@@ -1,0 +1,83 @@
+"""What agents run in these tests; they import it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from apothic import App, Dict, Queue, Retries, Secret
+
+app = App("agents")
+
+
+@app.function(max_pending_tasks=1000)
+def double(n: int) -> int:
+    return 2 * n
+
+
+@app.function()
+def who() -> tuple[int, int]:
+    return os.getpid(), os.getppid()
+
+
+@app.function(max_containers=4)
+def stay(began: str, gate: str) -> int:
+    """Say that it has begun, and wait until it is let go."""
+    with Path(began).open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    with Path(gate).open() as waiting:
+        waiting.read()
+    return os.getpid()
+
+
+@app.function(retries=Retries(max_retries=3, initial_delay=0), max_containers=4)
+def persist(began: str, gate: str) -> int:
+    return stay.local(began, gate)
+
+
+@app.function()
+def call_others(n: int) -> list[int]:
+    return double.map([double.remote(n), 2 * n + 1])
+
+
+@app.function()
+def share(queue: Any, table: Any) -> Any:
+    queue.put("from afar")
+    table["key"] = queue.get()
+    return table["key"]
+
+
+@app.function()
+def count(n: int) -> Any:
+    yield from range(n)
+
+
+@app.function()
+def speak(text: str) -> int:
+    print(text)
+    return len(text)
+
+
+@app.function()
+def weigh(data: bytes) -> bytes:
+    return data[::-1]
+
+
+@app.function()
+def die(code: int) -> None:
+    os._exit(code)
+
+
+@app.function(secrets=[Secret.from_dict({"TOKEN_OF_TEST": "a-secret-value-7431"})])
+def tell() -> str:
+    print(os.environ["TOKEN_OF_TEST"])
+    return os.environ["TOKEN_OF_TEST"]
+
+
+@app.function()
+def look_for(name: str) -> str | None:
+    return os.environ.get(name)
+
+
+__all__ = ["Dict", "Queue"]
