@@ -46,6 +46,7 @@ def run(server: Served, program: str, token: str) -> subprocess.CompletedProcess
             **os.environ,
             "APOTHIC_HOME": str(server.home / "client"),
             "APOTHIC_BACKEND": f"http://{server.own_host}",
+            "APOTHIC_TEST_BACKEND": f"http://{server.own_host}",
             "APOTHIC_API_KEY": token,
         },
         capture_output=True,
