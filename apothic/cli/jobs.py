@@ -111,7 +111,7 @@ def list_open(backend: Backend, asked: Wishes) -> int:
     for told in found:
         function = f"{told['app_name']}/{told['function_name']}"
         rows.append((told["job_id"], function, str(told["status"]), str(told["attempt"])))
-    for line in _columns(rows):
+    for line in output.columns(rows):
         output.put(line)
     return ExitCode.DONE
 
@@ -178,14 +178,7 @@ def _put_job(asked: Wishes, job: JobSnapshot) -> None:
         told["started_at"] = f"after {seconds(job.started_at - job.submitted_at)}"
         if job.ended_at is not None:
             told["ended_at"] = f"after {seconds(job.ended_at - job.submitted_at)}"
-    for line in _columns([(name, str(value)) for name, value in told.items() if value is not None]):
+    for line in output.columns(
+        [(name, str(value)) for name, value in told.items() if value is not None]
+    ):
         output.put(line)
-
-
-def _columns(rows: list[tuple[str, ...]]) -> list[str]:
-    """Rows as lines whose columns stand below each other."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]

@@ -80,6 +80,15 @@ def put_error(text: str, patience_s: float | None = None) -> None:
         pass
 
 
+def columns(rows: list[tuple[str, ...]]) -> list[str]:
+    """Rows as lines whose columns stand below each other."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
 def flush() -> None:
     """See to it that what was printed is out, or that its reader has gone."""
     try:

@@ -8,7 +8,9 @@ from typing import Any
 import click
 
 from apothic import __version__
+from apothic.cli.app import app
 from apothic.cli.auth import auth
+from apothic.cli.deployment import deploy, deployment
 from apothic.cli.job import job
 from apothic.cli.offered import Program
 from apothic.cli.package import package
@@ -122,7 +124,10 @@ def replay(asked: Wishes, job_id: str, *, inline: bool, pdb: bool, **given: Any)
     sys.exit(again(job_id, Ways(inline, pdb), asked.over(given)))
 
 
+program.add_command(app)
 program.add_command(auth)
+program.add_command(deploy)
+program.add_command(deployment)
 program.add_command(job)
 program.add_command(package)
 program.add_command(secret)

@@ -46,7 +46,7 @@ class Run:
         if "--json" in self.arguments:  # until they are read
             self.talk.wishes = self._wishes.replace(json=True)
         if is_name(self.target):
-            return run_by_name(self.target, self.arguments, self.how, self.talk.wishes)
+            return run_by_name(self.target, self.arguments, self.how, self.calls)
         self.talk.prepare(self.how)
         file = find_file(path)
         sys.argv = [path, *self.arguments]
