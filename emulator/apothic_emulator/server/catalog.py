@@ -11,7 +11,7 @@ from typing import Any, get_args
 from apothic_backends.commands import COMMANDS, SELDOM, Command
 from apothic_backends.model.record import Record, records_in
 
-LOOKING = re.compile(r"(Get|List|Read|Count|Find|Wait|Look)[A-Z]")
+LOOKING = re.compile(r"(Get|List|Read|Count|Find|Has|Peek|Wait)[A-Z]")
 """Commands that change nothing begin so, and those of the scope `read` may ask them."""
 
 CHANGING = frozenset({"ReadItems"})
