@@ -242,9 +242,12 @@ def handover(subject: Any, count: int = 2000, at_once: int = 1000) -> dict[str, 
     }
 
 
-def reload(subject: Any, jobs: int = 100_000, dicts: int = 5_000) -> dict[str, float]:
+def reload(subject: Any, jobs: int = 100_000, parts: int = 5_000) -> dict[str, float]:
     """What a program waits for when it takes up what another one has left."""
-    return {"reload_s": subject.reload(jobs, dicts)}
+    return {
+        "reload_s": subject.reload(jobs, parts, "queues"),
+        "dicts_s": subject.reload(jobs, parts, "dicts"),
+    }
 
 
 MEASURES = {

@@ -210,9 +210,10 @@ ROWS = {
         subjects=("handover", "loopback", "manager"),
     ),
     "reload": Row(
-        "100,000 jobs that wait and 5,000 dicts, until a fresh control plane knows them",
-        (Goal("reload_s", 3, subject="durable"),),
-        {"reload_s": "s"},
+        "100,000 jobs that wait, and 5,000 queues with an item each or 5,000 dicts with a key "
+        "each, until a fresh control plane knows them",
+        (Goal("reload_s", 3, subject="durable"), Goal("dicts_s", 3, subject="durable")),
+        {"reload_s": "s, with queues", "dicts_s": "s, with dicts"},
         subjects=("durable",),
         rounds=5,
     ),

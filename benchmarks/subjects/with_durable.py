@@ -46,20 +46,21 @@ class Durable:
         """Stop."""
         self._backend.close()
 
-    def reload(self, jobs: int, dicts: int) -> float:
-        """Seconds until a core knows again what another one has left."""
+    def reload(self, jobs: int, parts: int, kind: str) -> float:
+        """Seconds until a core knows again what another one has left, "queues" or "dicts"."""
         from apothic_emulator.core.journal import Journal  # noqa: PLC0415 - as above
         from apothic_emulator.core.plane import Plane  # noqa: PLC0415
+        from apothic_emulator.host.commits import take_back  # noqa: PLC0415
         from apothic_emulator.stores.opening import open_store  # noqa: PLC0415
 
-        folder = Path(self._folder.name) / "reload"
+        folder = Path(self._folder.name) / kind
         if not folder.exists():
-            _fill(open_store("sqlite", folder), jobs, dicts)
+            _fill(open_store("sqlite", folder), jobs, PARTS[kind](parts))
         before = time.perf_counter()
         store = open_store("sqlite", folder)
         store.open()
         plane = Plane("again", journal=Journal())
-        plane.load(store.load(), 1.0)
+        take_back(store, lambda records: plane.load(records, 1.0))
         taken = time.perf_counter() - before
         store.close()
         if len(plane.ledger.jobs) != jobs:
@@ -67,10 +68,29 @@ class Durable:
         return taken
 
 
-def _fill(store: Any, jobs: int, dicts: int) -> None:
-    """Leave jobs that wait, and dicts with a key each."""
+def _queues(count: int) -> list[Any]:
+    """Queues with an item each."""
+    from apothic_backends.commands.queues import OpenQueue, PutItems  # noqa: PLC0415 - as above
+    from apothic_backends.model.queues import joined  # noqa: PLC0415
+
+    commands: list[Any] = [OpenQueue(f"q{n}") for n in range(count)]
+    return commands + [PutItems(f"q{n}", joined([RECORD % n]), 1) for n in range(count)]
+
+
+def _dicts(count: int) -> list[Any]:
+    """Dicts with a key each."""
+    from apothic_backends.commands.dicts import PutKey  # noqa: PLC0415 - as above
+    from apothic_backends.model.payloads import Payload  # noqa: PLC0415
+
+    return [PutKey(f"d{n}", "key", Payload(b"1"), create=True) for n in range(count)]
+
+
+PARTS = {"queues": _queues, "dicts": _dicts}
+
+
+def _fill(store: Any, jobs: int, others: list[Any]) -> None:
+    """Leave jobs that wait, and what else these commands make."""
     from apothic_backends.commands import RegisterFunction, SubmitJob  # noqa: PLC0415 - as above
-    from apothic_backends.commands.dicts import PutKey  # noqa: PLC0415
     from apothic_backends.model.functions import FunctionSpec  # noqa: PLC0415
     from apothic_backends.model.payloads import Payload  # noqa: PLC0415
     from apothic_emulator.core.facts import Asked  # noqa: PLC0415
@@ -84,7 +104,7 @@ def _fill(store: Any, jobs: int, dicts: int) -> None:
     spec = FunctionSpec("benchmarks", "f", max_pending_tasks=jobs)
     commands: list[Any] = [RegisterFunction(spec, Payload(b""))]
     commands += [SubmitJob("functions:1", Payload(RECORD % n)) for n in range(jobs)]
-    commands += [PutKey(f"d{n}", "key", Payload(b"1"), create=True) for n in range(dicts)]
+    commands += others
     for first in range(0, len(commands), 1000):
         asked = [Asked(command, next(tokens)) for command in commands[first : first + 1000]]
         store.commit(plane.step(asked, 0.0).changes)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from apothic_backends.connection import use
 from apothic_backends.model.errors import EmulatorDead, StoreError, StoreFenced, StoreFull
 from apothic_emulator.agent.zygote import Zygote
 from apothic_emulator.host.backend import LocalBackend
-from apothic_emulator.host.commits import Commits
+from apothic_emulator.host.commits import Commits, take_back
 from apothic_emulator.host.host import Host
 from apothic_emulator.host.thread import HostThread
 from apothic_emulator.stores.store import Store
@@ -306,3 +308,30 @@ def test_another_host_goes_on_with_what_one_has_left(engine: BrittleEngine) -> N
 
     use(before)
     second.close()
+
+
+@pytest.mark.parametrize("error", [None, StoreError("gone")])
+def test_nothing_is_collected_while_a_state_is_loaded_and_after_that_it_is(
+    engine: BrittleEngine, error: Exception | None
+) -> None:
+    seen: list[bool] = []
+
+    def load(records: object) -> None:
+        seen.append(gc.isenabled())
+        if error is not None:
+            raise error
+
+    with suppress(StoreError):
+        take_back(Store(engine), load)
+
+    assert seen == [False]
+    assert gc.isenabled()
+
+
+def test_collections_that_a_program_has_turned_off_stay_off(engine: BrittleEngine) -> None:
+    gc.disable()
+    try:
+        take_back(Store(engine), lambda records: None)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

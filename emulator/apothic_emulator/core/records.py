@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from apothic_backends.model.payloads import Payload
-from apothic_backends.model.texts import encode
+from apothic_backends.model.texts import decode, encode
 
 Change = tuple[str, bytes | None]
 """The key of a record, and what it is now; None when there is none any more."""
@@ -28,7 +27,7 @@ def unpack(record: bytes) -> tuple[list[Any], list[bytes]]:
         ValueError: it was not made by `pack`.
     """
     end = record.index(b"\n")
-    sizes, *head = json.loads(record[:end])
+    sizes, *head = decode(record[:end].decode())
     blobs: list[bytes] = []
     start = end + 1
     for size in sizes:

@@ -13,11 +13,12 @@ carried out at once, unless something is held: what it has read may depend on th
 from __future__ import annotations
 
 import contextlib
+import gc
 import threading
 import time
 from _queue import SimpleQueue  # `queue` brings more, at the start of every program
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,6 +31,7 @@ from apothic_emulator.core.plane import Plane
 from apothic_emulator.core.records import Change
 from apothic_emulator.host.clocks import Clock
 from apothic_emulator.host.durable import Decide
+from apothic_emulator.stores.base import Found
 from apothic_emulator.stores.store import Store
 
 _NOTHING = Outcome([], [], [])
@@ -72,6 +74,20 @@ class Steered(Protocol):
         ...
 
 
+def take_back(store: Store, load: Callable[[list[Found]], None]) -> None:
+    """Load what a store holds, without collections.
+
+    All of it stays, and they would go through it again and again: that took a third of the time.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        load(store.load())
+    finally:
+        if collects:
+            gc.enable()
+
+
 class Commits:
     """The thread that commits, and what it has not committed."""
 
@@ -102,7 +118,7 @@ class Commits:
 
     def attach(self, host: Steered) -> Decide:
         """Serve this host, once its core knows what was kept."""
-        host.plane.load(self.store.load(), host.clock.now())
+        take_back(self.store, lambda records: host.plane.load(records, host.clock.now()))
         self._host = host
         self._thread.start()
         return self.decide
@@ -207,7 +223,7 @@ class Commits:
     def _begin_anew(self) -> Exception | None:
         """Go back to what the store says; gives the error if it says nothing."""
         try:
-            self._host.begin_anew(self.store.load())
+            take_back(self.store, self._host.begin_anew)
             self._keep_what_is_left()
         except Exception as error:  # noqa: BLE001 - whatever it is, the program cannot go on
             return error
