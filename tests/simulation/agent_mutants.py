@@ -1,0 +1,90 @@
+"""Planted bugs in what agents and their control plane have agreed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apothic_emulator.agent.channel import Channel
+from apothic_emulator.agent.outpost import NEVER, Outpost
+from apothic_emulator.core.agents import Agents
+from apothic_emulator.core.executors import Executor
+from apothic_emulator.core.far import FarAttempts
+from apothic_emulator.core.fleet import Fleet
+from apothic_emulator.core.hellos import Welcome
+from apothic_emulator.core.jobs import Job
+from apothic_emulator.core.scheduler import Scheduler
+from tests.simulation.mutants import Mutant, mutant
+
+AGENT_MUTANTS: dict[str, Mutant] = {}
+
+
+@mutant(Outpost, "fence_at", AGENT_MUTANTS)
+def work_goes_on_without_a_lease(right: Any) -> Any:
+    return property(lambda self: NEVER)
+
+
+@mutant(Outpost, "_hold", AGENT_MUTANTS)
+def a_job_begins_without_the_word(right: Any, self: Outpost, call: Any) -> None:
+    right(self, call)
+    mine = self.executors.get(call.executor)
+    if mine is not None and call.job in mine.waiting:
+        self._begin(type("Go", (), {"executor": call.executor, "job": call.job})())  # type: ignore[arg-type]
+
+
+@mutant(Channel, "resume", AGENT_MUTANTS)
+def what_was_on_its_way_is_not_sent_again(right: Any, self: Channel, taken: int) -> None:
+    right(self, taken)
+    self._next = len(self._held)
+
+
+@mutant(FarAttempts, "_lost", AGENT_MUTANTS)
+def what_may_have_run_runs_again(
+    right: Any, self: FarAttempts, executor: Executor, job: Job, *rest: Any
+) -> None:
+    self._put_back(job, rest[-1])
+
+
+@mutant(Fleet, "_match", AGENT_MUTANTS)
+def strangers_work_on(right: Any, self: Fleet, *rest: Any) -> Any:
+    right(self, *rest)
+    return ()
+
+
+@mutant(FarAttempts, "match", AGENT_MUTANTS)
+def all_that_an_agent_has_is_believed_to_have_begun(
+    right: Any, self: FarAttempts, executor: Executor, held: Any, now: float
+) -> None:
+    right(
+        self, executor, held.replace(jobs=tuple(j.replace(phase="begun") for j in held.jobs)), now
+    )
+
+
+@mutant(Outpost, "_begin_anew", AGENT_MUTANTS)
+def what_was_reported_is_not_reported_again(right: Any, self: Outpost, welcome: Welcome) -> None:
+    self._unacked.clear()
+    right(self, welcome)
+
+
+@mutant(Agents, "start", AGENT_MUTANTS)
+def numbers_of_executors_are_given_again(
+    right: Any, self: Agents, executor: Executor, agent: int
+) -> None:
+    journal, self.journal = self.journal, None
+    right(self, executor, agent)
+    self.journal = journal
+
+
+@mutant(Scheduler, "go", AGENT_MUTANTS)
+def the_word_is_said_before_it_is_written_down(
+    right: Any, self: Scheduler, executor: Executor, accepted: set[int], job: Job
+) -> None:
+    kept, job.kept = job.kept, None
+    right(self, executor, accepted, job)
+    job.kept = kept
+
+
+@mutant(Fleet, "_cut", AGENT_MUTANTS)
+def a_cut_is_taken_for_a_loss(right: Any, self: Fleet, command: Any, *rest: Any) -> None:
+    agent = self.agents.far.get(command.agent)
+    if agent is not None and agent.session == command.session:
+        self._give_up(agent, rest[-1])
