@@ -242,6 +242,28 @@ def handover(subject: Any, count: int = 2000, at_once: int = 1000) -> dict[str, 
     }
 
 
+def served(subject: Any, at_most_s: float = 2.0, count: int = 1000) -> dict[str, float]:
+    """Blocking no-ops, one after the other; many by one client; and submissions, pipelined."""
+    for _ in range(50):
+        subject.call()
+    taken: list[int] = []
+    end = time.monotonic() + at_most_s
+    while time.monotonic() < end:
+        before = time.perf_counter_ns()
+        subject.call()
+        taken.append(time.perf_counter_ns() - before)
+    began = time.perf_counter()
+    subject.map(count)
+    found = {
+        "p50_ms": median(taken) / 1e6,
+        "p99_ms": percentile(taken, 0.99) / 1e6,
+        "jobs_s": count / (time.perf_counter() - began),
+    }
+    if hasattr(subject, "submit"):
+        found["submits_s"] = count / subject.submit(count)
+    return found
+
+
 def reload(subject: Any, jobs: int = 100_000, parts: int = 5_000) -> dict[str, float]:
     """What a program waits for when it takes up what another one has left."""
     return {
@@ -263,6 +285,7 @@ MEASURES = {
     "timers": timers,
     "durable": durable,
     "handover": handover,
+    "served": served,
     "reload": reload,
 }
 """Every measure, by the name of its row."""

@@ -209,6 +209,22 @@ ROWS = {
         {"pairs_s": "pairs/s", "there_s": "pairs/s, from a worker", "items_s": "items/s"},
         subjects=("handover", "loopback", "manager"),
     ),
+    "served": Row(
+        "No-ops over a connection to a server with a durable store, and to Dask's scheduler and "
+        "Ray, which keep nothing: one after the other, 1,000 by one client; submissions at once",
+        (
+            Goal("p50_ms", 4, subject="served"),
+            Goal("jobs_s", 300, subject="served", at_most=False),
+            Goal("submits_s", 1_000, subject="served", at_most=False),
+        ),
+        {
+            "p50_ms": "ms, p50",
+            "p99_ms": "ms, p99",
+            "jobs_s": "jobs/s",
+            "submits_s": "submits/s, on disk",
+        },
+        subjects=("served", "dask", "ray"),
+    ),
     "reload": Row(
         "100,000 jobs that wait, and 5,000 queues with an item each or 5,000 dicts with a key "
         "each, until a fresh control plane knows them",

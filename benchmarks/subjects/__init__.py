@@ -17,6 +17,8 @@ NEEDS = {
     "handover": ("apothic", "apothic_emulator.local"),
     "loopback": ("redis",),
     "manager": (),
+    "served": ("apothic", "apothic_emulator.local", "uvicorn"),
+    "dask": ("distributed",),
 }
 """Every subject, and the modules without which it is skipped."""
 
