@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from apothic._connect import connect, connected
+from apothic._connect import connect, is_open
 from apothic._drive import deadline_after, step
 from apothic._items import ItemsLink, close_items
 from apothic._maps import Fan, Feed, How, Items, width
@@ -71,6 +71,8 @@ class Calls:
 
     def __init__(self, callee: Callee) -> None:
         self._callee = callee
+        self.connect = connect
+        """Gives the backend that calls go to."""
         self._backend: Backend | None = None
         self._function_id = ""
         self._is_generator = callee.is_generator
@@ -88,7 +90,7 @@ class Calls:
             self._refuse("remote()")
         timeout_s = self._callee.take_wait(kwargs)
         deadline = deadline_after(timeout_s)
-        backend = connect()
+        backend = self.connect()
         payload = encode_arguments(self._callee.raw, args, kwargs)
         if owned:
             payload.own()
@@ -115,7 +117,7 @@ class Calls:
     ) -> JobLink:
         """Queue one call, unless it was queued under that key before; the link to its job."""
         self._refuse("spawn()")
-        backend = connect()
+        backend = self.connect()
         payload = encode_arguments(self._callee.raw, args, kwargs)
         payload.own()
         submit = SubmitJob(self._function_id, payload, key=key)
@@ -146,7 +148,7 @@ class Calls:
         """
         self._refuse("map(), starmap() and for_each()")
         deadline = deadline_after(timeout_s)
-        callee, backend = self._callee, connect()
+        callee, backend = self._callee, self.connect()
         feed = Feed(items, is_star=is_star)
         if backend is not self._backend:
             await self._register(backend, deadline)
@@ -173,7 +175,7 @@ class Calls:
         """Queue one job for each item, waiting for room; an error cancels what is queued."""
         self._refuse("spawn_map()")
         deadline = deadline_after(timeout_s)
-        backend = connect()
+        backend = self.connect()
         feed = Feed(items)
         job_ids: list[str] = []
         try:
@@ -221,7 +223,7 @@ class Calls:
 
     async def open(self, payload: Payload, deadline: float | None) -> tuple[Backend, str]:
         """Queue one call of a generator; the job is cancelled if nobody waits for its id."""
-        backend = connect()
+        backend = self.connect()
         if backend is not self._backend:
             await self._register(backend, deadline)
         ticket = backend.start(OpenItems(self._function_id, payload))
@@ -297,14 +299,15 @@ class JobLink:
         """Whether others may hold the job as well, under its key."""
 
     def _connect(self) -> Backend:
-        backend = connect()
-        if self._backend is not None and self._backend is not backend:
+        if self._backend is None:
+            return connect()
+        if not is_open(self._backend):
             raise BackendClosed(
                 f"{self.job_id} belongs to a control plane that this process is not connected to: "
                 "it was closed, or this process is a fork of the one that started the job",
                 job_id=self.job_id,
             )
-        return backend
+        return self._backend
 
     async def status(self) -> JobStatus:
         """Where the job is in its life."""
@@ -348,5 +351,5 @@ class JobLink:
     def release(self) -> None:
         """Say that nobody will ask for its result again."""
         backend = self._backend
-        if backend is not None and backend is connected() and not self._is_shared:
+        if backend is not None and is_open(backend) and not self._is_shared:
             backend.start(ReleaseJob(self.job_id))

@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 
 from apothic._drive import step
 from apothic_backends.commands.base import Command
-from apothic_backends.connection import connect, connected, use
+from apothic_backends.connection import connect, connect_to, connected, is_open, use
 
-__all__ = ["ask", "ask_soon", "connect", "connected", "use"]
+__all__ = ["ask", "ask_soon", "connect", "connect_to", "connected", "is_open", "use"]
 
 T = TypeVar("T")
 

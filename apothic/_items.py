@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from apothic._connect import connected
+from apothic._connect import is_open
 from apothic._drive import deadline_after, step
 from apothic._serialize import decode_items, decode_outcome
 from apothic_backends.base import Backend
@@ -92,7 +92,7 @@ class ItemsLink:
         backend, job_id = self._backend, self.job_id
         if self._asked is not None:
             self._asked.cancel()
-        if backend is None or job_id is None or backend is not connected():
+        if backend is None or job_id is None or not is_open(backend):
             return  # nothing was started, or a fork of this process is not the one to end it
         if self._outcome is None:
             close_items(backend, job_id, is_wanted=is_wanted)

@@ -325,9 +325,12 @@ def declared(app_name: str, name: str) -> Declared[..., Any]:
 class RemoteFunction(Invocable[..., Any]):
     """A function by its names; it is looked up at the first use."""
 
-    def __init__(self, app_name: str, function_name: str) -> None:
+    def __init__(
+        self, app_name: str, function_name: str, client: ControlPlaneClient | None = None
+    ) -> None:
         self.app_name = app_name
         self.name = function_name
+        self._client = client
         self._target: Target | None = None
 
     @classmethod
@@ -341,29 +344,34 @@ class RemoteFunction(Invocable[..., Any]):
     ) -> RemoteFunction:
         """The function of that app: the deployed one; while there is none, one of this program.
 
-        Calls go to whichever version is live when they are made.
+        Calls go to whichever version is live when they are made. With `client`, or `base_url` and
+        the key that is kept for it, they go to that control plane, else to `APOTHIC_BACKEND`.
 
         Raises:
-            UsageError: both `client` and `base_url` are given.
-            NotBuiltYet: one of them is.
+            UsageError: both `client` and `base_url` are given, or the address is none.
         """
         if client is not None and base_url is not None:
             raise UsageError("client and base_url both say which control plane is meant; keep one")
         if client is not None or base_url is not None:
-            raise NotBuiltYet("RemoteFunction.from_name(client= or base_url=) is not built yet")
-        return cls(app_name, function_name)
+            client = client or ControlPlaneClient(base_url or "")
+            client.check()
+        return cls(app_name, function_name, client)
 
     def target(self) -> Target:
         """The function of these names: the deployed one, else one that this program declares."""
         if self._target is None:
             from apothic._named import Named  # most programs call their own  # noqa: PLC0415
 
-            self._target = Named(self.app_name, self.name, DECLARED)
+            known = DECLARED if self._client is None else {}
+            self._target = named = Named(self.app_name, self.name, known)
+            if self._client is not None:
+                named.calls.connect = self._client.connect
         return self._target
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel by name."""
-        return (RemoteFunction, (self.app_name, self.name))
+        """Travel by name, with the address of the control plane if there is one, but no key."""
+        client = self._client and ControlPlaneClient(self._client.base_url)
+        return (RemoteFunction, (self.app_name, self.name, client))
 
     def __repr__(self) -> str:
         """Its names."""

@@ -12,6 +12,28 @@ from apothic_backends.registry import open_backend
 _lock = threading.Lock()
 _open: Backend | None = None
 _listener: Callable[[Backend], None] | None = None
+_others: dict[tuple[str, str | None], Backend] = {}
+"""Control planes that were asked for by address, one connection for each address and key."""
+
+
+def connect_to(url: str, api_key: str | None = None) -> Backend:
+    """The control plane at an address, whatever the backend of this process is.
+
+    Raises:
+        UsageError: that is no address, or one to which no key should be sent.
+    """
+    with _lock:
+        backend = _others.get((url, api_key))
+        if backend is None:
+            from apothic_backends.remote.backend import open_remote  # noqa: PLC0415 - seldom
+
+            backend = _others[url, api_key] = open_remote(url, api_key)
+    return backend
+
+
+def is_open(backend: Backend) -> bool:
+    """Whether this process is connected to it."""
+    return backend is _open or backend in _others.values()
 
 
 def connect() -> Backend:
@@ -58,6 +80,7 @@ def _forget() -> None:
     """Start afresh in a forked child: the connection is its parent's."""
     global _lock  # noqa: PLW0603 - the parent may have held it in another thread
     _lock = threading.Lock()
+    _others.clear()
     when_open(None)
     use(None)
 

@@ -167,3 +167,39 @@ def test_a_key_that_may_only_look_changes_nothing(
     ran = run(sys.executable, "program.py", cwd=tmp_path, env=there, code=1)
 
     assert "NotAllowed: a key of the scope `read` changes nothing" in ran.stderr
+
+
+DEPLOYED = """
+from apothic import App
+
+app = App("deployed")
+
+@app.function()
+def double(n: int) -> int:
+    return 2 * n
+
+if __name__ == "__main__":
+    print(app.deploy())
+"""
+
+CALLER = """
+import sys
+from apothic import ControlPlaneClient, RemoteFunction
+
+url, key = sys.argv[1:]
+double = RemoteFunction.from_name("deployed", "double", client=ControlPlaneClient(url, key))
+print(double.remote(4), double.map([1, 2]), double.spawn(5).wait())
+"""
+
+
+def test_a_function_is_called_by_name_on_the_control_plane_that_is_named(
+    server: Served, there: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "deployed.py").write_text(DEPLOYED)
+    (tmp_path / "caller.py").write_text(CALLER)
+    run(sys.executable, "deployed.py", cwd=tmp_path, env=there)
+
+    url = there["APOTHIC_BACKEND"]
+    ran = run(sys.executable, "caller.py", url, server.token, cwd=tmp_path, env={})
+
+    assert ran.stdout == "8 [2, 4] 10\n"

@@ -15,7 +15,6 @@ from apothic import (
     ControlPlaneClient,
     InvalidOption,
     Job,
-    NotBuiltYet,
     NotFound,
     QueueFull,
     RemoteFunction,
@@ -347,9 +346,12 @@ def test_remote_function_that_is_not_there_lists_those_that_are(
         RemoteFunction.from_name("functions", "dubble").remote(1)
 
 
-def test_remote_function_of_another_control_plane_is_not_built() -> None:
-    with pytest.raises(NotBuiltYet):
-        RemoteFunction.from_name("a", "b", base_url="http://localhost")
+def test_a_function_of_another_control_plane_is_not_one_of_this_program() -> None:
+    far = RemoteFunction.from_name("app", "double", base_url="https://host.example")
+
+    assert "double" in repr(far)
+    with pytest.raises(UsageError, match="plain http://"):
+        RemoteFunction.from_name("app", "double", base_url="http://host.example")
     with pytest.raises(UsageError, match="keep one"):
         RemoteFunction.from_name("a", "b", base_url="x", client=ControlPlaneClient())
 
