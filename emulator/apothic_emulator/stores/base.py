@@ -11,12 +11,27 @@ engine's isolation can bend a rule. One thread at a time uses an engine, though 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 Change = tuple[str, bytes | None]
 """A key and the whole record that stands there from now on; None if there is none any more."""
 
 Found = tuple[str, bytes]
+
+
+def way_out(place: str) -> str:
+    """What to do about a store that is damaged: only the project's own are the commands'."""
+    if "://" in place:
+        return "Restore the database from a backup, or name another one"
+    if Path(place).parts[-4:-2] == (".apothic", "state"):
+        return (
+            "Go back to a copy with `apothic state load`, or begin anew with `apothic state reset`"
+        )
+    return (
+        "Put a copy of it back, or let APOTHIC_STATE name another place; to begin anew there, move "
+        "away what is there, with the files beside it whose names begin alike"
+    )
 
 
 class Engine(Protocol):

@@ -20,7 +20,7 @@ from apothic_backends.model.errors import (
     StoreFenced,
     StoreLocked,
 )
-from apothic_emulator.stores.base import Change, Found
+from apothic_emulator.stores.base import Change, Found, way_out
 from apothic_emulator.stores.disk import full, has_no_room, writing
 from apothic_emulator.stores.ownership import Ownership
 
@@ -187,8 +187,7 @@ class SqliteEngine:
 
     def _corrupt(self, why: str) -> StoreCorrupt:
         return StoreCorrupt(
-            f"{self.path} cannot be used: {why}. Go back to a copy with `apothic state load`, or "
-            "begin anew with `apothic state reset`",
+            f"{self.path} cannot be used: {why}. {way_out(self.place)}",
             path=str(self.path),
         )
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from apothic_backends.model.errors import StoreCorrupt
-from apothic_emulator.stores.base import Change, Engine, Found
+from apothic_emulator.stores.base import Change, Engine, Found, way_out
 from apothic_emulator.stores.blobs import Blobs
 
 LARGE = 1 << 20
@@ -20,10 +20,6 @@ LARGE = 1 << 20
 
 _INLINE, _BLOB = b"i", b"b"
 _HEAD = 5
-_DAMAGED = (
-    "Nothing of it was used. Go back to a copy with `apothic state load`, or begin anew with "
-    "`apothic state reset`"
-)
 
 
 class Store:
@@ -93,7 +89,10 @@ class Store:
         is_text = isinstance(key, str) and isinstance(sealed, bytes)  # type: ignore[redundant-expr]
         kind, value = (sealed[4:_HEAD], sealed[_HEAD:]) if is_text else (b"", b"")
         if not kind or _checksum(key, kind, value) != sealed[:4]:
-            raise StoreCorrupt(f"a record in {self.place} is damaged ({key!r:.60}). {_DAMAGED}")
+            raise StoreCorrupt(
+                f"a record in {self.place} is damaged ({key!r:.60}). Nothing of it was used. "
+                f"{way_out(self.place)}"
+            )
         if kind == _BLOB and self._blobs is not None:
             digest = value.decode()
             self._named[key] = digest

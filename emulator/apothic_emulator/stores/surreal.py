@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from apothic_backends.model.errors import StoreCorrupt, StoreError, StoreFenced, StoreLocked
-from apothic_emulator.stores.base import Change, Found
+from apothic_emulator.stores.base import Change, Found, way_out
 from apothic_emulator.stores.disk import full, has_no_room, writing
 from apothic_emulator.stores.ownership import Ownership
 from apothic_emulator.stores.surreal_link import Link, Lost, Refused
@@ -264,14 +264,8 @@ class SurrealEngine:
         )
 
     def _corrupt(self, why: str) -> StoreCorrupt:
-        way_out = (
-            "Restore the database from a backup, or name another one"
-            if self._path is None
-            else "Go back to a copy with `apothic state load`, or begin anew with "
-            "`apothic state reset`"
-        )
         path = str(self._path or self.place)
-        return StoreCorrupt(f"{self.place} cannot be used: {why}. {way_out}", path=path)
+        return StoreCorrupt(f"{self.place} cannot be used: {why}. {way_out(self.place)}", path=path)
 
     def _failure(self, error: Lost | Refused) -> StoreError:
         why = str(error)
