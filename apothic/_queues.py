@@ -12,7 +12,6 @@ from apothic._values import fence_of, flag, number, refuse, seconds, whole
 from apothic._watches import Reading
 from apothic.claims import Claim, DeadLetter, delay, lease
 from apothic.errors import Empty, Full
-from apothic_backends.base import EventStream
 from apothic_backends.commands.base import Command
 from apothic_backends.commands.queues import (
     ClaimItems,
@@ -171,14 +170,10 @@ class Link:
 
     def watch(self, after: Cursor | None, *, snapshot: bool) -> Reading:
         """Read the queue's events."""
-
-        async def begin() -> EventStream:
-            await self.open()
-            return connect().watch(f"queues:{self.name}", after, snapshot=snapshot)
-
-        if self._opening is not None:
-            return Reading(begin)
-        return Reading(connect().watch(f"queues:{self.name}", after, snapshot=snapshot))
+        backend = connect()
+        opened = None if self._opening is None else backend.start(self._opening)
+        stream = backend.watch(f"queues:{self.name}", after, snapshot=snapshot)
+        return Reading(stream, first=opened)
 
 
 class Seen:

@@ -19,6 +19,7 @@ from apothic_backends.model.events import (
     Cursor,
     Event,
 )
+from apothic_backends.ticket import Ticket
 
 Begin = Callable[[], Coroutine[Any, Any, EventStream]]
 """A procedure that opens a stream."""
@@ -31,10 +32,18 @@ _ERROR_FIELDS = ("code", "message", "type_name", "traceback")
 class Reading:
     """Reads a stream that is open, or that is opened when the first event is asked for."""
 
-    def __init__(self, source: EventStream | Begin, event_types: object = None) -> None:
+    def __init__(
+        self,
+        source: EventStream | Begin,
+        event_types: object = None,
+        *,
+        first: Ticket[Any] | None = None,
+    ) -> None:
+        """`first` was asked before the stream, which is of no use if that fails."""
         self._wanted = wanted_of(event_types)
         self._stream = source if isinstance(source, EventStream) else None
         self._begin: Any = source
+        self._first = first
         self._is_closed = False
 
     @property
@@ -44,6 +53,9 @@ class Reading:
 
     async def next(self) -> Event | None:
         """The next event that is wanted; None after the last."""
+        if self._first is not None:
+            await step(self._first)
+            self._first = None
         while not self._is_closed:
             self._stream = stream = self._stream or await self._begin()
             event = stream.pop()
