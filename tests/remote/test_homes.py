@@ -203,3 +203,17 @@ def test_a_function_is_called_by_name_on_the_control_plane_that_is_named(
     ran = run(sys.executable, "caller.py", url, server.token, cwd=tmp_path, env={})
 
     assert ran.stdout == "8 [2, 4] 10\n"
+
+
+def test_a_deployed_function_is_run_by_name_from_the_command_line(
+    there: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "deployed.py").write_text(DEPLOYED)
+    run(sys.executable, "deployed.py", cwd=tmp_path, env=there)
+    payload = ("--app-name", "deployed", "--payload", '{"args": [4]}')
+
+    ran = run(COMMAND, "run", "double", *payload, "--watch", cwd=tmp_path, env=there)
+
+    events = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert [event["event"] for event in events][-2:] == ["job.result", "job.end"]
+    assert events[-2]["data"]["value"] == 8
