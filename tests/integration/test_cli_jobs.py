@@ -296,6 +296,7 @@ def test_what_cannot_be_meant_is_refused_before_anybody_is_asked(
 
 def test_a_job_of_another_backend_is_asked_for_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APOTHIC_BACKEND", "nowhere")
+    monkeypatch.setenv("APOTHIC_TEST_BACKEND", "nowhere")
 
     code, error = typed("job", "get", "jobs:1")
     assert (code, error["code"], error["name"]) == (4, "not_found", "nowhere")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import os
 import re
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 PATIENCE_S = 20.0
+
+_sources = itertools.count(2)
 
 
 class Answer(NamedTuple):
@@ -82,13 +85,21 @@ class Served:
         return (self.home / "server" / "admin.key").read_text().strip()
 
     def raw(self, request: bytes) -> Answer:
-        """The response to exactly these bytes."""
-        with socket.create_connection((self.host, self.port), PATIENCE_S) as sock:
+        """The response to exactly these bytes.
+
+        They come from an address of their own, so that no request pays for the failures of others.
+        """
+        with socket.create_connection((self.host, self.port), PATIENCE_S, self._source()) as sock:
             sock.sendall(request)
             response = http.client.HTTPResponse(sock, method=request.partition(b" ")[0].decode())
             response.begin()
             headers = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, headers, response.read())
+
+    def _source(self) -> tuple[str, int]:
+        number = next(_sources)
+        is_loopback = self.host.startswith("127.")
+        return (f"127.0.{number >> 8 & 255}.{number & 255}" if is_loopback else "", 0)
 
     def ask(
         self,

@@ -33,7 +33,7 @@ def test_a_key_is_made_listed_and_revoked(server: Served) -> None:
 
     assert cli(server, "key", "revoke", key_id).returncode == 0
 
-    assert server.ask("GET", "/", token=token.strip()).status in (401, 429)
+    assert server.ask("GET", "/", token=token.strip()).status == 401
 
 
 def test_a_server_elsewhere_is_named_by_the_environment(server: Served) -> None:
