@@ -67,10 +67,9 @@ class _Reader:
             code = self._data[self._at]
             self._at += 1
             if code == _STOP:
-                (value,) = self.stack
-                if self._at != len(self._data):
+                if len(self.stack) != 1 or self._at != len(self._data):
                     raise NotPlain
-                return value
+                return self.stack[0]
             step = _STEPS.get(code)
             if step is None:
                 raise NotPlain
