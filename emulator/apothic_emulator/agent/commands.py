@@ -6,76 +6,53 @@ import fcntl
 import os
 import signal
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 
 import click
 
 from apothic_backends.home import home
-from apothic_backends.model.errors import UsageError
+from apothic_backends.remote.address import address_of
 from apothic_emulator.core.hellos import Capacity
 
 TOKEN = "APOTHIC_AGENT_TOKEN"  # noqa: S105 - where it is
 _PATH = "/v1/agent"
-_SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
 
 @click.command()
 @click.option("--url", required=True, help="Where the control plane is, say https://example.org.")
 @click.option(
-    "--token",
-    envvar=TOKEN,
-    default="",
-    help=f"What opens it to agents. Others can see it in a command line: better set {TOKEN}.",
-)
-@click.option(
     "--name", default=None, help="Of this machine; by default its host name and a number."
 )
 @click.option("--cpu", type=click.FloatRange(min=0.1), default=None, help="Cores that it gives.")
 @click.option("--memory-mb", type=click.IntRange(min=1), default=None, help="Memory that it gives.")
-def agent(url: str, token: str, name: str | None, cpu: float | None, memory_mb: int | None) -> None:
+def agent(url: str, name: str | None, cpu: float | None, memory_mb: int | None) -> None:
     """Run functions on this machine for a control plane elsewhere, to which it connects.
 
-    It goes on until it is stopped: with SIGTERM or Ctrl-C it ends all that it runs, and says so.
+    APOTHIC_AGENT_TOKEN has the key that it shows there, one of the scope agent. It goes on until it
+    is stopped: with SIGTERM or Ctrl-C it ends all that it runs, and says so.
     """
     from apothic_emulator.agent.dialing import Dialer  # noqa: PLC0415 - heavy, as the next
     from apothic_emulator.agent.process import Station  # noqa: PLC0415
 
-    os.environ.pop(TOKEN, None)  # it is no business of what runs here
+    address = address_of(url)
+    token = os.environ.pop(TOKEN, "")  # it is no business of what runs here
     capacity = Capacity(cpu or len(os.sched_getaffinity(0)), memory_mb or _memory_mb())
-    station = Station(Dialer(address_of(url), token), name or own_name(), capacity)
+    station = Station(Dialer(address.websocket(_PATH), token), name or own_name(), capacity)
     with _stopping(station.leave):
         station.run()
 
 
-class _stopping:  # noqa: N801 - used as a function
+@contextmanager
+def _stopping(stop: Callable[[], None]) -> Generator[None]:
     """While it lasts, being asked to stop calls something instead."""
-
-    def __init__(self, stop: Callable[[], None]) -> None:
-        self._stop = stop
-
-    def __enter__(self) -> None:
-        numbers = (signal.SIGTERM, signal.SIGINT)
-        self._before = {number: signal.signal(number, self._called) for number in numbers}
-
-    def _called(self, number: int, frame: object) -> None:
-        self._stop()
-
-    def __exit__(self, *_: object) -> None:
-        for number, before in self._before.items():
-            signal.signal(number, before)
-
-
-def address_of(url: str) -> str:
-    """Where agents join the control plane at that URL.
-
-    Raises:
-        UsageError: it is no URL of one.
-    """
-    scheme, _, rest = url.partition("://")
-    if scheme not in _SCHEMES or not rest:
-        raise UsageError(f"--url {url}: it must begin with https:// or http://")
-    return f"{_SCHEMES[scheme]}://{rest.rstrip('/')}{_PATH}"
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, lambda *_: stop()) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 _locks: list[int] = []
