@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,8 @@ OPENERS: dict[str, Callable[[Path], Backend]] = {
     "local": lambda _: open_backend("local"),
     "remote": open_served,
 }
-"""Every backend by name; each has to pass every test of this folder."""
+"""Every backend by name; each has to pass every test of this folder. The server that is behind
+`remote` keeps its state with `sqlite`."""
 
 BAD = Faults(cut=0.01, delay=0.1, duplicate=0.1)
 """What a proxy does to each message between a client and a server."""
@@ -35,11 +37,9 @@ PROXIED: dict[str, Callable[[Path], Backend]] = {"proxied": partial(open_served,
 PROXY_FILES = ("test_items", "test_jobs", "test_locks")
 """Those that run through it always: what is waited for longest."""
 
-EVERYWHERE = ("sqlite",)
-"""Engines under `local` that every test runs over."""
-
 STATE_FILES = ("test_dicts", "test_jobs", "test_locks", "test_queues")
-"""Those that run over every other engine, too: all that a store is given to keep."""
+"""Those that run over `local` with every engine, too: all that a store is given to keep. Which
+loop a program waits on is all the same to a store: one is tried."""
 
 ALL = os.environ.get("APOTHIC_CONFORMANCE") == "all"
 """Whether every test runs over every engine and through the proxy; that takes twice as long."""
@@ -83,11 +83,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "client" in metafunc.fixturenames:
         needs = {name for mark in metafunc.definition.iter_markers("needs") for name in mark.args}
         file = metafunc.definition.path.stem
-        engines = LASTING if ALL or file in STATE_FILES else EVERYWHERE
+        engines = LASTING if ALL or file in STATE_FILES else ()
         proxied = PROXIED if ALL or file in PROXY_FILES else ()
         names = sorted([*OPENERS, *engines, *proxied])
         able = [name for name in names if not needs & LACKS.get(name, {}).keys()]
         metafunc.parametrize("client", able, indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what would prove nothing more: each store on the second of two loops."""
+    left_out = [] if ALL else [item for item in items if _is_on_second_loop(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _is_on_second_loop(item: pytest.Item) -> bool:
+    called: Any = getattr(item, "callspec", None)
+    params: dict[str, object] = {} if called is None else called.params
+    return params.get("client") in LASTING and params.get("anyio_backend") == "trio"
 
 
 @pytest.fixture

@@ -41,12 +41,15 @@ def mutant(
         @contextmanager
         def planted() -> Generator[None]:
             right = getattr(owner, name)
+            is_inherited = name not in vars(owner)
             wrong = (lambda *a, **k: bug(right, *a, **k)) if callable(right) else bug(right)
             setattr(owner, name, wrong)
             try:
                 yield
             finally:
                 setattr(owner, name, right)
+                if is_inherited:  # else it would hide a bug that is planted in the parent later
+                    delattr(owner, name)
 
         among[bug.__name__] = planted
 

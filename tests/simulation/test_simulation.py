@@ -13,7 +13,7 @@ from tests.simulation.runs import run_many
 from tests.simulation.shrink import failure_of, shrink
 from tests.simulation.world import World
 
-SEEDS = int(os.environ.get("APOTHIC_SIMULATION_SEEDS", "300"))
+SEEDS = int(os.environ.get("APOTHIC_SIMULATION_SEEDS", "100"))
 """A fraction of the nightly run: `APOTHIC_SIMULATION_SEEDS=1600` takes two million steps."""
 
 

@@ -184,7 +184,7 @@ def test_a_store_whose_file_is_gone_is_not_begun_anew(tmp_path: Path) -> None:
 def test_a_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "state.db").write_text("# notes\n" * 1000)
 
-    with pytest.raises(StoreCorrupt, match="apothic state"):
+    with pytest.raises(StoreCorrupt, match="let APOTHIC_STATE name another place"):
         found(f"sqlite:{tmp_path / 'state.db'}", tmp_path)
 
     assert (tmp_path / "state.db").read_text() == "# notes\n" * 1000
