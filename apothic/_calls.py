@@ -236,8 +236,12 @@ class Calls:
 
     async def _register(self, backend: Backend, deadline: float | None) -> None:
         """Make the function known where it is called for the first time."""
-        for command in self._callee.introduction():
-            self._function_id = await step(backend.start(command), deadline)
+        *before, introduced = self._callee.introduction()
+        for command in before:
+            await step(backend.start(command), deadline)
+        if not backend.shares_files:
+            introduced = await _with_files(backend, introduced)
+        self._function_id = await step(backend.start(introduced), deadline)
         self._backend = backend
 
     async def _submit(
@@ -267,6 +271,17 @@ class Calls:
             job_ids=job_ids,
             timeout_s=timeout_s,
         )
+
+
+async def _with_files(backend: Backend, introduced: Command[Any]) -> Command[Any]:
+    """The same, of a function that runs in the project's files; they are sent before."""
+    from apothic._deploying import running_in, shipped_once  # seldom  # noqa: PLC0415
+    from apothic_backends.commands import RegisterFunction  # noqa: PLC0415
+
+    if not isinstance(introduced, RegisterFunction):
+        return introduced  # it is there already
+    shipped = await shipped_once(backend)
+    return RegisterFunction(running_in(introduced.spec, shipped), introduced.code)
 
 
 def _drop(backend: Backend, opening: Ticket[str]) -> None:

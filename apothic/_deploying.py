@@ -1,7 +1,6 @@
-"""What carries out a deploy: procedures, for `_drive`.
+"""What ships a project's files, and has functions run in them: procedures, for `_drive`.
 
-The project's files are packed beside the loop, and sent in pieces unless they are there already.
-Then one command makes all functions live at once.
+The files are packed beside the loop, and sent in pieces unless they are there already.
 """
 
 from __future__ import annotations
@@ -11,18 +10,21 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
+from weakref import WeakKeyDictionary
 
 from apothic._connect import ask, connect
-from apothic._drive import work
+from apothic._drive import step, work
 from apothic.functions import Declared
 from apothic.packaging import Package, package_of
+from apothic_backends.base import Backend
 from apothic_backends.commands import GetDurability, RegisterFunction
 from apothic_backends.commands.archives import HasArchive, PutArchive
 from apothic_backends.commands.deployments import Deploy
 from apothic_backends.model.archives import MOST_PIECE
 from apothic_backends.model.deployments import Deployed, DeployedFunction
 from apothic_backends.model.errors import UsageError
+from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.payloads import Payload
 from apothic_backends.project import project
 
@@ -44,24 +46,62 @@ async def deploy(app_name: str, functions: Mapping[str, Declared[..., Any]]) -> 
     await ask(GetDurability())  # refused while a worker imports the module that deploys
     handles = [*functions.values()]
     code = [await _introduced(handle) for handle in handles]
-    with TemporaryFile() as file:
-        package, digest = await work(lambda: _pack(project(), file))
-        await _ship(file, digest)
-    path = module_path(package, sys.path)
-    shipped = [one.spec.replace(source=digest, path=path) for one in code]
+    backend = connect()
+    shipped = await ship(backend)
     deployed = await ask(
         Deploy(
             app_name,
             tuple(
-                DeployedFunction(spec, one.code, _rule(handle))
-                for spec, one, handle in zip(shipped, code, handles, strict=True)
+                DeployedFunction(running_in(one.spec, shipped), one.code, _rule(handle))
+                for one, handle in zip(code, handles, strict=True)
             ),
         )
     )
-    backend = connect()
     for handle in handles:
         handle.calls.go_to(backend, f"{app_name}/{handle.name}")
     return deployed
+
+
+class Shipped(NamedTuple):
+    """The project's files, at a backend."""
+
+    digest: str
+    path: tuple[str, ...]
+    """The folders in there that modules are imported from."""
+
+
+_shipped: WeakKeyDictionary[Backend, Shipped] = WeakKeyDictionary()
+"""What has been shipped for calls, which are all of the code that this process has loaded."""
+
+
+async def shipped_once(backend: Backend) -> Shipped:
+    """The project's files as they were when this process first called a function there.
+
+    Raises:
+        PackageRefused: the project cannot be shipped as it is.
+    """
+    found = _shipped.get(backend)
+    if found is None:
+        found = _shipped[backend] = await ship(backend)
+    return found
+
+
+async def ship(backend: Backend) -> Shipped:
+    """Send the project's files as they are now, unless they are there already.
+
+    Raises:
+        PackageRefused: the project cannot be shipped as it is.
+    """
+    with TemporaryFile() as file:
+        package, digest = await work(lambda: _pack(project(), file))
+        await _send(backend, file, digest)
+    return Shipped(digest, module_path(package, sys.path))
+
+
+def running_in(spec: FunctionSpec, shipped: Shipped) -> FunctionSpec:
+    """The same function, to be run in files that were shipped."""
+    found: FunctionSpec = spec.replace(source=shipped.digest, path=shipped.path)
+    return found
 
 
 async def _introduced(handle: Declared[..., Any]) -> RegisterFunction:
@@ -83,14 +123,15 @@ def _pack(root: Path, file: BinaryIO) -> tuple[Package, str]:
     return package, package.write(file)
 
 
-async def _ship(file: BinaryIO, digest: str) -> None:
+async def _send(backend: Backend, file: BinaryIO, digest: str) -> None:
     """Send an archive, unless it is there."""
-    if await ask(HasArchive(digest)):
+    if await step(backend.start(HasArchive(digest))):
         return
     size, at = file.seek(0, os.SEEK_END), 0
     while at < size:
         file.seek(at)
-        at = await ask(PutArchive(digest, size, at, Payload(file.read(MOST_PIECE), (), "bytes")))
+        piece = Payload(file.read(MOST_PIECE), (), "bytes")
+        at = await step(backend.start(PutArchive(digest, size, at, piece)))
 
 
 def module_path(package: Package, entries: Iterable[object]) -> tuple[str, ...]:

@@ -13,6 +13,11 @@ from apothic_backends.ticket import Ticket
 class Backend(Protocol):
     """A place where programs run."""
 
+    @property
+    def shares_files(self) -> bool:
+        """Whether functions find this program's own files where they run; else they are shipped."""
+        ...
+
     def start(self, command: Command[ReplyT]) -> Ticket[ReplyT]:
         """Ask for something; never blocks or awaits. From any thread, any loop or none."""
         ...

@@ -103,7 +103,9 @@ def server() -> Server:
 
 
 class ServedBackend(RemoteBackend):
-    """A backend with a control plane of its own, which ends with it."""
+    """A backend with a control plane of its own, which ends with it, in the very same files."""
+
+    shares_files = True
 
     def __init__(self, at: Server, folder: Path, proxy: Proxy | None) -> None:
         self._server, self._key, self._proxy = at, secrets.token_hex(8), proxy

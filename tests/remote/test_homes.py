@@ -169,6 +169,78 @@ def test_a_key_that_may_only_look_changes_nothing(
     assert "NotAllowed: a key of the scope `read` changes nothing" in ran.stderr
 
 
+MODULES = {
+    "shapes/__init__.py": "",
+    "shapes/numbers.py": "PI = 3\n",
+    "shapes/area.py": """
+import os
+from apothic import App, Secret
+from shapes.numbers import PI
+
+app = App("shapes")
+
+@app.function(secrets=[Secret.from_dict({"UNIT": "m2"})])
+def area(radius: int) -> str:
+    with open("shapes/label.txt") as file:
+        return f"{file.read()}{PI * radius**2} {os.environ['UNIT']}"
+""",
+    "shapes/label.txt": "area: ",
+    "program.py": """
+from shapes.area import area
+
+if __name__ == "__main__":
+    print(area.remote(2))
+""",
+}
+
+
+@pytest.fixture
+def modules(tmp_path: Path) -> Path:
+    """A project of several files."""
+    for name, text in MODULES.items():
+        path = tmp_path / "project" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path / "project"
+
+
+def test_the_files_of_a_program_are_shipped_with_its_calls(
+    there: dict[str, str], modules: Path
+) -> None:
+    ran = run(sys.executable, "program.py", cwd=modules, env=there)
+
+    assert ran.stdout == "area: 12 m2\n"
+
+
+def test_a_machine_that_joins_fetches_them(tmp_path: Path, modules: Path) -> None:
+    for folder in ("server", "machine"):
+        (tmp_path / folder).mkdir()
+    with served(tmp_path / "server", "--no-agent") as server:
+        url = f"http://{server.own_host}"
+        machine = subprocess.Popen(
+            [COMMAND, "agent", "--url", url],
+            cwd=tmp_path / "machine",
+            env={
+                **os.environ,
+                "APOTHIC_HOME": str(tmp_path / "machine"),
+                "APOTHIC_AGENT_TOKEN": server.key("agent"),
+            },
+        )
+        env = {
+            "APOTHIC_BACKEND": url,
+            "APOTHIC_TEST_BACKEND": url,
+            "APOTHIC_API_KEY": server.token,
+            "APOTHIC_HOME": str(tmp_path / "home"),
+        }
+        try:
+            ran = run(sys.executable, "program.py", cwd=modules, env=env)
+        finally:
+            machine.terminate()
+            assert machine.wait(30) == 0
+        assert ran.stdout == "area: 12 m2\n"
+        assert [path.name for path in (tmp_path / "machine" / "archives").iterdir()]
+
+
 DEPLOYED = """
 from apothic import App
 

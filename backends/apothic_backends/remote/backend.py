@@ -35,6 +35,8 @@ os.register_at_fork(after_in_child=_abandon_all)  # once: what is registered is 
 class RemoteBackend:
     """Runs functions on the machines of a control plane that runs elsewhere."""
 
+    shares_files = False
+
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.runs: dict[str, Place] = {}

@@ -29,20 +29,20 @@ def meet(executor: Executor, spec: dict[str, Any]) -> Buffer | None:
     Raises:
         EOFError: the host hung up.
     """
-    if spec["tree"]:
-        from apothic_emulator.executors import trees  # brings the contract  # noqa: PLC0415
-
-        missing = trees.enter(spec)
-        if missing is not None:
-            return missing
-        executor.note = trees.noter(spec["cwd"])
-    if spec["waits_for_secrets"]:
+    if spec["waits_for_secrets"]:  # first, because they come without being asked for
         from apothic_emulator.executors import secrets  # few functions have some  # noqa: PLC0415
 
         try:
             executor.secrets = secrets.take(executor.control)
         except secrets.Missing as none:
             return none.body
+    if spec["tree"]:
+        from apothic_emulator.executors import trees  # brings the contract  # noqa: PLC0415
+
+        missing = trees.enter(spec, executor.control)
+        if missing is not None:
+            return missing
+        executor.note = trees.noter(spec["cwd"])
     return _mount(executor, spec) if spec["mounts"] else None  # while there is one thread only
 
 

@@ -21,6 +21,9 @@ ReplyT = TypeVar("ReplyT")
 class SessionBackend:
     """A backend over the executor's own channel."""
 
+    shares_files = True
+    """What runs below runs in the archive that this worker runs in, or in no other files."""
+
     def __init__(self, executor: child.Executor) -> None:
         self._executor = executor
         self._control = executor.control

@@ -1,7 +1,8 @@
 """What an executor does to run in the files that are shipped, and not where the user works.
 
 It unpacks them unless another executor has, goes there, and has Python look for modules there
-first. Nothing of the user's own folders is on its path.
+first. On another machine than the control plane's it fetches them before. Nothing of the user's
+own folders is on its path.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from apothic_backends.depot import Trees
-from apothic_backends.model.errors import ApothicError
+from apothic_backends.model.errors import ApothicError, NotFound
+from apothic_emulator.executors.control import Control
 
 HINT = (
     "The function runs from the files that are shipped; `apothic package --list` shows which they "
@@ -23,14 +25,14 @@ HINT = (
 _READ_ONLY = "The files that are shipped cannot be written to; write to a Volume, or below /tmp"
 
 
-def enter(spec: dict[str, Any]) -> bytes | None:
+def enter(spec: dict[str, Any], control: Control) -> bytes | None:
     """Run in the tree from now on; what to report if it cannot be had."""
     tree, own = spec["tree"], spec["source_path"]
     try:
-        folder = Trees(Path(tree["trees"])).open(tree["digest"], Path(tree["archive"]))
-    except ApothicError as error:
+        folder = _open(tree, control)
+    except (ApothicError, OSError) as error:
         code = "setup_failed"
-        told = {"code": code, "message": error.message, "type_name": "", "traceback": ""}
+        told = {"code": code, "message": str(error), "type_name": "", "traceback": ""}
         return json.dumps(told).encode()
     sys.dont_write_bytecode = True  # root could, and others may have no right to
     sys.path[:0] = [str(folder / path) if path else str(folder) for path in own]
@@ -38,6 +40,17 @@ def enter(spec: dict[str, Any]) -> bytes | None:
     os.chdir(folder)
     os.environ["APOTHIC_SOURCE"] = "\n".join((tree["digest"], *own))
     return None
+
+
+def _open(tree: dict[str, str], control: Control) -> Path:
+    trees, archive = Trees(Path(tree["trees"])), Path(tree["archive"])
+    try:
+        return trees.open(tree["digest"], archive)
+    except NotFound:
+        from apothic_emulator.executors import archives  # on other machines  # noqa: PLC0415
+
+        archives.fetch(control, tree["digest"], archive)
+        return trees.open(tree["digest"], archive)
 
 
 def noter(folder: str) -> Callable[[BaseException], None]:

@@ -33,6 +33,7 @@ class LocalBackend:
     """Runs functions in worker processes of this machine."""
 
     _ticket_type = HostTicket
+    shares_files = True
 
     def __init__(self, host: Host) -> None:
         self._host = host

@@ -46,6 +46,8 @@ os.register_at_fork(after_in_child=_abandon_all)
 class InlineBackend:
     """Runs functions in this process, in the thread that waits for them."""
 
+    shares_files = True
+
     def __init__(self, host: InlineHost) -> None:
         self._host = host
         atexit.register(self.close)

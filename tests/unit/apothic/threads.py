@@ -95,6 +95,8 @@ class RunTicket(Ticket[JobOutcome]):
 class ThreadBackend:
     """Runs jobs in threads; `is_held` keeps them queued until `go()`."""
 
+    shares_files = True
+
     def __init__(self, *, is_held: bool = False) -> None:
         self.started: list[Command[Any]] = []
         self.functions: list[tuple[FunctionSpec, Callable[..., Any]]] = []
