@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from apothic_emulator.server import plain
 
@@ -39,6 +39,7 @@ def test_what_is_dumped_python_loads(value: Any) -> None:
 
 
 @given(st.binary())
+@example(b".")
 def test_any_bytes_are_plain_data_or_none(data: bytes) -> None:
     try:
         plain.read(data)
