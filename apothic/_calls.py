@@ -275,7 +275,7 @@ class Calls:
 
 async def _with_files(backend: Backend, introduced: Command[Any]) -> Command[Any]:
     """The same, of a function that runs in the project's files; they are sent before."""
-    from apothic._deploying import running_in, shipped_once  # seldom  # noqa: PLC0415
+    from apothic._shipping import running_in, shipped_once  # seldom  # noqa: PLC0415
     from apothic_backends.commands import RegisterFunction  # noqa: PLC0415
 
     if not isinstance(introduced, RegisterFunction):

@@ -14,13 +14,14 @@ CHILD = ROOT / "emulator/apothic_emulator/executors"
 OWN = "apothic_emulator.executors"
 EXTRA: dict[str, str] = dict.fromkeys(
     (
-        *("buckets.py", "fuse.py", "secrets.py", "session.py", "shown.py", "trees.py"),
-        "volumes.py",
+        *("archives.py", "buckets.py", "fuse.py", "secrets.py", "session.py", "shown.py"),
+        *("trees.py", "volumes.py"),
     ),
     "apothic_backends",
 )
-"""The session is the backend inside a worker, so it speaks the contract; what hides secrets in text
-hides them there as everywhere, and volumes are the same on both sides."""
+"""The session is the backend inside a worker, so it speaks the contract, as does what fetches an
+archive; what hides secrets in text hides them there as everywhere, and volumes are the same on both
+sides."""
 
 
 def imported(path: Path) -> Iterator[str]:

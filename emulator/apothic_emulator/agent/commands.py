@@ -46,8 +46,12 @@ def agent(url: str, name: str | None, cpu: float | None, memory_mb: int | None) 
 @contextmanager
 def _stopping(stop: Callable[[], None]) -> Generator[None]:
     """While it lasts, being asked to stop calls something instead."""
+
+    def stopping(_number: int, _frame: object) -> None:
+        stop()
+
     numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, lambda *_: stop()) for number in numbers}
+    before = {number: signal.signal(number, stopping) for number in numbers}
     try:
         yield
     finally:
