@@ -1,6 +1,7 @@
 from apothic.apps import App as App
 from apothic.claims import Claim as Claim, DeadLetter as DeadLetter
 from apothic.clients import ControlPlaneClient as ControlPlaneClient
+from apothic.costs import cost as cost
 from apothic.deployments import Deployment as Deployment
 from apothic.dicts import Dict as Dict
 from apothic.entries import Entry as Entry
@@ -44,6 +45,7 @@ from apothic_backends.model.errors import (
     ArgumentNotSerializable as ArgumentNotSerializable,
     BackendClosed as BackendClosed,
     BackendError as BackendError,
+    BalanceExhausted as BalanceExhausted,
     BatchMismatch as BatchMismatch,
     BlockingCall as BlockingCall,
     BucketFailed as BucketFailed,
@@ -114,6 +116,7 @@ __all__ = [
     "AsyncItems",
     "BackendClosed",
     "BackendError",
+    "BalanceExhausted",
     "BatchMismatch",
     "BlockingCall",
     "BucketFailed",
@@ -201,6 +204,7 @@ __all__ = [
     "__version__",
     "batched",
     "concurrent",
+    "cost",
     "current_job",
     "is_local",
     "liv",

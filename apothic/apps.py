@@ -18,6 +18,7 @@ from apothic.kinds import (
 )
 from apothic.options import FunctionOptions
 from apothic.watches import Watch, check_watch
+from apothic_backends.model.costs import CostReport
 from apothic_backends.model.errors import InvalidOption, UsageError
 from apothic_backends.model.events import Cursor
 
@@ -138,6 +139,13 @@ class App:
 
         return await step(connect().start(GetDurability()))
 
+    @twin
+    async def cost(self, *, since: float | None = None) -> CostReport:
+        """What the calls of this app have taken, and what that costs: `apothic.cost(app.name)`."""
+        from apothic.costs import cost_of  # most programs never ask  # noqa: PLC0415
+
+        return await cost_of(self.name, None, since)
+
     endpoint = NotBuilt("@app.endpoint")
     asgi = NotBuilt("@app.asgi")
     fastapi_endpoint = NotBuilt("@app.fastapi_endpoint")
@@ -185,3 +193,4 @@ class AppAio:
         self.deploy = app.deploy.aio
         self.watch = app.watch.aio
         self.durability = app.durability.aio
+        self.cost = app.cost.aio

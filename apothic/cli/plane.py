@@ -8,7 +8,7 @@ from apothic_backends.base import Backend
 from apothic_backends.connection import connect
 from apothic_backends.model.errors import NoControlPlane
 
-_OWN = ("", "local", "inline")
+OWN = ("", "local", "inline")
 """Backends that live and end with the program that opens them."""
 
 
@@ -20,7 +20,7 @@ def control_plane(what: str) -> Backend:
         NotFound: it names one that is not installed.
     """
     name = os.environ.get("APOTHIC_BACKEND", "")
-    if name in _OWN:
+    if name in OWN:
         raise NoControlPlane(
             f"no control plane runs that could be asked for {what}: jobs of the {name or 'local'} "
             "backend live in the program that started them. Watch them there, with job.watch() or "

@@ -10,6 +10,7 @@ import click
 from apothic import __version__
 from apothic.cli.app import app
 from apothic.cli.auth import auth
+from apothic.cli.cost import cost
 from apothic.cli.deployment import deploy, deployment
 from apothic.cli.job import job
 from apothic.cli.offered import Program
@@ -126,6 +127,7 @@ def replay(asked: Wishes, job_id: str, *, inline: bool, pdb: bool, **given: Any)
 
 program.add_command(app)
 program.add_command(auth)
+program.add_command(cost)
 program.add_command(deploy)
 program.add_command(deployment)
 program.add_command(job)

@@ -81,6 +81,15 @@ def patterns(root: Path, name: str) -> list[str]:
     return cast("list[str]", items)
 
 
+def table(root: Path, name: str) -> object:
+    """Whatever stands there under that name; None if nothing does.
+
+    Raises:
+        InvalidOption: the file cannot be read.
+    """
+    return _own_table(root, name).get(name)
+
+
 def _own_table(root: Path, name: str) -> dict[str, object]:
     path = root / _TOML
     try:

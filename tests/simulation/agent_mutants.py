@@ -28,7 +28,7 @@ def a_job_begins_without_the_word(right: Any, self: Outpost, call: Any) -> None:
     right(self, call)
     mine = self.executors.get(call.executor)
     if mine is not None and call.job in mine.waiting:
-        self._begin(type("Go", (), {"executor": call.executor, "job": call.job})())  # type: ignore[arg-type]
+        self._begin(type("Go", (), {"executor": call.executor, "job": call.job})(), 0.0)  # type: ignore[arg-type]
 
 
 @mutant(Channel, "resume", AGENT_MUTANTS)

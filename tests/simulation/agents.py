@@ -163,7 +163,7 @@ class Machine:
         self.after(1.0, self.tick)
 
     def say(self, fact: Any) -> None:
-        self.outpost.say(fact)
+        self.outpost.say(fact, self.clock)
 
     def heard(self, link: Link, data: bytes) -> None:
         if link is not self.link or not self.is_alive:

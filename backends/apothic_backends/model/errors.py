@@ -274,6 +274,12 @@ class QueueFull(BackendError):
     code = "queue_full"
 
 
+class BalanceExhausted(BackendError):
+    """The account's balance is used up, so nothing new begins; `data`: `balance_nano_usd`."""
+
+    code = "balance_exhausted"
+
+
 class ValueNotLoadable(BackendError):
     """A value of a dict cannot be rebuilt in this process; it is still there. `data`: `key`."""
 

@@ -13,7 +13,7 @@ control plane believes that all work here has stopped, and so it has to.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from apothic_backends.model.record import Record
@@ -74,6 +74,8 @@ class Mine:
         """Calls that wait for the word to begin, by the job that stands for them."""
         self.jobs: dict[int, tuple[int, str]] = {}
         """The attempt and the phase of each job that is not done with."""
+        self.begun_at: dict[int, float] = {}
+        """When each job began that has no outcome yet."""
         self.returning: tuple[int, ...] = ()
         """Jobs that were taken back here, while it is asked what it has not received."""
 
@@ -97,9 +99,11 @@ class Mine:
             if job in self.jobs and self.jobs[job][1] == phase:
                 del self.jobs[job]
 
-    def give_back(self, jobs: Iterable[int]) -> None:
+    def give_back(self, jobs: Collection[int]) -> None:
         """These have not begun, though they were told to."""
         self.jobs.update((job, (self.jobs[job][0], BACK)) for job in jobs if job in self.jobs)
+        for job in jobs:
+            self.begun_at.pop(job, None)
 
 
 class Outpost:
@@ -230,10 +234,10 @@ class Outpost:
         if frame.kind == channel.BEAT:
             self.heard_at = max(self.heard_at, self._beats.pop(frame.number, -NEVER))
         if message is not None:
-            self._do(messages.from_bytes(message, messages.DOWN))
+            self._do(messages.from_bytes(message, messages.DOWN), now)
         self.channel.finish(self.channel.taken)
 
-    def _do(self, message: Record) -> None:
+    def _do(self, message: Record, now: float) -> None:
         match message:
             case StartExecutor():
                 self.executors[message.executor] = Mine(message.function)
@@ -241,7 +245,7 @@ class Outpost:
                 self._hold(message)
                 return
             case Go():
-                self._begin(message)
+                self._begin(message, now)
                 return
             case Recall():
                 mine = self.executors.get(message.executor)
@@ -267,22 +271,25 @@ class Outpost:
         mine.waiting[job] = call
         self._send(Accepted(call.executor, job, attempt))
 
-    def _begin(self, go: Go) -> None:
+    def _begin(self, go: Go, now: float) -> None:
         mine = self.executors.get(go.executor)
         call = mine.waiting.pop(go.job, None) if mine is not None else None
         if mine is not None and call is not None:
             mine.jobs.update((job, (attempt, BEGUN)) for job, attempt in _each(call))
+            mine.begun_at.update((job, now) for job, _ in _each(call))
             self._carry_out(call)
 
     # --- what we say ----------------------------------------------------------------------------
 
-    def say(self, fact: Any) -> None:
+    def say(self, fact: Any, now: float) -> None:
         """Tell what has happened here."""
         mine = self.executors.get(fact.executor)
         if mine is None or mine.has_ended:
             return
         note = self._notes.get(fact.__class__)
         told = fact if note is None else note(mine, fact)
+        if isinstance(told, Reported):
+            told = told.replace(ran_s=now - mine.begun_at.pop(told.job))
         if told is not None:
             self._send(told)
 

@@ -142,9 +142,9 @@ class Station:
             self._run_errand(fd)
         with self.lock:
             self._take_in()
-            while self._said:
-                self.outpost.say(_as_message(self._said.popleft()))
             now = time.monotonic()
+            while self._said:
+                self.outpost.say(_as_message(self._said.popleft()), now)
             self.outpost.tick(now)
             if now >= self.outpost.beat_at:
                 self.dialer.ring()

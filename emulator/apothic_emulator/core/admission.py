@@ -37,6 +37,7 @@ class Admission:
     ) -> None:
         self.callers = callers
         self.ledger = callers.ledger
+        self.costs = self.ledger.costs
         self.items = items
         self.find = find
         self._ask_again = ask_again
@@ -60,8 +61,8 @@ class Admission:
         self, pool: Pool, command: SubmitJob | RunJob, asked: Asked, now: float
     ) -> object:
         """Hold the reply back until there is room, if the caller wants to wait for it."""
-        if not command.wait_for_room:
-            raise _queue_full(pool)
+        if not command.wait_for_room or self.costs.is_exhausted:
+            raise self._refusal(pool)
         caller = self.callers.job(asked, now)
         if caller is not None:
             check_level(caller, caller.level + 1)
@@ -112,26 +113,30 @@ class Admission:
         pool = self.find(command.function_id)
         check_kind(pool.function, is_generator=True)
         if pool.room or not self._fits(pool, command):
-            raise _queue_full(pool)
+            raise self._refusal(pool)
         opener = self.callers.executor(asked.origin.executor) if asked.origin is not None else None
         job = self._admit(pool, command, now)
         self.items.open(job, opener)
         return job.job_id
 
     def _fits(self, pool: Pool, command: _Call) -> bool:
-        """Whether a job may be queued now, by number and by bytes."""
-        if not pool.has_room:
+        """Whether a job may be queued now, by number, by bytes and by what it may cost."""
+        if not pool.has_room or self.costs.is_exhausted:
             return False
         held = self.ledger.payload_bytes
         return not held or held + command.arguments.nbytes <= MOST_PAYLOAD_BYTES
 
+    def _refusal(self, pool: Pool) -> ApothicError:
+        """Why a job is not queued."""
+        return self.costs.refusal() if self.costs.is_exhausted else _queue_full(pool)
+
     def admit_scheduled(
         self, pool: Pool, arguments: Payload, told: dict[str, Any], now: float
     ) -> Job:
-        """Queue a call that runs by itself; `QueueFull` where there is no room."""
+        """Queue a call that runs by itself, or say why not: `QueueFull`, `BalanceExhausted`."""
         call = SubmitJob(pool.function.function_id, arguments)
         if pool.room or not self._fits(pool, call):
-            raise _queue_full(pool)
+            raise self._refusal(pool)
         return self._admit(pool, call, now, told)
 
     def _admit(

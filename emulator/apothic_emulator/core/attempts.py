@@ -36,9 +36,9 @@ class Attempts:
     """The rules for attempts, over the ledger and the pools."""
 
     def __init__(self, ledger: Ledger, pools: Mapping[int, Pool], agents: Agents) -> None:
-        self.ledger = ledger
-        self.pools = pools
-        self.scheduler = Scheduler(ledger.executors, self.begin, agents)
+        self.ledger, self.pools = ledger, pools
+        self.charge = ledger.costs.charge
+        self.scheduler = Scheduler(ledger.executors, self.begin, agents, ledger.costs)
         self.holds = Holds(ledger, self.scheduler.wake_at)
 
     # --- beginnings -----------------------------------------------------------------------------
@@ -94,15 +94,14 @@ class Attempts:
         job = self.ledger.jobs.get(fact.job)
         error = fact.error
         is_possible = job is not None and job.attempt == fact.attempt
-        if job is None or not is_possible or (error is None) is (fact.result is None):
-            self.breach(executor, now)
-            return
-        if not self.works_on(executor, job, now):
+        is_whole = (error is None) is not (fact.result is None)
+        if not (job and is_possible and is_whole and self.works_on(executor, job, now)):
             self.breach(executor, now)
             return
         if executor.holders:
             self.holds.let_go(executor, job, now)
         executor.take_out(job)
+        self.charge(executor, job, now, fact.ran_s)
         executor.proved = True
         executor.is_used_up |= fact.retire
         pool = self.pools[executor.function.number]
@@ -233,6 +232,7 @@ class Attempts:
                 self._put_back(job, now)
                 continue
             had_begun = True
+            self.charge(executor, job, now)
             if job.stop is not None:
                 self._end_stopped(executor, job, now)
             else:

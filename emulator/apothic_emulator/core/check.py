@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from apothic_backends.model.jobs import JobStatus
 from apothic_emulator.core.batches import BatchExecutor, BatchPool
+from apothic_emulator.core.costs import Costs
 from apothic_emulator.core.eventlog import EventLog
 from apothic_emulator.core.executors import Executor, ExecutorStatus
 from apothic_emulator.core.jobs import NEVER, Job
@@ -50,6 +51,7 @@ def check(plane: Plane) -> None:
         part.check()
     _sure(plane.alarm <= plane.shared.alarm, "a wait that nothing ends")
     plane.operations.check()
+    _check_costs(plane.costs)
     _check_let_go(plane.ledger)
     _sure(not plane.ledger.replies and not plane.scheduler.effects, "left from a step")
 
@@ -84,7 +86,11 @@ def _check_queue(plane: Plane, pool: Pool, placed: set[int]) -> None:
         _sure(plane.alarm <= job.not_before, "a retry that nothing wakes", job)
     _sure(not pool.rest_until or plane.alarm <= pool.rest_until, "a rest without an end")
     _sure(not pool.room or pool in plane.admission.crowded, "nobody looks for room")
-    _sure(not (pool.room and pool.has_room and not plane.ledger.payload_bytes), "room unused")
+    may_begin = not plane.costs.is_exhausted
+    is_unused = pool.room and pool.has_room and not plane.ledger.payload_bytes
+    _sure(not (is_unused and may_begin), "room unused")
+    if pool.queue and not pool.queue[0].level and not may_begin:
+        return
     is_starved = _is_starved(plane, pool)
     if isinstance(pool, BatchPool):
         _check_batches(plane, pool, is_starved=is_starved)
@@ -264,6 +270,12 @@ def _check_tokens(plane: Plane) -> None:
             _sure(executor is not None and wait.token in executor.waits, "a dead executor's wait")
         else:
             _sure(wait.caller is None, "parked without an executor", wait.caller)
+
+
+def _check_costs(costs: Costs) -> None:
+    _sure(costs.spent == sum(row.atto for row in costs.rows.values()), "spent", costs.spent)
+    _sure(costs.is_exhausted is (costs.spent >= costs.limit), "exhausted", costs.balance)
+    _sure(all(row.us >= 0 for row in costs.rows.values()), "less than nothing was used")
 
 
 def _check_let_go(ledger: Ledger) -> None:

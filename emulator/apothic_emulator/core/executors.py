@@ -65,7 +65,7 @@ STEPS: Final[tuple[tuple[type[DumpStack | Terminate | Kill], float], ...]] = (
 class Placed:
     """On which machine something is, and what comes of that."""
 
-    __slots__ = ("accepted", "agent", "before", "status")
+    __slots__ = ("accepted", "agent", "before", "charged_to", "silent_at", "status")
 
     def __init__(self) -> None:
         self.status = self.before = _STARTING
@@ -74,6 +74,9 @@ class Placed:
         """The machine that it runs on; 0 is this one."""
         self.accepted: set[int] | None = None
         """Calls that await the word to begin; None where no one is asked before, as on this."""
+        self.charged_to, self.silent_at = -NEVER, NEVER
+        """Up to when what its calls have in common is charged for; and from when on nothing can
+        run in it, as its machine was not heard of."""
 
 
 class Executor(Placed):

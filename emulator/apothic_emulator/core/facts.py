@@ -63,7 +63,8 @@ class Reported(Record):
     """An executor finished a job: `result`, or `error`.
 
     `retire` says that the call left something behind (a thread, a child process), so that the
-    executor must not be used again.
+    executor must not be used again. `ran_s` is how long the attempt took, where an agent has seen
+    that.
     """
 
     executor: int
@@ -72,6 +73,7 @@ class Reported(Record):
     result: Payload | None
     error: ErrorInfo | None = None
     retire: bool = False
+    ran_s: float | None = None
 
 
 class Produced(Record):

@@ -98,15 +98,18 @@ class FarAttempts(Attempts):
         What may run again does so elsewhere. Of the rest, the agent may yet bring the outcome.
         """
         self.set_adrift(executor)
+        executor.silent_at = now
         for job in list(executor.line):
             if job.started_at is None:
                 executor.take_out(job)
                 self._put_back(job, now)
             elif job.stop is not None:
                 executor.take_out(job)
+                self.charge(executor, job, now)
                 self._end_stopped(executor, job, now)
             elif job.function.spec.retries.max_retries and job.may_run_again:
                 executor.take_out(job)
+                self.charge(executor, job, now)
                 self._lost(executor, job, Ended(executor.number, DISCONNECT), now)
         executor.before, executor.step_at = _STOPPING, NEVER
         if not executor.line:
@@ -146,6 +149,7 @@ class FarAttempts(Attempts):
                 self._put_back(job, now)
             elif phase is None:
                 executor.take_out(job)
+                self.charge(executor, job, now)
                 self._lost(executor, job, Ended(executor.number, DISCONNECT), now)
         executor.loaded, executor.recalling = held.loaded, False
         executor.before = _READY if held.loaded else _STARTING

@@ -23,10 +23,15 @@ class Journal:
 
     def __init__(self) -> None:
         self._touched: dict[str, Kept | None] = {}
+        self._along: dict[str, Kept] = {}
 
     def keep(self, key: str, thing: Kept) -> None:
         """A thing is new, or has changed."""
         self._touched[key] = thing
+
+    def keep_along(self, key: str, thing: Kept) -> None:
+        """A thing has changed, and may wait for the next commit: it is no reason for one."""
+        self._along[key] = thing
 
     def drop(self, key: str) -> None:
         """A thing is gone."""
@@ -35,4 +40,7 @@ class Journal:
     def take(self) -> list[Change]:
         """What has to be committed, and begin anew."""
         touched, self._touched = self._touched, {}
+        if touched and self._along:
+            along, self._along = self._along, {}
+            touched = {**along, **touched}
         return [(key, it if it is None else it.pack()) for key, it in touched.items()]

@@ -10,6 +10,8 @@
 | `last/1`     | a number that no job has been given            | once in a while                |
 | `last/2`     | the last number of an executor on an agent     | when it is started             |
 | `operation/N`| what an operation has led to, and for whom     | with what it has changed       |
+| `cost/N`     | what calls of a function took on a day         | when a call has ended          |
+| `credit/N`   | a top-up                                       | when it is made                |
 
 A job is kept if its caller may be gone before it ends. A call whose caller waits for it (`RunJob`,
 an `owned` `SubmitJob`, and what a generator yields) is its caller's alone: nobody could ask for its
@@ -36,7 +38,7 @@ from apothic_emulator.core.records import pack, payload_of, payload_parts, unpac
 from apothic_emulator.core.registry import Registry
 from apothic_emulator.core.schedules import Schedules
 
-KINDS = ("function", "agent", "job", "run", "schedule", "last", "operation")
+KINDS = ("function", "agent", "job", "run", "schedule", "last", "operation", "cost", "credit")
 
 RESTARTED = "restart"
 """Why an attempt was lost that was under way when the control plane ended."""

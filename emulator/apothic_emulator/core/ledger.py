@@ -11,6 +11,7 @@ from apothic_backends.model.errors import JobGone, NotFound
 from apothic_backends.model.ids import number_of
 from apothic_backends.model.jobs import ErrorInfo, ItemBatch, JobSnapshot, JobStatus
 from apothic_backends.model.payloads import Payload
+from apothic_emulator.core.costs import Costs
 from apothic_emulator.core.eventlog import EventLog
 from apothic_emulator.core.executors import Executor
 from apothic_emulator.core.feeds import Feed
@@ -50,7 +51,7 @@ _SUCCEEDED = {"status": JobStatus.SUCCEEDED.value}
 class Ledger:
     """Jobs, executors, waits and the event log. `replies` collects answers for the plane."""
 
-    def __init__(self, epoch: str, wall_offset: float = 0.0) -> None:
+    def __init__(self, epoch: str, wall_offset: float, costs: Costs) -> None:
         self.jobs: dict[int, Job] = {}
         self.executors: dict[int, Executor] = {}
         self.waits: dict[object, Wait] = {}
@@ -58,6 +59,7 @@ class Ledger:
         self.events = EventLog(epoch, wall_offset)
         self.feed = Feed(self.events, self.answer)
         self.replies: list[Reply] = []
+        self.costs = costs
         self.payload_bytes = 0
         """Arguments of jobs that have not ended."""
         self.kept: dict[int, int] = {}

@@ -26,6 +26,7 @@ from apothic_backends.model.ids import number_of
 from apothic_emulator.core.admission import Admission
 from apothic_emulator.core.agents import Agents
 from apothic_emulator.core.callers import Callers
+from apothic_emulator.core.costs import Costs, PriceOf
 from apothic_emulator.core.effects import LATER, Outcome
 from apothic_emulator.core.executors import IDLE_S, Executor
 from apothic_emulator.core.facts import (
@@ -72,7 +73,7 @@ class Plane:
     `idle_s`; `calendar` knows when schedules are due. `enforced` says by what limits are kept here,
     which may be found out later. With a `journal`, steps say what must survive,
     and `durability` what that outlives. Without `has_home`, executors run on agents only, each of
-    which has to be heard of within `lease_s`.
+    which has to be heard of within `lease_s`. Without `price_of`, whatever runs is free.
     """
 
     def __init__(
@@ -87,10 +88,12 @@ class Plane:
         durability: str = "process",
         has_home: bool = True,
         lease_s: float = LEASE_S,
+        price_of: PriceOf | None = None,
     ) -> None:
         self.registry = Registry(enforced)
         self.pools = self.registry.pools
-        self.ledger = Ledger(epoch, wall_offset)
+        self.costs = Costs(wall_offset, price_of, journal)
+        self.ledger = Ledger(epoch, wall_offset, self.costs)
         agents = Agents(self.pools, has_home=has_home)
         self.attempts = FarAttempts(self.ledger, self.pools, agents)
         self.fleet = Fleet(self.attempts, epoch, lease_s, journal)
@@ -113,6 +116,7 @@ class Plane:
             self.scheduler.wake_at,
         )
         self.shared.lend(self.registry, self.schedules, self.admission)
+        self.costs.go_on = self._fill
         self.durability = durability
         self.keeping = None if journal is None else self._keeping(journal)
         self._commands = self._rules()
@@ -173,6 +177,7 @@ class Plane:
         if self.keeping is not None:
             self.keeping.load(mine, now)
             self.operations.load(mine["operation"], now)
+            self.costs.load(mine["cost"], mine["credit"], now)
         for key, record in others:
             kind, *path = key.split("/")
             self.shared.load(kind, path, record, now)
@@ -252,7 +257,7 @@ class Plane:
     def _more(self, asked: Asked) -> Rule:
         """The rule for a command that programs seldom need."""
         command = type(asked.command)
-        rule = self.shared.rule(command)
+        rule = self.shared.rule(command) or self.costs.rule(command)
         if rule is None:
             raise InternalError(f"no rule for {command.__name__}")
         self._commands[command] = rule
@@ -315,6 +320,11 @@ class Plane:
         job = self.ledger.jobs.get(number_of(command.job_id, "jobs"))
         if job is not None:
             self.ledger.release(job)
+
+    def _fill(self, now: float) -> None:
+        """What was queued may begin."""
+        for pool in self.pools.values():
+            self.scheduler.fill(pool, now)
 
     # --- facts ----------------------------------------------------------------------------------
 

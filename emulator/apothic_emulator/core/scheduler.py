@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from apothic_emulator.core.agents import Agents
 from apothic_emulator.core.batches import BatchExecutor, BatchPool, executor_of
+from apothic_emulator.core.costs import Costs
 from apothic_emulator.core.effects import (
     Dispatch,
     DispatchBatch,
@@ -30,7 +31,9 @@ _STOPPING = ExecutorStatus.STOPPING
 class Scheduler:
     """Gives jobs to executors. `effects` collects what is to be done; the plane takes it."""
 
-    def __init__(self, executors: dict[int, Executor], begin: Begin, agents: Agents) -> None:
+    def __init__(
+        self, executors: dict[int, Executor], begin: Begin, agents: Agents, costs: Costs
+    ) -> None:
         self.idle_s = IDLE_S
         """An executor without work ends after this long."""
         self.effects: list[Effect] = []
@@ -38,6 +41,7 @@ class Scheduler:
         """When to look at the deadlines; never later than the first of them, perhaps earlier."""
         self.executors = executors
         self.agents = agents
+        self.costs = costs
         self._begin = begin
         self._last_executor = 0
 
@@ -66,6 +70,8 @@ class Scheduler:
         queue = pool.queue
         while queue:
             level = queue[0].level
+            if self.costs.is_exhausted and not level:
+                return  # but what running code waits for goes on, as that does
             executor = pool.pick(level, now) or self._another(pool, level, now)
             if executor is None:
                 return
@@ -85,6 +91,8 @@ class Scheduler:
     def _fill_with_batches(self, pool: BatchPool, now: float) -> None:
         """The same with batches. The first input has an executor started, which loads meanwhile."""
         while pool.queue and pool.has_place(pool.queue[0].level, now):
+            if self.costs.is_exhausted and not pool.queue[0].level:
+                return
             jobs = pool.next_batch(now)
             if not jobs:
                 if not pool.executors:

@@ -21,7 +21,7 @@ from apothic_backends.commands import (
     StopSchedule,
     TriggerSchedule,
 )
-from apothic_backends.model.errors import InvalidOption, QueueFull
+from apothic_backends.model.errors import BalanceExhausted, InvalidOption, QueueFull
 from apothic_backends.model.payloads import EMPTY_CALL, Payload
 from apothic_backends.model.schedules import (
     MISSES,
@@ -78,7 +78,7 @@ class NoCalendar:
 
 
 Admit = Callable[[Pool, Payload, dict[str, Any], float], Job]
-"""Queues a job with what is to be told of it; raises `QueueFull`."""
+"""Queues a job with what is to be told of it; raises `QueueFull` or `BalanceExhausted`."""
 
 
 class Timetable:
@@ -291,19 +291,21 @@ class Schedules:
         return "overlap" if it.schedule.overlap == "skip" and not is_alone else ""
 
     def _fire_or_skip(self, it: Timetable, at: float, reason: str, now: float) -> None:
-        if reason or not self._fire(it, at, now):
-            self._skip(it, at, reason or "queue_full", now)
+        reason = reason or self._fire(it, at, now)
+        if reason:
+            self._skip(it, at, reason, now)
 
-    def _fire(self, it: Timetable, at: float, now: float) -> bool:
+    def _fire(self, it: Timetable, at: float, now: float) -> str:
+        """Start a run; why not, if it cannot be."""
         try:
             job = self._admit(it.pool, it.arguments, {"scheduled_at": at}, now)
-        except QueueFull:
-            return False
+        except (QueueFull, BalanceExhausted) as error:
+            return error.code
         self.ledger.release(job)
         it.job, it.last = job, at
         it.fired += 1
         self._tell(it.pool, "schedule.fired", now, {"job_id": job.job_id, "scheduled_at": at})
-        return True
+        return ""
 
     def _skip(
         self, it: Timetable, at: float, reason: str, now: float, until: float | None = None

@@ -18,15 +18,11 @@ from select import EPOLLIN, epoll
 from typing import Any, TypeVar
 
 from apothic_backends.interrupts import DEFERRED
-from apothic_backends.model.errors import (
-    ApothicError,
-    BackendClosed,
-    EmulatorDead,
-    StoreError,
-)
+from apothic_backends.model.errors import ApothicError, BackendClosed, EmulatorDead, StoreError
 from apothic_emulator.agent.agent import Agent
 from apothic_emulator.agent.limits import Keeper
 from apothic_emulator.agent.line import Line, Post
+from apothic_emulator.core.costs import PriceOf
 from apothic_emulator.core.effects import Effect
 from apothic_emulator.core.executors import IDLE_S, ExecutorStatus
 from apothic_emulator.core.facts import Asked, GivenUp, Input, Tick
@@ -61,13 +57,15 @@ class Host:
         *,
         has_home: bool = True,
         lease_s: float = LEASE_S,
+        price_of: PriceOf | None = None,
     ) -> None:
         keeper = Keeper()
         self.clock: Clock = clock or RealClock()
         self._now = self.clock.now
         self.commits = commits
         self._idle_s, self._enforced = idle_s, keeper.enforced
-        self._agents: dict[str, Any] = {"has_home": has_home, "lease_s": lease_s}
+        self._more: dict[str, Any] = {"has_home": has_home, "lease_s": lease_s}
+        self._more["price_of"] = price_of
         self.plane = self._new_plane()
         self.inbox: deque[Input] = deque()
         self.dead: ApothicError | None = None
@@ -118,7 +116,7 @@ class Host:
             enforced=self._enforced,
             journal=None if self.commits is None else Journal(),
             durability="process" if self.commits is None else self.commits.durability,
-            **self._agents,
+            **self._more,
         )
 
     def begin_anew(self, records: Sequence[tuple[str, bytes]]) -> None:

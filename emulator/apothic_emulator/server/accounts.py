@@ -14,6 +14,7 @@ from apothic_backends.commands import Command, ReplyT
 from apothic_backends.model.errors import ApothicError, BackendClosed
 from apothic_backends.ticket import Ticket
 from apothic_emulator.agent.zygote import Zygote
+from apothic_emulator.core.costs import PriceOf
 from apothic_emulator.core.facts import Asked
 from apothic_emulator.host.backend import LocalBackend
 from apothic_emulator.host.commits import Commits
@@ -64,10 +65,12 @@ class Account:
         return len(self.host.plane.ledger.executors)
 
 
-def open_account(name: str, state: str, folder: Path, *, has_home: bool) -> Account:
+def open_account(
+    name: str, state: str, folder: Path, *, has_home: bool, price_of: PriceOf | None = None
+) -> Account:
     """Open the control plane of an account; blocks while its store is read.
 
-    With `has_home` executors run here, else on agents only.
+    With `has_home` executors run here, else on agents only. Without `price_of` all is free.
 
     Raises:
         StoreError: its store is in use by another server, damaged, or cannot be reached.
@@ -77,7 +80,8 @@ def open_account(name: str, state: str, folder: Path, *, has_home: bool) -> Acco
     thread = HostThread(Zygote())
     thread.start()
     try:
-        return Account(name, Host(thread, commits=Commits(store), has_home=has_home))
+        commits = Commits(store)
+        return Account(name, Host(thread, commits=commits, has_home=has_home, price_of=price_of))
     except BaseException:
         thread.end()
         store.close()

@@ -1,4 +1,4 @@
-"""What is asked of the server itself, and of no account's control plane: keys.
+"""What only the operator of a server asks: keys, and the balances of accounts.
 
 They are commands as all others are, under `/v1/`, and in the same document.
 """
@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from anyio import from_thread
 from anyio.to_thread import run_sync
 
 from apothic_backends.commands import Command
+from apothic_backends.model.errors import NotFound
 from apothic_backends.model.record import Record
+from apothic_emulator.core.bills import TopUp
 from apothic_emulator.server.catalog import ADMIN, Offer, path_of
 from apothic_emulator.server.keys import Key
 from apothic_emulator.server.site import Site
@@ -54,6 +57,26 @@ class ListApiKeys(Command[tuple[ApiKey, ...]]):
     """Look at every key, the oldest first; never at a token."""
 
 
+class AccountBalance(Record):
+    """What an account has left, in nano-USD (billionths of a dollar); with 0 nothing new begins."""
+
+    account: str
+    balance_nano_usd: int
+
+
+class TopUpAccount(Command[AccountBalance]):
+    """Add to what an account may use; the first time, it may use no more than that from then on.
+
+    `nano_usd` are billionths of a dollar; less than 0 takes away what was added by mistake. It is
+    done once for each `operation`, a name of your choice, such as that of an invoice: the same
+    again changes nothing. What has waited for it begins.
+    """
+
+    account: str
+    nano_usd: int
+    operation: str
+
+
 class RevokeApiKey(Command[ApiKey]):
     """Have a key hold no more, from now on; what goes on under it ends within a second."""
 
@@ -82,6 +105,19 @@ def _revoke(site: Site, _: Key, command: RevokeApiKey) -> ApiKey:
     return _shown(site.keys.revoke(command.key_id), site)
 
 
+def _top_up(site: Site, _: Key, command: TopUpAccount) -> AccountBalance:
+    known = {key.account for key in site.keys.listed()}
+    if command.account not in known:
+        raise NotFound(
+            f"no key is for an account {command.account!r:.60}; there are keys for: "
+            f"{', '.join(sorted(known))}",
+            account=command.account,
+        )
+    account = from_thread.run(site.accounts.get, command.account)
+    left = account.start(TopUp(command.nano_usd, command.operation)).wait()
+    return AccountBalance(command.account, left)
+
+
 def _shown(key: Key, site: Site) -> ApiKey:
     told = {field: getattr(key, field) for field in key.fields if field != "digest"}
     return ApiKey(**told, is_expired=key.is_over(site.clock()))
@@ -91,6 +127,7 @@ RULES: dict[type[Command[Any]], Rule] = {
     CreateApiKey: _create,
     ListApiKeys: _list,
     RevokeApiKey: _revoke,
+    TopUpAccount: _top_up,
 }
 
 

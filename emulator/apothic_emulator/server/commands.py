@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import secrets
 from datetime import UTC, datetime
+from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import click
 
 from apothic_backends.home import home
+from apothic_backends.model.costs import NANO
 from apothic_emulator.server.scopes import SCOPES
 from apothic_emulator.server.settings import MAX_BODY, PORT, Settings
 
@@ -42,6 +45,11 @@ NEEDED = ("uvicorn", "httptools", "anyio", "prometheus_client", "websockets")
     default=10.0,
     show_default=True,
     help="Seconds that running jobs have to end when the server is stopped.",
+)
+@click.option(
+    "--prices",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A TOML file with what a second costs; without one everything is free.",
 )
 @click.option(
     "--max-body",
@@ -131,6 +139,40 @@ def revoke(asked: Any, key_id: str) -> None:
     """Have the key ID hold no more; what goes on under it ends within a second."""
     gone = _asked("revoke-api-key", {"key_id": key_id})
     click.echo(json.dumps(gone) if asked.is_json() else f"{key_id} holds no more", err=False)
+
+
+@click.command("top-up", short_help="Add to what an account of a server may use.")
+@click.argument("account")
+@click.argument("usd")
+@click.option(
+    "--operation", metavar="NAME", help="Its name, so that it is done once: of an invoice."
+)
+@click.pass_obj
+def top_up(asked: Any, account: str, usd: str, operation: str | None) -> None:
+    """Add USD, as 25 or 25.50, to what ACCOUNT may use, and say what it has then.
+
+    An account may use whatever it likes until its first top-up, and from then on no more than that.
+    When nothing is left, what runs goes on, what is queued waits, and nothing new is taken on. With
+    an --operation it is done once, however often it is asked for. `-- acme -5` takes away.
+
+    The server is the one on this machine, or that of APOTHIC_BACKEND, with APOTHIC_API_KEY.
+    """
+    named = operation or f"cli-{secrets.token_hex(8)}"
+    fields = {"account": account, "nano_usd": nano_usd(usd), "operation": named}
+    found = _asked("top-up-account", fields)
+    left = found["balance_nano_usd"] / NANO
+    click.echo(json.dumps(found) if asked.is_json() else f"{account} has {left:.6f} USD")
+
+
+def nano_usd(text: str) -> int:
+    """An amount of dollars in nano-USD."""
+    try:
+        nano = Decimal(text) * NANO
+        if nano == int(nano):
+            return int(nano)
+    except (ArithmeticError, ValueError):
+        pass
+    raise click.BadParameter(f"{text!r}: write dollars as 25 or 25.50", param_hint="USD")
 
 
 def _asked(command: str, fields: dict[str, Any]) -> Any:

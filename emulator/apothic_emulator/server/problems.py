@@ -46,6 +46,7 @@ STATUS: tuple[tuple[type[ApothicError], int], ...] = (
     (ItemTooLarge, 413),
     (errors.NotBuiltYet, 501),
     (errors.UsageError, 400),
+    (errors.BalanceExhausted, 402),
     (errors.QueueFull, 429),
     (OverLimit, 429),
     (errors.StoreFull, 507),

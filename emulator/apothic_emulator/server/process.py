@@ -20,7 +20,9 @@ from typing import Any
 import anyio
 import uvicorn
 
+from apothic_backends.prices import read_prices
 from apothic_backends.remote import frames
+from apothic_emulator.core.bills import pricing
 from apothic_emulator.server.accounts import Account, Accounts, open_account
 from apothic_emulator.server.app import build
 from apothic_emulator.server.client import ADDRESS
@@ -97,10 +99,12 @@ async def _serve(settings: Settings, listening: socket.socket, store: Store, say
 
 def _opener(settings: Settings) -> Callable[[str], Account]:
     """Executors run here for the operator's own account alone: they run as the server's user."""
+    price_of = None if settings.prices is None else pricing(read_prices(settings.prices))
 
     def open_one(name: str) -> Account:
         has_home = settings.has_agent and name == ACCOUNT
-        return open_account(name, settings.state, settings.folder, has_home=has_home)
+        where = settings.state, settings.folder
+        return open_account(name, *where, has_home=has_home, price_of=price_of)
 
     return open_one
 

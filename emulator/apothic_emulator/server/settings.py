@@ -32,6 +32,8 @@ class Settings(Record):
     grace_s: float = 10.0
     max_body: int = MAX_BODY
     """Bytes of a request."""
+    prices: Path | None = None
+    """The file that says what a second costs; without one everything is free."""
 
     @property
     def is_tls(self) -> bool:

@@ -46,6 +46,7 @@ class Far(Restarting):
             journal=Journal(),
             has_home=self.has_home,
             lease_s=LEASE_S,
+            price_of=self.price_of,
         )
 
     def join(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from apothic_backends.commands import (
@@ -44,6 +44,7 @@ class Driver:
     """A plane with one function, and a clock that stands still until it is moved."""
 
     calendar: Calendar | None = None
+    price_of: Callable[[FunctionSpec], int] | None = None
 
     def __init__(
         self,
@@ -64,7 +65,7 @@ class Driver:
         self.function = self.register("f", retries=policy, **limits)
 
     def new_plane(self, wall_offset: float) -> Plane:
-        return Plane("here", wall_offset, calendar=self.calendar)
+        return Plane("here", wall_offset, calendar=self.calendar, price_of=self.price_of)
 
     def keep(self, changes: list[Change]) -> None:
         """Nothing is kept."""

@@ -26,7 +26,8 @@ class Restarting(Driver):
         super().__init__(retries, wall_offset=NOON - 100.0, **how)
 
     def new_plane(self, wall_offset: float) -> Plane:
-        return Plane("here", wall_offset, calendar=self.calendar, journal=Journal())
+        more: dict[str, Any] = {"journal": Journal(), "price_of": self.price_of}
+        return Plane("here", wall_offset, calendar=self.calendar, **more)
 
     def keep(self, changes: list[Change]) -> None:
         for key, record in changes:

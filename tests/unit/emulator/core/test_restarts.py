@@ -214,7 +214,7 @@ def test_what_is_forgotten_leaves_no_record(monkeypatch: pytest.MonkeyPatch) -> 
 
     driver.ask(ReleaseJob(f"jobs:{job}"))
 
-    assert set(driver.records) == {"function/1", "last/1"}
+    assert set(driver.records) == {"function/1", "last/1", "cost/1"}
 
 
 def test_large_arguments_go_with_the_end_of_their_job() -> None:

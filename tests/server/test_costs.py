@@ -1,0 +1,177 @@
+"""What an account uses, at its operator's prices, up to the balance that its operator gives it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.server.served import Served, served
+
+NANO = 10**9
+PRICES = "cpu = 1000\nmemory_gib = 1\n"
+"""So dear that any call costs more than a little."""
+
+
+@pytest.fixture(scope="module")
+def priced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server with prices."""
+    home = tmp_path_factory.mktemp("priced")
+    (home / "prices.toml").write_text(PRICES)
+    with served(home, "--prices", "prices.toml") as one:
+        yield one
+
+
+def cli(server: Served, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "apothic.cli", *words],
+        cwd=server.home,
+        env={**os.environ, "APOTHIC_HOME": str(server.home), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def top_up(server: Served, account: str, usd: int, operation: str, token: str = "") -> Any:
+    fields = {"account": account, "nano_usd": usd * NANO, "operation": operation}
+    return server.call("top-up-account", token, **fields)
+
+
+def register(server: Served, token: str = "") -> str:
+    spec = {"app_name": "shop", "name": "add", "memory_mb": 1024}
+    code = {"codec": "ref", "data": "operator:add"}
+    return str(server.reply("register-function", token, spec=spec, code=code))
+
+
+ADD = {"data": {"args": [1, 2]}}
+
+
+def test_a_call_costs_what_the_operators_prices_say(priced: Served) -> None:
+    priced.reply("run-job", function_id=register(priced), arguments=ADD)
+
+    report = priced.reply("get-costs", app_name="shop")
+
+    (line,) = report["lines"]
+    assert line["nano_usd"] == line["microseconds"] * 1001 * 1000 > 0
+    assert (line["function_name"], line["kind"], report["has_prices"]) == ("add", "job", True)
+
+
+def test_without_prices_all_is_free(server: Served) -> None:
+    server.reply("run-job", function_id=register(server), arguments=ADD)
+
+    report = server.reply("get-costs", app_name="shop")
+
+    assert (report["lines"][0]["nano_usd"], report["has_prices"]) == (0, False)
+
+
+@pytest.mark.parametrize(
+    "scopes", [("run",), ("read",), ("agent",), ("metrics",), ("run", "agent")]
+)
+def test_nobody_but_the_operator_can_top_up(priced: Served, scopes: tuple[str, ...]) -> None:
+    token = priced.key(*scopes, account="poor")
+
+    assert top_up(priced, "poor", 5, "mine", token).status == 403
+
+
+def test_an_account_that_nobody_has_a_key_of_is_not_topped_up(priced: Served) -> None:
+    answer = top_up(priced, "pooor", 5, "typo")
+
+    assert (answer.status, answer.code) == (404, "not_found")
+
+
+def test_nothing_is_taken_on_when_nothing_is_left(priced: Served) -> None:
+    token = priced.key("run", account="broke")
+    function = register(priced, token)
+    assert top_up(priced, "broke", 0, "begin").json["reply"]["balance_nano_usd"] == 0
+
+    refused = priced.call("submit-job", token, function_id=function, arguments=ADD)
+
+    assert (refused.status, refused.code) == (402, "balance_exhausted")
+    assert refused.json["error"]["data"] == {"balance_nano_usd": 0}
+
+    assert top_up(priced, "broke", 5, "more").status == 200
+    assert priced.call("submit-job", token, function_id=function, arguments=ADD).status == 200
+
+
+def test_a_top_up_is_done_once(priced: Served) -> None:
+    priced.key("run", account="twice")
+
+    found = [top_up(priced, "twice", 5, "invoice-1").json for _ in range(2)]
+
+    assert [it["reply"]["balance_nano_usd"] for it in found] == [5 * NANO] * 2
+    assert top_up(priced, "twice", 6, "invoice-1").status == 409
+
+
+def test_what_another_account_uses_is_not_told(priced: Served) -> None:
+    priced.reply("run-job", function_id=register(priced), arguments=ADD)
+    token = priced.key("read", account="curious")
+
+    report = priced.reply("get-costs", token)
+
+    assert (report["lines"], report["balance_nano_usd"]) == ([], None)
+
+
+def test_balances_outlive_the_server(home: Path) -> None:
+    (home / "prices.toml").write_text(PRICES)
+    with served(home, "--prices", "prices.toml") as one:
+        one.reply("run-job", function_id=register(one), arguments=ADD)
+        top_up(one, "default", 5, "first")
+        before = one.reply("get-costs")
+        one.kill()
+
+    with served(home, "--prices", "prices.toml") as two:
+        assert two.reply("get-costs") == before
+
+
+def test_prices_that_cannot_be_meant_stop_the_start(home: Path) -> None:
+    (home / "prices.toml").write_text("cpu = -1\n")
+    environment = {**os.environ, "APOTHIC_HOME": str(home)}
+    words = [sys.executable, "-m", "apothic.cli", "serve", "--port", "0", "--prices", "prices.toml"]
+
+    ran = subprocess.run(
+        words, cwd=home, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert ran.returncode == 2
+    assert "cpu in prices.toml has to be dollars a second" in ran.stderr
+
+
+def test_the_operator_tops_up_from_the_command_line(priced: Served) -> None:
+    priced.key("run", account="shell")
+
+    said = cli(priced, "top-up", "shell", "2.50", "--operation", "a").stdout
+    again = cli(priced, "--json", "top-up", "shell", "2.50", "--operation", "a").stdout
+
+    assert said == "shell has 2.500000 USD\n"
+    assert json.loads(again) == {"account": "shell", "balance_nano_usd": 2_500_000_000}
+
+
+@pytest.mark.parametrize("usd", ["much", "nan", "inf", "0.0000000001"])
+def test_what_is_no_amount_is_refused(priced: Served, usd: str) -> None:
+    ran = cli(priced, "top-up", "default", usd)
+
+    assert (ran.returncode, "write dollars as 25" in ran.stderr) == (2, True)
+
+
+def test_costs_are_shown_to_who_has_a_key_of_the_account(priced: Served) -> None:
+    priced.reply("run-job", function_id=register(priced), arguments=ADD)
+    key = priced.key("read", account="default")
+    url = f"http://{priced.own_host}"
+    where = {"APOTHIC_BACKEND": url, "APOTHIC_TEST_BACKEND": url, "APOTHIC_API_KEY": key}
+
+    table = cli(priced, "cost", "--app", "shop", "--since", "7d", **where).stdout.splitlines()
+    told = json.loads(cli(priced, "cost", "--json", **where).stdout)
+
+    assert table[0].split() == ["APP", "FUNCTION", "ATTEMPTS", "SECONDS", "USD"]
+    assert table[1].split()[:2] == ["shop", "add"]
+    assert table[-1].endswith("no limit")
+    assert told["schema"] == "apothic.cost.v1"
+    assert told["nano_usd"] == sum(line["nano_usd"] for line in told["lines"]) > 0
