@@ -62,6 +62,7 @@ _HOMES = {
         "MemoryLimitExceeded",
         "MountFailed",
         "NoControlPlane",
+        "NoMachine",
         "NonRetryable",
         "NotBuiltYet",
         "NotFound",

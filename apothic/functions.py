@@ -19,7 +19,14 @@ from apothic._values import seconds
 from apothic.clients import ControlPlaneClient
 from apothic.invocations import Invocable
 from apothic.mounts import specs_of
-from apothic.options import DEFAULTS, NOT_BUILT, FunctionOptions, checked, retry_policy
+from apothic.options import (
+    DEFAULTS,
+    NOT_BUILT,
+    FunctionOptions,
+    checked,
+    gpu_wish,
+    retry_policy,
+)
 from apothic.policies import (
     BUILT_MARKS,
     MARKS,
@@ -204,6 +211,7 @@ class Declared(Invocable[P, R], Markable):
             self._refuse_unbuilt()
             options = self.options
             slots, target = concurrency(self._marks, options.get("concurrent_requests", 1))
+            gpu, gpu_count, min_vram_gb = gpu_wish(options)
             self._spec = FunctionSpec(
                 app_name=self.app_name,
                 name=self.name,
@@ -222,6 +230,9 @@ class Declared(Invocable[P, R], Markable):
                 secrets=tuple(secret.ref() for secret in options.get("secrets") or ()),
                 mounts=specs_of(options.get("volumes")),
                 cpu=self._given.get("cpu"),  # a default limit would keep libraries to one core
+                gpu=gpu,
+                gpu_count=gpu_count,
+                min_vram_gb=min_vram_gb,
             )
         return self._spec
 

@@ -24,9 +24,12 @@ class FunctionOptions(TypedDict, total=False):
     liv: LivConfig | dict[str, Any] | tuple[Any, ...] | None
     """Have its body generated."""
     gpu: str | list[str] | None
-    """Models that will do, the best first."""
+    """Models that will do, the best first: "H100", "RTX_4090"; each worker process has one to
+    itself, and its code sees no other."""
     gpu_count: int | None
+    """GPUs of one model for each worker process, where one is not enough."""
     min_vram_gb: int | None
+    """Memory of each GPU, in GB as makers count them (10**9 bytes)."""
     geolocation: str | list[str] | None
     """Country codes."""
     offer_filters: dict[str, dict[str, Any]] | None
@@ -79,7 +82,7 @@ DEFAULTS: FunctionOptions = {
 }
 """What is meant where nothing is said; None for every other option."""
 
-NOT_BUILT = ("liv", "gpu", "gpu_count", "min_vram_gb", "image")
+NOT_BUILT = ("liv", "image")
 """Understood and stored, but a function with one of these cannot run remotely yet."""
 
 OPERATORS = ("eq", "neq", "gt", "lt", "gte", "lte", "in", "notin")
@@ -117,6 +120,13 @@ def retry_policy(options: FunctionOptions) -> RetryPolicy:
     if isinstance(retries, Retries):
         return retries.policy
     return RetryPolicy(max_retries=retries or options.get("max_retries", 0))
+
+
+def gpu_wish(options: FunctionOptions) -> tuple[tuple[str, ...], int, int]:
+    """The models that will do, how many GPUs each worker needs, and their memory in GB."""
+    gpu, count, memory = (options.get(name) for name in ("gpu", "gpu_count", "min_vram_gb"))
+    models = tuple(gpu) if is_list(gpu) else (gpu,) if isinstance(gpu, str) else ()
+    return models, count or int(bool(models or memory)), memory or 0
 
 
 def _meant(name: str) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 
 from apothic_emulator.agent.channel import Channel
 from apothic_emulator.agent.outpost import NEVER, Outpost
-from apothic_emulator.core.agents import Agents
-from apothic_emulator.core.executors import Executor
+from apothic_emulator.core.agents import Agent, Agents
+from apothic_emulator.core.executors import Executor, ExecutorStatus
 from apothic_emulator.core.far import FarAttempts
 from apothic_emulator.core.fleet import Fleet
 from apothic_emulator.core.hellos import Welcome
@@ -88,3 +88,48 @@ def a_cut_is_taken_for_a_loss(right: Any, self: Fleet, command: Any, *rest: Any)
     agent = self.agents.far.get(command.agent)
     if agent is not None and agent.session == command.session:
         self._give_up(agent, rest[-1])
+
+
+# --- placement -----------------------------------------------------------------------------------
+
+
+@mutant(Agents, "holders", AGENT_MUTANTS)
+def a_device_is_given_twice(right: Any, self: Agents) -> dict[str, Executor]:
+    return {uuid: it for uuid, it in right(self).items() if it.status is ExecutorStatus.READY}
+
+
+@mutant(Agents, "put", AGENT_MUTANTS)
+def devices_are_forgotten_over_a_restart(
+    right: Any, self: Agents, executor: Executor, agent: int, gpus: Any = ()
+) -> None:
+    right(self, executor, agent, () if executor.status is ExecutorStatus.ADRIFT else gpus)
+
+
+@mutant(Outpost, "_is_free", AGENT_MUTANTS)
+def nobody_waits_for_a_device_of_one_that_dies(right: Any, self: Outpost, gpus: Any) -> bool:
+    return True
+
+
+@mutant(Outpost, "_is_gone", AGENT_MUTANTS)
+def who_waits_for_a_device_waits_for_ever(right: Any, self: Outpost, number: int) -> None:
+    self._devices.pop(number, None)
+
+
+@mutant(Agents, "due", AGENT_MUTANTS)
+def who_has_become_idle_stands_in_the_way(right: Any, self: Agents, *_: Any) -> list[Executor]:
+    return []
+
+
+@mutant(Agents, "to_free", AGENT_MUTANTS)
+def who_is_idle_stands_in_the_way(right: Any, self: Agents, *_: Any) -> list[Executor]:
+    return []
+
+
+@mutant(Agent, "free", AGENT_MUTANTS)
+def memory_is_not_counted(right: Any, self: Agent, level: int) -> tuple[float, float]:
+    return right(self, level)[0], float(self.capacity.memory_mb)
+
+
+@mutant(Scheduler, "feed", AGENT_MUTANTS)
+def what_has_found_no_place_is_not_looked_at_again(right: Any, self: Scheduler, now: float) -> None:
+    pass

@@ -14,20 +14,19 @@ from typing import Any
 
 from apothic_backends.commands import CancelJob, RegisterFunction, RunJob, SubmitJob
 from apothic_backends.model.functions import FunctionSpec, RetryPolicy
-from apothic_backends.model.jobs import ErrorInfo, JobStatus
+from apothic_backends.model.jobs import JobStatus
 from apothic_backends.model.payloads import Payload
-from apothic_emulator.agent import channel, messages
-from apothic_emulator.agent.channel import ChannelError, Frame, parse
-from apothic_emulator.agent.outpost import Outpost
 from apothic_emulator.agent.remote import Fleet
-from apothic_emulator.core import effects as e, facts as f
+from apothic_emulator.core import effects as e
 from apothic_emulator.core.check import check
 from apothic_emulator.core.facts import Asked, Input, Tick
-from apothic_emulator.core.hellos import Capacity, Cut
 from apothic_emulator.core.journal import Journal
 from apothic_emulator.core.plane import Plane
 from tests.simulation.chance import draw, pick
 from tests.simulation.history import sure
+from tests.simulation.links import Link
+from tests.simulation.machines import Executor, Machine
+from tests.simulation.shares import Shares
 
 LEASE_S = 30.0
 CHAOS_S, END_S = 600.0, 1600.0
@@ -44,6 +43,8 @@ FAULTS = (
     "twice",
     "slow",
 )
+RETRIES = (0, 0, 2, 0, 2)
+"""Of each function."""
 
 
 class Reply:
@@ -61,251 +62,6 @@ class Reply:
     def fail(self, error: Any) -> bool:
         self.refused(error)
         return True
-
-
-class Executor:
-    """A process on an agent: it takes as many calls at once as it has slots."""
-
-    def __init__(self, machine: Machine, effect: e.StartExecutor) -> None:
-        self.machine, self.number = machine, effect.executor
-        self.slots = effect.spec.concurrent_requests
-        self.queue: deque[tuple[int, int]] = deque()
-        self.running: dict[int, int] = {}
-        self.is_loaded, self.is_alive = False, True
-        machine.after(0.02 + machine.chance(3) * 0.2, self.load)
-
-    def load(self) -> None:
-        if self.is_alive:
-            self.is_loaded = True
-            self.machine.say(f.Loaded(self.number))
-            self.go_on()
-
-    def go_on(self) -> None:
-        while self.is_loaded and self.is_alive and self.queue and len(self.running) < self.slots:
-            job, attempt = self.queue.popleft()
-            self.running[job] = attempt
-            self.machine.world.begins(job, attempt, self)
-            lasts_s = (0.001, 0.01, 0.5, 3.0, 45.0)[self.machine.chance(5)]
-            self.machine.after(lasts_s, self.finish, job, attempt)
-
-    def finish(self, job: int, attempt: int) -> None:
-        if self.is_alive and self.running.get(job) == attempt:
-            del self.running[job]
-            self.machine.world.finishes(job, attempt)
-            result = Payload(b"%d %d" % (job, attempt))
-            self.machine.say(f.Reported(self.number, job, attempt, result))
-            self.go_on()
-
-    def raise_in(self, job: int) -> None:
-        attempt = self.running.pop(job, None)
-        if attempt is not None:
-            error = ErrorInfo("user_error", "stopped", type_name="KeyboardInterrupt")
-            self.machine.say(f.Reported(self.number, job, attempt, None, error))
-            self.go_on()
-
-    def die(self, reason: str = "signal") -> None:
-        if self.is_alive:
-            self.is_alive = False
-            unstarted = tuple(job for job, _ in self.queue)
-            self.running.clear()
-            del self.machine.executors[self.number]
-            self.machine.say(f.Ended(self.number, reason, unstarted, 9))
-
-
-class Machine:
-    """An agent process, again and again under one name."""
-
-    def __init__(self, world: World, number: int) -> None:
-        self.world, self.number = world, number
-        self.rate = 0.96 + draw(world.seed, 70, number) % 9 / 100
-        self.draws = 0
-        self.lives = 0
-        self.begin()
-
-    def begin(self) -> None:
-        self.lives += 1
-        self.is_alive = True
-        self.executors: dict[int, Executor] = {}
-        self.link: Link | None = None
-        capacity = Capacity(3, 4096)
-        self.outpost = Outpost(
-            f"m{self.number}", str(self.lives), capacity, self.carry_out, lambda _: None
-        )
-        self.after(0.1, self.dial)
-        self.after(0.5, self.tick)
-
-    @property
-    def clock(self) -> float:
-        return self.world.now * self.rate
-
-    def chance(self, most: int) -> int:
-        self.draws += 1
-        return draw(self.world.seed, 71 + self.number, self.draws) % most
-
-    def after(self, delay_s: float, what: Callable[..., None], *args: Any) -> None:
-        life = self.lives
-
-        def act() -> None:
-            if self.is_alive and self.lives == life:
-                what(*args)
-                self.write()
-
-        self.world.at(self.world.now + delay_s, act)
-
-    def dial(self) -> None:
-        if self.link is None or not self.link.is_up:
-            self.link = Link(self.world, self)
-            self.link.up(self.outpost.hello(self.clock))
-
-    def tick(self) -> None:
-        if self.outpost.tick(self.clock):
-            self.world.reached["fenced"] += 1
-        self.after(1.0, self.tick)
-
-    def say(self, fact: Any) -> None:
-        self.outpost.say(fact, self.clock)
-
-    def heard(self, link: Link, data: bytes) -> None:
-        if link is not self.link or not self.is_alive:
-            return
-        frame = parse(data)
-        try:
-            if frame.kind == channel.WELCOME:
-                self.outpost.welcomed(frame, self.clock)
-                link.is_welcome = True
-            elif frame.kind != channel.REFUSED:
-                self.outpost.take(frame, self.clock)
-        except ChannelError:
-            link.cut()
-        self.write()
-
-    def write(self) -> None:
-        link = self.link
-        while link is not None and link.is_up and link.is_welcome:
-            data = self.outpost.channel.next_frame() or self.outpost.beat(self.clock)
-            if data is None:
-                return
-            link.up(data)
-
-    def carry_out(self, effect: Any) -> None:
-        if isinstance(effect, e.StartExecutor):
-            self.executors[effect.executor] = Executor(self, effect)
-            return
-        executor = self.executors.get(effect.executor)
-        if executor is None:
-            return
-        match effect:
-            case e.Dispatch():
-                executor.queue.append((effect.job, effect.attempt))
-                self.after(0.001, executor.go_on)
-            case e.Recall():
-                back = tuple(job for job, _ in executor.queue)
-                executor.queue.clear()
-                self.say_later(f.Recalled(executor.number, back))
-            case e.Interrupt():
-                self.after(0.05, executor.raise_in, effect.job)
-            case e.DumpStack():
-                self.say_later(f.StackDumped(executor.number, "stack"))
-            case e.Terminate():
-                for job in executor.running:
-                    self.after(0.02, executor.raise_in, job)
-            case e.Kill():
-                self.after(0.01, executor.die)
-            case e.Retire():
-                self.after(0.05, executor.die, "exit")
-            case _:
-                pass
-
-    def say_later(self, fact: Any) -> None:
-        self.after(0.0, self.say, fact)
-
-    def die(self) -> None:
-        self.is_alive = False
-        for executor in self.executors.values():
-            executor.is_alive = False
-            executor.running.clear()
-        if self.link is not None:
-            self.link.cut()
-        self.world.at(self.world.now + 1.0 + self.chance(80), self.begin)
-
-
-class Link:
-    """One connection; what is on its way when it is cut is gone."""
-
-    def __init__(self, world: World, machine: Machine) -> None:
-        self.world, self.machine = world, machine
-        self.is_up, self.is_silent, self.is_welcome = True, False, False
-        self.free = {True: world.now, False: world.now}
-        self.remote: Any = None
-        self.session = 0
-        self.epoch = world.epoch
-        world.links.append(self)
-
-    def up(self, data: bytes) -> None:
-        self.send(data, up=True)
-
-    def send(self, data: bytes, *, up: bool) -> None:
-        world = self.world
-        delay_s = pick(world.seed, 80, world.counted(), (0.001, 0.001, 0.02, 0.2))
-        self.free[up] = max(self.free[up], world.now + delay_s)
-        is_data = data[4] < channel.HELLO
-        for _ in range(2 if is_data and world.falls("twice") else 1):
-            world.at(self.free[up], self.arrive, data, up)
-
-    def arrive(self, data: bytes, up: bool) -> None:
-        if not self.is_up or self.is_silent:
-            return
-        if up and self.epoch == self.world.epoch:
-            self.serve(parse(data))
-        elif not up:
-            self.machine.heard(self, data)
-
-    def serve(self, frame: Frame) -> None:
-        """The host's side of the connection."""
-        world = self.world
-        if frame.kind == channel.HELLO:
-            join = messages.from_bytes(frame.body)
-            world.ask(join, lambda it: self.welcome(it, frame.number), lambda _: self.cut())
-            return
-        try:
-            self.remote.received(self.session, frame)
-        except ChannelError:
-            self.cut()
-        world.pump()
-
-    def welcome(self, welcome: Any, taken: int) -> None:
-        self.remote = self.world.fleet.agents[welcome.agent]
-        self.session = welcome.session
-        try:
-            here = self.remote.begin(self.session, taken if welcome.resumes else 0, self.ring)
-        except ChannelError:
-            self.cut()
-            return
-        if welcome.resumes:
-            self.world.reached["resumed"] += 1
-        body = messages.to_bytes(welcome)
-        self.send(Frame(channel.WELCOME, here, 0, body).pack(), up=False)
-        self.ring()
-
-    def ring(self) -> None:
-        while self.is_up and self.epoch == self.world.epoch:
-            if self.remote.session != self.session:
-                self.cut()
-                return
-            data = self.remote.next_frame(self.session)
-            if data is None:
-                return
-            self.send(data, up=False)
-
-    def cut(self) -> None:
-        if self.is_up:
-            self.is_up = False
-            world = self.world
-            world.links.remove(self)
-            if self.remote is not None and self.epoch == world.epoch:
-                self.remote.hang_up(self.session)
-                world.ask(Cut(self.remote.number, self.session), _ignore, _ignore)
-            self.machine.after(0.1 + self.machine.chance(30) / 10, self.machine.dial)
 
 
 class NoHome:
@@ -335,16 +91,20 @@ class World:
         self.calm = draw(seed, 60, 0) % 6 == 0
         self.inbox: deque[Input] = deque()
         self.is_pumping = False
+        self.shares = Shares(self)
         self.specs = [
             FunctionSpec(
                 "sim",
                 f"f{i}",
-                retries=RetryPolicy((0, 0, 2)[i], 0.0),
-                concurrent_requests=(1, 2, 1)[i],
+                retries=RetryPolicy(retries, 0.0),
+                concurrent_requests=(1, 2, 1, 1, 1)[i],
                 max_containers=4,
-                timeout_s=(600.0, 600.0, 20.0)[i],
+                memory_mb=(1024, 2048, 1024, 1024, 1024)[i],
+                timeout_s=(600.0, 600.0, 20.0, 600.0, 60.0)[i],
+                gpu=((), (), (), ("H100", "T4"), ())[i],
+                gpu_count=(0, 0, 0, 1, 2)[i],
             )
-            for i in range(3)
+            for i, retries in enumerate(RETRIES)
         ]
 
     def at(self, when: float, what: Callable[..., None], *args: Any) -> None:
@@ -369,7 +129,7 @@ class World:
         for spec in self.specs:
             self.ask(RegisterFunction(spec, Payload(spec.name.encode())), _ignore, _ignore)
         self.machines = [Machine(self, i) for i in range(AGENTS)]
-        for i in range(120):
+        for i in range(180):
             self.at(100.0 + draw(self.seed, 61, i) % 6000 * CHAOS_S / 6000, self.client, i)
         for i in range(0 if self.calm else 30):
             kind = pick(self.seed, 62, i, FAULTS)
@@ -459,7 +219,7 @@ class World:
             self.pump()
 
     def client(self, i: int) -> None:
-        function = f"functions:{draw(self.seed, 64, i) % 3 + 1}"
+        function = f"functions:{draw(self.seed, 64, i) % len(RETRIES) + 1}"
         command = RunJob if draw(self.seed, 65, i) % 4 == 0 else SubmitJob
         if command is RunJob:
             self.ask(RunJob(function, Payload(b"x")), _ignore, _ignore)
@@ -507,6 +267,7 @@ class World:
         self.finished.setdefault(job, set()).add(attempt)
 
     def look(self) -> None:
+        self.shares.look(self.plane)
         for number in self.acknowledged:
             job = self.plane.ledger.jobs.get(number)
             sure(job is not None, "I1", "jobs:%d was acknowledged and is gone", number)
@@ -524,7 +285,7 @@ class World:
             job = self.plane.ledger.jobs[number]
             sure(job.is_final, "L1", "jobs:%d has not ended: %s", number, job.status)
             self.reached[job.status.value] += 1
-            if function < 2:
+            if not RETRIES[function]:
                 sure(
                     self.begun[number] <= 1,
                     "I5",

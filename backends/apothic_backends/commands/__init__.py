@@ -66,5 +66,7 @@ COMMANDS: dict[str, type[Command[Any]]] = {
 }
 """Those that every program uses, by name."""
 
-SELDOM: tuple[str, ...] = ("archives", "costs", "deployments", "dicts", "queues", "secrets")
+SELDOM: tuple[str, ...] = (
+    *("agents", "archives", "costs", "deployments", "dicts", "queues", "secrets"),
+)
 """The modules here, each with one of the same name in `model`, that are loaded when needed."""

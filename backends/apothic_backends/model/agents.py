@@ -1,8 +1,35 @@
-"""What goes wrong between agents and their control plane."""
+"""Agents as people see them, and what goes wrong between them and their control plane."""
 
 from __future__ import annotations
 
 from apothic_backends.model.errors import BackendError
+from apothic_backends.model.record import Record
+
+
+class GpuSnapshot(Record):
+    """One device of an agent: who has it is `taken_by`, as `app/function`, nobody if empty."""
+
+    uuid: str
+    name: str
+    memory_mb: int
+    taken_by: str = ""
+
+
+class AgentSnapshot(Record):
+    """An agent at one moment: what it gives, and what of that executors have taken.
+
+    `status` is "joined", "cut" (it is not heard of, and may come back) or "lost" (what it ran is
+    not waited for any more).
+    """
+
+    name: str
+    status: str
+    cpu: float
+    memory_mb: int
+    cpu_taken: float
+    memory_taken_mb: float
+    executors: int
+    gpus: tuple[GpuSnapshot, ...] = ()
 
 
 class StaleSession(BackendError):

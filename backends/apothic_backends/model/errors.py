@@ -194,8 +194,7 @@ class MemoryLimitExceeded(WorkerLost):
     """The process that ran the job was killed because it used more than `memory_mb`.
 
     `data`, beside that of `WorkerLost`: `limit_mb`; `peak_mb`, the most that was seen;
-    `evidence` ("cgroup-v2", "cgroup-v1" or "watchdog"), which is never missing: a process that
-    was killed for reasons unknown is a plain `WorkerLost`.
+    `evidence` ("cgroup-v2", "cgroup-v1" or "watchdog"); without that it is a plain `WorkerLost`.
     """
 
     code = "memory_limit"
@@ -205,6 +204,12 @@ class SetupFailed(JobError):
     """The function could not be loaded where it should run: an import or its pickle failed."""
 
     code = "setup_failed"
+
+
+class NoMachine(JobError):
+    """No machine here could ever run the job: the message says what it needs, and what there is."""
+
+    code = "no_machine"
 
 
 class SecretNotFound(SetupFailed):
@@ -357,10 +362,7 @@ class StoreFull(StoreError):
 
 
 class VolumeFailed(BackendError):
-    """The disk did not take what a volume was to keep; what it had before is whole.
-
-    `data["errno"]` is the system's number of the reason.
-    """
+    """The disk did not take what a volume was to keep: `data["errno"]`. What it had is whole."""
 
     code = "volume_failed"
 
@@ -392,8 +394,7 @@ class InternalError(ApothicError):
 class NonRetryable(Exception):
     """Raise it, or a class of your own below it, to fail a job at once whatever its `retries`.
 
-    It arrives at the caller as itself. Executors know it by the attribute, since what they load
-    may come from another installation.
+    It arrives as itself. Executors know it by the attribute: theirs may be another installation's.
     """
 
     __apothic_final__ = True

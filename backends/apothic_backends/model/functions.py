@@ -78,7 +78,9 @@ class FunctionSpec(Record):
     has not limited it. `secrets` are named only; where two have a key in common, the later counts.
     `mounts` are what it finds at which paths. `source` is the digest of the archive in whose files
     it runs: they are its working directory, and its modules are in the folders of `path` ("" is the
-    top). Without one it runs where its caller does.
+    top). Without one it runs where its caller does. Each process that runs it has `gpu_count` GPUs
+    to itself: all of one of the models that `gpu` names, the first of them that is to be had (any
+    where it names none), each with `min_vram_gb` (of 10**9 bytes, as makers count) at the least.
     """
 
     app_name: str
@@ -100,6 +102,9 @@ class FunctionSpec(Record):
     mounts: tuple[MountSpec, ...] = ()
     source: str | None = None
     path: tuple[str, ...] = ()
+    gpu: tuple[str, ...] = ()
+    gpu_count: int = 0
+    min_vram_gb: int = 0
 
     @property
     def needs(self) -> tuple[SecretRef, ...]:

@@ -56,7 +56,10 @@ class ErrorInfo(Record):
 
 
 class JobSnapshot(Record):
-    """A job at one moment. Times are Unix seconds; `progress` is what it told last."""
+    """A job at one moment. Times are Unix seconds; `progress` is what it told last.
+
+    `waiting` says for what it waits where no machine has had room for it so far.
+    """
 
     job_id: str
     function_id: str
@@ -71,6 +74,7 @@ class JobSnapshot(Record):
     error: ErrorInfo | None = None
     progress: dict[str, Any] | None = None
     limits: dict[str, str] = {}  # noqa: RUF012 - never mutated
+    waiting: str = ""
 
 
 class JobInput(Record):

@@ -11,6 +11,7 @@ from select import EPOLLIN, EPOLLOUT, epoll
 from typing import Any
 
 from apothic_backends.model.errors import ApothicError
+from apothic_backends.ticket import Ticket
 from apothic_emulator.agent.limits import Keeper
 from apothic_emulator.agent.line import Line, Post
 from apothic_emulator.agent.logs import LogPipe
@@ -21,6 +22,7 @@ from apothic_emulator.core.effects import (
     DispatchBatch,
     DumpStack,
     Effect,
+    FindGpus,
     Interrupt,
     Kill,
     Recall,
@@ -29,7 +31,8 @@ from apothic_emulator.core.effects import (
     Terminate,
     sent,
 )
-from apothic_emulator.core.facts import Ended, GivenUp, Recalled, Refused, StackDumped
+from apothic_emulator.core.facts import Asked, Ended, GivenUp, Recalled, Refused, StackDumped
+from apothic_emulator.core.hellos import GpusFound
 from apothic_emulator.executors import orders, wire
 from apothic_emulator.executors.limits import pack
 from apothic_emulator.executors.orders import Message
@@ -39,6 +42,8 @@ _HANG_UP_MS = 200
 """Between the end of an executor's channel and its own, if it is only exiting."""
 
 _MOST_ENDS = 256
+
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 _SILENCE_S = 10.0
 """A zygote that has executors to kill, and says nothing for this long, is stuck."""
@@ -78,6 +83,10 @@ class Agent:
         self.zygote = zygote
         self.keeper = keeper
         keeper.relax = zygote.relax
+        self._finder: threading.Thread | None = None
+        """Whoever asks the driver for GPUs."""
+        self.wake: Callable[[], object] = _nobody
+        """Has the core stepped soon, from any thread."""
         self._archives = archives
         self._delivery: Any = delivery
         self._stock: Any = None
@@ -154,9 +163,25 @@ class Agent:
 
     def _give_back(self, effect: Effect) -> None:
         """The executor has ended, as the core is about to hear: these jobs have not begun."""
+        if type(effect) is FindGpus:
+            self._finder = threading.Thread(target=self._find_gpus, daemon=True)
+            self._finder.start()
+            return
         end = self.ends.get(effect.executor)
         if end is not None:
             end.unstarted += sent(effect)
+
+    def _find_gpus(self) -> None:
+        """Tell the core which GPUs there are: a driver may take its time."""
+        from apothic_emulator.agent.gpus import find  # few programs need one  # noqa: PLC0415
+
+        try:
+            asked: Any = GpusFound(*find())
+        except ApothicError as error:
+            asked = GpusFound((), str(error))
+        nobody: Ticket[None] = Ticket()
+        self.post(Asked(asked, nobody))
+        self.wake()
 
     def _start(self, effect: StartExecutor) -> Line | None:
         try:
@@ -191,6 +216,8 @@ class Agent:
 
     def _environment(self, effect: StartExecutor) -> dict[str, str]:
         own = {MARK: self.zygote.mark, **self.keeper.environment(effect.spec)}
+        if effect.gpus:
+            own |= {_VISIBLE: ",".join(effect.gpus), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
         return {**os.environ, **own}
 
     def _recall(self, effect: Recall) -> Line | None:
@@ -332,6 +359,8 @@ class Agent:
 
     def end_all(self) -> None:
         """Kill every executor and see it end; some are left only if the zygote does not answer."""
+        if self._finder is not None:
+            self._finder.join(_SILENCE_S)
         for number in self.lines:
             self.zygote.signal(number, signal.SIGKILL)
         while self.lines and self.zygote.control.poll(_SILENCE_S):
@@ -352,3 +381,7 @@ class Agent:
             fd = channel.fileno()
             if self.by_fd.pop(fd, None) is not None:
                 self.channels.unregister(fd)
+
+
+def _nobody() -> None:
+    """Nobody has to be woken."""

@@ -1,4 +1,4 @@
-"""The command `apothic agent`."""
+"""The commands `apothic agent` and `apothic agent list`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import signal
 import socket
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import click
 
 from apothic_backends.home import home
+from apothic_backends.model.errors import InvalidOption
 from apothic_backends.remote.address import address_of
 from apothic_emulator.core.hellos import Capacity
 
@@ -19,28 +21,61 @@ TOKEN = "APOTHIC_AGENT_TOKEN"  # noqa: S105 - where it is
 _PATH = "/v1/agent"
 
 
-@click.command()
-@click.option("--url", required=True, help="Where the control plane is, say https://example.org.")
+@click.group(invoke_without_command=True, short_help="Run functions here for a control plane.")
+@click.option("--url", help="Where the control plane is, say https://example.org.")
 @click.option(
     "--name", default=None, help="Of this machine; by default its host name and a number."
 )
 @click.option("--cpu", type=click.FloatRange(min=0.1), default=None, help="Cores that it gives.")
 @click.option("--memory-mb", type=click.IntRange(min=1), default=None, help="Memory that it gives.")
-def agent(url: str, name: str | None, cpu: float | None, memory_mb: int | None) -> None:
+@click.option("--gpu", "gpus", metavar="UUID", multiple=True, help="Give this GPU, and no others.")
+@click.option("--no-gpu", is_flag=True, help="Give no GPU.")
+@click.pass_context
+def agent(ctx: click.Context, url: str | None, name: str | None, **gives: Any) -> None:
     """Run functions on this machine for a control plane elsewhere, to which it connects.
 
     APOTHIC_AGENT_TOKEN has the key that it shows there, one of the scope agent. It goes on until it
-    is stopped: with SIGTERM or Ctrl-C it ends all that it runs, and says so.
+    is stopped: with SIGTERM or Ctrl-C it ends all that it runs, and says so. It gives all cores,
+    memory and GPUs of the machine, unless told to give less.
     """
+    if ctx.invoked_subcommand is not None:
+        return
+    if url is None:
+        raise click.UsageError("Missing option '--url'.", ctx)
     from apothic_emulator.agent.dialing import Dialer  # noqa: PLC0415 - heavy, as the next
     from apothic_emulator.agent.process import Station  # noqa: PLC0415
 
     address = address_of(url)
     token = os.environ.pop(TOKEN, "")  # it is no business of what runs here
-    capacity = Capacity(cpu or len(os.sched_getaffinity(0)), memory_mb or _memory_mb())
-    station = Station(Dialer(address.websocket(_PATH), token), name or own_name(), capacity)
+    dialer = Dialer(address.websocket(_PATH), token)
+    station = Station(dialer, name or own_name(), _capacity(**gives))
     with _stopping(station.leave):
         station.run()
+
+
+@agent.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
+def list_agents(*, as_json: bool) -> None:
+    """List the agents of the control plane that APOTHIC_BACKEND names, and what is taken there."""
+    from apothic_emulator.agent.listing import show  # noqa: PLC0415 - so that --help starts fast
+
+    show(as_json=as_json)
+
+
+def _capacity(
+    cpu: float | None, memory_mb: int | None, gpus: tuple[str, ...], *, no_gpu: bool
+) -> Capacity:
+    """What this machine gives."""
+    if no_gpu and gpus:
+        raise InvalidOption("--gpu and --no-gpu exclude each other", option="--gpu")
+    from apothic_emulator.agent.gpus import chosen, find  # noqa: PLC0415 - seldom
+
+    found = () if no_gpu else find()[0]
+    return Capacity(
+        cpu or len(os.sched_getaffinity(0)),
+        memory_mb or _memory_mb(),
+        chosen(found, gpus) if gpus else found,
+    )
 
 
 @contextmanager

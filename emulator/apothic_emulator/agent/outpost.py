@@ -133,6 +133,10 @@ class Outpost:
         self._last_beat = 0
         self.beat_at = NEVER
         self.is_fenced = False
+        self._devices: dict[int, tuple[str, ...]] = {}
+        """What executors here hold until they have ended, known to the control plane or not."""
+        self._late: dict[int, list[Record]] = {}
+        """What is to be done with executors whose devices another one still holds, in order."""
         self._told = 0
         """The number of the last that was said before the control plane was told what is here."""
         self._hello_at = 0.0
@@ -182,7 +186,7 @@ class Outpost:
         for number in welcome.kills:
             mine = self.executors.pop(number, None)
             if mine is not None and not mine.has_ended:
-                self._carry_out(Kill(number))
+                self._pass_on(Kill(number))
         for mine in self.executors.values():
             mine.waiting.clear()
             mine.returning = ()
@@ -218,7 +222,7 @@ class Outpost:
         self.is_fenced = True
         for number, mine in self.executors.items():
             if not mine.has_ended:
-                self._carry_out(Kill(number))
+                self._pass_on(Kill(number))
         return True
 
     # --- what is said to us ---------------------------------------------------------------------
@@ -255,12 +259,39 @@ class Outpost:
                 self._asked.pop((message.executor, message.request), None)
                 self._answer(message)
                 return
-            case Give():
-                self._answer(message)
-                return
             case _:
                 pass
-        self._carry_out(message)
+        self._pass_on(message)
+
+    def _pass_on(self, message: Any) -> None:
+        """Have something done, once the executor that it is for may start."""
+        number: int = message.executor
+        late = self._late.get(number)
+        if late is not None:
+            late.append(message)
+        elif isinstance(message, StartExecutor) and not self._is_free(message.gpus):
+            self._late[number] = [message]
+        elif isinstance(message, Give):
+            self._answer(message)
+        else:
+            if isinstance(message, StartExecutor) and message.gpus:
+                self._devices[number] = message.gpus
+            self._carry_out(message)
+
+    def _is_free(self, gpus: tuple[str, ...]) -> bool:
+        """Whether nobody holds these devices: a process that was killed does, till it is gone."""
+        return not any(set(gpus) & set(held) for held in self._devices.values())
+
+    def _is_gone(self, number: int) -> None:
+        """An executor has ended: its devices are free for those that wait for them."""
+        if self._devices.pop(number, None) is None:
+            return
+        for late, messages_for in list(self._late.items()):
+            start: Any = messages_for[0]
+            if self._is_free(start.gpus):
+                del self._late[late]
+                for message in messages_for:
+                    self._pass_on(message)
 
     def _hold(self, call: Dispatch | DispatchBatch) -> None:
         """A call may be for us: it begins at the word, and goes back if its executor has ended."""
@@ -283,6 +314,8 @@ class Outpost:
 
     def say(self, fact: Any, now: float) -> None:
         """Tell what has happened here."""
+        if fact.__class__ is Ended:
+            self._is_gone(fact.executor)
         mine = self.executors.get(fact.executor)
         if mine is None or mine.has_ended:
             return

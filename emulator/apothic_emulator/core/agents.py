@@ -5,28 +5,41 @@
                 └─── another incarnation of it, or it leaves: all that it ran is lost ───┘
 
 An executor takes of its machine what its function may use, unless all its calls are parked: then
-its place is lent to the jobs that are waited for. What finds no place waits, and executors without
+its place is lent to the jobs that are waited for. Its GPUs are never lent, and nobody else's: each
+is held, by its UUID, until the executor has ended. What finds no place waits, and executors without
 work make room for it.
+
+Of the machines that have room an executor gets, in this order: one with the model that its
+function would like best; the one with the fewest GPUs left over, so that those with many are kept
+for who needs many, and those with any for who needs one; the one with the smallest that will do;
+this program's; the one with most cores free, then with most memory. What needs no GPU runs in this
+program only where no agent has room.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from apothic_backends.model.functions import FunctionSpec
 from apothic_emulator.core.executors import Executor, ExecutorStatus
 from apothic_emulator.core.functions import Function
-from apothic_emulator.core.hellos import Capacity
+from apothic_emulator.core.hellos import Capacity, Gpu
 from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.journal import Journal, Kept
+from apothic_emulator.core.placement import NOTHING, Pick, pick
 from apothic_emulator.core.pools import Pool
 from apothic_emulator.core.records import pack, unpack
 
 MOST_REMEMBERED = 16
 """Earlier incarnations of an agent that are known if they come back."""
 
+_ENOUGH_MB = 1 << 60
+
 LAST_EXECUTOR = "last/2"
 """The key of the highest number that an executor on an agent has got."""
+
+Place = tuple[int, tuple[str, ...]]
+"""The number of a machine, 0 for this program, and the UUIDs of GPUs there."""
 
 _GOING = (ExecutorStatus.DRAINING, ExecutorStatus.RETIRING, ExecutorStatus.STOPPING)
 
@@ -88,6 +101,12 @@ class Agent(Kept):
             memory_mb += executor.function.spec.memory_mb
         return cores(spec) <= cpu and spec.memory_mb <= memory_mb
 
+    def could_ever(self, spec: FunctionSpec) -> bool:
+        """Whether it has what a function needs, if nothing else ran here."""
+        capacity = self.capacity
+        has_room = cores(spec) <= capacity.cpu and spec.memory_mb <= capacity.memory_mb
+        return has_room and (not spec.gpu_count or pick(spec, capacity.gpus) is not None)
+
 
 class Agents:
     """All of them. With `has_home`, executors run in this program's care, too."""
@@ -95,31 +114,82 @@ class Agents:
     def __init__(self, pools: Mapping[int, Pool], *, has_home: bool = True) -> None:
         self.has_home = has_home
         self._pools = pools
+        self.home = Agent(0, "this machine", "", Capacity(NEVER, _ENOUGH_MB))
+        """This program, as far as it has GPUs; it is not asked for cores and memory."""
+        self.home.is_joined = has_home
+        self.has_looked = not has_home
+        """Whether it is known which GPUs are here."""
+        self.is_looking = False
+        self.without_gpus = ""
+        """Why none were found."""
         self.far: dict[int, Agent] = {}
         self.starved: dict[int, Pool] = {}
         """Pools that have found no place for an executor, by the number of their function."""
         self.journal: Journal | None = None
 
-    def place(self, function: Function, level: int) -> int | None:
-        """The number of the agent for a new executor, 0 for this program; None if none has room.
-
-        Of those that have room it is the one with most cores free, then with most memory.
-        """
+    def place(self, function: Function, level: int) -> Place | None:
+        """Where a new executor goes, and what GPUs it gets; None if no machine has room."""
         spec = function.spec
-        able = [a for a in self.far.values() if a.is_joined and a.fits(spec, level)]
-        if able:
-            return max(able, key=lambda agent: (*agent.free(level), -agent.number)).number
-        return 0 if self.has_home else None
+        offers = [
+            (agent, its)
+            for agent in self.machines(spec)
+            if agent.is_joined and (its := self.offer(agent, spec, level)) is not None
+        ]
+        if offers:
+            agent, its = min(offers, key=lambda offer: self._cost(*offer, level))
+            return agent.number, tuple(gpu.uuid for gpu in its.gpus)
+        return (0, ()) if self.has_home and not spec.gpu_count else None
 
-    def put(self, executor: Executor, agent: int) -> None:
+    def machines(self, spec: FunctionSpec) -> Sequence[Agent]:
+        """Those of which an executor of a function needs a part that others may have taken."""
+        far = self.far.values()
+        return [self.home, *far] if spec.gpu_count and self.has_home else [*far]
+
+    def offer(
+        self, agent: Agent, spec: FunctionSpec, level: int, without: Collection[Executor] = ()
+    ) -> Pick | None:
+        """What an executor of a function would get there, once some are gone; None if no room."""
+        if not agent.fits(spec, level, without):
+            return None
+        return pick(spec, self.free_gpus(agent, without)) if spec.gpu_count else NOTHING
+
+    def free_gpus(self, agent: Agent, without: Collection[Executor] = ()) -> list[Gpu]:
+        """The devices there that no executor holds; those of one machine may be on two agents."""
+        gpus = agent.capacity.gpus
+        if not gpus:
+            return []
+        held = self.holders()
+        return [gpu for gpu in gpus if held.get(gpu.uuid) in (None, *without)]
+
+    def holders(self) -> dict[str, Executor]:
+        """Who holds each device."""
+        machines = (self.home, *self.far.values())
+        executors = [executor for agent in machines for executor in agent.executors.values()]
+        return {uuid: executor for executor in executors for uuid in executor.gpus}
+
+    def _cost(self, agent: Agent, its: Pick, level: int) -> tuple[float, ...]:
+        left = len(self.free_gpus(agent)) - len(its.gpus)
+        cpu, memory_mb = agent.free(level)
+        return its.rank, left, its.memory_mb, -cpu, -memory_mb, agent.number
+
+    def could_ever(self, spec: FunctionSpec) -> bool:
+        """Whether some machine has what a function needs, if nothing else ran there."""
+        is_home = self.has_home and not (spec.gpu_count and self.has_looked)
+        return is_home or any(agent.could_ever(spec) for agent in self.machines(spec))
+
+    def put(self, executor: Executor, agent: int, gpus: tuple[str, ...] = ()) -> None:
         """An executor is there."""
+        executor.gpus = gpus
         if agent:
             executor.agent, executor.accepted = agent, set()
             self.far[agent].executors[executor.number] = executor
+        elif gpus:
+            self.home.executors[executor.number] = executor
 
-    def start(self, executor: Executor, agent: int) -> None:
+    def start(self, executor: Executor, place: Place) -> None:
         """An executor is started there: its number is not given again, whatever happens."""
-        self.put(executor, agent)
+        agent, _ = place
+        self.put(executor, *place)
         if self.starved:
             self.starved.pop(executor.function.number, None)
         if agent and self.journal is not None:
@@ -127,39 +197,46 @@ class Agents:
 
     def take(self, executor: Executor) -> None:
         """An executor is gone."""
-        agent = self.far.get(executor.agent)
-        if agent is not None:
-            agent.executors.pop(executor.number, None)
+        self._machine_of(executor).executors.pop(executor.number, None)
+
+    def _machine_of(self, executor: Executor) -> Agent:
+        return self.far[executor.agent] if executor.agent else self.home
 
     def to_free(self, function: Function, level: int) -> list[Executor]:
         """Executors without work whose end makes room for a function; none if others end anyway."""
-        joined = [agent for agent in self.far.values() if agent.is_joined]
-        found = [_fewest(agent, function.spec, level) for agent in joined]
+        spec = function.spec
+        joined = [agent for agent in self.machines(spec) if agent.is_joined]
+        found = [self._fewest(agent, spec, level) for agent in joined]
         enough = [them for them in found if them is not None]
         return min(enough, key=len) if enough else []
 
-    def is_due(self, executor: Executor) -> bool:
-        """Whether a job for which it could make room is older than those which it could get."""
-        agent = self.far.get(executor.agent)
+    def due(self, executor: Executor) -> list[Executor]:
+        """Those without work there that make room for a job which is older than what they get."""
+        if not executor.agent and not executor.gpus:
+            return []
+        agent = self._machine_of(executor)
         own = self._pools[executor.function.number].queue
         mine = own[0].number if own else NEVER
-        return agent is not None and any(
-            other.queue
-            and other.queue[0].number < mine
-            and agent.fits(other.function.spec, other.queue[0].level, (executor,))
-            for other in self.starved.values()
-        )
+        for other in self.starved.values():
+            if other.queue and other.queue[0].number < mine:
+                found = self._fewest(agent, other.function.spec, other.queue[0].level)
+                if found:
+                    return found
+        return []
 
-
-def _fewest(agent: Agent, spec: FunctionSpec, level: int) -> list[Executor] | None:
-    """Those that have been idle for longest, as few as will do there; None if all will not."""
-    executors = agent.executors.values()
-    gone = [executor for executor in executors if executor.status in _GOING and not executor.line]
-    idle = sorted(filter(_is_idle, executors), key=lambda executor: executor.idle_since)
-    for count in range(len(idle) + 1):
-        if agent.fits(spec, level, gone + idle[:count]):
-            return idle[:count]
-    return None
+    def _fewest(self, agent: Agent, spec: FunctionSpec, level: int) -> list[Executor] | None:
+        """Those that have been idle for longest, as few as will do; None if all will not."""
+        executors = agent.executors.values()
+        gone = [one for one in executors if one.status in _GOING and not one.line]
+        idle = sorted(filter(_is_idle, executors), key=lambda executor: executor.idle_since)
+        if self.offer(agent, spec, level, gone + idle) is None:
+            return None
+        needed = idle
+        for one in reversed(idle):  # whoever has been idle for the shortest time is spared first
+            without = [other for other in needed if other is not one]
+            if self.offer(agent, spec, level, gone + without) is not None:
+                needed = without
+        return needed
 
 
 def _is_idle(executor: Executor) -> bool:

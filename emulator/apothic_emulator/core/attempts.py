@@ -37,8 +37,8 @@ class Attempts:
 
     def __init__(self, ledger: Ledger, pools: Mapping[int, Pool], agents: Agents) -> None:
         self.ledger, self.pools = ledger, pools
-        self.charge = ledger.costs.charge
-        self.scheduler = Scheduler(ledger.executors, self.begin, agents, ledger.costs)
+        self.charge, costs = ledger.costs.charge, ledger.costs
+        self.scheduler = Scheduler(ledger.executors, self.begin, self._doom, agents, costs)
         self.holds = Holds(ledger, self.scheduler.wake_at)
 
     # --- beginnings -----------------------------------------------------------------------------

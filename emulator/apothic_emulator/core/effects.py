@@ -19,6 +19,8 @@ class StartExecutor(Record):
     code: Payload
     agent: int = 0
     """The machine that it runs on; 0 is this one."""
+    gpus: tuple[str, ...] = ()
+    """The devices that it sees, by UUID; all, if it has asked for none."""
 
 
 class Dispatch(Record):
@@ -111,6 +113,13 @@ class Detach(Record):
     executor: int = 0
 
 
+class FindGpus(Record):
+    """Find out which GPUs this machine has; `GpusFound` answers."""
+
+    executor: int = 0
+    """None."""
+
+
 Effect = (
     StartExecutor
     | Dispatch
@@ -125,6 +134,7 @@ Effect = (
     | Retire
     | Attach
     | Detach
+    | FindGpus
 )
 
 

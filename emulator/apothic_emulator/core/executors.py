@@ -65,13 +65,15 @@ STEPS: Final[tuple[tuple[type[DumpStack | Terminate | Kill], float], ...]] = (
 class Placed:
     """On which machine something is, and what comes of that."""
 
-    __slots__ = ("accepted", "agent", "before", "charged_to", "silent_at", "status")
+    __slots__ = ("accepted", "agent", "before", "charged_to", "gpus", "silent_at", "status")
 
     def __init__(self) -> None:
         self.status = self.before = _STARTING
         """Where it is in its life; and while it is adrift, where it was before."""
         self.agent = 0
         """The machine that it runs on; 0 is this one."""
+        self.gpus: tuple[str, ...] = ()
+        """The devices there that are its own until it has ended, by UUID."""
         self.accepted: set[int] | None = None
         """Calls that await the word to begin; None where no one is asked before, as on this."""
         self.charged_to, self.silent_at = -NEVER, NEVER

@@ -17,8 +17,8 @@ _ADRIFT, _STOPPING = ExecutorStatus.ADRIFT, ExecutorStatus.STOPPING
 _READY, _STARTING = ExecutorStatus.READY, ExecutorStatus.STARTING
 _OVER = (_STOPPING, ExecutorStatus.RETIRING, _ADRIFT)
 
-Place = tuple[int, int, int]
-"""Where a job was when it was written down: the agent, the executor, and the call."""
+Place = tuple[int, int, int, tuple[str, ...]]
+"""Where a job was when it was written down: agent, executor and call, and the executor's GPUs."""
 
 
 class FarAttempts(Attempts):
@@ -50,6 +50,7 @@ class FarAttempts(Attempts):
         if executor.accepted is not None:
             unbegun = [job.number for job in executor.line if job.started_at is None]
             fact = fact.replace(unstarted=(*fact.unstarted, *unbegun))
+        if executor.agent or executor.gpus:
             self.scheduler.agents.take(executor)
         super().ended(executor, fact, now)
         if self.scheduler.agents.starved:
@@ -120,14 +121,14 @@ class FarAttempts(Attempts):
 
     def take_up(self, job: Job, place: Place, now: float) -> Executor:
         """An agent had the job when the control plane ended: wait for what it says."""
-        agent, number, call = place
+        agent, number, call, gpus = place
         executor = self.ledger.executors.get(number)
         if executor is None:
             pool = self.pools[job.function.number]
             executor = executor_of(job.function)(number, job.function, now)
             executor.status, executor.before, executor.step_at = _ADRIFT, _STARTING, NEVER
             self.ledger.executors[number] = pool.executors[number] = executor
-            self.scheduler.agents.put(executor, agent)
+            self.scheduler.agents.put(executor, agent, gpus)
         job.executor = number
         if isinstance(executor, BatchExecutor):
             executor.join(job, call)

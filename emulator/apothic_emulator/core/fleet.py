@@ -9,15 +9,19 @@ agent may come back with the outcome. Whoever comes back later is a stranger.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from apothic_backends.model.agents import AgentSuperseded, StaleSession
+from apothic_backends.commands.agents import ListAgents
+from apothic_backends.model.agents import AgentSnapshot, AgentSuperseded, StaleSession
+from apothic_backends.model.errors import UsageError
 from apothic_emulator.core.agents import MOST_REMEMBERED, Agent, Agents, agent_of
 from apothic_emulator.core.effects import Attach, Detach
 from apothic_emulator.core.executors import Executor
 from apothic_emulator.core.facts import Asked, Ended
 from apothic_emulator.core.far import DISCONNECT, FarAttempts
-from apothic_emulator.core.hellos import Cut, Heard, Join, Leave, Welcome
+from apothic_emulator.core.hellos import Capacity, Cut, Gpu, GpusFound, Heard, Join, Leave, Welcome
 from apothic_emulator.core.journal import Journal
+from apothic_emulator.core.reasons import snapshot
 
 LEASE_S = 30.0
 """How long nothing need be heard of an agent before its work is believed to have stopped."""
@@ -46,11 +50,14 @@ class Fleet:
             Heard: self._heard,
             Cut: self._cut,
             Leave: self._leave,
+            GpusFound: self._gpus_found,
+            ListAgents: self._list,
         }
 
     # --- an agent comes -------------------------------------------------------------------------
 
     def _join(self, command: Join, asked: Asked, now: float) -> Welcome:
+        _check_capacity(command.capacity)
         agent = self._known(command, now)
         if agent is None:
             agent = self._new(command)
@@ -114,6 +121,18 @@ class Fleet:
         waiting = [pool for pool in self.attempts.pools.values() if pool.queue]
         self.agents.starved = {pool.function.number: pool for pool in waiting}
         self.scheduler.feed(now)
+
+    # --- who there is ---------------------------------------------------------------------------
+
+    def _gpus_found(self, command: GpusFound, asked: Asked, now: float) -> None:
+        """What needs them has a place here, or is refused."""
+        agents = self.agents
+        agents.home.capacity = agents.home.capacity.replace(gpus=command.gpus)
+        agents.has_looked, agents.is_looking, agents.without_gpus = True, False, command.reason
+        self._fill(now)
+
+    def _list(self, command: ListAgents, asked: Asked, now: float) -> tuple[AgentSnapshot, ...]:
+        return tuple(snapshot(self.agents, agent) for agent in self.agents.far.values())
 
     # --- an agent is there ----------------------------------------------------------------------
 
@@ -215,3 +234,15 @@ class Fleet:
             agent = self.agents.far[number] = agent_of(number, record)
             self._last = max(self._last, number)
             self._renew(agent, now)
+
+
+def _check_capacity(capacity: Capacity) -> None:
+    """See to it that an agent says what it has so that it can be reckoned with.
+
+    Raises:
+        UsageError: it does not.
+    """
+    given: Any = capacity.gpus
+    uuids = [gpu.uuid for gpu in given if isinstance(gpu, Gpu)]
+    if len({*uuids}) < len(given) or not (capacity.cpu > 0 and capacity.memory_mb > 0):
+        raise UsageError(f"what this agent says it has cannot be: {capacity!r:.200}")

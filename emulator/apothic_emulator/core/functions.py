@@ -60,6 +60,7 @@ def check_spec(spec: FunctionSpec) -> None:
     """
     _check_least(spec)
     _check_source(spec)
+    _check_gpus(spec)
     if not 0 <= spec.target_requests <= spec.concurrent_requests:
         raise InvalidOption(
             f"target_requests={spec.target_requests} of {spec.name!r}: it must be from 0 to "
@@ -95,6 +96,20 @@ def _check_source(spec: FunctionSpec) -> None:
         check_digest(spec.source)
     for folder in spec.path:
         check_inside(folder)
+
+
+def _check_gpus(spec: FunctionSpec) -> None:
+    if spec.gpu_count < 0 or spec.min_vram_gb < 0:
+        raise InvalidOption(
+            f"gpu_count={spec.gpu_count}, min_vram_gb={spec.min_vram_gb} of {spec.name!r}: they "
+            "must be at least 0",
+            option="gpu_count",
+        )
+    if not spec.gpu_count and (spec.gpu or spec.min_vram_gb):
+        raise InvalidOption(
+            f"{spec.name!r} wants a GPU, and gpu_count=0: it must be at least 1",
+            option="gpu_count",
+        )
 
 
 def _check_batch(name: str, batch: BatchPolicy) -> None:

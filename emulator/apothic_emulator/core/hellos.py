@@ -89,6 +89,13 @@ class Cut(Command[None]):
     session: int
 
 
+class GpusFound(Command[None]):
+    """This machine has these GPUs; `reason` says why it has none."""
+
+    gpus: tuple[Gpu, ...]
+    reason: str = ""
+
+
 class Leave(Command[None]):
     """An agent has stopped all its work, and goes."""
 

@@ -116,7 +116,7 @@ class _Run(Kept):
         executor = self.executors.get(job.executor) if job.executor else None
         if executor is None or not executor.agent:
             return None
-        return executor.agent, executor.number, executor.call_of(job)
+        return executor.agent, executor.number, executor.call_of(job), executor.gpus
 
     def pack(self) -> bytes:
         job, offset, error = self.job, self.offset, self.job.error
@@ -237,7 +237,7 @@ class Keeping:
         else:
             code, message, type_name, traceback, data, is_final = told
             job.error = ErrorInfo(code, message, type_name, traceback, payload, data, is_final)
-        return place and (place[0], place[1], place[2])
+        return place and (place[0], place[1], place[2], tuple(place[3]))
 
     def _go_on(self, job: Job, place: Place | None, now: float) -> None:
         """Put a job back where it was; what was under way here went down with its executor."""

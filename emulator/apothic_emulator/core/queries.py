@@ -8,7 +8,7 @@ from typing import Any
 from apothic_backends.commands import GetJob, GetJobInput, GetJobLogs, ReadEvents, TellProgress
 from apothic_backends.model.errors import NotFound, UsageError
 from apothic_backends.model.events import EventBatch
-from apothic_backends.model.jobs import JobInput, JobLogs, JobSnapshot
+from apothic_backends.model.jobs import JobInput, JobLogs, JobSnapshot, JobStatus
 from apothic_emulator.core.callers import Callers
 from apothic_emulator.core.effects import LATER
 from apothic_emulator.core.facts import Asked
@@ -16,6 +16,7 @@ from apothic_emulator.core.jobs import NO_ARGUMENTS
 from apothic_emulator.core.ledger import Ledger
 from apothic_emulator.core.logs import JobLog
 from apothic_emulator.core.pools import Pool
+from apothic_emulator.core.reasons import why
 from apothic_emulator.core.shared import Shared
 from apothic_emulator.core.watches import Topic, Watches
 
@@ -38,7 +39,12 @@ class Queries:
         }
 
     def _job(self, command: GetJob, asked: Asked, now: float) -> JobSnapshot:
-        return self.ledger.look(self.ledger.find(command.job_id))
+        job = self.ledger.find(command.job_id)
+        seen = self.ledger.look(job)
+        agents = self.callers.scheduler.agents
+        if agents.starved and job.status is JobStatus.QUEUED:
+            return seen.replace(waiting=why(agents, job))
+        return seen
 
     def _logs(self, command: GetJobLogs, asked: Asked, now: float) -> JobLogs:
         return (self.ledger.find(command.job_id).log or JobLog()).read(command.attempt)

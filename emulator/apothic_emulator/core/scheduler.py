@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from apothic_backends.model.jobs import ErrorInfo
 from apothic_emulator.core.agents import Agents
 from apothic_emulator.core.batches import BatchExecutor, BatchPool, executor_of
 from apothic_emulator.core.costs import Costs
@@ -11,6 +12,7 @@ from apothic_emulator.core.effects import (
     Dispatch,
     DispatchBatch,
     Effect,
+    FindGpus,
     Go,
     Recall,
     Retire,
@@ -20,8 +22,10 @@ from apothic_emulator.core.effects import (
 from apothic_emulator.core.executors import IDLE_S, RETIRE_S, STEPS, Executor, ExecutorStatus
 from apothic_emulator.core.jobs import NEVER, Job
 from apothic_emulator.core.pools import Pool
+from apothic_emulator.core.reasons import error_of
 
 Begin = Callable[[Executor, Job, float], None]
+Doom = Callable[[Pool, Iterable[Job], str, ErrorInfo, float], None]
 
 _STARTING, _READY = ExecutorStatus.STARTING, ExecutorStatus.READY
 _DRAINING, _RETIRING = ExecutorStatus.DRAINING, ExecutorStatus.RETIRING
@@ -32,7 +36,12 @@ class Scheduler:
     """Gives jobs to executors. `effects` collects what is to be done; the plane takes it."""
 
     def __init__(
-        self, executors: dict[int, Executor], begin: Begin, agents: Agents, costs: Costs
+        self,
+        executors: dict[int, Executor],
+        begin: Begin,
+        doom: Doom,
+        agents: Agents,
+        costs: Costs,
     ) -> None:
         self.idle_s = IDLE_S
         """An executor without work ends after this long."""
@@ -43,6 +52,7 @@ class Scheduler:
         self.agents = agents
         self.costs = costs
         self._begin = begin
+        self._doom = doom
         self._last_executor = 0
 
     def wake_at(self, moment: float) -> None:
@@ -108,24 +118,31 @@ class Scheduler:
 
     def _start(self, pool: Pool, level: int, now: float) -> Executor | None:
         function = pool.function
-        agent = self.agents.place(function, level)
-        if agent is None:
+        place = self.agents.place(function, level)
+        if place is None:
             self._starve(pool, level, now)
             return None
         self._last_executor += 1
         executor = executor_of(function)(self._last_executor, function, now)
         self.executors[executor.number] = pool.executors[executor.number] = executor
-        self.agents.start(executor, agent)
+        self.agents.start(executor, place)
         self.effects.append(
-            StartExecutor(executor.number, function.number, function.spec, function.code, agent)
+            StartExecutor(executor.number, function.number, function.spec, function.code, *place)
         )
         self.wake_at(executor.step_at)
         return executor
 
     def _starve(self, pool: Pool, level: int, now: float) -> None:
         """There is no place for an executor: those without work make room, for it or for later."""
-        self.agents.starved[pool.function.number] = pool
-        for executor in self.agents.to_free(pool.function, level):
+        agents = self.agents
+        if agents.has_home and not agents.could_ever(pool.function.spec):
+            self._doom(pool, (), "fail", error_of(agents, pool.function.spec), now)
+            return
+        agents.starved[pool.function.number] = pool
+        if not agents.has_looked and not agents.is_looking:
+            agents.is_looking = True
+            self.effects.append(FindGpus())
+        for executor in agents.to_free(pool.function, level):
             self.retire(executor, now)
 
     def feed(self, now: float) -> None:
@@ -247,8 +264,9 @@ class Scheduler:
         elif executor.status is _READY:
             executor.idle_since = now
             self.wake_at(now + self.idle_s)
-            if self.agents.starved and self.agents.is_due(executor):
-                self.retire(executor, now)
+            if self.agents.starved:
+                for idle in self.agents.due(executor):
+                    self.retire(idle, now)
 
     def _settle_stopping(self, executor: Executor, now: float) -> None:
         if executor.can_be_reprieved:

@@ -88,9 +88,9 @@ class Host:
             keeper=keeper,
             archives=None if commits is None else commits.archives,
         )
+        self.agent.wake = self._poke
         self._errands.register(self._wake_fd, EPOLLIN)
-        self._wake_at = NEVER
-        self._closing = False
+        self._wake_at, self._closing = NEVER, False
         self._stay_home()
         self._decide = self.plane.step if commits is None else commits.attach(self)
         self._after_step: tuple[Callable[[Plane], None], ...] = self._looks()

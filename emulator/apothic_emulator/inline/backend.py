@@ -95,11 +95,15 @@ class InlineBackend:
 
 
 def _untimed(command: Any) -> Any:
-    """The same with functions that may take for ever: no clock runs for what cannot be stopped."""
+    """The same with functions that may take for ever: no clock runs for what cannot be stopped.
+
+    And without GPUs: they run in this process, which sees those that it sees.
+    """
     if type(command).__name__ == "Deploy":
         return command.replace(functions=tuple(_untimed(one) for one in command.functions))
     if type(command).__name__ in ("RegisterFunction", "DeployedFunction"):
-        return command.replace(spec=command.spec.replace(timeout_s=float("inf")))
+        spec = command.spec.replace(timeout_s=float("inf"), gpu=(), gpu_count=0, min_vram_gb=0)
+        return command.replace(spec=spec)
     return command
 
 

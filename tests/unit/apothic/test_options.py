@@ -107,9 +107,6 @@ def test_what_only_a_market_knows_is_waived_here(backend: ThreadBackend) -> None
     "options",
     [
         {"image": Image.debian_slim()},
-        {"gpu": "RTX_4090"},
-        {"gpu_count": 1},
-        {"min_vram_gb": 10},
         {"liv": ({"client": None},)},
     ],
 )

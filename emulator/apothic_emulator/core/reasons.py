@@ -1,0 +1,101 @@
+"""Why a job has found no place, and who has taken what: for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from apothic_backends.model.agents import AgentSnapshot, GpuSnapshot
+from apothic_backends.model.errors import NoMachine
+from apothic_backends.model.functions import FunctionSpec
+from apothic_backends.model.jobs import ErrorInfo
+from apothic_emulator.core.agents import Agent, Agents
+from apothic_emulator.core.executors import Executor
+from apothic_emulator.core.jobs import NEVER, Job
+from apothic_emulator.core.placement import listed, suits, wish
+
+_MOST_NAMED = 5
+
+
+def why(agents: Agents, job: Job) -> str:
+    """For what a queued job waits, if that is for a place."""
+    pool = agents.starved.get(job.function.number)
+    if pool is None or job not in pool.queue:
+        return ""
+    spec = job.function.spec
+    joined = [agent for agent in agents.machines(spec) if agent.is_joined]
+    able = [agent for agent in joined if agent.could_ever(spec)]
+    if agents.is_looking and not able:
+        return "waits until it is known which GPUs this machine has"
+    if not able:
+        there = "; ".join(map(_total, joined[:_MOST_NAMED])) or "none"
+        return f"waits for an agent that has {wish(spec)}; there are: {there}"
+    return _taken(agents, able, spec) or (
+        f"waits for {wish(spec)}; free: "
+        + "; ".join(_free(agent, job.level) for agent in able[:_MOST_NAMED])
+    )
+
+
+def _taken(agents: Agents, able: Sequence[Agent], spec: FunctionSpec) -> str:
+    """The same for what waits for a GPU, if those are the reason."""
+    if not spec.gpu_count:
+        return ""
+    held = agents.holders()
+    suiting = {gpu.uuid for agent in able for gpu in agent.capacity.gpus if suits(spec, gpu)}
+    taken = [uuid for uuid in suiting if uuid in held]
+    if not taken:
+        return ""
+    what = "a GPU" if spec.gpu_count == 1 else f"{spec.gpu_count} GPUs"
+    models = " or ".join(spec.gpu) or "GPUs"
+    where = ", ".join(agent.name for agent in able[:_MOST_NAMED])
+    return f"waits for {what}: {len(taken)} of {len(suiting)} {models} on {where} are taken"
+
+
+def _total(agent: Agent) -> str:
+    cpu, memory_mb, gpus = agent.capacity.cpu, agent.capacity.memory_mb, agent.capacity.gpus
+    room = f"{cpu:g} cores, {memory_mb} MB, " if cpu < NEVER else ""
+    return f"{agent.name} with {room}{listed(gpus)}"
+
+
+def _free(agent: Agent, level: int) -> str:
+    cpu, memory_mb = agent.free(level)
+    return f"{cpu:g} cores and {memory_mb:g} MB on {agent.name}"
+
+
+def error_of(agents: Agents, spec: FunctionSpec) -> ErrorInfo:
+    """The error of a job that nothing here could ever run."""
+    there = "; ".join(map(_total, agents.machines(spec)))
+    reason = f" ({agents.without_gpus})" if agents.without_gpus else ""
+    return ErrorInfo(
+        NoMachine.code,
+        f"{spec.name!r} needs {wish(spec)}, and no machine here has that: {there}{reason}. Ask for "
+        "less, or run it where there is such a machine",
+        data={"gpu": list(spec.gpu), "gpu_count": spec.gpu_count, "min_vram_gb": spec.min_vram_gb},
+    )
+
+
+def _holder(held: Mapping[str, Executor], uuid: str) -> str:
+    executor = held.get(uuid)
+    if executor is None:
+        return ""
+    spec = executor.function.spec
+    return f"{spec.app_name}/{spec.name}"
+
+
+def snapshot(agents: Agents, agent: Agent) -> AgentSnapshot:
+    """An agent, and what executors have taken of it."""
+    cpu, memory_mb = agent.free(0)
+    total, held = agent.capacity, agents.holders()
+    gpus = [
+        GpuSnapshot(gpu.uuid, gpu.name, gpu.memory_mb, _holder(held, gpu.uuid))
+        for gpu in total.gpus
+    ]
+    return AgentSnapshot(
+        agent.name,
+        "joined" if agent.is_joined else "lost" if agent.is_given_up else "cut",
+        total.cpu,
+        total.memory_mb,
+        total.cpu - cpu,
+        total.memory_mb - memory_mb,
+        len(agent.executors),
+        tuple(gpus),
+    )

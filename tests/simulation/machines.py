@@ -1,0 +1,198 @@
+"""Agent processes with their executors, each of which is killed and starts again at any moment."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from apothic_backends.model.jobs import ErrorInfo
+from apothic_backends.model.payloads import Payload
+from apothic_emulator.agent import channel
+from apothic_emulator.agent.channel import ChannelError, parse
+from apothic_emulator.agent.outpost import Outpost
+from apothic_emulator.core import effects as e, facts as f
+from apothic_emulator.core.hellos import Capacity, Gpu
+from tests.simulation.chance import draw
+from tests.simulation.links import Link
+
+if TYPE_CHECKING:
+    from tests.simulation.agents import World
+
+_MODELS = (("H100", "H100"), ("H100", "T4"), ())
+"""The devices of each machine."""
+
+
+def capacity_of(number: int) -> Capacity:
+    """What a machine has."""
+    models = _MODELS[number % len(_MODELS)]
+    gpus = tuple(Gpu(f"GPU-{number}-{i}", name, 16_384) for i, name in enumerate(models))
+    return Capacity(3, 4096, gpus)
+
+
+class Executor:
+    """A process on an agent: it takes as many calls at once as it has slots."""
+
+    def __init__(self, machine: Machine, effect: e.StartExecutor) -> None:
+        self.machine, self.number = machine, effect.executor
+        self.slots = effect.spec.concurrent_requests
+        self.queue: deque[tuple[int, int]] = deque()
+        self.running: dict[int, int] = {}
+        self.gpus = effect.gpus
+        self.is_loaded, self.is_alive = False, True
+        machine.after(0.02 + machine.chance(3) * 0.2, self.load)
+
+    def load(self) -> None:
+        if self.is_alive:
+            self.is_loaded = True
+            self.machine.say(f.Loaded(self.number))
+            self.go_on()
+
+    def go_on(self) -> None:
+        while self.is_loaded and self.is_alive and self.queue and len(self.running) < self.slots:
+            job, attempt = self.queue.popleft()
+            self.running[job] = attempt
+            self.machine.world.begins(job, attempt, self)
+            lasts_s = (0.001, 0.01, 0.5, 3.0, 45.0)[self.machine.chance(5)]
+            self.machine.after(lasts_s, self.finish, job, attempt)
+
+    def finish(self, job: int, attempt: int) -> None:
+        if self.is_alive and self.running.get(job) == attempt:
+            del self.running[job]
+            self.machine.world.finishes(job, attempt)
+            result = Payload(b"%d %d" % (job, attempt))
+            self.machine.say(f.Reported(self.number, job, attempt, result))
+            self.go_on()
+
+    def raise_in(self, job: int) -> None:
+        attempt = self.running.pop(job, None)
+        if attempt is not None:
+            error = ErrorInfo("user_error", "stopped", type_name="KeyboardInterrupt")
+            self.machine.say(f.Reported(self.number, job, attempt, None, error))
+            self.go_on()
+
+    def die(self, reason: str = "signal") -> None:
+        if self.is_alive:
+            self.is_alive = False
+            unstarted = tuple(job for job, _ in self.queue)
+            self.running.clear()
+            del self.machine.executors[self.number]
+            self.machine.say(f.Ended(self.number, reason, unstarted, 9))
+
+
+class Machine:
+    """An agent process, again and again under one name."""
+
+    def __init__(self, world: World, number: int) -> None:
+        self.world, self.number = world, number
+        self.rate = 0.96 + draw(world.seed, 70, number) % 9 / 100
+        self.draws = 0
+        self.lives = 0
+        self.begin()
+
+    def begin(self) -> None:
+        self.lives += 1
+        self.is_alive = True
+        self.executors: dict[int, Executor] = {}
+        self.link: Link | None = None
+        capacity = capacity_of(self.number)
+        self.outpost = Outpost(
+            f"m{self.number}", str(self.lives), capacity, self.carry_out, lambda _: None
+        )
+        self.after(0.1, self.dial)
+        self.after(0.5, self.tick)
+
+    @property
+    def clock(self) -> float:
+        return self.world.now * self.rate
+
+    def chance(self, most: int) -> int:
+        self.draws += 1
+        return draw(self.world.seed, 71 + self.number, self.draws) % most
+
+    def after(self, delay_s: float, what: Callable[..., None], *args: Any) -> None:
+        life = self.lives
+
+        def act() -> None:
+            if self.is_alive and self.lives == life:
+                what(*args)
+                self.write()
+
+        self.world.at(self.world.now + delay_s, act)
+
+    def dial(self) -> None:
+        if self.link is None or not self.link.is_up:
+            self.link = Link(self.world, self)
+            self.link.up(self.outpost.hello(self.clock))
+
+    def tick(self) -> None:
+        if self.outpost.tick(self.clock):
+            self.world.reached["fenced"] += 1
+        self.after(1.0, self.tick)
+
+    def say(self, fact: Any) -> None:
+        self.outpost.say(fact, self.clock)
+
+    def heard(self, link: Link, data: bytes) -> None:
+        if link is not self.link or not self.is_alive:
+            return
+        frame = parse(data)
+        try:
+            if frame.kind == channel.WELCOME:
+                self.outpost.welcomed(frame, self.clock)
+                link.is_welcome = True
+            elif frame.kind != channel.REFUSED:
+                self.outpost.take(frame, self.clock)
+        except ChannelError:
+            link.cut()
+        self.write()
+
+    def write(self) -> None:
+        link = self.link
+        while link is not None and link.is_up and link.is_welcome:
+            data = self.outpost.channel.next_frame() or self.outpost.beat(self.clock)
+            if data is None:
+                return
+            link.up(data)
+
+    def carry_out(self, effect: Any) -> None:
+        if isinstance(effect, e.StartExecutor):
+            self.executors[effect.executor] = Executor(self, effect)
+            self.world.shares.started(self, effect)
+            return
+        executor = self.executors.get(effect.executor)
+        if executor is None:
+            return
+        match effect:
+            case e.Dispatch():
+                executor.queue.append((effect.job, effect.attempt))
+                self.after(0.001, executor.go_on)
+            case e.Recall():
+                back = tuple(job for job, _ in executor.queue)
+                executor.queue.clear()
+                self.say_later(f.Recalled(executor.number, back))
+            case e.Interrupt():
+                self.after(0.05, executor.raise_in, effect.job)
+            case e.DumpStack():
+                self.say_later(f.StackDumped(executor.number, "stack"))
+            case e.Terminate():
+                for job in executor.running:
+                    self.after(0.02, executor.raise_in, job)
+            case e.Kill():
+                self.after(0.01, executor.die)
+            case e.Retire():
+                self.after(0.05, executor.die, "exit")
+            case _:
+                pass
+
+    def say_later(self, fact: Any) -> None:
+        self.after(0.0, self.say, fact)
+
+    def die(self) -> None:
+        self.is_alive = False
+        for executor in self.executors.values():
+            executor.is_alive = False
+            executor.running.clear()
+        if self.link is not None:
+            self.link.cut()
+        self.world.at(self.world.now + 1.0 + self.chance(80), self.begin)

@@ -1,0 +1,102 @@
+"""Who has what of machines, reckoned without the core's own rules.
+
+P1  no more of a machine is given away than it has
+P2  a device is one executor's at a time: in the books, and as processes on the machine
+P3  no job waits while a machine could take it, or while what stands in its way is idle
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from apothic_backends.model.functions import FunctionSpec
+from apothic_emulator.core.agents import Agent
+from apothic_emulator.core.executors import Executor, ExecutorStatus
+from apothic_emulator.core.plane import Plane
+from apothic_emulator.core.pools import Pool
+from tests.simulation.history import sure
+
+if TYPE_CHECKING:
+    from tests.simulation.agents import World
+    from tests.simulation.machines import Machine
+
+_GOING = (ExecutorStatus.DRAINING, ExecutorStatus.RETIRING, ExecutorStatus.STOPPING)
+
+
+class Shares:
+    """The shares of a run."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def started(self, machine: Machine, effect: Any) -> None:
+        """A process has started."""
+        held = Counter(uuid for it in machine.executors.values() for uuid in it.gpus)
+        twice = [uuid for uuid, count in held.items() if count > 1]
+        sure(not twice, "P2", "%s has two processes", twice)
+        wants = effect.spec.gpu_count
+        sure(len(effect.gpus) == wants, "P2", "%s for %d", effect.gpus, wants)
+        self.world.reached["gpu"] += bool(wants)
+
+    def look(self, plane: Plane) -> None:
+        """The books of the control plane, between two steps."""
+        agents = [*plane.scheduler.agents.far.values()]
+        held = Counter(u for a in agents for it in a.executors.values() for u in it.gpus)
+        sure(not held or max(held.values()) == 1, "P2", "given twice: %s", held)
+        for agent in agents:
+            self._check_room(agent)
+            for it in agent.executors.values():
+                is_all = len(it.gpus) == it.function.spec.gpu_count
+                sure(is_all, "P2", "executor %d has %s", it.number, it.gpus)
+        joined = [agent for agent in agents if agent.is_joined]
+        for pool in plane.pools.values():
+            if pool.queue and not pool.rest_until and pool.may_start(0, self.world.now):
+                self._check_waiting(joined, pool)
+
+    def _check_room(self, agent: Agent) -> None:
+        if not agent.is_joined:
+            return
+        cores = sum(it.function.spec.cpu or 1 for it in agent.executors.values())
+        memory_mb = sum(it.function.spec.memory_mb for it in agent.executors.values())
+        room = agent.capacity
+        is_in = cores <= room.cpu and memory_mb <= room.memory_mb
+        sure(is_in, "P1", "%s gives %d cores, %d MB", agent.name, cores, memory_mb)
+        own = {gpu.uuid for gpu in room.gpus}
+        given = {uuid for it in agent.executors.values() for uuid in it.gpus}
+        sure(given <= own, "P1", "%s gives %s", agent.name, given - own)
+
+    def _check_waiting(self, joined: list[Agent], pool: Pool) -> None:
+        """A job waits: for what is in use, or is about to be free."""
+        self.world.reached["waits"] += 1
+        spec = pool.function.spec
+        if any(_has_room(agent, _staying(agent), spec) for agent in joined):
+            free = [
+                agent for agent in joined if _has_room(agent, [*agent.executors.values()], spec)
+            ]
+            sure(not free, "P3", "jobs:%d waits, and there is room", pool.queue[0].number)
+            return
+        for agent in joined:
+            busy = [it for it in _staying(agent) if not _is_idle(it)]
+            could = _has_room(agent, busy, spec)
+            sure(not could, "P3", "jobs:%d waits, and %s is idle", pool.queue[0].number, agent.name)
+
+
+def _staying(agent: Agent) -> list[Executor]:
+    """Those that do not end by themselves."""
+    return [it for it in agent.executors.values() if it.line or it.status not in _GOING]
+
+
+def _is_idle(executor: Executor) -> bool:
+    return executor.status is ExecutorStatus.READY and not executor.line
+
+
+def _has_room(agent: Agent, executors: list[Executor], spec: FunctionSpec) -> bool:
+    """Whether there is room beside these, by counting."""
+    taken = {uuid for it in executors for uuid in it.gpus}
+    names = Counter(gpu.name for gpu in agent.capacity.gpus if gpu.uuid not in taken)
+    cores = sum(it.function.spec.cpu or 1 for it in executors) + (spec.cpu or 1)
+    memory_mb = sum(it.function.spec.memory_mb for it in executors) + spec.memory_mb
+    models = [names[name] for name in spec.gpu or names]
+    is_there = not spec.gpu_count or any(count >= spec.gpu_count for count in models)
+    return is_there and cores <= agent.capacity.cpu and memory_mb <= agent.capacity.memory_mb
