@@ -21,6 +21,7 @@ from apothic_emulator.core.effects import Outcome
 from apothic_emulator.core.facts import Input, Tick
 from apothic_emulator.core.journal import Journal
 from apothic_emulator.core.plane import Plane
+from apothic_emulator.core.schedules import Calendar
 from tests.simulation.disk import Disk
 from tests.simulation.history import Violation, sure
 from tests.simulation.timeline import NEVER, Timeline
@@ -102,6 +103,7 @@ class Driven(Timeline, ABC):
     expected: tuple[type[ApothicError], ...] = ()
     """What may end a script."""
     check_every = 16
+    calendar: Calendar | None = None
 
     def __init__(self, seed: int) -> None:
         super().__init__(0.0)
@@ -119,7 +121,7 @@ class Driven(Timeline, ABC):
 
     def _begin(self) -> Plane:
         """A control plane that knows nothing yet."""
-        plane = Plane(f"sim{self.steps}", journal=Journal())
+        plane = Plane(f"sim{self.steps}", journal=Journal(), calendar=self.calendar)
         log: Any = plane.shared.feed.events
         append = log.append
 
@@ -168,7 +170,7 @@ class Driven(Timeline, ABC):
         self.steps += 1
         sure(self.steps < MOST_STEPS, "L1", "no end")
         if not self.disk.holds_back(outcome):
-            self.say(outcome.replies)
+            self.release(outcome)
         elif not self._is_committing:
             self._commit_later()
         if self.steps % self.check_every == 0:
@@ -197,7 +199,7 @@ class Driven(Timeline, ABC):
         if plane is not self.plane:
             return
         for outcome in self.disk.release():
-            self.say(outcome.replies)
+            self.release(outcome)
         self._is_committing = False
         if self.disk.held:
             self._commit_later()
@@ -207,7 +209,11 @@ class Driven(Timeline, ABC):
         self.disk.commit()
         self.committed()
         for outcome in self.disk.release():
-            self.say(outcome.replies)
+            self.release(outcome)
+
+    def release(self, outcome: Outcome) -> None:
+        """What a step has led to may be heard of."""
+        self.say(outcome.replies)
 
     def _wake(self) -> None:
         alarm = self.plane.alarm
@@ -267,7 +273,7 @@ def failure_of(kind: type[Driven], seed: int) -> str:
     """What a seed finds; empty if nothing."""
     try:
         kind(seed).run()
-    except (Violation, AssertionError) as error:
+    except (Violation, AssertionError, ApothicError) as error:
         return f"seed {seed}: {type(error).__name__}: {error}"
     return ""
 

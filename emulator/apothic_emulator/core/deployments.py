@@ -14,6 +14,7 @@ one; jobs of theirs are its own from then on.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from apothic_backends.commands.deployments import (
@@ -307,11 +308,11 @@ class Rules:
     def _forget(self, it: Deployment, now: float) -> None:
         del self.deployments[it.number]
         self.draining.pop(it.number, None)
-        deployed = self.registry.deployed
-        deployed.subtract(entry.number for entry in it.entries.values())
-        for entry in it.entries.values():
-            if not deployed[entry.number]:
-                del deployed[entry.number]
+        self.registry.deployed -= Counter(entry.number for entry in it.entries.values())
+        for other in self._of_app(it.app):  # jobs of functions in common may be its own now
+            if other.status != LIVE and self._left(other):
+                self.draining[other.number] = other
+                self.shared.wake_at(now + LOOK_S)
         if self.shared.journal is not None:
             self.shared.journal.drop(f"{TABLE}/{it.number}")
         about = {"deployment_id": it.deployment_id, "app": it.app, "version": it.version}

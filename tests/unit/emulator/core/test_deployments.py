@@ -455,6 +455,25 @@ def test_a_version_that_is_shared_drains_once(driver: Deploying) -> None:
     assert driver.events("deployments:3")[-1][1] == "replaced"
 
 
+def test_a_version_drains_once_more_when_what_shared_its_functions_is_deleted(
+    driver: Deploying,
+) -> None:
+    driver.deploy()
+    driver.deploy(fn("f", "2"))
+    driver.ask(RollbackDeployment("demo"))
+    driver.call()
+    driver.loaded()
+    driver.pass_s(2 * deployments.LOOK_S)
+    driver.ask(DeleteDeployment("deployments:3"))
+    assert driver.seen("deployments:1").unfinished == 1
+
+    driver.died()
+    driver.pass_s(2 * deployments.LOOK_S)
+
+    told = [what for _, what in driver.events("deployments:1")]
+    assert told == ["live", "replaced", "drained", "drained"]
+
+
 # --- schedules ----------------------------------------------------------------------------------
 
 
