@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from apothic._calls import Calls
+from apothic._connect import connect, connect_to
 from apothic._drive import step
 from apothic._targets import WAIT_S, not_declared
 from apothic._values import seconds
@@ -14,6 +16,8 @@ from apothic_backends.commands import Command
 from apothic_backends.commands.deployments import FindFunction
 from apothic_backends.model.errors import NotFound
 from apothic_backends.model.functions import FunctionSpec
+from apothic_backends.project import project, state_url
+from apothic_backends.registry import is_worker, shared
 
 
 class Named:
@@ -89,12 +93,31 @@ class Named:
             own.refuse_own(*names)
 
 
+def shared_beside() -> str | None:
+    """The control plane that has what others have deployed, if this program's own has nothing.
+
+    That of the program has if the environment names it, or if it keeps its state.
+    """
+    is_said = is_worker() or os.environ.get("APOTHIC_BACKEND")
+    return None if is_said or state_url(project()) != "memory" else shared()
+
+
 class NamedCalls(Calls):
     """The calls of such a function: they go to whichever version is live when they are made."""
 
     def __init__(self, callee: Named) -> None:
         super().__init__(callee)
         self._named = callee
+        self.connect = self._where
+        self._shared: str | None = None
+
+    def _where(self) -> Backend:
+        """The backend that calls go to: what is not of this program is where programs share."""
+        if self._named.own is None:
+            self._shared = self._shared or shared_beside()
+            if self._shared is not None:
+                return connect_to(self._shared)
+        return connect()
 
     async def _register(self, backend: Backend, deadline: float | None) -> None:
         """Look it up; while it is not deployed, again for each call."""

@@ -356,7 +356,9 @@ class RemoteFunction(Invocable[..., Any]):
         """The function of that app: the deployed one; while there is none, one of this program.
 
         Calls go to whichever version is live when they are made. With `client`, or `base_url` and
-        the key that is kept for it, they go to that control plane, else to `APOTHIC_BACKEND`.
+        the key that is kept for it, they go to that control plane, else to `APOTHIC_BACKEND`. Where
+        that is not set, what this program does not declare is called on the control plane that
+        `apothic auth use` has chosen, else on the `apothic serve` of this machine.
 
         Raises:
             UsageError: both `client` and `base_url` are given, or the address is none.

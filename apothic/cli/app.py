@@ -15,7 +15,7 @@ from apothic.cli.wishes import everywhere, with_options
 @with_options(everywhere)
 @click.pass_context
 def app(context: click.Context, **given: Any) -> None:
-    """Look after apps of a running control plane, which APOTHIC_BACKEND names.
+    """Look after apps of a running control plane: see `apothic deploy --help` for which.
 
     \b
     apothic app list

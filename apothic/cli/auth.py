@@ -18,7 +18,7 @@ def auth(context: click.Context, **given: Any) -> None:
 
     \b
     apothic auth login https://apothic.example.com      asks for the key
-    apothic auth login http://127.0.0.1:8377 - < admin.key
+    apothic auth login https://apothic.example.com - < file
     apothic auth list
     apothic auth use apothic.example.com
     APOTHIC_BACKEND=remote python report.py             runs on the one in use
@@ -51,7 +51,7 @@ def list_() -> None:
 @click.argument("name")
 @does("profiles.choose")
 def use() -> None:
-    """Have APOTHIC_BACKEND=remote mean the control plane NAME from now on."""
+    """Have commands that look after a control plane mean NAME, and so APOTHIC_BACKEND=remote."""
 
 
 @auth.command(short_help="Forget a key.")

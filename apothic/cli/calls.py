@@ -56,8 +56,6 @@ class Calls:
         if job is None:
             return status
         self.talk.watch(job.job_id)
-        if self.talk.is_stream():
-            self.guarded(partial(stream_events, job, snapshot=bool(self.talk.wishes.snapshot)))
         status, result = self.guarded(partial(self._wait, job))
         self.talk.finish()
         if self.talk.is_stream():
@@ -92,6 +90,8 @@ class Calls:
 
     def _wait(self, job: Any) -> Any:
         try:
+            if self.talk.is_stream():
+                stream_events(job, snapshot=bool(self.talk.wishes.snapshot))
             return job.wait()
         except KeyboardInterrupt:
             self._stop(job)

@@ -6,13 +6,13 @@ import sys
 from collections.abc import Callable
 from functools import update_wrapper
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeGuard
 
 import click
 
 from apothic.cli import output
 from apothic.cli.wishes import Wishes, everywhere, with_options
-from apothic_backends.model.errors import NotFound, UsageError
+from apothic_backends.model.errors import ApothicError, NotFound, UsageError
 
 
 def does(what: str) -> Callable[[Callable[[], None]], Callable[..., None]]:
@@ -54,16 +54,23 @@ def told(asked: Wishes, do: Callable[[], None]) -> int:
     """Do it; what goes wrong is told on stderr, and the exit code says what kind it was."""
     try:
         do()
-    except (click.Abort, KeyboardInterrupt):
-        raise KeyboardInterrupt from None
-    except Exception as error:  # noqa: BLE001 - told, whatever it is
-        from apothic.cli.failures import code_of, describe, explain  # noqa: PLC0415 - rare
-
-        known = _of_file(error) if isinstance(error, OSError) else error
-        is_json = asked.is_json()
-        output.put_error(output.line_of({"error": describe(known)}) if is_json else explain(known))
-        return code_of(known)
+    except click.Abort:  # what click makes of Ctrl-C at a prompt
+        return _tell(asked, KeyboardInterrupt())
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - told, whatever it is
+        return _tell(asked, _of_file(error) if _is_of_file(error) else error)
     return 0
+
+
+def _tell(asked: Wishes, error: BaseException) -> int:
+    from apothic.cli.failures import code_of, describe, explain  # noqa: PLC0415 - rare
+
+    told = output.line_of({"error": describe(error)}) if asked.is_json() else explain(error)
+    output.put_error(told)
+    return code_of(error)
+
+
+def _is_of_file(error: BaseException) -> TypeGuard[OSError]:
+    return isinstance(error, OSError) and not isinstance(error, ApothicError)
 
 
 def _of_file(error: OSError) -> Exception:

@@ -15,6 +15,7 @@ from apothic_backends.model.costs import NANO, CostLine, CostReport, Prices
 from apothic_backends.model.errors import InvalidOption, NoControlPlane
 from apothic_backends.prices import project_prices
 from apothic_backends.project import project, state_url
+from apothic_backends.registry import shared
 
 SCHEMA = "apothic.cost.v1"
 
@@ -36,15 +37,16 @@ def show(asked: Wishes, *, app: str | None, function: str | None, since: str | N
 
 
 def _report(command: GetCosts) -> CostReport:
-    """What the control plane that is named says; else what this project keeps.
+    """What the control plane that is named says; else what this project keeps, else a shared one.
 
     Raises:
-        NoControlPlane: none is named, and nothing is kept.
+        NoControlPlane: there is none of these.
     """
-    if os.environ.get("APOTHIC_BACKEND", "") not in OWN:
-        return control_plane("costs").start(command).wait()
+    named = os.environ.get("APOTHIC_BACKEND", "")
     root = project()
     url = state_url(root)
+    if named not in OWN or (url == "memory" and not named and shared() is not None):
+        return control_plane("costs").start(command).wait()
     if url == "memory":
         raise NoControlPlane(
             "what calls here have cost is forgotten with the program that made them: ask there, "

@@ -20,10 +20,13 @@ def deploy() -> None:
     """Ship this project, and make the functions of TARGET live: path.py, or path.py::app.
 
     \b
-    APOTHIC_BACKEND=http://127.0.0.1:8377 apothic deploy report.py
+    apothic serve                           in another terminal
+    apothic deploy report.py
     apothic package --list                  what is shipped
 
-    It prints the deployment's id. If nothing has changed, it is that of the live one.
+    It prints the deployment's id. If nothing has changed, it is that of the live one. The control
+    plane is the one that APOTHIC_BACKEND names, else the one that `apothic auth use` has chosen,
+    else the `apothic serve` of this user on this machine.
     """  # noqa: D301 - click reads \b as "do not wrap this paragraph"
 
 
@@ -31,7 +34,7 @@ def deploy() -> None:
 @with_options(everywhere)
 @click.pass_context
 def deployment(context: click.Context, **given: Any) -> None:
-    """Look after deployments of a running control plane, which APOTHIC_BACKEND names.
+    """Look after deployments of a running control plane: see `apothic deploy --help` for which.
 
     \b
     apothic deployment list

@@ -19,9 +19,10 @@ from apothic.cli.plane import control_plane
 from apothic.cli.wishes import Wishes
 from apothic.deployments import TABLE, Deployment
 from apothic.watches import Watch, check_watch
+from apothic_backends.base import Backend
 from apothic_backends.commands.deployments import ListDeployments
 from apothic_backends.model.deployments import DeploymentSnapshot
-from apothic_backends.model.errors import NoControlPlane, NotFound, UsageError
+from apothic_backends.model.errors import NotFound, UsageError
 from apothic_backends.model.events import Cursor
 from apothic_backends.project import project
 
@@ -34,7 +35,7 @@ def deploy(asked: Wishes, *, target: str) -> None:
     file = find_file(path)
     if not file.is_relative_to(project().resolve()):
         raise UsageError(f"{file} is not in the project {project()}; call it from there")
-    _reach(target)
+    plane = control_plane(target)
     with redirect_stdout(stderr):
         app = _app_of(load(file), name)
     done = block(deploying(app.name, app.functions))
@@ -45,24 +46,13 @@ def deploy(asked: Wishes, *, target: str) -> None:
     output.put(it.deployment_id)
     names = ", ".join(work.name for work in it.functions)
     news = "is live" if done.is_new else "is live already: nothing has changed"
-    say(asked, f"{it.app_name} version {it.version} {news} ({names})")
+    say(asked, f"{it.app_name} version {it.version} {news} ({names}){_where(plane)}")
 
 
-def _reach(target: str) -> None:
-    """See to it that there is something to deploy to.
-
-    Raises:
-        NoControlPlane: there is not; the message names what would do.
-    """
-    try:
-        control_plane(target)
-    except NoControlPlane:
-        raise NoControlPlane(
-            f"nothing runs that {target} could be deployed to: what is deployed in this program "
-            "would end with it. Start `apothic serve` (or `apothic dev`, in a later version) and "
-            "name it with APOTHIC_BACKEND=http://127.0.0.1:8377",
-            asked_for=target,
-        ) from None
+def _where(plane: Backend) -> str:
+    """Where that is, of one that runs elsewhere."""
+    address = getattr(plane, "address", None)
+    return "" if address is None else f", at {address.url}"
 
 
 def _app_of(module: ModuleType, name: str) -> App:

@@ -16,15 +16,19 @@ from apothic_backends.model.errors import (
     ApothicError,
     BackendError,
     EmulatorDead,
+    Fenced,
+    IdempotencyConflict,
     InternalError,
     JobError,
     JobTimeout,
     MemoryLimitExceeded,
     NoMachine,
     NotFound,
+    StoreLocked,
     UsageError,
     WaitTimeout,
 )
+from apothic_backends.remote.errors import Busy, KeyRefused, NotAllowed
 
 
 class ExitCode(IntEnum):
@@ -33,9 +37,12 @@ class ExitCode(IntEnum):
     DONE = 0
     RAISED = 1
     USAGE = 2
+    KEY = 3
     NOT_FOUND = 4
+    CONFLICT = 5
     CAPACITY = 6
     TIMEOUT = 7
+    BUSY = 8
     LIMIT = 9
     BUG = 70
     INTERRUPTED = 130
@@ -49,7 +56,13 @@ CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (EmulatorDead, ExitCode.BUG),
     (InternalError, ExitCode.BUG),
     (NoMachine, ExitCode.CAPACITY),
+    (Busy, ExitCode.BUSY),
+    (StoreLocked, ExitCode.BUSY),
     (BackendError, ExitCode.CAPACITY),
+    (KeyRefused, ExitCode.KEY),
+    (NotAllowed, ExitCode.KEY),
+    (IdempotencyConflict, ExitCode.CONFLICT),
+    (Fenced, ExitCode.CONFLICT),
     (NotFound, ExitCode.NOT_FOUND),
     (UsageError, ExitCode.USAGE),
 )
@@ -70,7 +83,7 @@ def code_of(error: BaseException) -> int:
 def describe(error: BaseException) -> dict[str, Any]:
     """An error for programs; `traceback` is that of the user's code."""
     if isinstance(error, KeyboardInterrupt):
-        return {"code": "interrupted", "message": "interrupted", "hint": None}
+        return {"code": "interrupted", "message": explain(error), "hint": None}
     is_ours = isinstance(error, ApothicError)
     told: dict[str, Any] = {
         "code": error.code if is_ours else "user_error",
@@ -104,7 +117,7 @@ def bug_text(error: BaseException) -> str:
 def explain(error: BaseException) -> str:
     """The traceback of the user's code, wherever it ran, without ours around it."""
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
+        return str(error) or "interrupted"
     remote = error.__cause__.text.rstrip() if isinstance(error.__cause__, RemoteTraceback) else ""
     here = TracebackException.from_exception(error)
     _keep_theirs(here)

@@ -14,7 +14,7 @@ from apothic.cli.wishes import Wishes, showing, with_options
 
 @click.group(short_help="Look at jobs, follow them, stop them.")
 def job() -> None:
-    """Look at jobs of a running control plane, which APOTHIC_BACKEND names; follow, wait, stop.
+    """Look at jobs of a running control plane; follow, wait, stop. See `apothic deploy --help`.
 
     \b
     apothic job watch jobs:123 --snapshot      what happens to it, from now on
@@ -99,6 +99,14 @@ def wait(asked: Wishes, job_id: str, timeout: float | None, **given: Any) -> Non
     from apothic.cli import jobs  # noqa: PLC0415 - as above
 
     _do(asked, given, job_id, partial(jobs.wait, timeout_s=timeout))
+
+
+@_one("result", "The result of a job that has ended.")
+def result(asked: Wishes, job_id: str, **given: Any) -> None:
+    """Show the result of JOB, which has ended; the exit code is that of the job."""
+    from apothic.cli import jobs  # noqa: PLC0415 - as above
+
+    _do(asked, given, job_id, jobs.result)
 
 
 @_one("logs", "What a job has printed.")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 from apothic._watches import Reading, wanted_of
 from apothic.cli import output
@@ -19,6 +20,7 @@ from apothic.watches import Lines, Watch, check_lines, check_watch
 from apothic_backends.base import Backend
 from apothic_backends.commands import CancelJob, GetJob, GetJobLogs, ReadEvents
 from apothic_backends.connection import use
+from apothic_backends.model.errors import WaitTimeout
 from apothic_backends.model.events import ALL_JOBS, Cursor
 from apothic_backends.model.ids import number_of
 from apothic_backends.model.jobs import JobSnapshot
@@ -62,6 +64,15 @@ def carry_out(asked: Wishes, what: str, prepare: Callable[[], Callable[[Backend]
         return code_of(error)
 
 
+@contextmanager
+def following(job_id: str) -> Generator[None]:
+    """Follow a job; whoever stops that is told that the job has not stopped."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted; {job_id} goes on") from None
+
+
 def job_id_of(text: str) -> str:
     """The id of a job as it was typed: `jobs:123`, or `j:123` as lines have it.
 
@@ -76,7 +87,7 @@ def job_id_of(text: str) -> str:
 def watch(backend: Backend, asked: Wishes, job_id: str, where: Where) -> int:
     """Show the events of a job until it ends; the exit code tells how."""
     stream = backend.watch(job_id, where.after, snapshot=where.snapshot)
-    with Watch(Reading(stream, where.event_types)) as events:
+    with following(job_id), Watch(Reading(stream, where.event_types)) as events:
         if asked.is_json() or not sys.stdout.isatty():
             return print_events(events)
         look = look_of(
@@ -129,10 +140,10 @@ def logs(
     check_lines(attempt, stream)
     if follow and asked.is_json():
         texts = ["job.log", "log.gap"]
-        with Watch(Reading(backend.watch(job_id), texts)) as events:
+        with following(job_id), Watch(Reading(backend.watch(job_id), texts)) as events:
             print_events(events)
     elif follow:
-        with Watch(Reading(backend.watch(job_id))) as events:
+        with following(job_id), Watch(Reading(backend.watch(job_id))) as events:
             _put_lines(Lines(events, attempt, stream))
     else:
         kept = backend.start(GetJobLogs(job_id, attempt)).wait()
@@ -149,7 +160,8 @@ def wait(backend: Backend, asked: Wishes, job_id: str, timeout_s: float | None =
     """Wait for the end of a job and print its result; raises what it raised."""
     before = use(backend)
     try:
-        result = Job.from_id(job_id).wait(timeout_s)
+        with following(job_id):
+            result = Job.from_id(job_id).wait(timeout_s)
     finally:
         use(before)
     if asked.is_json():
@@ -158,6 +170,21 @@ def wait(backend: Backend, asked: Wishes, job_id: str, timeout_s: float | None =
     elif result is not None:
         output.put(output.shown(result))
     return ExitCode.DONE
+
+
+def result(backend: Backend, asked: Wishes, job_id: str) -> int:
+    """Print the result of a job that has ended; raises what it raised.
+
+    Raises:
+        WaitTimeout: it has not ended.
+    """
+    status = backend.start(GetJob(job_id)).wait().status
+    if not status.is_final:
+        raise WaitTimeout(
+            f"{job_id} has not ended: it is {status.value}; `apothic job wait {job_id}` waits",
+            job_ids=[job_id],
+        )
+    return wait(backend, asked, job_id)
 
 
 def _put_lines(lines: Lines) -> None:

@@ -7,25 +7,30 @@ import os
 from apothic_backends.base import Backend
 from apothic_backends.connection import connect
 from apothic_backends.model.errors import NoControlPlane
+from apothic_backends.registry import shared
 
 OWN = ("", "local", "inline")
 """Backends that live and end with the program that opens them."""
 
 
 def control_plane(what: str) -> Backend:
-    """The running control plane that the environment names.
+    """The control plane that runs beside programs: the one that `APOTHIC_BACKEND` names.
+
+    Else the one that `apothic auth use` has chosen, else the server that runs on this machine.
 
     Raises:
-        NoControlPlane: it names none.
-        NotFound: it names one that is not installed.
+        NoControlPlane: there is none of these.
+        NotFound: the environment names one that is not installed.
     """
-    name = os.environ.get("APOTHIC_BACKEND", "")
+    named = os.environ.get("APOTHIC_BACKEND")
+    name = named or shared() or ""
     if name in OWN:
         raise NoControlPlane(
-            f"no control plane runs that could be asked for {what}: jobs of the {name or 'local'} "
-            "backend live in the program that started them. Watch them there, with job.watch() or "
-            "`apothic run path.py::name --watch`, or set APOTHIC_BACKEND to a backend that "
-            "programs share",
+            f"no control plane runs that could be asked for {what}. Start `apothic serve` on this "
+            "machine (`apothic dev` will do in a later version), or name one with "
+            "APOTHIC_BACKEND=https://... or `apothic auth login URL`. What runs on the "
+            f"{name or 'local'} backend ends with its program; watch it there, with job.watch() or "
+            "`apothic run path.py::name --watch`",
             asked_for=what,
         )
-    return connect()
+    return connect(None if named else name)

@@ -11,23 +11,33 @@ from apothic_backends.registry import open_backend
 
 _lock = threading.Lock()
 _open: Backend | None = None
+_name: str | None = None
+"""By which name that was opened, if the environment did not say."""
 _listener: Callable[[Backend], None] | None = None
 _others: dict[tuple[str, str | None], Backend] = {}
 """Control planes that were asked for by address, one connection for each address and key."""
 
 
 def connect_to(url: str, api_key: str | None = None) -> Backend:
-    """The control plane at an address, whatever the backend of this process is.
+    """The control plane at an address, or the chosen one, whatever the backend of this process is.
 
     Raises:
         UsageError: that is no address, or one to which no key should be sent.
     """
+    opened = _open
+    if opened is not None and (url, api_key) == (_name, None):
+        return opened
     with _lock:
         backend = _others.get((url, api_key))
         if backend is None:
-            from apothic_backends.remote.backend import open_remote  # noqa: PLC0415 - seldom
+            from apothic_backends.remote.backend import (  # noqa: PLC0415 - seldom
+                open_chosen,
+                open_remote,
+            )
 
-            backend = _others[url, api_key] = open_remote(url, api_key)
+            is_chosen = url == "remote"
+            backend = open_chosen() if is_chosen else open_remote(url, api_key)
+            _others[url, api_key] = backend
     return backend
 
 
@@ -36,22 +46,24 @@ def is_open(backend: Backend) -> bool:
     return backend is _open or backend in _others.values()
 
 
-def connect() -> Backend:
+def connect(name: str | None = None) -> Backend:
     """The backend of this process, opened at first use; it closes itself at exit.
 
+    It is the one of that name, else that of the environment.
+
     Raises:
-        NotFound: `APOTHIC_BACKEND` names one that is not installed.
+        NotFound: no installed package offers it.
     """
-    global _open  # noqa: PLW0603 - one per process is the point
+    global _open, _name
     backend = _open
     if backend is None:
         with _lock:
             backend = _open
             if backend is None:
-                backend = open_backend()
+                backend = open_backend(name)
                 if _listener is not None:
                     _listener(backend)
-                _open = backend
+                _open, _name = backend, name
     return backend
 
 
@@ -71,8 +83,8 @@ def when_open(listener: Callable[[Backend], None] | None) -> None:
 
 def use(backend: Backend | None) -> Backend | None:
     """Put a backend in place, and give back the one that was there; None opens anew at next use."""
-    global _open
-    before, _open = _open, backend
+    global _open, _name
+    before, _open, _name = _open, backend, None
     return before
 
 

@@ -87,6 +87,36 @@ def open_backend(name: str | None = None) -> Backend:
     return backend
 
 
+def shared() -> str | None:
+    """The name of what programs of this user share where `APOTHIC_BACKEND` names nothing.
+
+    That is "remote" if `apothic auth use` has chosen a control plane, else the address of the
+    server that runs on this machine. None if there is neither; in a worker; and in a test, unless
+    `APOTHIC_TEST_BACKEND` says the same.
+
+    Raises:
+        UsageError: files that should tell could have been written by others.
+    """
+    if is_worker():
+        return None
+    name = "remote" if _chosen() else _running()
+    is_test = "PYTEST_CURRENT_TEST" in os.environ
+    return None if is_test and os.environ.get("APOTHIC_TEST_BACKEND") != name else name
+
+
+def _chosen() -> bool:
+    from apothic_backends.remote.profiles import Profiles  # for few programs  # noqa: PLC0415
+
+    return Profiles().chosen is not None
+
+
+def _running() -> str | None:
+    from apothic_backends.remote.running import running  # as above  # noqa: PLC0415
+
+    found = running()
+    return None if found is None else found.url
+
+
 def _check_meant(wanted: str) -> None:
     """See to it that nobody is surprised by what the environment says, or does not."""
     is_test = "PYTEST_CURRENT_TEST" in os.environ

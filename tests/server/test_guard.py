@@ -21,7 +21,7 @@ PATHS = (
     *("/nothing", "/v1/", "/v1/nothing", "//", "/healthz/", "/%68ealthz", "/../healthz", "/v1/../"),
 )
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
-OPEN = {("GET", "/healthz"), ("HEAD", "/healthz"), ("GET", "/%68ealthz"), ("HEAD", "/%68ealthz")}
+OPEN = {(method, path) for method in ("GET", "HEAD") for path in ("/", "/healthz", "/%68ealthz")}
 
 UPGRADE = (
     ("Connection", "Upgrade"),
@@ -145,14 +145,14 @@ HOSTS = (
 def test_a_host_that_is_not_ours_is_refused_with_a_valid_key(server: Served, host: str) -> None:
     named = host.format(port=server.port)
 
-    answer = server.raw(request("GET", "/", [("Host", named), bearer(server.token)]))
+    answer = server.raw(request("GET", "/openapi.json", [("Host", named), bearer(server.token)]))
 
     assert answer.status in (400, 403)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "app.localhost"])
 def test_a_host_that_is_ours_is_answered(server: Served, host: str) -> None:
-    assert server.ask("GET", "/", host=f"{host}:{server.port}").status == 200
+    assert server.ask("GET", "/openapi.json", host=f"{host}:{server.port}").status == 200
 
 
 @pytest.mark.parametrize("target", ["http://evil.example/", "http://127.0.0.1/", "evil.example:80"])
@@ -169,7 +169,7 @@ def test_a_websocket_whose_target_is_no_path_is_refused(server: Served) -> None:
 def test_a_page_of_our_own_may_ask(server: Served) -> None:
     origin = [("Origin", f"http://{server.own_host}"), ("Sec-Fetch-Site", "same-origin")]
 
-    assert server.ask("GET", "/", headers=origin).status == 200
+    assert server.ask("GET", "/openapi.json", headers=origin).status == 200
 
 
 def test_a_preflight_is_told_of_nothing_that_it_may(server: Served) -> None:
@@ -193,17 +193,35 @@ def test_a_body_that_a_form_could_send_is_not_read(server: Served, kind: str | N
     assert answer.status == 415
 
 
-def test_a_key_in_the_address_opens_nothing(server: Served) -> None:
-    answer = server.ask("GET", f"/?token={server.token}", token=None)
+@pytest.mark.parametrize("path", ["/", "/healthz", "/openapi.json"])
+def test_a_key_in_the_address_opens_nothing(server: Served, path: str) -> None:
+    answer = server.ask("GET", f"{path}?token={server.token}", token=None)
 
     assert answer.status == 401
     assert server.token not in answer.body.decode() + server.text
 
 
 def test_every_response_says_what_browsers_may_not_do(server: Served) -> None:
-    for answer in (server.ask("GET", "/"), server.ask("GET", "/nothing", token=None)):
+    for answer in (server.ask("GET", "/", token=None), server.ask("GET", "/nothing", token=None)):
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+
+
+def test_the_page_without_a_key_is_the_same_for_everybody(server: Served) -> None:
+    answer = server.ask("GET", "/", token=None)
+
+    assert answer == server.ask("GET", "/")._replace(headers=answer.headers)
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert str(server.port) not in answer.body.decode()
+
+
+def test_a_refused_websocket_is_told_of_once(server: Served) -> None:
+    server.raw(request("GET", "/v1/session", [("Host", server.own_host), *UPGRADE]))
+    server.ask("GET", "/nothing-after-it", token=None)
+    while "/nothing-after-it" not in server.text:
+        pass
+
+    assert "handshake" not in server.text
 
 
 def test_an_error_that_echoes_markup_is_json(server: Served) -> None:
@@ -233,20 +251,22 @@ def test_a_token_that_is_wrong_is_refused(server: Served, what: str) -> None:
     token = server.token
     said = AUTHORIZATIONS[what].format(token=token, less=token[:-1], id=token[:16])
 
-    answer = server.raw(request("GET", "/", [("Host", server.own_host), ("Authorization", said)]))
+    answer = server.raw(
+        request("GET", "/openapi.json", [("Host", server.own_host), ("Authorization", said)])
+    )
 
     assert answer.status == 401
 
 
 def test_two_tokens_are_refused(server: Served) -> None:
-    answer = server.raw(request("GET", "/", [*asks(server), bearer(server.token)]))
+    answer = server.raw(request("GET", "/openapi.json", [*asks(server), bearer(server.token)]))
 
     assert answer.status == 401
 
 
 def test_a_token_of_megabytes_is_refused(server: Served) -> None:
     with socket.create_connection((server.host, server.port), 20) as sock:
-        sock.sendall(request("GET", "/", [("Host", server.own_host)])[:-2])
+        sock.sendall(request("GET", "/openapi.json", [("Host", server.own_host)])[:-2])
         try:
             sock.sendall(b"Authorization: Bearer " + b"x" * (10 << 20))
             answered = sock.recv(64)
@@ -261,11 +281,11 @@ def test_a_source_that_fails_too_often_is_told_so(server: Served) -> None:
     seen: set[int] = set()
     deadline = time.monotonic() + 20
     while 429 not in seen and time.monotonic() < deadline:
-        connection.request("GET", "/", headers={"Authorization": "Bearer wrong"})
+        connection.request("GET", "/openapi.json", headers={"Authorization": "Bearer wrong"})
         response = connection.getresponse()
         response.read()
         seen.add(response.status)
     connection.close()
 
     assert 429 in seen
-    assert server.ask("GET", "/").status == 200
+    assert server.ask("GET", "/openapi.json").status == 200

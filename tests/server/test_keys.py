@@ -33,11 +33,11 @@ def test_a_key_is_listed_without_its_token(server: Served) -> None:
 
 def test_a_key_that_was_revoked_opens_nothing(server: Served) -> None:
     token = server.key("run")
-    assert server.ask("GET", "/", token=token).status == 200
+    assert server.ask("GET", "/openapi.json", token=token).status == 200
 
     server.reply("revoke-api-key", key_id=id_of(token))
 
-    assert server.ask("GET", "/", token=token).status == 401
+    assert server.ask("GET", "/openapi.json", token=token).status == 401
 
 
 def test_a_key_that_is_not_there_cannot_be_revoked(server: Served) -> None:
@@ -48,7 +48,7 @@ def test_a_key_expires(server: Served) -> None:
     token = server.key("run", ttl_s=0.2)
 
     deadline = time.monotonic() + 20
-    while server.ask("GET", "/", token=token).status == 200:
+    while server.ask("GET", "/openapi.json", token=token).status == 200:
         assert time.monotonic() < deadline
 
 
@@ -123,8 +123,8 @@ def test_a_key_and_its_end_outlive_the_server(home: Path) -> None:
         server.kill()
 
     with served(home) as server:
-        assert server.ask("GET", "/", token=kept).status == 200
-        assert server.ask("GET", "/", token=gone).status == 401
+        assert server.ask("GET", "/openapi.json", token=kept).status == 200
+        assert server.ask("GET", "/openapi.json", token=gone).status == 401
 
 
 def test_no_token_is_in_the_store_or_told_by_the_server(home: Path) -> None:

@@ -45,14 +45,14 @@ def test_a_risk_that_is_taken_is_told(home: Path) -> None:
 
 def test_a_host_by_its_address_is_ours_on_every_address(home: Path) -> None:
     with served(home, "--host", "0.0.0.0", "--insecure-network") as server:
-        assert server.ask("GET", "/", host=f"127.0.0.1:{server.port}").status == 200
-        assert server.ask("GET", "/", host=f"0.0.0.0:{server.port}").status == 403
+        assert server.ask("GET", "/openapi.json", host=f"127.0.0.1:{server.port}").status == 200
+        assert server.ask("GET", "/openapi.json", host=f"0.0.0.0:{server.port}").status == 403
 
 
 def test_a_name_that_was_listed_is_ours(home: Path) -> None:
     with served(home, "--allow-host", "api.example.com") as server:
-        assert server.ask("GET", "/", host="api.example.com").status == 200
-        assert server.ask("GET", "/", host="evil.example.com").status == 403
+        assert server.ask("GET", "/openapi.json", host="api.example.com").status == 200
+        assert server.ask("GET", "/openapi.json", host="evil.example.com").status == 403
 
 
 def test_it_listens_on_loopback_and_nowhere_else(server: Served) -> None:

@@ -3,8 +3,6 @@
 A block runs as a test as soon as everything it uses is built. Until then `waits_for` names the part
 of the plan that brings the last thing it needs:
 
-    B  events and watching, streaming results, concurrency and batching
-    D  deployments, and calls by name
     E  services and remote apps
     G  images, GPUs and placement
     I  generated functions
@@ -313,6 +311,22 @@ for event in app.functions["infer"].remote_events("hello", snapshot=True):
 ]  # fmt: skip
 
 GENERATED = [
+    Block("003", "a generated function", waits_for="I", is_declaration=True, code='''
+import apothic
+
+app = apothic.App("liv-demo")
+
+
+@apothic.liv(
+    self_debug=True,
+    cache="account",
+    examples=[((" READY ",), {})],
+)
+@app.function(cpu=1, memory_mb=512, timeout_s=60)
+def normalize_status(status: str) -> str:
+    """Return exactly `status:` followed by the lowercase input stripped of outer whitespace."""
+    raise NotImplementedError
+'''),
     Block("003", "a generated function by name", waits_for="I", code='''
 import apothic
 remote = apothic.RemoteFunction.from_name("liv-demo", "normalize_status")
@@ -368,7 +382,7 @@ COMMANDS = {
     "apothic deployment logs deployments:123": "E",
     "apothic deployment logs deployments:123 --function-name serve": "E",
     "apothic deployment logs deployments:123 --health-path /healthz": "E",
-    """apothic run infer --app-name demo --payload '{"args":["hello"],"kwargs":{}}' --watch""": "D",
-    "apothic job watch jobs:123 --snapshot": "D",
+    """apothic run infer --app-name demo --payload '{"args":["hello"],"kwargs":{}}' --watch""": "",
+    "apothic job watch jobs:123 --snapshot": "",
 }
-"""Every command line of the spec, and what it waits for."""
+"""Every command line of the spec, and what it waits for, if for anything."""

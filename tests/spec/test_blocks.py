@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import inspect
 import sys
 from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
 
-from apothic import JobStatus
+from apothic import JobStatus, RemoteFunction
 from apothic._connect import use
 from apothic.options import DEFAULTS, FunctionOptions
 from apothic_backends.registry import open_backend
@@ -34,6 +35,9 @@ OPTIONS = """
     concurrent_requests max_pending_tasks max_containers tasks_per_container image secrets volumes
 """
 """The options of @app.function, in the order of the spec."""
+
+WAYS = "remote spawn remote_gen remote_events spawn_map map starmap for_each"
+"""The ways to call a function that is deployed."""
 
 
 def title(block: Block) -> str:
@@ -106,3 +110,14 @@ def test_the_defaults_are_those_of_the_spec() -> None:
         "max_containers": 1,
         "tasks_per_container": 1,
     }
+
+
+def test_functions_are_looked_up_as_the_spec_says() -> None:
+    found = inspect.signature(RemoteFunction.from_name)
+
+    assert str(found) == (
+        "(app_name: 'str', function_name: 'str', *, client: 'ControlPlaneClient | None' = None, "
+        "base_url: 'str | None' = None) -> 'RemoteFunction'"
+    )
+    function = RemoteFunction.from_name("app", "function")
+    assert all(callable(getattr(function, way)) for way in WAYS.split())

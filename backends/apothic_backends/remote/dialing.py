@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import ssl
 import threading
 from typing import Any
 
 from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
+    InvalidMessage,
     InvalidStatus,
     WebSocketException,
 )
@@ -17,7 +20,7 @@ from websockets.sync.client import ClientConnection, connect
 from apothic_backends.model.errors import ApothicError, BackendClosed, NotFound, UsageError
 from apothic_backends.remote import frames
 from apothic_backends.remote.address import Address
-from apothic_backends.remote.errors import KeyRefused, NotAllowed
+from apothic_backends.remote.errors import KeyRefused, NotAllowed, Unreachable
 from apothic_backends.remote.frames import Message
 
 DIAL_S = 10.0
@@ -95,18 +98,39 @@ def dial(address: Address, key: str | None, closing: threading.Event) -> Wire:
         )
         socket = manager.__enter__()  # it closes when the reader says so
     except InvalidStatus as error:
-        raise _refused(address, error.response) from None
+        raise _refused(address, error.response, has_key=key is not None) from None
+    except ssl.SSLCertVerificationError as error:
+        raise Unreachable(
+            f"{address.url} shows a certificate that this machine does not trust, so it was shown "
+            f"no key: {error.verify_message}. If it is yours, set SSL_CERT_FILE to the file of "
+            "that certificate, or of who has signed it",
+            url=address.url,
+        ) from None
     except (OSError, TimeoutError, InvalidHandshake, WebSocketException) as error:
-        raise Cut(str(error) or type(error).__name__) from None
+        raise Cut(_why(error)) from None
     return Wire(socket)
 
 
-def _refused(address: Address, response: Any) -> Exception:
+def _why(error: Exception) -> str:
+    """Why there is no connection, for people."""
+    if isinstance(error, ssl.SSLError):
+        return f"it does not speak TLS as it should ({error.reason}); maybe it is an http:// one"
+    if isinstance(error, InvalidMessage):
+        return "it does not speak HTTP; maybe it is an https:// one"
+    return str(error) or type(error).__name__
+
+
+def _refused(address: Address, response: Any, *, has_key: bool) -> Exception:
     status, url = int(response.status_code), address.url
+    what = (
+        "does not take the API key that it was shown; it may have expired, or been revoked"
+        if has_key
+        else "wants an API key, and none is known for it here"
+    )
     known: dict[int, ApothicError] = {
         401: KeyRefused(
-            f"{url} does not take this API key, or there is none: set APOTHIC_API_KEY, or log in "
-            f"with `apothic auth login {url}`",
+            f"{url} {what}: set APOTHIC_API_KEY beside APOTHIC_BACKEND, or log in with "
+            f"`apothic auth login {url}`",
             url=url,
         ),
         403: NotAllowed(f"{url} refuses this API key, or this way to it: {_told(response)}"),
@@ -123,7 +147,12 @@ def _refused(address: Address, response: Any) -> Exception:
 
 
 def _told(response: Any) -> str:
-    return bytes(response.body or b"").decode("utf-8", "replace")[:300] or "it does not say why"
+    """What a refusal says: that of a control plane, or whatever stands before it."""
+    body = bytes(response.body or b"").decode("utf-8", "replace")
+    try:
+        return str(json.loads(body)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return body[:300] or "it does not say why"
 
 
 def _retry_s(response: Any) -> float:

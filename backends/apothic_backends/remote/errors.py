@@ -1,4 +1,4 @@
-"""What only a control plane that runs elsewhere can answer, or fail to."""
+"""What only a control plane in a process of its own can answer, or fail to."""
 
 from __future__ import annotations
 
@@ -27,3 +27,9 @@ class Unreachable(BackendError):
     """The control plane cannot be reached, or not any more; whether a command arrived is open."""
 
     code = "unreachable"
+
+
+class Busy(BackendError):
+    """Another process has what a server needs: its port, or its home."""
+
+    code = "busy"

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,14 +15,17 @@ from apothic_backends.home import home
 from apothic_backends.model.errors import InvalidOption, NotFound, UsageError
 from apothic_backends.model.names import is_name
 from apothic_backends.model.record import Record
+from apothic_backends.private import read_private, unfit, write_private
 from apothic_backends.remote.address import Address, address_of
 from apothic_backends.remote.errors import KeyRefused
+from apothic_backends.remote.running import key_of_running
 
 DEFAULT_URL = "https://run.apothic.ai"
 """The one profile that is always there; it is contacted when it is chosen, and not before."""
 
 DEFAULT = "default"
 _MOST_KEY = 512
+_WHAT = "where API keys are kept"
 
 
 class Profile(Record):
@@ -128,47 +129,20 @@ class Profiles:
     # --- the file -------------------------------------------------------------------------------
 
     def _read(self) -> dict[str, Any]:
-        try:
-            fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError:
+        text = read_private(self._path, _WHAT)
+        if text is None:
             return {}
-        except OSError as error:
-            raise self._unfit(f"cannot be read ({error.strerror or error})") from None
-        with os.fdopen(fd, encoding="utf-8") as file:
-            self._check(os.fstat(fd))
-            try:
-                told = json.load(file)
-                for profile in told.get("profiles", {}).values():
-                    address_of(profile["url"])
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise self._unfit(f"is damaged ({error}); delete it and log in again") from None
+        try:
+            told = json.loads(text)
+            for profile in told.get("profiles", {}).values():
+                address_of(profile["url"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            why = f"is damaged ({error}); delete it and log in again"
+            raise unfit(self._path, _WHAT, why) from None
         return cast("dict[str, Any]", told)
 
-    def _check(self, found: os.stat_result) -> None:
-        """See to it that nobody else could have read or written it."""
-        if found.st_uid != os.geteuid():
-            raise self._unfit(f"belongs to user {found.st_uid}")
-        mode = stat.S_IMODE(found.st_mode)
-        if mode & 0o077:
-            raise self._unfit(
-                f"may be read by others (mode {mode:04o}), so its keys may be known: revoke them, "
-                f"or run `chmod 600 {self._path}` if nobody else uses this machine"
-            )
-
-    def _unfit(self, why: str) -> UsageError:
-        return UsageError(f"{self._path}, where API keys are kept, {why}", path=str(self._path))
-
     def _write(self, told: dict[str, Any]) -> None:
-        """All of it or nothing, and for nobody else to read."""
-        made = self._path.with_name(f"{self._path.name}.{os.getpid()}")
-        with suppress(FileNotFoundError):
-            made.unlink()
-        fd = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
-            json.dump(told, file, indent=2)
-            file.flush()
-            os.fsync(fd)
-        made.replace(self._path)
+        write_private(self._path, json.dumps(told, indent=2))
 
 
 def check_key(key: str) -> None:
@@ -187,7 +161,8 @@ def check_key(key: str) -> None:
 def key_for(address: Address) -> str | None:
     """The key to show there: that of the environment if it is for this server, else a kept one.
 
-    `APOTHIC_API_KEY` belongs to the server that `APOTHIC_BACKEND` names, and no other gets it.
+    `APOTHIC_API_KEY` belongs to the server that `APOTHIC_BACKEND` names, and no other gets it. The
+    server that runs on this machine gets its operator's.
 
     Raises:
         KeyRefused: `APOTHIC_API_KEY` can be no key.
@@ -198,7 +173,7 @@ def key_for(address: Address) -> str | None:
         check_key(key)
         return key
     profile = Profiles().of(address)
-    return None if profile is None else profile.api_key
+    return key_of_running(address) if profile is None else profile.api_key
 
 
 def _is_meant(address: Address) -> bool:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 from apothic_emulator.server.keys import Key
 
-OPEN = frozenset({"/healthz"})
-"""What needs no key. It tells that the server is up, and nothing else."""
+OPEN = frozenset({"/healthz", "/"})
+"""What needs no key: whether the server is up, and a page that is the same everywhere."""
 
 CLIENTS = frozenset({"admin", "run", "read"})
 """The scopes of people and programs."""
@@ -22,9 +22,9 @@ class Access:
     def __init__(self, needs: Mapping[str, frozenset[str]]) -> None:
         self._needs = dict(needs)
 
-    def is_open(self, path: str, method: str) -> bool:
-        """Whether a path is for everybody, by that method."""
-        return path in OPEN and method in ("GET", "HEAD")
+    def is_open(self, path: str, method: str, query: bytes) -> bool:
+        """Whether a path is for everybody, by that method; with a query, which may be a key, no."""
+        return path in OPEN and method in ("GET", "HEAD") and not query
 
     def allows(self, key: Key, path: str) -> bool:
         """Whether a key opens a path."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 from apothic_backends.model.record import Record
-from apothic_emulator.server import admin, catalog, events, openapi
+from apothic_emulator.server import admin, catalog, console, events, openapi
 from apothic_emulator.server.access import CLIENTS, Access
 from apothic_emulator.server.calls import CallRoute
 from apothic_emulator.server.catalog import READ, Offer
@@ -40,7 +40,7 @@ def build(site: Site, rules: Rules, sockets: Sequence[Socket] = SOCKETS) -> Guar
         "/healthz": Route(LOOK, Health(site)),
         "/metrics": Route(LOOK, Metrics(figures)),
         "/openapi.json": Route(LOOK, _Document(offers)),
-        "/": Route(LOOK, _console),
+        console.PATH: Route(LOOK, console.console),
     }
     access = Access(_needs(offers, sockets))
     guard = Guard(Routes(table), rules, site.keys, access, site.clock)
@@ -82,7 +82,6 @@ def _needs(offers: dict[str, Offer], sockets: Sequence[Socket]) -> dict[str, fro
         events.PATH: READ,
         "/metrics": MONITORS,
         "/openapi.json": CLIENTS,
-        "/": CLIENTS,
     }
 
 
@@ -100,12 +99,6 @@ class _Document:
 
 def _version() -> str:
     return version("apothic")
-
-
-async def _console(_: Scope, __: Receive, send: Send) -> None:
-    """Where the console will be: so far, what there is to be asked."""
-    told = {"server": "apothic", "version": _version(), "api": "/openapi.json"}
-    await respond(send, encode(told))
 
 
 def _socket(socket: Socket, site: Site) -> App:

@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
-from apothic_backends.home import home
 from apothic_backends.model.costs import NANO
+from apothic_backends.remote.running import server_folder
 from apothic_emulator.server.scopes import SCOPES
 from apothic_emulator.server.settings import MAX_BODY, PORT, Settings
 
@@ -67,7 +67,7 @@ def serve(**given: Any) -> None:
     _check_extra()
     from apothic_emulator.server.process import run  # noqa: PLC0415 - so that --help starts fast
 
-    run(settings(home() / "server", given), lambda text: click.echo(text, err=True))
+    run(settings(server_folder(), given), lambda text: click.echo(text, err=True))
 
 
 def settings(folder: Path, given: dict[str, Any]) -> Settings:
@@ -178,7 +178,7 @@ def nano_usd(text: str) -> int:
 def _asked(command: str, fields: dict[str, Any]) -> Any:
     from apothic_emulator.server.client import ask, target  # noqa: PLC0415 - as above
 
-    return ask(target(home() / "server"), command, fields)
+    return ask(target(), command, fields)
 
 
 def seconds(text: str) -> float:

@@ -122,7 +122,7 @@ class Guard:
         if refusal is not None:
             return refusal
         path: str = scope["path"]
-        if self._access.is_open(path, scope.get("method", "")):
+        if self._access.is_open(path, scope.get("method", ""), scope["query_string"]):
             return None
         key = self._keys.find(_token(headers), self._clock())
         if key is None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ipaddress
 import socket
 
-from apothic_backends.model.errors import BackendError, InvalidOption
+from apothic_backends.model.errors import InvalidOption
+from apothic_backends.remote.errors import Busy
 from apothic_emulator.server.settings import Settings
 
 
@@ -39,14 +40,14 @@ def listen(settings: Settings) -> socket.socket:
 
     Raises:
         InvalidOption: `check` refuses.
-        BackendError: the port is taken, or not for everybody.
+        Busy: the port is taken, or not for everybody.
     """
     check(settings)
     family, _, _, _, address = _found(settings)[0]
     try:
         listening = socket.create_server(address[:2], family=family, backlog=1024)
     except OSError as error:
-        raise BackendError(
+        raise Busy(
             f"{settings.host}:{settings.port} cannot be listened on: {error.strerror or error}; "
             "choose another with --port"
         ) from error

@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -22,11 +23,12 @@ import uvicorn
 
 from apothic_backends.prices import read_prices
 from apothic_backends.remote import frames
+from apothic_backends.remote.errors import Busy
+from apothic_backends.remote.running import announce, running, withdraw
 from apothic_emulator.core.bills import pricing
 from apothic_emulator.server.accounts import Account, Accounts, open_account
 from apothic_emulator.server.app import build
-from apothic_emulator.server.client import ADDRESS
-from apothic_emulator.server.first import ACCOUNT, first_key, write_own
+from apothic_emulator.server.first import ACCOUNT, first_key
 from apothic_emulator.server.guard import Guard
 from apothic_emulator.server.keys import Keys
 from apothic_emulator.server.listening import listen
@@ -39,6 +41,9 @@ from apothic_emulator.stores.store import Store
 
 _KEPT = frozenset({"APOTHIC_HOME", "APOTHIC_CGROUP", "APOTHIC_LIMITS"})
 """What workers find of the server's own settings; the others may hold passwords and keys."""
+
+_ONESELF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound here
+"""By which address this machine reaches itself where a server listens on all of them."""
 
 ANSWER_S = 1.0
 """How long those who wait have to take the answer that the server ends."""
@@ -54,8 +59,9 @@ def run(settings: Settings, say: Say) -> None:
     Raises:
         InvalidOption: it would listen where it must not, or the state is nowhere.
         StoreError: the state is in use by another server, damaged, or cannot be reached.
-        BackendError: the port is taken.
+        Busy: the port is taken, or another server has the same home.
     """
+    _check_alone(settings.folder)
     sys.addaudithook(_refuse_pickles)
     _hide_settings()
     with (
@@ -64,6 +70,16 @@ def run(settings: Settings, say: Say) -> None:
     ):
         store.open()
         anyio.run(_serve, settings, listening, store, say, backend="asyncio")
+
+
+def _check_alone(folder: Path) -> None:
+    """See to it that no server loses its key and its address to this one."""
+    other = running(folder)
+    if other is not None:
+        raise Busy(
+            f"a server runs already that keeps its key in {folder}: process {other.pid}, at "
+            f"{other.url}. End that first, or give this one a home of its own with APOTHIC_HOME"
+        )
 
 
 def _refuse_pickles(event: str, _: object) -> None:
@@ -92,7 +108,7 @@ async def _serve(settings: Settings, listening: socket.socket, store: Store, say
         server.on_started = lambda: _tell(settings, listening, say, made)
         await server.serve(sockets=[listening])
     finally:
-        (settings.folder / ADDRESS).unlink(missing_ok=True)
+        withdraw(settings.folder)
         with anyio.CancelScope(shield=True):
             await accounts.close()
 
@@ -117,15 +133,18 @@ def _end_what_is_revoked(keys: Keys, guard: Guard) -> None:
 
 
 def _tell(settings: Settings, listening: socket.socket, say: Say, made: Any) -> None:
-    host, port = listening.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    url = f"{'https' if settings.is_tls else 'http'}://{shown}:{port}"
-    write_own(settings.folder / ADDRESS, url)
+    host, port = str(listening.getsockname()[0]), int(listening.getsockname()[1])
+    announce(settings.folder, _url(settings, _ONESELF.get(host, host), port))
     if made is not None:
         say(f"made a key of the scope admin: {made}")
     if settings.insecure_network and not settings.is_tls:
         say("warning: keys and data travel in the clear (--insecure-network)")
-    say(f"serving on {url}")
+    say(f"serving on {_url(settings, host, port)}")
+
+
+def _url(settings: Settings, host: str, port: int) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'https' if settings.is_tls else 'http'}://{shown}:{port}"
 
 
 def _config(settings: Settings, guard: Guard) -> uvicorn.Config:

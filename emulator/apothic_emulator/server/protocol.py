@@ -101,3 +101,9 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         extensions: dict[str, Any] = self.scope.setdefault("extensions", {})
         extensions[ABORT] = self.transport.abort
         await super().run_asgi()
+
+    async def send(self, message: Any) -> None:
+        """Send; what was refused with a response is over, which uvicorn takes for a mistake."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True
