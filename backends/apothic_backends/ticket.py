@@ -21,6 +21,10 @@ from apothic_backends.model.errors import TicketCancelled, WaitTimeout
 
 T = TypeVar("T")
 
+_STRETCH_S = 0.5
+"""How long a thread waits at a stretch. A signal that comes between the interpreter's last look and
+the wait is not handled before the wait ends, and would be as good as lost in one without end."""
+
 
 class Ticket(Generic[T]):
     """A reply that is on its way."""
@@ -149,7 +153,9 @@ class Ticket(Generic[T]):
             return
         try:
             with WINDOW:
-                woken.acquire(timeout=_left(deadline))
+                while not woken.acquire(timeout=_stretch(left := _left(deadline))):
+                    if left == 0:
+                        break
         finally:
             self.off_done(woken.release)
 
@@ -228,6 +234,11 @@ def _left(deadline: float | None) -> float:
     if deadline is None:
         return -1
     return min(threading.TIMEOUT_MAX, max(0.0, deadline - time.monotonic()))
+
+
+def _stretch(left: float) -> float:
+    """So much of what is left at a time."""
+    return _STRETCH_S if left < 0 else min(left, _STRETCH_S)
 
 
 class _Mailbox:

@@ -269,7 +269,8 @@ def test_without_a_control_plane_the_way_out_is_told(arguments: list[str]) -> No
     code, error = typed(*arguments)
 
     assert (code, error["code"]) == (4, "no_control_plane")
-    assert "set APOTHIC_BACKEND" in error["message"]
+    assert "`apothic serve`" in error["message"]
+    assert "APOTHIC_BACKEND=https://" in error["message"]
 
 
 @pytest.mark.parametrize(
