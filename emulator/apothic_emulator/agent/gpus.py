@@ -117,5 +117,5 @@ def faked(text: str) -> tuple[Gpu, ...]:
                 f"{FAKE}={text!r}: it must be like 2xH100-80GB,1xA100-40GB", option=FAKE
             )
         count, name, gb = int(match[1]), match[2], int(match[3])
-        gpus += [Gpu(f"GPU-fake-{len(gpus) + i}", name, gb * 1024) for i in range(count)]
+        gpus += [Gpu(f"GPU-fake-{name}-{len(gpus) + i}", name, gb * 1024) for i in range(count)]
     return tuple(gpus)

@@ -75,6 +75,25 @@ def tell() -> str:
     return os.environ["TOKEN_OF_TEST"]
 
 
+def devices(began: str, gate: str) -> str | None:
+    """The GPUs that this code sees, once it is let go."""
+    stay.local(began, gate)
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+on_gpu = app.function(gpu=["H100", "T4"], max_containers=4)(devices)
+
+
+@app.function(gpu="H100")
+def see() -> tuple[str | None, str | None]:
+    return os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("CUDA_DEVICE_ORDER")
+
+
+@app.function(gpu_count=2)
+def see_two() -> str | None:
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
 @app.function()
 def look_for(name: str) -> str | None:
     return os.environ.get(name)

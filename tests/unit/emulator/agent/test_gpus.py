@@ -46,9 +46,9 @@ def test_a_device_that_is_not_here_cannot_be_given(name: str) -> None:
 
 def test_devices_can_be_made_up() -> None:
     assert gpus.faked("2xH100-80GB,1xRTX 4090-24GB") == (
-        Gpu("GPU-fake-0", "H100", 81_920),
-        Gpu("GPU-fake-1", "H100", 81_920),
-        Gpu("GPU-fake-2", "RTX 4090", 24_576),
+        Gpu("GPU-fake-H100-0", "H100", 81_920),
+        Gpu("GPU-fake-H100-1", "H100", 81_920),
+        Gpu("GPU-fake-RTX 4090-2", "RTX 4090", 24_576),
     )
 
 
@@ -61,7 +61,7 @@ def test_devices_that_cannot_be_read_are_refused(text: str) -> None:
 def test_made_up_devices_stand_in_for_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APOTHIC_FAKE_GPUS", "1xT4-16GB")
 
-    assert gpus.find() == ((Gpu("GPU-fake-0", "T4", 16_384),), "")
+    assert gpus.find() == ((Gpu("GPU-fake-T4-0", "T4", 16_384),), "")
 
 
 class NvmlError(Exception):
