@@ -7,6 +7,7 @@ from typing import Any
 from apothic_emulator.agent.channel import Channel
 from apothic_emulator.agent.outpost import NEVER, Outpost
 from apothic_emulator.core.agents import Agent, Agents
+from apothic_emulator.core.costs import Costs
 from apothic_emulator.core.executors import Executor, ExecutorStatus
 from apothic_emulator.core.far import FarAttempts
 from apothic_emulator.core.fleet import Fleet
@@ -133,3 +134,24 @@ def memory_is_not_counted(right: Any, self: Agent, level: int) -> tuple[float, f
 @mutant(Scheduler, "feed", AGENT_MUTANTS)
 def what_has_found_no_place_is_not_looked_at_again(right: Any, self: Scheduler, now: float) -> None:
     pass
+
+
+# --- costs ---------------------------------------------------------------------------------------
+
+
+@mutant(Costs, "charge", AGENT_MUTANTS)
+def an_attempt_is_charged_twice(right: Any, self: Costs, *rest: Any) -> None:
+    right(self, *rest)
+    right(self, *rest)
+
+
+@mutant(Costs, "_held_s", AGENT_MUTANTS)
+def an_agent_is_not_believed(
+    right: Any, self: Costs, executor: Executor, begun: float, now: float, ran_s: float | None
+) -> float:
+    return now - begun
+
+
+@mutant(Costs, "load", AGENT_MUTANTS)
+def what_was_charged_is_forgotten(right: Any, self: Costs, rows: Any, *rest: Any) -> None:
+    right(self, {}, *rest)

@@ -23,9 +23,10 @@ from apothic_emulator.core.facts import Asked, Input, Tick
 from apothic_emulator.core.journal import Journal
 from apothic_emulator.core.plane import Plane
 from tests.simulation.chance import draw, pick
+from tests.simulation.charges import a_dollar
 from tests.simulation.history import sure
 from tests.simulation.links import Link
-from tests.simulation.machines import Executor, Machine
+from tests.simulation.machines import LONGEST_S, Executor, Machine
 from tests.simulation.shares import Shares
 
 LEASE_S = 30.0
@@ -85,6 +86,10 @@ class World:
         self.reached: Counter[str] = Counter()
         self.running: dict[int, tuple[int, Executor]] = {}
         self.begun: Counter[int] = Counter()
+        self.alone: dict[int, float] = {}
+        """When jobs began that have an executor for themselves, and one attempt ..."""
+        self.took: dict[int, float] = {}
+        """... and how long those took that have finished."""
         self.finished: dict[int, set[int]] = {}
         self.acknowledged: dict[int, int] = {}
         self.final: dict[int, str] = {}
@@ -143,7 +148,12 @@ class World:
         self.epoch += 1
         self.inbox.clear()
         self.plane = Plane(
-            f"p{self.epoch}", 1000.0, journal=Journal(), has_home=False, lease_s=LEASE_S
+            f"p{self.epoch}",
+            1000.0,
+            journal=Journal(),
+            has_home=False,
+            lease_s=LEASE_S,
+            price_of=a_dollar,
         )
         self.fleet = Fleet(NoHome(), self.inbox.append)
         self.plane.load(list(self.records.items()), self.now)
@@ -262,9 +272,13 @@ class World:
         sure(is_over or not is_kept, "I5", "jobs:%d runs in two places", job)
         self.running[job] = attempt, executor
         self.begun[job] += 1
+        if executor.name == "f0":
+            self.alone[job] = self.now
 
     def finishes(self, job: int, attempt: int) -> None:
         self.finished.setdefault(job, set()).add(attempt)
+        if job in self.alone:
+            self.took[job] = self.now - self.alone[job]
 
     def look(self) -> None:
         self.shares.look(self.plane)
@@ -301,6 +315,21 @@ class World:
                 sure(not self.calm, "I7", "jobs:%d was lost, and nothing went wrong", number)
                 sure(self.begun[number], "I7", "jobs:%d was lost, and never began", number)
             sure(not self.calm or job.losses == 0, "I7", "jobs:%d was charged for nothing", number)
+
+        self.judge_costs()
+
+    def judge_costs(self) -> None:
+        """Each attempt costs what it took there, or what it ran until it was known to be lost."""
+        rows = [row for row in self.plane.costs.rows.values() if "f0" in row.names]
+        charged = sum(row.us for row in rows) / 1e6
+        jobs = self.plane.ledger.jobs
+        ended = [job for job in self.took if job in jobs and job in self.acknowledged]
+        least = sum(self.took[j] for j in ended if jobs[j].status is JobStatus.SUCCEEDED)
+        lost = len(self.alone.keys() - self.took.keys())
+        most = sum(self.took.values()) + lost * (LONGEST_S + LEASE_S)
+        slack = 0.01 * len(self.alone)
+        sure(least * 0.94 - slack <= charged, "P1", "%g s, and %g are charged", least, charged)
+        sure(charged <= most * 1.06 + slack, "P1", "at most %g s, %g are charged", most, charged)
 
 
 def _ignore(_: Any) -> None:

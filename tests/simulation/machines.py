@@ -19,6 +19,9 @@ from tests.simulation.links import Link
 if TYPE_CHECKING:
     from tests.simulation.agents import World
 
+LONGEST_S = 45.0
+"""What the longest calls take."""
+
 _MODELS = (("H100", "H100"), ("H100", "T4"), ())
 """The devices of each machine."""
 
@@ -35,6 +38,7 @@ class Executor:
 
     def __init__(self, machine: Machine, effect: e.StartExecutor) -> None:
         self.machine, self.number = machine, effect.executor
+        self.name = effect.spec.name
         self.slots = effect.spec.concurrent_requests
         self.queue: deque[tuple[int, int]] = deque()
         self.running: dict[int, int] = {}
@@ -53,7 +57,7 @@ class Executor:
             job, attempt = self.queue.popleft()
             self.running[job] = attempt
             self.machine.world.begins(job, attempt, self)
-            lasts_s = (0.001, 0.01, 0.5, 3.0, 45.0)[self.machine.chance(5)]
+            lasts_s = (0.001, 0.01, 0.5, 3.0, LONGEST_S)[self.machine.chance(5)]
             self.machine.after(lasts_s, self.finish, job, attempt)
 
     def finish(self, job: int, attempt: int) -> None:

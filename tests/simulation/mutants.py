@@ -15,6 +15,7 @@ from apothic_emulator.core import attempts, losses, streams
 from apothic_emulator.core.admission import Admission
 from apothic_emulator.core.attempts import Attempts
 from apothic_emulator.core.batches import BatchExecutor, BatchPool
+from apothic_emulator.core.costs import Costs
 from apothic_emulator.core.effects import LATER
 from apothic_emulator.core.eventlog import EventLog
 from apothic_emulator.core.executors import Executor, ExecutorStatus
@@ -350,6 +351,32 @@ def inputs_that_were_lost_together_run_together_again(
 def a_batch_that_raised_fails_as_a_whole(right: Any, self: Attempts, job: Job, now: float) -> None:
     error = ErrorInfo("user_error", "raised")
     self.ledger.end(job, "fail", now, None, error)
+
+
+@mutant(Costs, "charge")
+def an_attempt_is_charged_twice(right: Any, self: Costs, *rest: Any) -> None:
+    right(self, *rest)
+    right(self, *rest)
+
+
+@mutant(Costs, "_held_s")
+def calls_that_share_an_executor_pay_it_each(
+    right: Any, self: Costs, executor: Executor, begun: float, now: float, ran_s: float | None
+) -> float:
+    return now - begun
+
+
+@mutant(Attempts, "_put_back")
+def what_never_began_is_charged(right: Any, self: Attempts, job: Job, now: float) -> None:
+    self.charge(self.ledger.executors.get(job.executor) or Executor(0, job.function, now), job, now)
+    right(self, job, now)
+
+
+@mutant(Scheduler, "fill")
+def what_nobody_pays_begins(right: Any, self: Scheduler, pool: Pool, now: float) -> None:
+    was, self.costs.is_exhausted = self.costs.is_exhausted, False
+    right(self, pool, now)
+    self.costs.is_exhausted = was
 
 
 @mutant(BatchExecutor, "may_stop")

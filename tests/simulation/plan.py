@@ -70,7 +70,10 @@ SCRIPTS = (
 )
 """What user code may do beside returning quickly."""
 
-TRAITS = ("batches", "far_reader", "short_memory", "large", "room", "bad", "schedules", "durable")
+TRAITS = (
+    *("batches", "far_reader", "short_memory", "large", "room", "bad", "schedules", "durable"),
+    "prepaid",
+)
 """How hosts and clients may be beside the plain way."""
 
 BATCHES = (None, None, None, BatchPolicy(3, 0.05), BatchPolicy(8, 0.0), BatchPolicy(2, 1.0))
@@ -118,6 +121,8 @@ def make_plan(seed: int, ops: int = 160, faults: int = 24) -> Plan:
     """The plan of a seed: a random half of all features and faults, so that none hides another."""
     everything = (*FAULTS, *SCRIPTS, *TRAITS)
     features = frozenset(f for i, f in enumerate(everything) if draw(seed, FEATURE, i) & 1)
+    if draw(seed, FEATURE, 1001) % 4:
+        features -= {"prepaid"}
     calm = draw(seed, FEATURE, 1000) % 8 == 0
     kinds = () if calm else tuple(kind for kind in FAULTS if kind in features)
     fallen = [_fault(seed, i, kinds) for i in range(faults)] if kinds else []

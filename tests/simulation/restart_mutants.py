@@ -7,6 +7,7 @@ from typing import Any
 
 from apothic_backends.model.jobs import JobStatus
 from apothic_emulator.core.attempts import Attempts
+from apothic_emulator.core.costs import Costs, Row
 from apothic_emulator.core.facts import Ended
 from apothic_emulator.core.functions import Function
 from apothic_emulator.core.jobs import NEVER, Job
@@ -126,3 +127,23 @@ def only_the_first_run_of_a_schedule_is_written_down(
 @plant(Schedules, "load")
 def schedules_are_forgotten(right: Any, self: Schedules, *rest: Any) -> None:
     pass
+
+
+@plant(Costs, "load")
+def what_was_charged_is_forgotten(right: Any, self: Costs, rows: Any, *rest: Any) -> None:
+    right(self, {}, *rest)
+
+
+@plant(Costs, "load")
+def top_ups_are_forgotten(right: Any, self: Costs, rows: Any, top_ups: Any, now: float) -> None:
+    right(self, rows, {}, now)
+
+
+@plant(Row, "pack")
+def a_row_is_written_down_without_what_it_counts(right: Any, self: Row) -> bytes:
+    if self.attempts % 3:
+        self.us, us = 0, self.us
+        packed: bytes = right(self)
+        self.us = us
+        return packed
+    return bytes(right(self))

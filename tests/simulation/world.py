@@ -29,6 +29,7 @@ from apothic_emulator.core.journal import Journal
 from apothic_emulator.core.plane import Plane
 from tests.simulation.batches import Company
 from tests.simulation.chance import CLIENT, draw
+from tests.simulation.charges import Charges, a_dollar
 from tests.simulation.clients import CLIENTS, Clients, Owed, ignore
 from tests.simulation.disk import Disk
 from tests.simulation.fleet import Fleet
@@ -54,6 +55,7 @@ class World(Timeline):
         self.history = History()
         self.scheduling = Scheduling(plan, self.history)
         self.company = Company(self.history)
+        self.charges = Charges()
         self.disk = Disk() if "durable" in plan.features else None
         """What outlives the control plane, if anything does."""
         self.steps = self.restarts = 0
@@ -81,7 +83,7 @@ class World(Timeline):
         """A control plane that knows nothing yet."""
         journal = None if self.disk is None else Journal()
         epoch = f"sim{self.restarts or ''}"
-        plane = Plane(epoch, calendar=Multiples(), journal=journal)
+        plane = Plane(epoch, calendar=Multiples(), journal=journal, price_of=a_dollar)
         self._tap(plane)
         return plane
 
@@ -95,6 +97,7 @@ class World(Timeline):
             history.event(name, subject, at, more, log.seq + 1)
             self.scheduling.event(name, at, more)
             company.event(name, subject, at, more)
+            self.charges.event(plane, name, subject, at)
             append(name, subject, at, attempt, more)
 
         log.append = tapped
@@ -122,6 +125,7 @@ class World(Timeline):
             for fault in self.plan.faults:
                 self.at(fault.at, self._fault, fault.kind)
             self.at(EPOCH_S + CHAOS_S, self._heal)
+            self.charges.pay(self)
             self.at(END_S, self.clients.leave)
             while self.following != NEVER:
                 self.happen()
@@ -154,12 +158,15 @@ class World(Timeline):
         pending = [len(p.queue) + len(p.delayed) for p in plane.pools.values()]
         self.history.next_step()
         self.fleet.about_to_hear(batch)
+        self.charges.next_step(plane, batch)
         before = Before(plane) if self._armed.get("crash_before_commit") else None
         outcome = plane.step(batch, self.now)
         self.steps += 1
         sure(self.steps < MOST_STEPS, "L1", "%d steps and no end", self.steps)
         if outcome.changes and not self._commit(outcome, before):
             return
+        self.charges.committed()
+        self.charges.stepped(plane, outcome.effects)
         for token, value, error in outcome.replies:
             self._replied(token, value, error)
         for effect in outcome.effects:
@@ -325,6 +332,7 @@ class World(Timeline):
             return False
         self.disk.keep(outcome.changes)
         self.scheduling.committed()
+        self.charges.committed()
         if self.falls("crash_after_commit"):
             self._restart(Before(self.plane))
             return False
@@ -339,6 +347,7 @@ class World(Timeline):
         self.fleet.end_all()
         self.history.restarted(before.jobs, before.under_way)
         self.scheduling.restarted()
+        self.charges.restarted()
         last, self.plane = self.plane, self._begin()
         self.plane.scheduler.number_after(last.scheduler.last_executor)
         self._first_executor = self.fleet.last + 1
@@ -374,6 +383,7 @@ class World(Timeline):
         sure(is_empty, "L6", "executors are left")
         sure(plane.ledger.payload_bytes == 0, "L6", "payload bytes are left")
         sure(plane.alarm == NEVER, "L6", "an alarm is left")
+        self.charges.compare(plane.costs)
         self.history.close()
 
 
