@@ -56,7 +56,7 @@ Names = tuple[Any, ...]
 class Row(Kept):
     """What attempts took that have all of `names` in common."""
 
-    __slots__ = ("attempts", "folded", "keep", "names", "number", "rate", "us")
+    __slots__ = ("attempts", "folded", "is_plain", "keep", "names", "number", "rate", "until", "us")
 
     def __init__(self, number: int, names: Names, rate: int, keep: Keep | None) -> None:
         self.number = number
@@ -67,6 +67,10 @@ class Row(Kept):
         """What a second costs, in pico-USD."""
         self.keep = keep
         """Writes it down."""
+        self.is_plain = not rate and keep is None
+        """Whether counting is all that there is to do."""
+        self.until = -NEVER
+        """When another row takes its place."""
         self.attempts = self.us = 0
         self.folded = 0
         """What was spent in the rows that have become this one, in atto-USD."""
@@ -107,8 +111,6 @@ class Costs:
         """Has what waited for a top-up begin."""
         self.credits: dict[str, Any] = {}
         """Every top-up by its operation, the first one first."""
-        self._of_today: dict[int, Row] = {}
-        """By the number of the function."""
         self._same: dict[tuple[Names, int], Row] = {}
         """The rows of today."""
         self._day_ends = -NEVER
@@ -126,18 +128,21 @@ class Costs:
         begun = job.started_at
         if begun is None:
             return
-        row = self._of_today.get(executor.function.number)
-        if row is None or now >= self._day_ends:
-            row = self._row_of(executor, now)
+        row = executor.row
+        if row is None or now >= row.until:
+            row = executor.row = self._row_of(executor, now)
         seconds = now - begun
         if executor.slots > 1 or executor.agent:
             seconds = self._held_s(executor, begun, now, ran_s)
         us = int(seconds * 1e6)
         row.us += us
         row.attempts += 1
-        if row.rate:
-            self.spent += us * row.rate
-            self.is_exhausted = self.spent >= self.limit
+        if not row.is_plain:
+            self._settle(row, us)
+
+    def _settle(self, row: Row, us: int) -> None:
+        self.spent += us * row.rate
+        self.is_exhausted = self.spent >= self.limit
         if row.keep is not None:
             row.keep(row.key, row)
 
@@ -160,13 +165,12 @@ class Costs:
         """The row of a function today; the first of a day begins that."""
         if now >= self._day_ends:
             self._begin_day(now)
-        function = executor.function
-        spec = function.spec
+        spec = executor.function.spec
         day = self._day(now)
         names = (day, JOB, spec.app_name, spec.name, cores(spec), spec.memory_mb, "", 0)
         rate = 0 if self.price_of is None else self.price_of(spec)
         row = self._same.get((names, rate)) or self._new(names, rate)
-        self._of_today[function.number] = row
+        row.until = self._day_ends
         return row
 
     def _day(self, now: float) -> int:
@@ -175,7 +179,6 @@ class Costs:
     def _begin_day(self, now: float) -> None:
         today = self._day(now)
         self._day_ends = (today + 1) * DAY_S - self.wall_offset
-        self._of_today.clear()
         self._same = {(it.names, it.rate): it for it in self.rows.values() if it.names[0] == today}
 
     def _new(self, names: Names, rate: int) -> Row:
@@ -197,6 +200,7 @@ class Costs:
         """Have the second oldest row go into the oldest: what was spent stays the same."""
         first, second = [row for row, _ in zip(self.rows.values(), range(2), strict=False)]
         for row in (first, second):
+            row.until = -NEVER
             self._same.pop((row.names, row.rate), None)
         first.folded = first.atto + second.atto
         first.rate = 0
@@ -204,7 +208,6 @@ class Costs:
         first.us += second.us
         first.attempts += second.attempts
         del self.rows[second.number]
-        self._of_today.clear()
         if self.journal is not None:
             self.journal.keep(first.key, first)
             self.journal.drop(second.key)

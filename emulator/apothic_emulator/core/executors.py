@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 from apothic_backends.model.jobs import ErrorInfo, JobStatus
 from apothic_emulator.core.effects import DumpStack, Effect, Kill, Terminate
@@ -65,7 +65,7 @@ STEPS: Final[tuple[tuple[type[DumpStack | Terminate | Kill], float], ...]] = (
 class Placed:
     """On which machine something is, and what comes of that."""
 
-    __slots__ = ("accepted", "agent", "before", "charged_to", "gpus", "silent_at", "status")
+    __slots__ = ("accepted", "agent", "before", "charged_to", "gpus", "row", "silent_at", "status")
 
     def __init__(self) -> None:
         self.status = self.before = _STARTING
@@ -76,6 +76,8 @@ class Placed:
         """The devices there that are its own until it has ended, by UUID."""
         self.accepted: set[int] | None = None
         """Calls that await the word to begin; None where no one is asked before, as on this."""
+        self.row: Any = None
+        """Where what its calls take is counted."""
         self.charged_to, self.silent_at = -NEVER, NEVER
         """Up to when what its calls have in common is charged for; and from when on nothing can
         run in it, as its machine was not heard of."""
