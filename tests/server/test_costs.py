@@ -81,6 +81,10 @@ def test_nobody_but_the_operator_can_top_up(priced: Served, scopes: tuple[str, .
     assert top_up(priced, "poor", 5, "mine", token).status == 403
 
 
+def test_there_is_no_other_way_to_top_up(priced: Served) -> None:
+    assert priced.call("top-up", nano_usd=5, operation="mine").status == 404
+
+
 def test_an_account_that_nobody_has_a_key_of_is_not_topped_up(priced: Served) -> None:
     answer = top_up(priced, "pooor", 5, "typo")
 

@@ -29,7 +29,7 @@ Span = tuple[int, float, float]
 """An executor, and from when to when it was held."""
 
 
-def a_dollar(spec: FunctionSpec) -> int:
+def a_dollar(spec: FunctionSpec, gpu: str) -> int:
     """What a second costs here."""
     return PICO
 

@@ -6,6 +6,7 @@ that, since a second of a core costs a few millionths of a dollar.
 
 from __future__ import annotations
 
+from apothic_backends.model.gpus import is_model
 from apothic_backends.model.record import Record
 
 NANO, PICO = 10**9, 10**12
@@ -22,9 +23,11 @@ class Prices(Record):
     def of(self, cpu: float, memory_mb: int, gpu: str = "", gpu_count: int = 0) -> int:
         """What a second of something that has all these costs, in pico-USD.
 
-        A model of a GPU that has no price costs nothing.
+        `gpu` is what the device is called. One of a model that has no price costs nothing; of
+        several that it is, the longest name counts.
         """
-        gpus = self.gpu.get(gpu, 0) * gpu_count
+        models = [model for model in self.gpu if is_model(gpu, model)] if gpu_count else []
+        gpus = self.gpu[max(models, key=len)] * gpu_count if models else 0
         return round(self.cpu * cpu) + self.memory_gib * memory_mb // 1024 + gpus
 
 

@@ -195,6 +195,11 @@ class Agents:
         if agent and self.journal is not None:
             self.journal.keep(LAST_EXECUTOR, _Number(executor.number))
 
+    def model_of(self, executor: Executor) -> str:
+        """What its GPUs are called; if its machine has not been heard of, what was asked for."""
+        known = {gpu.uuid: gpu.name for gpu in self._machine_of(executor).capacity.gpus}
+        return known.get(executor.gpus[0]) or next(iter(executor.function.spec.gpu), "")
+
     def take(self, executor: Executor) -> None:
         """An executor is gone."""
         self._machine_of(executor).executors.pop(executor.number, None)

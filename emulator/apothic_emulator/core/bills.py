@@ -58,7 +58,7 @@ class Credit(Kept):
 
 def pricing(prices: Prices) -> PriceOf:
     """What executors of functions cost at these prices."""
-    return lambda spec: prices.of(cores(spec), spec.memory_mb)
+    return lambda spec, gpu: prices.of(cores(spec), spec.memory_mb, gpu, spec.gpu_count)
 
 
 def _topping_up(costs: Costs) -> Rule:

@@ -41,8 +41,8 @@ ATTO_IN_NANO = 10**9
 JOB = "job"
 """What was run; services will be another kind."""
 
-PriceOf = Callable[[FunctionSpec], int]
-"""What a second of an executor of a function costs, in pico-USD."""
+PriceOf = Callable[[FunctionSpec, str], int]
+"""What a second of an executor of a function costs, in pico-USD, and with which GPUs."""
 
 _BILLS = "apothic_emulator.core.bills"
 _MODULES = ("apothic_backends.commands.costs", _BILLS)
@@ -92,6 +92,9 @@ class Row(Kept):
 
 class Costs:
     """The rows, what was spent, and how much may be."""
+
+    model_of: Callable[[Executor], str]
+    """What the GPUs of an executor are called."""
 
     def __init__(
         self, wall_offset: float, price_of: PriceOf | None, journal: Journal | None
@@ -167,8 +170,10 @@ class Costs:
             self._begin_day(now)
         spec = executor.function.spec
         day = self._day(now)
-        names = (day, JOB, spec.app_name, spec.name, cores(spec), spec.memory_mb, "", 0)
-        rate = 0 if self.price_of is None else self.price_of(spec)
+        gpu = self.model_of(executor) if executor.gpus else ""
+        what = cores(spec), spec.memory_mb, gpu, len(executor.gpus)
+        names = (day, JOB, spec.app_name, spec.name, *what)
+        rate = 0 if self.price_of is None else self.price_of(spec, gpu)
         row = self._same.get((names, rate)) or self._new(names, rate)
         row.until = self._day_ends
         return row

@@ -8,17 +8,12 @@ them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from apothic_backends.model.functions import FunctionSpec
+from apothic_backends.model.gpus import is_model
 from apothic_backends.model.record import Record
 from apothic_emulator.core.hellos import Gpu
-
-VARIANTS = frozenset({"TI", "SUPER", "ADA", "LAPTOP", "PRO", "MOBILE", "MAX", "D"})
-"""Words that make another model of one: who wants an RTX 4070 does not mean an RTX 4070 Ti."""
-
-_WORD = re.compile(r"[A-Z0-9]+")
 
 _GB, _MB = 10**9, 1 << 20
 """Makers count gigabytes so: a card that is sold with 80 GB reports 81,559 MiB, and has them."""
@@ -66,19 +61,6 @@ def _is_enough(spec: FunctionSpec, gpu: Gpu) -> bool:
 
 def _size(gpu: Gpu) -> tuple[int, str]:
     return gpu.memory_mb, gpu.uuid
-
-
-def is_model(name: str, wanted: str) -> bool:
-    """Whether a device of that name is of a model that was named, in whatever spelling.
-
-    "NVIDIA GeForce RTX 4090" is an "RTX_4090", "NVIDIA H100 80GB HBM3" an "H100".
-    """
-    has, wants = _words(name), _words(wanted)
-    return wants <= has and (not wants or not (has - wants) & VARIANTS)
-
-
-def _words(name: str) -> set[str]:
-    return set(_WORD.findall(name.upper()))
 
 
 def wish(spec: FunctionSpec) -> str:

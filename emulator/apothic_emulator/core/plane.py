@@ -116,7 +116,7 @@ class Plane:
             self.scheduler.wake_at,
         )
         self.shared.lend(self.registry, self.schedules, self.admission)
-        self.costs.go_on = self._fill
+        self.costs.go_on, self.costs.model_of = self._fill, agents.model_of
         self.durability = durability
         self.keeping = None if journal is None else self._keeping(journal)
         self._commands = self._rules()

@@ -44,7 +44,7 @@ class Driver:
     """A plane with one function, and a clock that stands still until it is moved."""
 
     calendar: Calendar | None = None
-    price_of: Callable[[FunctionSpec], int] | None = None
+    price_of: Callable[[FunctionSpec, str], int] | None = None
 
     def __init__(
         self,

@@ -6,10 +6,16 @@ from typing import Any
 
 import pytest
 
+from apothic_backends import codec
 from apothic_backends.commands import OpenItems, RunJob, StartSchedule, SubmitJob
 from apothic_backends.commands.costs import GetCosts
 from apothic_backends.model.costs import NANO, PICO
-from apothic_backends.model.errors import BalanceExhausted, IdempotencyConflict, InvalidOption
+from apothic_backends.model.errors import (
+    BalanceExhausted,
+    IdempotencyConflict,
+    InvalidOption,
+    UsageError,
+)
 from apothic_backends.model.functions import BatchPolicy, FunctionSpec
 from apothic_backends.model.payloads import Payload
 from apothic_backends.model.schedules import PeriodSchedule
@@ -24,7 +30,7 @@ class Prepaid(Restarting):
     """Each second costs a dollar, and there are three."""
 
     @staticmethod
-    def price_of(spec: FunctionSpec) -> int:
+    def price_of(spec: FunctionSpec, gpu: str) -> int:
         return PICO
 
     def top_up(self, usd: float, operation: str = "first") -> int:
@@ -292,3 +298,8 @@ def test_a_top_up_needs_no_store() -> None:
     driver = Driver()
 
     assert driver.ask(TopUp(5, "first")) == 5
+
+
+def test_nobody_can_send_a_top_up() -> None:
+    with pytest.raises(UsageError):
+        codec.from_json(codec.to_json(TopUp(5, "mine"), []), ())

@@ -14,7 +14,7 @@ from apothic_backends.model.payloads import Payload
 from apothic_emulator.core import costs
 from apothic_emulator.core.bills import pricing
 from apothic_emulator.core.facts import Recalled, Reported
-from apothic_emulator.core.hellos import BEGUN, DONE
+from apothic_emulator.core.hellos import BEGUN, DONE, Capacity, Gpu
 from tests.unit.emulator.core.agents import GRACE_S, LARGE, LEASE_S, Far
 from tests.unit.emulator.core.driving import RAISED, RESULT, Driver
 from tests.unit.emulator.core.restarting import NOON, Restarting
@@ -26,13 +26,13 @@ class Priced(Restarting):
     """Each second costs a dollar."""
 
     @staticmethod
-    def price_of(spec: FunctionSpec) -> int:
+    def price_of(spec: FunctionSpec, gpu: str) -> int:
         return PICO
 
 
 class FarPriced(Far):
     @staticmethod
-    def price_of(spec: FunctionSpec) -> int:
+    def price_of(spec: FunctionSpec, gpu: str) -> int:
         return PICO
 
 
@@ -83,6 +83,17 @@ def test_what_is_free_is_counted_all_the_same() -> None:
 
     found = report(driver)
     assert (found.seconds, found.nano_usd, found.has_prices) == (2.0, 0, False)
+
+
+def test_what_costs_something_needs_no_store() -> None:
+    driver = Driver()
+    driver.price_of = Priced.price_of
+    driver.plane = driver.new_plane(0.0)
+    driver.function = driver.register("f")
+
+    run(driver, 2.0)
+
+    assert report(driver).nano_usd == 2 * NANO
 
 
 def test_time_in_a_queue_is_free() -> None:
@@ -308,9 +319,35 @@ def _run_another(driver: Driver, name: str) -> None:
 def test_a_price_is_that_of_all_that_an_executor_takes() -> None:
     prices = Prices(3 * PICO, 2 * PICO, {"H100": 10 * PICO})
 
-    assert pricing(prices)(FunctionSpec("app", "f", cpu=4, memory_mb=512)) == 13 * PICO
-    assert prices.of(1, 0, "H100", 2) == 23 * PICO
-    assert prices.of(1, 0, "A10", 2) == 3 * PICO
+    assert pricing(prices)(FunctionSpec("app", "f", cpu=4, memory_mb=512), "") == 13 * PICO
+    assert prices.of(1, 0, "NVIDIA H100 80GB HBM3", 2) == 23 * PICO
+    assert prices.of(1, 0, "NVIDIA A10", 2) == 3 * PICO
+
+
+def test_the_longest_name_that_a_device_has_says_its_price() -> None:
+    prices = Prices(gpu={"A100": 1, "A100-80GB": 2})
+
+    assert prices.of(1, 0, "NVIDIA A100-SXM4-80GB", 1) == 2
+    assert prices.of(1, 0, "NVIDIA A100-SXM4-40GB", 1) == 1
+
+
+@pytest.mark.parametrize("is_heard", [False, True])
+def test_a_gpu_is_part_of_what_a_call_costs(is_heard: bool) -> None:
+    driver = FarPriced(gpu=("H100",), gpu_count=1)
+    machine = Capacity(8, 16_384, (Gpu("GPU-1", "NVIDIA H100 80GB HBM3", 81_559),))
+    driver.join("a", machine)
+    job = driver.begun()
+    held = driver.held(job, BEGUN)
+    driver.restart()
+    if is_heard:
+        driver.join("a", machine, held)
+    driver.pass_s(2.0)
+
+    driver.died(driver.job(job).executor)
+
+    (line,) = report(driver).lines
+    name = "NVIDIA H100 80GB HBM3" if is_heard else "H100"
+    assert (line.gpu, line.gpu_count, line.microseconds) == (name, 1, 2_000_000)
 
 
 def test_a_line_says_what_it_would_cost_at_other_prices() -> None:
@@ -348,7 +385,7 @@ def test_a_day_goes_on_in_the_same_row() -> None:
 def test_another_price_counts_from_then_on() -> None:
     driver = Priced()
     run(driver, 2.0)
-    driver.price_of = lambda spec: 3 * PICO
+    driver.price_of = lambda spec, gpu: 3 * PICO
     driver.restart()
 
     run(driver, 1.0)

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from apothic_backends.model.functions import FunctionSpec
+from apothic_backends.model.gpus import is_model
 from apothic_emulator.core.hellos import Gpu
-from apothic_emulator.core.placement import Pick, is_model, pick, suits, wish
+from apothic_emulator.core.placement import Pick, pick, suits, wish
 
 T4 = Gpu("GPU-t4", "Tesla T4", 15_360)
 A40 = Gpu("GPU-a40", "NVIDIA A100-SXM4-40GB", 40_960)
