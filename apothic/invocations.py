@@ -46,6 +46,7 @@ class Invocable(ABC, Generic[P, R]):
 
         Raises:
             QueueFull: `max_pending_tasks` calls wait already.
+            BalanceExhausted: nothing is left of the account's balance.
         """
         link = await self.target().calls.spawn(args, kwargs)
         return Job(link.job_id, link)

@@ -35,6 +35,7 @@ class Keyed(Generic[P, R]):
         Raises:
             IdempotencyConflict: the key was used with other arguments.
             QueueFull: `max_pending_tasks` calls wait already.
+            BalanceExhausted: nothing is left of the account's balance.
         """
         link = await self._function.target().calls.spawn(args, kwargs, self._key)
         return Job(link.job_id, link)

@@ -58,7 +58,7 @@ class ErrorInfo(Record):
 class JobSnapshot(Record):
     """A job at one moment. Times are Unix seconds; `progress` is what it told last.
 
-    `waiting` says for what it waits where no machine has had room for it so far.
+    `waiting` says for what it waits where no machine has had room for it, or nobody pays for it.
     """
 
     job_id: str

@@ -41,10 +41,12 @@ class Queries:
     def _job(self, command: GetJob, asked: Asked, now: float) -> JobSnapshot:
         job = self.ledger.find(command.job_id)
         seen = self.ledger.look(job)
-        agents = self.callers.scheduler.agents
-        if agents.starved and job.status is JobStatus.QUEUED:
-            return seen.replace(waiting=why(agents, job))
-        return seen
+        agents, costs = self.callers.scheduler.agents, self.ledger.costs
+        if job.status is not JobStatus.QUEUED:
+            return seen
+        if costs.is_exhausted and not job.level:
+            return seen.replace(waiting="waits for a top-up: nothing is left of the balance")
+        return seen.replace(waiting=why(agents, job)) if agents.starved else seen
 
     def _logs(self, command: GetJobLogs, asked: Asked, now: float) -> JobLogs:
         return (self.ledger.find(command.job_id).log or JobLog()).read(command.attempt)

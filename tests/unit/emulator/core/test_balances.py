@@ -153,6 +153,7 @@ def test_what_is_queued_waits_and_begins_after_a_top_up() -> None:
     driver.report(first)
     driver.pass_s(50.0)
     assert driver.status(second) == "queued"
+    assert driver.look(second).waiting.startswith("waits for a top-up")
 
     assert driver.top_up(10.0, "second") == 8 * NANO
 
