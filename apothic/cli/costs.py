@@ -28,6 +28,7 @@ def show(asked: Wishes, *, app: str | None, function: str | None, since: str | N
     day = None if since is None else _day(since, datetime.now(UTC))
     report = _report(GetCosts(app, function, day))
     prices = None if report.has_prices else project_prices(project())
+    report = report.estimated(prices)
     if asked.is_json():
         output.put(output.line_of(_document(report, prices)))
         return
@@ -79,20 +80,16 @@ def _document(report: CostReport, prices: Prices | None) -> dict[str, Any]:
     lines: list[dict[str, Any]] = []
     for line in report.lines:
         told: dict[str, Any] = {field: getattr(line, field) for field in line.fields}
-        told["estimate_nano_usd"] = _estimate((line,), prices)
+        told["estimate_nano_usd"] = prices and line.estimate_nano_usd(prices)
         lines.append(told)
     return {
         "schema": SCHEMA,
         "has_prices": report.has_prices,
         "balance_nano_usd": report.balance_nano_usd,
         "nano_usd": report.nano_usd,
-        "estimate_nano_usd": _estimate(report.lines, prices),
+        "estimate_nano_usd": report.estimate_nano_usd,
         "lines": lines,
     }
-
-
-def _estimate(lines: tuple[CostLine, ...], prices: Prices | None) -> int | None:
-    return None if prices is None else sum(line.estimate_nano_usd(prices) for line in lines)
 
 
 def _table(report: CostReport, prices: Prices | None) -> list[tuple[str, ...]]:
@@ -101,8 +98,8 @@ def _table(report: CostReport, prices: Prices | None) -> list[tuple[str, ...]]:
         by_name.setdefault((line.app_name, line.function_name), []).append(line)
     rows = [("APP", "FUNCTION", "ATTEMPTS", "SECONDS", "USD" if report.has_prices else "ABOUT USD")]
     for (app, function), lines in sorted(by_name.items()):
-        part = report.replace(lines=tuple(lines))
-        nano = part.nano_usd if report.has_prices else _estimate(part.lines, prices)
+        part = report.replace(lines=tuple(lines)).estimated(prices)
+        nano = part.nano_usd if report.has_prices else part.estimate_nano_usd
         rows.append(
             (app or EARLIER, function, str(part.attempts), f"{part.seconds:.3f}", _usd(nano))
         )
@@ -123,5 +120,5 @@ def _summary(report: CostReport, prices: Prices | None) -> str:
         return f"{took}: {_usd(report.nano_usd)} USD; {balance}"
     if prices is None:
         return f"{took}: free; no prices are set, so what it would cost elsewhere is not known"
-    about = _usd(_estimate(report.lines, prices))
+    about = _usd(report.estimate_nano_usd)
     return f"{took}: free; at the prices of this project it would cost about {about} USD"

@@ -54,8 +54,14 @@ def register(server: Served, token: str = "") -> str:
 ADD = {"data": {"args": [1, 2]}}
 
 
+def run(server: Served) -> None:
+    """Two calls: the second has a worker that is known to be ready, so some time of it is seen."""
+    for _ in range(2):
+        server.reply("run-job", function_id=register(server), arguments=ADD)
+
+
 def test_a_call_costs_what_the_operators_prices_say(priced: Served) -> None:
-    priced.reply("run-job", function_id=register(priced), arguments=ADD)
+    run(priced)
 
     report = priced.reply("get-costs", app_name="shop")
 
@@ -65,7 +71,7 @@ def test_a_call_costs_what_the_operators_prices_say(priced: Served) -> None:
 
 
 def test_without_prices_all_is_free(server: Served) -> None:
-    server.reply("run-job", function_id=register(server), arguments=ADD)
+    run(server)
 
     report = server.reply("get-costs", app_name="shop")
 
@@ -115,7 +121,7 @@ def test_a_top_up_is_done_once(priced: Served) -> None:
 
 
 def test_what_another_account_uses_is_not_told(priced: Served) -> None:
-    priced.reply("run-job", function_id=register(priced), arguments=ADD)
+    run(priced)
     token = priced.key("read", account="curious")
 
     report = priced.reply("get-costs", token)
@@ -126,7 +132,7 @@ def test_what_another_account_uses_is_not_told(priced: Served) -> None:
 def test_balances_outlive_the_server(home: Path) -> None:
     (home / "prices.toml").write_text(PRICES)
     with served(home, "--prices", "prices.toml") as one:
-        one.reply("run-job", function_id=register(one), arguments=ADD)
+        run(one)
         top_up(one, "default", 5, "first")
         before = one.reply("get-costs")
         one.kill()
@@ -166,7 +172,7 @@ def test_what_is_no_amount_is_refused(priced: Served, usd: str) -> None:
 
 
 def test_costs_are_shown_to_who_has_a_key_of_the_account(priced: Served) -> None:
-    priced.reply("run-job", function_id=register(priced), arguments=ADD)
+    run(priced)
     key = priced.key("read", account="default")
     url = f"http://{priced.own_host}"
     where = {"APOTHIC_BACKEND": url, "APOTHIC_TEST_BACKEND": url, "APOTHIC_API_KEY": key}

@@ -62,12 +62,22 @@ class CostReport(Record):
     """What an account has used: the oldest day first.
 
     Without prices nothing is charged, so that lines cost nothing. `balance_nano_usd` is None for an
-    account that was never given one: it may use whatever it likes.
+    account that was never given one: it may use whatever it likes. Where nothing is charged,
+    `estimate_nano_usd` is what it would cost at the prices of the project that asks, if any.
     """
 
     lines: tuple[CostLine, ...]
     has_prices: bool
     balance_nano_usd: int | None = None
+    estimate_nano_usd: int | None = None
+
+    def estimated(self, prices: Prices | None) -> CostReport:
+        """With what it would cost at these prices."""
+        if prices is None or self.has_prices:
+            return self
+        nano_usd = sum(line.estimate_nano_usd(prices) for line in self.lines)
+        report: CostReport = self.replace(estimate_nano_usd=nano_usd)
+        return report
 
     @property
     def attempts(self) -> int:

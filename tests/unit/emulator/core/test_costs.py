@@ -356,6 +356,15 @@ def test_a_line_says_what_it_would_cost_at_other_prices() -> None:
     (line,) = report(driver).lines
 
     assert line.estimate_nano_usd(Prices(PICO, PICO)) == 9 * NANO
+    assert report(driver).estimated(Prices(PICO, PICO)).estimate_nano_usd == 9 * NANO
+    assert report(driver).estimated(None).estimate_nano_usd is None
+
+
+def test_what_is_charged_is_not_estimated() -> None:
+    driver = Priced()
+    run(driver, 1.0)
+
+    assert report(driver).estimated(Prices(5 * PICO)) == report(driver)
 
 
 # --- restarts -------------------------------------------------------------------------------------
