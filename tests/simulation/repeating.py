@@ -170,6 +170,9 @@ class Repeating:
 
     def _audit(self) -> None:
         """Each call that was answered has happened once, and no other more often."""
+        for call in self.calls.values():
+            is_owed = any(token in self.plane.ledger.waits for token in call.tokens)
+            sure(is_owed, "N16", "nobody owes an answer to %s", call.operation)
         called: Counter[str] = Counter()
         for job in self.plane.ledger.jobs.values():
             called[bytes(job.arguments.data).decode()] += 1

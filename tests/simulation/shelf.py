@@ -115,14 +115,11 @@ class Shelf:
         """Somebody has stopped what is live of an app, or was live last."""
         live = self.live(app)
         known = self._of(app)
-        if live is not None:
-            ended = [it for it in known if it.status in (LIVE, "replaced")]
-        else:
-            ended = known[:1]
+        ended = known if live is not None else known[:1]  # those before it may have jobs left
         if not drain:
             self._doom(ended, open_jobs)
         for it in ended:
-            if it.status == LIVE or it is known[0]:
+            if it is live or it is known[0]:
                 it.status = "stopped"
 
     def deleted(self, app: str, version: int | None, open_jobs: Iterable[int]) -> None:

@@ -39,3 +39,10 @@ def test_replies_that_go_back_twice_are_found(monkeypatch: pytest.MonkeyPatch) -
 
     with pytest.raises((Violation, AssertionError)):
         run(SEEDS)
+
+
+def test_places_that_nobody_takes_over_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Operations, "_take_over", lambda *_: None)
+
+    with pytest.raises((Violation, AssertionError, KeyError)):
+        run(SEEDS)

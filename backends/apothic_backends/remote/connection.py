@@ -124,7 +124,7 @@ class Connection:
             self._lazy.append(command)
             is_much = len(self._lazy) >= _MOST_LAZY
         if is_much:
-            self._catch_up()
+            self.catch_up()
 
     def see(self, number: int) -> None:
         """Somebody has what came with that reply: it cannot go back any more."""
@@ -142,7 +142,7 @@ class Connection:
                 self._pending[number] = pending = Pending(number, data, nobody, once=False)
                 self._send(pending)
 
-    def _catch_up(self) -> None:
+    def catch_up(self) -> None:
         """Say what has been put off."""
         with self._lock:
             lazy, self._lazy = self._lazy, []
@@ -217,10 +217,22 @@ class Connection:
 
     def _greet(self, wire: Wire) -> Wire:
         """Say who this is, and ask again for what is pending."""
+        wire.send(self.hello())
+        self.welcomed(wire, wire.receive(dialing.DIAL_S))
+        return wire
+
+    def hello(self) -> bytes:
+        """What is said first on a connection."""
         with self._lock:
             hello = Hello(self._client, list(self._pending), python=_python())
-        wire.send(frames.pack_record(frames.HELLO, hello))
-        message = wire.receive(dialing.DIAL_S)
+        return frames.pack_record(frames.HELLO, hello)
+
+    def welcomed(self, wire: Wire, message: Message) -> None:
+        """The server has answered: have all sent again that has no reply.
+
+        Raises:
+            ApothicError: it does not take this client.
+        """
         if message.kind == frames.FAIL:
             raise _error_in(message)
         self.welcome = message.record(Welcome)
@@ -230,13 +242,12 @@ class Connection:
                 self._outbox.put((wire, pending.data))
                 if pending.is_given_up:
                     self._outbox.put((wire, frames.pack(frames.GIVE_UP, pending.number)))
-        return wire
 
     def _read(self, wire: Wire) -> None:
         """Take replies until the connection is cut."""
         try:
             while True:
-                self._take(wire.receive())
+                self.take(wire.receive())
         except dialing.Cut:
             pass
         finally:
@@ -244,7 +255,12 @@ class Connection:
                 self._wire = None
             wire.close()
 
-    def _take(self, message: Message) -> None:
+    def take(self, message: Message) -> None:
+        """A message has come.
+
+        Raises:
+            ApothicError: it says that nothing more will.
+        """
         if message.kind not in (frames.REPLY, frames.FAIL):
             return  # going: it is cut now, and there is nothing to do about it
         if not message.number:
@@ -260,7 +276,7 @@ class Connection:
                 self._idle.notify_all()
         pending.answer(*_outcome(message))
         if is_much:
-            self._catch_up()
+            self.catch_up()
 
     # --- the writer -----------------------------------------------------------------------------
 
@@ -269,7 +285,7 @@ class Connection:
             try:
                 out = outbox.get(timeout=_LAZY_S if self._lazy else None)
             except Empty:
-                self._catch_up()
+                self.catch_up()
                 continue
             if out is None:
                 return
