@@ -152,7 +152,8 @@ def _installed(wanted: str) -> str:
         known = sorted({*offered, *_KNOWN})
         raise NotFound(
             f"no backend named {wanted!r}; there are: {', '.join(known)}. "
-            "Set APOTHIC_BACKEND to one of them, or install the package that brings it",
+            "Set APOTHIC_BACKEND to one of them, or to an address (https://... or http://...), or "
+            "install the package that brings it",
             name=wanted,
             known=known,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import socket
+import threading
 from collections.abc import Generator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -90,6 +91,38 @@ def test_a_server_without_a_control_plane_says_so(
 ) -> None:
     with connected(at.url + path, key) as backend, pytest.raises((NotFound, UsageError)):
         backend.start(GetDurability()).wait(20)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_nobody_is_followed_elsewhere(key: str, status: int) -> None:
+    with (
+        closing(socket.create_server(("127.0.0.1", 0))) as here,
+        closing(socket.create_server(("127.0.0.1", 0))) as elsewhere,
+    ):
+        there = f"ws://127.0.0.1:{elsewhere.getsockname()[1]}/v1/session"
+        answer = f"HTTP/1.1 {status} Moved\r\nLocation: {there}\r\nContent-Length: 0\r\n\r\n"
+        thread = threading.Thread(target=answer_one, args=(here, answer.encode()))
+        thread.start()
+        with (
+            connected(f"http://127.0.0.1:{here.getsockname()[1]}", key) as backend,
+            pytest.raises(UsageError, match="leads elsewhere"),
+        ):
+            backend.start(GetDurability()).wait(20)
+        thread.join()
+
+        elsewhere.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            elsewhere.accept()
+
+
+def answer_one(listening: socket.socket, answer: bytes) -> None:
+    """Take one connection, and give that answer to whatever is asked."""
+    connection, _ = listening.accept()
+    with connection:
+        asked = b""
+        while b"\r\n\r\n" not in asked:
+            asked += connection.recv(4096)
+        connection.sendall(answer)
 
 
 def test_a_message_that_is_too_large_is_refused_here(at: Server, served: Served, key: str) -> None:

@@ -9,11 +9,17 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from apothic_backends.commands import GetDurability
+from apothic_backends.remote.address import address_of
+from apothic_backends.remote.backend import RemoteBackend, open_remote
+from apothic_backends.remote.connection import Connection
+from apothic_backends.remote.errors import Unreachable
 from tests.integration.support import descendants
 from tests.server.served import Served, served
 
@@ -165,6 +171,34 @@ def test_tls_is_spoken_with_a_certificate(home: Path) -> None:
         ):
             secure.sendall(f"GET /healthz HTTP/1.1\r\nHost: {server.own_host}\r\n\r\n".encode())
             assert secure.recv(64).startswith(b"HTTP/1.1 200")
+
+
+def test_a_certificate_that_nobody_knows_is_told_at_once_and_sees_no_key(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cert, key = certificate(home)
+    with served(home, "--tls-cert", str(cert), "--tls-key", str(key)) as server:
+        url = f"https://{server.own_host}"
+        with (
+            closing(open_remote(url, server.token)) as backend,
+            pytest.raises(Unreachable, match=r"does not trust, .* SSL_CERT_FILE"),
+        ):
+            backend.start(GetDurability()).wait()
+
+        monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+        with closing(open_remote(url, server.token)) as backend:
+            assert backend.start(GetDurability()).wait() == "disk"
+
+
+@pytest.mark.parametrize(("scheme", "said"), [("https", "http:// one"), ("http", "refused")])
+def test_an_address_that_is_none_is_told(server: Served, scheme: str, said: str) -> None:
+    port = server.port if scheme == "https" else 1
+    at = address_of(f"{scheme}://127.0.0.1:{port}")
+    connection = Connection(at, None, first_s=0.1)
+    backend = RemoteBackend(connection)
+
+    with closing(backend), pytest.raises(Unreachable, match=said):
+        backend.start(GetDurability()).wait()
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:

@@ -15,6 +15,7 @@ from websockets.exceptions import (
     InvalidStatus,
     WebSocketException,
 )
+from websockets.http11 import Response
 from websockets.sync.client import ClientConnection, connect
 
 from apothic_backends.model.errors import ApothicError, BackendClosed, NotFound, UsageError
@@ -36,6 +37,32 @@ class Cut(Exception):
     def __init__(self, why: str, retry_s: float = 0.0) -> None:
         super().__init__(why)
         self.retry_s = retry_s
+
+
+class Refused(Exception):
+    """A server answers, and opens no WebSocket: it refuses, or leads elsewhere."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(f"it answers with {response.status_code}")
+        self.response = response
+
+
+class Direct(ClientConnection):
+    """A connection to the very address that was given: what is said is meant for nobody else.
+
+    Newer versions of the library follow a server that leads elsewhere, but on `InvalidStatus` only.
+    """
+
+    def handshake(self, *args: Any, **how: Any) -> None:
+        """Open it.
+
+        Raises:
+            Refused: the server does not.
+        """
+        try:
+            super().handshake(*args, **how)
+        except InvalidStatus as error:
+            raise Refused(error.response) from None
 
 
 class Wire:
@@ -94,10 +121,11 @@ def dial(address: Address, key: str | None, closing: threading.Event) -> Wire:
             ping_interval=frames.PING_S,
             ping_timeout=frames.PING_S,
             max_size=frames.MOST_BYTES,
+            create_connection=Direct,
             **({"proxy": None} if address.is_loopback else {}),
         )
         socket = manager.__enter__()  # it closes when the reader says so
-    except InvalidStatus as error:
+    except Refused as error:
         raise _refused(address, error.response, has_key=key is not None) from None
     except ssl.SSLCertVerificationError as error:
         raise Unreachable(

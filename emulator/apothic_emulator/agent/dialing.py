@@ -6,10 +6,11 @@ import os
 import threading
 from typing import Any, Protocol
 
-from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
 from apothic_backends.model.errors import ApothicError, BackendError
+from apothic_backends.remote.dialing import Direct, Refused
 from apothic_emulator.agent import channel
 from apothic_emulator.agent.channel import ChannelError, Frame, parse
 
@@ -115,6 +116,7 @@ class Dialer:
                 ping_timeout=_PING_S,
                 max_size=_MOST_BYTES,
                 compression=None,
+                create_connection=Direct,
             ) as connection:
                 self._connection = connection
                 connection.send(served.hello())
@@ -122,7 +124,7 @@ class Dialer:
                     if isinstance(data, str):
                         return
                     served.heard(connection, parse(data))
-        except InvalidStatus as error:
+        except Refused as error:
             refused = _refusal(error.response.status_code, self.url)
             if refused is not None:
                 served.end(refused)
@@ -155,6 +157,8 @@ def _refusal(status: int, url: str) -> ApothicError | None:
             f"{url} does not take this agent (HTTP {status}): its token is wrong, has expired, or "
             "is not for agents"
         )
+    if status // 100 == 3:  # noqa: PLR2004 - as above
+        return BackendError(f"{url} leads elsewhere, and a token is not sent on: use that address")
     if status == 404:  # noqa: PLR2004 - as above
         return BackendError(f"there is no control plane at {url} that agents join (HTTP 404)")
     return None
