@@ -93,6 +93,7 @@ _HOMES = {
         "WaitTimeout",
         "WorkerLost",
     ),
+    "apothic_backends.model.agents": ("PythonMismatch",),
     "apothic_backends.model.events": ("Cursor", "Event"),
     "apothic_backends.model.jobs": ("JobStatus",),
     "apothic_backends.model.queues": (

@@ -39,6 +39,7 @@ from apothic.secret import Secret as Secret
 from apothic.storage import CloudBucketMount as CloudBucketMount
 from apothic.volumes import Volume as Volume
 from apothic.watches import Lines as Lines, Watch as Watch
+from apothic_backends.model.agents import PythonMismatch as PythonMismatch
 from apothic_backends.model.errors import (
     ApothicError as ApothicError,
     ArchiveRefused as ArchiveRefused,
@@ -169,6 +170,7 @@ __all__ = [
     "PackageRefused",
     "PathRefused",
     "Period",
+    "PythonMismatch",
     "Queue",
     "QueueFull",
     "RemoteError",

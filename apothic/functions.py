@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import update_wrapper
 from typing import (
@@ -48,6 +49,8 @@ T = TypeVar("T")
 
 IS_GENERATOR, IS_ASYNC, IS_ASYNC_GENERATOR = 0x20, 0x80, 0x200
 """Flags of code objects; `inspect` would cost more than the whole SDK."""
+
+_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 DECLARED: dict[tuple[str, str], Any] = {}
 """Every function that this process has declared, the latest of each name."""
@@ -250,8 +253,11 @@ class Declared(Invocable[P, R], Markable):
         shipped = source()
         if shipped is not None:
             spec = spec.replace(source=shipped[0], path=shipped[1])
+        code = self.code()
+        if code.codec != "ref":
+            spec = spec.replace(python=_PYTHON)
         kept = [secret.keep() for secret in self.options.get("secrets") or ()]
-        return [*filter(None, kept), RegisterFunction(spec, self.code())]
+        return [*filter(None, kept), RegisterFunction(spec, code)]
 
     def _refuse_unbuilt(self) -> None:
         unbuilt = [name for name in NOT_BUILT if name in self.options]

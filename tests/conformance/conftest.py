@@ -15,6 +15,7 @@ from apothic_backends.connection import use
 from apothic_backends.project import NAMESPACE, STATE
 from apothic_backends.registry import open_backend
 from tests.conformance.client import Client, Gate
+from tests.remote.joined import Joined
 from tests.remote.proxy import Faults
 from tests.remote.serving import open_served
 from tests.stores.engines import LASTING, fresh_name, url_of
@@ -37,6 +38,13 @@ PROXIED: dict[str, Callable[[Path], Backend]] = {"proxied": partial(open_served,
 PROXY_FILES = ("test_items", "test_jobs", "test_locks")
 """Those that run through it always: what is waited for longest."""
 
+AGENTS = "agents"
+"""The `remote` backend with a server that runs nothing itself, and two agents, all through such a
+proxy."""
+
+AGENT_FILES = ("test_archives", "test_items", "test_jobs", "test_secrets", "test_volumes")
+"""Those that run there always: what happens around a call."""
+
 STATE_FILES = ("test_dicts", "test_jobs", "test_locks", "test_queues")
 """Those that run over `local` with every engine, too: all that a store is given to keep. Which
 loop a program waits on is all the same to a store: one is tried."""
@@ -50,6 +58,14 @@ def server() -> Iterator[Server]:
     """One PostgreSQL server for all tests of a process."""
     with serving() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def joined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Joined]:
+    """The agents of a process."""
+    joined = Joined(tmp_path_factory.mktemp("joined"), BAD)
+    yield joined
+    joined.close()
 
 
 def _open_over(url: str) -> Backend:
@@ -73,7 +89,10 @@ LACKS = {
         "processes": "all is one process: nothing can die without the program",
         "trees": "the code is this program's own, which is loaded already",
         "descriptors": "only what goes through Python's streams is seen",
-    }
+    },
+    AGENTS: {
+        "environment": "a call has the environment of its machine, and not that of its caller",
+    },
 }
 """What a backend does not promise, by the name that a test says it needs with `needs(...)`."""
 
@@ -85,13 +104,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         file = metafunc.definition.path.stem
         engines = LASTING if ALL or file in STATE_FILES else ()
         proxied = PROXIED if ALL or file in PROXY_FILES else ()
-        names = sorted([*OPENERS, *engines, *proxied])
+        agents = (AGENTS,) if ALL or file in AGENT_FILES else ()
+        names = sorted([*OPENERS, *engines, *proxied, *agents])
         able = [name for name in names if not needs & LACKS.get(name, {}).keys()]
         metafunc.parametrize("client", able, indirect=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what would prove nothing more: each store on the second of two loops."""
+    """Leave out what would prove nothing more: each store, and agents, on a second loop."""
     left_out = [] if ALL else [item for item in items if _is_on_second_loop(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
@@ -101,7 +121,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _is_on_second_loop(item: pytest.Item) -> bool:
     called: Any = getattr(item, "callspec", None)
     params: dict[str, object] = {} if called is None else called.params
-    return params.get("client") in LASTING and params.get("anyio_backend") == "trio"
+    return params.get("client") in (*LASTING, AGENTS) and params.get("anyio_backend") == "trio"
 
 
 @pytest.fixture
@@ -111,6 +131,8 @@ def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Client]:
     opener = OPENERS.get(name) or PROXIED.get(name)
     if opener is not None:
         backend = opener(tmp_path)
+    elif name == AGENTS:
+        backend = request.getfixturevalue("joined").open()
     else:
         backend = _open_over(url_of(name, tmp_path, lambda: request.getfixturevalue("server")))
     before = use(backend)  # what code finds that runs in this very process

@@ -85,6 +85,7 @@ async def test_the_function_is_loaded_with_them(client: Client, vault: Vault) ->
     assert value_of(await client.run(f)) == "open-sesame"
 
 
+@pytest.mark.needs("environment")
 async def test_a_later_secret_counts_and_all_count_over_the_callers_environment(
     client: Client, vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:

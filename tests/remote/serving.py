@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 import threading
+from collections.abc import Callable
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -19,16 +20,20 @@ from apothic_backends.remote.connection import Connection
 from apothic_emulator.agent.zygote import Zygote
 from apothic_emulator.host.commits import Commits
 from apothic_emulator.host.host import Host
+from apothic_emulator.host.joining import serve_agent
 from apothic_emulator.host.thread import HostThread
+from apothic_emulator.server.agents import Socket
 from apothic_emulator.server.sessions import Sessions
 from apothic_emulator.stores.opening import open_store
 from tests.remote.proxy import Faults, Proxy
+
+AGENT_PATH = "/v1/agent"
 
 
 class Served:
     """One control plane that can be reached with a key."""
 
-    def __init__(self, folder: Path | None, grace_s: float) -> None:
+    def __init__(self, folder: Path | None, grace_s: float, *, has_home: bool = True) -> None:
         thread = HostThread(Zygote())
         thread.start()
         commits = None
@@ -36,7 +41,7 @@ class Served:
             store = open_store("sqlite", folder, "served")
             store.open()
             commits = Commits(store)
-        self.host = Host(thread, commits=commits)
+        self.host = Host(thread, commits=commits, has_home=has_home)
         self.sessions = Sessions(self.host, grace_s=grace_s)
 
 
@@ -45,6 +50,8 @@ class Server:
 
     def __init__(self) -> None:
         self.planes: dict[str, Served] = {}
+        self.joined: dict[str, Served] = {}
+        """What agents join, by their keys."""
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
@@ -70,17 +77,27 @@ class Server:
 
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:
         shown = dict(scope["headers"]).get(b"authorization", b"").decode()
-        served = self.planes.get(shown.removeprefix("Bearer "))
-        if served is None or scope["path"] != frames.CLIENT_PATH:
+        key, path = shown.removeprefix("Bearer "), scope["path"]
+        served = self.joined.get(key) if path == AGENT_PATH else self.planes.get(key)
+        if served is None or path not in (AGENT_PATH, frames.CLIENT_PATH):
             status = 401 if served is None else 404
             await send({"type": "websocket.http.response.start", "status": status, "headers": []})
             await send({"type": "websocket.http.response.body", "body": b""})
-            return
-        await served.sessions.serve(receive, send)
+        elif path == AGENT_PATH:
+            await _join(receive, send, served)
+        else:
+            await served.sessions.serve(receive, send)
 
-    def serve(self, key: str, folder: Path | None = None, grace_s: float = 60.0) -> Served:
+    def serve(
+        self,
+        key: str,
+        folder: Path | None = None,
+        grace_s: float = 60.0,
+        *,
+        has_home: bool = True,
+    ) -> Served:
         """Another control plane, with a store if it gets a folder."""
-        self.planes[key] = served = Served(folder, grace_s)
+        self.planes[key] = served = Served(folder, grace_s, has_home=has_home)
         return served
 
     def end(self, key: str) -> None:
@@ -96,6 +113,14 @@ class Server:
         self._socket.close()
 
 
+async def _join(receive: Any, send: Any, served: Served) -> None:
+    await receive()  # websocket.connect
+    await send({"type": "websocket.accept"})
+    socket = Socket(receive, send)
+    await serve_agent(socket, served.host)
+    await socket.close(1000, "")
+
+
 @cache
 def server() -> Server:
     """The one server of this process; it ends with it."""
@@ -107,19 +132,17 @@ class ServedBackend(RemoteBackend):
 
     shares_files = True
 
-    def __init__(self, at: Server, folder: Path, proxy: Proxy | None) -> None:
-        self._server, self._key, self._proxy = at, secrets.token_hex(8), proxy
-        self._host = at.serve(self._key, folder).host
-        url = at.url if proxy is None else proxy.url
-        super().__init__(Connection(address_of(url), self._key))
+    def __init__(self, at: Server, key: str, url: str, end: Callable[[], object]) -> None:
+        self._server, self._key = at, key
+        self._host = at.planes[key].host
+        self._end = end
+        super().__init__(Connection(address_of(url), key))
 
     def close(self) -> None:
         """Hang up, and end what was there for it."""
         super().close()
         if self._key in self._server.planes:
-            self._server.end(self._key)
-            if self._proxy is not None:
-                self._proxy.close()
+            self._end()
 
 
 _seeds = count()
@@ -130,5 +153,13 @@ def open_served(folder: Path, faults: Faults | None = None) -> ServedBackend:
     seed = next(_seeds)
     below = folder / f"served-{seed}"
     below.mkdir()
-    proxy = None if faults is None else Proxy(server().port, faults, seed)
-    return ServedBackend(server(), below, proxy)
+    at, key = server(), secrets.token_hex(8)
+    at.serve(key, below)
+    proxy = None if faults is None else Proxy(at.port, faults, seed)
+
+    def end() -> None:
+        at.end(key)
+        if proxy is not None:
+            proxy.close()
+
+    return ServedBackend(at, key, at.url if proxy is None else proxy.url, end)

@@ -6,6 +6,7 @@ from typing import Any
 
 from apothic_emulator.agent.channel import Channel
 from apothic_emulator.agent.outpost import NEVER, Outpost
+from apothic_emulator.agent.questions import RemoteRequest
 from apothic_emulator.core.agents import Agent, Agents
 from apothic_emulator.core.costs import Costs
 from apothic_emulator.core.executors import Executor, ExecutorStatus
@@ -64,6 +65,22 @@ def all_that_an_agent_has_is_believed_to_have_begun(
 def what_was_reported_is_not_reported_again(right: Any, self: Outpost, welcome: Welcome) -> None:
     self._unacked.clear()
     right(self, welcome)
+
+
+@mutant(Outpost, "_say_again", AGENT_MUTANTS)
+def what_code_waits_for_is_not_asked_again(right: Any, self: Outpost, said: Any) -> None:
+    self._asked.clear()
+    right(self, said)
+
+
+@mutant(RemoteRequest, "note", AGENT_MUTANTS)
+def what_code_asks_again_is_done_again(right: Any, self: RemoteRequest, command: Any) -> Any:
+    return command
+
+
+@mutant(Agent, "takes", AGENT_MUTANTS)
+def agents_that_leave_get_more(right: Any, self: Agent, spec: Any) -> bool:
+    return self.is_joined
 
 
 @mutant(Agents, "start", AGENT_MUTANTS)

@@ -13,9 +13,11 @@ from heapq import heappop, heappush
 from typing import Any
 
 from apothic_backends.commands import CancelJob, RegisterFunction, RunJob, SubmitJob
+from apothic_backends.commands.queues import OpenQueue, PeekItems
 from apothic_backends.model.functions import FunctionSpec, RetryPolicy
 from apothic_backends.model.jobs import JobStatus
 from apothic_backends.model.payloads import Payload
+from apothic_backends.model.queues import split
 from apothic_emulator.agent.remote import Fleet
 from apothic_emulator.core import effects as e
 from apothic_emulator.core.check import check
@@ -41,6 +43,7 @@ FAULTS = (
     "restart",
     "crash",
     "kill_executor",
+    "drain",
     "twice",
     "slow",
 )
@@ -95,6 +98,8 @@ class World:
         """Jobs of which it is written down that they were told to begin."""
         self.acknowledged: dict[int, int] = {}
         self.final: dict[int, str] = {}
+        self.put: list[bytes] = []
+        """What code was told to be in the queue."""
         self.calm = draw(seed, 60, 0) % 6 == 0
         self.inbox: deque[Input] = deque()
         self.is_pumping = False
@@ -135,6 +140,7 @@ class World:
         self.open()
         for spec in self.specs:
             self.ask(RegisterFunction(spec, Payload(spec.name.encode())), _ignore, _ignore)
+        self.ask(OpenQueue("sim"), _ignore, _ignore)
         self.machines = [Machine(self, i) for i in range(AGENTS)]
         for i in range(180):
             self.at(100.0 + draw(self.seed, 61, i) % 6000 * CHAOS_S / 6000, self.client, i)
@@ -211,6 +217,9 @@ class World:
             return
         touched: set[Any] = set()
         for effect in outcome.effects:
+            if isinstance(effect, e.StartExecutor):
+                agent = self.plane.fleet.agents.far[effect.agent]
+                sure(not agent.is_draining, "I12", "%s, and its agent leaves", effect)
             self.fleet.carry_out(effect, touched)
         for one in touched:
             self.fleet.flush(one)
@@ -254,6 +263,10 @@ class World:
         elif kind == "kill_agent" and machine.is_alive:
             self.reached[kind] += 1
             machine.die()
+        elif kind == "drain" and machine.is_alive:
+            self.reached[kind] += 1
+            machine.outpost.drain()
+            machine.write()
         elif kind == "kill_executor" and machine.executors:
             self.reached[kind] += 1
             executor = next(iter(machine.executors.values()))
@@ -295,6 +308,11 @@ class World:
                 sure(first == told, "I3", "jobs:%d was %s and is %s", number, first, told)
 
     def judge(self) -> None:
+        there: list[bytes] = []
+        self.ask(PeekItems("sim", 10_000), lambda it: there.extend(_apart(it)), _ignore)
+        twice = [name for name, count in Counter(there).items() if count > 1]
+        sure(not twice, "I5", "%s was put twice", twice)
+        sure(set(self.put) <= set(there), "I1", "%s was put and is gone", self.put)
         known = self.plane.ledger.executors
         strangers = [n for machine in self.machines for n in machine.executors if n not in known]
         sure(not strangers, "I12", "executors %s work for nobody", strangers)
@@ -303,6 +321,7 @@ class World:
             sure(job.is_final, "L1", "jobs:%d has not ended: %s", number, job.status)
             self.reached[job.status.value] += 1
             if not RETRIES[function]:
+                sure(job.status is not JobStatus.TIMED_OUT, "L1", "jobs:%d was not told", number)
                 sure(
                     self.begun[number] <= 1,
                     "I5",
@@ -334,6 +353,11 @@ class World:
         slack = 0.01 * len(self.alone)
         sure(least * 0.94 - slack <= charged, "P1", "%g s, and %g are charged", least, charged)
         sure(charged <= most * 1.06 + slack, "P1", "at most %g s, %g are charged", most, charged)
+
+
+def _apart(found: Any) -> list[bytes]:
+    """The items of a reply."""
+    return split(found.items, found.count) if found.count else []
 
 
 def _ignore(_: Any) -> None:

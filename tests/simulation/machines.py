@@ -6,14 +6,20 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from apothic_backends import codec
+from apothic_backends.commands.queues import PutItems
 from apothic_backends.model.jobs import ErrorInfo
 from apothic_backends.model.payloads import Payload
+from apothic_backends.model.queues import alone
 from apothic_emulator.agent import channel
 from apothic_emulator.agent.channel import ChannelError, parse
+from apothic_emulator.agent.messages import Answer, Ask
 from apothic_emulator.agent.outpost import Outpost
 from apothic_emulator.core import effects as e, facts as f
 from apothic_emulator.core.hellos import Capacity, Gpu
+from apothic_emulator.executors import wire
 from tests.simulation.chance import draw
+from tests.simulation.history import sure
 from tests.simulation.links import Link
 
 if TYPE_CHECKING:
@@ -44,6 +50,9 @@ class Executor:
         self.running: dict[int, int] = {}
         self.gpus = effect.gpus
         self.is_loaded, self.is_alive = False, True
+        self.questions = 0
+        self.unanswered: dict[int, int] = {}
+        """What its code awaits, and which job's it is."""
         machine.after(0.02 + machine.chance(3) * 0.2, self.load)
 
     def load(self) -> None:
@@ -59,9 +68,28 @@ class Executor:
             self.machine.world.begins(job, attempt, self)
             lasts_s = (0.001, 0.01, 0.5, 3.0, LONGEST_S)[self.machine.chance(5)]
             self.machine.after(lasts_s, self.finish, job, attempt)
+            if self.machine.chance(3) == 0:
+                self.machine.after(lasts_s * 0.9, self.ask, job)
+
+    def ask(self, job: int) -> None:
+        """Code of the job puts an item, and awaits the reply."""
+        if self.is_alive and job in self.running:
+            self.questions += 1
+            self.unanswered[self.questions] = job
+            name = b"%d/%d" % (self.number, self.questions)
+            body = codec.to_bytes(PutItems("sim", alone(name), 1), [])
+            self.machine.say(Ask(self.number, job, self.questions, body))
+
+    def answered(self, answer: Answer) -> None:
+        del self.unanswered[answer.request]
+        if answer.kind == wire.REPLY:
+            self.machine.world.put.append(b"%d/%d" % (self.number, answer.request))
 
     def finish(self, job: int, attempt: int) -> None:
         if self.is_alive and self.running.get(job) == attempt:
+            if job in self.unanswered.values():
+                self.machine.after(0.5, self.finish, job, attempt)
+                return
             del self.running[job]
             self.machine.world.finishes(job, attempt)
             result = Payload(b"%d %d" % (job, attempt))
@@ -101,7 +129,7 @@ class Machine:
         self.link: Link | None = None
         capacity = capacity_of(self.number)
         self.outpost = Outpost(
-            f"m{self.number}", str(self.lives), capacity, self.carry_out, lambda _: None
+            f"m{self.number}", str(self.lives), capacity, self.carry_out, self.answer
         )
         self.after(0.1, self.dial)
         self.after(0.5, self.tick)
@@ -132,7 +160,16 @@ class Machine:
     def tick(self) -> None:
         if self.outpost.tick(self.clock):
             self.world.reached["fenced"] += 1
+        if self.outpost.is_draining and self.outpost.is_empty:
+            sure(not self.executors, "I12", "m%d leaves and has work", self.number)
+            self.world.reached["drained"] += 1
+            self.die()
         self.after(1.0, self.tick)
+
+    def answer(self, message: Any) -> None:
+        executor = self.executors.get(message.executor)
+        if executor is not None:
+            executor.answered(message)
 
     def say(self, fact: Any) -> None:
         self.outpost.say(fact, self.clock)

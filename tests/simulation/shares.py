@@ -49,7 +49,7 @@ class Shares:
             for it in agent.executors.values():
                 is_all = len(it.gpus) == it.function.spec.gpu_count
                 sure(is_all, "P2", "executor %d has %s", it.number, it.gpus)
-        joined = [agent for agent in agents if agent.is_joined]
+        joined = [agent for agent in agents if agent.is_joined and not agent.is_draining]
         for pool in plane.pools.values():
             if pool.queue and not pool.rest_until and pool.may_start(0, self.world.now):
                 self._check_waiting(joined, pool)

@@ -19,7 +19,16 @@ def test_every_fault_falls_and_every_end_is_reached() -> None:
         reached += world.reached
 
     wanted = {"cut", "silence", "kill_agent", "restart", "crash", "kill_executor", "twice"}
-    wanted |= {"resumed", "restarted", "fenced", "lost", "succeeded", "cancelled"}
+    wanted |= {
+        "drain",
+        "drained",
+        "resumed",
+        "restarted",
+        "fenced",
+        "lost",
+        "succeeded",
+        "cancelled",
+    }
     assert wanted <= reached.keys()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apothic_backends.model.errors import BackendError
+from apothic_backends.model.errors import BackendError, SetupFailed
 from apothic_backends.model.record import Record
 
 
@@ -30,6 +30,15 @@ class AgentSnapshot(Record):
     memory_taken_mb: float
     executors: int
     gpus: tuple[GpuSnapshot, ...] = ()
+
+
+class PythonMismatch(SetupFailed):
+    """The function was pickled under a Python of another series than that of any machine.
+
+    `data["python"]` is its own, and `data["machines"]` has theirs. Nothing has run.
+    """
+
+    code = "python_mismatch"
 
 
 class StaleSession(BackendError):

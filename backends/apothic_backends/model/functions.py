@@ -81,6 +81,8 @@ class FunctionSpec(Record):
     top). Without one it runs where its caller does. Each process that runs it has `gpu_count` GPUs
     to itself: all of one of the models that `gpu` names, the first of them that is to be had (any
     where it names none), each with `min_vram_gb` (of 10**9 bytes, as makers count) at the least.
+    Its code can be loaded only under `python`, such as "3.12"; under any if that is empty, as for
+    code that is found by its name.
     """
 
     app_name: str
@@ -105,6 +107,7 @@ class FunctionSpec(Record):
     gpu: tuple[str, ...] = ()
     gpu_count: int = 0
     min_vram_gb: int = 0
+    python: str = ""
 
     @property
     def needs(self) -> tuple[SecretRef, ...]:

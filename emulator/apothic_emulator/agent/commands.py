@@ -30,13 +30,23 @@ _PATH = "/v1/agent"
 @click.option("--memory-mb", type=click.IntRange(min=1), default=None, help="Memory that it gives.")
 @click.option("--gpu", "gpus", metavar="UUID", multiple=True, help="Give this GPU, and no others.")
 @click.option("--no-gpu", is_flag=True, help="Give no GPU.")
+@click.option(
+    "--grace",
+    type=click.FloatRange(0, 86400),
+    default=30.0,
+    show_default=True,
+    help="Seconds that running calls have to end when it is stopped.",
+)
 @click.pass_context
-def agent(ctx: click.Context, url: str | None, name: str | None, **gives: Any) -> None:
+def agent(
+    ctx: click.Context, url: str | None, name: str | None, grace: float, **gives: Any
+) -> None:
     """Run functions on this machine for a control plane elsewhere, to which it connects.
 
     APOTHIC_AGENT_TOKEN has the key that it shows there, one of the scope agent. It goes on until it
-    is stopped: with SIGTERM or Ctrl-C it ends all that it runs, and says so. It gives all cores,
-    memory and GPUs of the machine, unless told to give less.
+    is stopped: with SIGTERM or Ctrl-C it takes nothing new, lets what runs end within the grace,
+    and leaves. A second one ends all at once. It gives all cores, memory and GPUs of the machine,
+    unless told to give less.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -48,8 +58,8 @@ def agent(ctx: click.Context, url: str | None, name: str | None, **gives: Any) -
     address = address_of(url)
     token = os.environ.pop(TOKEN, "")  # it is no business of what runs here
     dialer = Dialer(address.websocket(_PATH), token)
-    station = Station(dialer, name or own_name(), _capacity(**gives))
-    with _stopping(station.leave):
+    station = Station(dialer, name or own_name(), _capacity(**gives), grace)
+    with _stopping(station.stop):
         station.run()
 
 

@@ -18,6 +18,7 @@ SHORTEST_S, LONGEST_S = 0.1, 30.0
 """The pauses between two attempts: doubled each time, and drawn from the upper half of that."""
 
 _OPEN_S = 10.0
+_STOP_S = 1.0
 _PING_S = 20.0
 _MOST_BYTES = channel.MOST_FRAME + 64
 
@@ -88,7 +89,7 @@ class Dialer:
         if self._connection is not None:
             self._connection.close()
         for thread in self._threads:
-            thread.join(_OPEN_S)
+            thread.join(_STOP_S)  # one that dials still ends with the process
 
     # --- the reader -----------------------------------------------------------------------------
 

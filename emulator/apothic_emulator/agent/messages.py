@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any, get_args, get_origin, get_type_hints
 
 from apothic_backends import codec
-from apothic_backends.model.errors import ApothicError, BackendClosed, UsageError
+from apothic_backends.model.errors import ApothicError, UsageError
 from apothic_backends.model.record import Record
 from apothic_emulator.agent.channel import ChannelError
 from apothic_emulator.core import effects, facts, hellos
 from apothic_emulator.core.records import Buffer, pack, unpack
-from apothic_emulator.executors.wire import FAILURE
 
 
 class Ask(Record):
@@ -28,6 +27,13 @@ class GaveUp(Record):
 
     executor: int
     request: int
+
+
+class Draining(Record):
+    """The agent is about to leave, and is to get nothing new."""
+
+    executor: int = 0
+    """None."""
 
 
 class Answer(Record):
@@ -83,6 +89,7 @@ _UP = (
     facts.Ended,
     Ask,
     GaveUp,
+    Draining,
 )
 _INSIDE = (
     facts.Excess,
@@ -178,14 +185,6 @@ def _types(hint: Any) -> tuple[type, ...]:
     if origin is None:
         return (int, float) if hint is float else (hint,)
     return tuple(kind for one in get_args(hint) for kind in _types(one))
-
-
-def lost(executor: int, request: int) -> Answer:
-    """In place of a reply, where the control plane that was asked has ended."""
-    error = BackendClosed(
-        "the control plane was restarted; whether it has done what it was asked for is not known"
-    )
-    return Answer(executor, request, FAILURE, error_to_bytes(error))
 
 
 def error_to_bytes(error: ApothicError) -> bytes:

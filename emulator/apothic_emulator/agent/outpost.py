@@ -6,20 +6,22 @@
 A job that is dispatched is kept here, and begins when the control plane has written down that it
 does. Whatever was said is kept until it is acknowledged. A control plane that has lost its memory
 is told what is here, brings that together with what it has kept, and gets once more what it may
-not have taken in. If nothing that we said was acknowledged for as long as a lease lasts, the
-control plane believes that all work here has stopped, and so it has to.
+not have taken in; what code here still waits for, it is asked again. If nothing that we said was
+acknowledged for as long as a lease lasts, the control plane believes that all work here has
+stopped, and so it has to.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from apothic_backends.model.record import Record
 from apothic_emulator.agent import channel, messages
 from apothic_emulator.agent.channel import Channel, ChannelError, Frame
-from apothic_emulator.agent.messages import Answer, Ask, GaveUp, Give
+from apothic_emulator.agent.messages import Answer, Ask, Draining, GaveUp, Give
+from apothic_emulator.agent.mine import Mine, each
 from apothic_emulator.core.effects import (
     Dispatch,
     DispatchBatch,
@@ -43,8 +45,6 @@ from apothic_emulator.core.hellos import (
     BEGUN,
     DONE,
     Capacity,
-    HeldExecutor,
-    HeldJob,
     Join,
     Welcome,
 )
@@ -61,51 +61,6 @@ _SAID_AGAIN = (Reported, Printed, Ended, LoadFailed)
 """What a control plane that has lost its memory may not know, and cannot see."""
 
 
-class Mine:
-    """An executor here, or one whose end is not acknowledged."""
-
-    def __init__(self, function: int) -> None:
-        self.function = function
-        self.is_loaded = False
-        self.has_ended = False
-        self.is_liar = False
-        """It reported what it cannot have done, and was killed for that."""
-        self.waiting: dict[int, Dispatch | DispatchBatch] = {}
-        """Calls that wait for the word to begin, by the job that stands for them."""
-        self.jobs: dict[int, tuple[int, str]] = {}
-        """The attempt and the phase of each job that is not done with."""
-        self.begun_at: dict[int, float] = {}
-        """When each job began that has no outcome yet."""
-        self.returning: tuple[int, ...] = ()
-        """Jobs that were taken back here, while it is asked what it has not received."""
-
-    def held(self, number: int) -> HeldExecutor:
-        """What a control plane is told of it."""
-        waiting = [(job, attempt) for call in self.waiting.values() for job, attempt in _each(call)]
-        known = [HeldJob(job, attempt, phase) for job, (attempt, phase) in self.jobs.items()]
-        known += [HeldJob(job, attempt, BACK) for job, attempt in waiting]
-        return HeldExecutor(number, self.function, self.is_loaded, tuple(known))
-
-    def take_back(self) -> tuple[int, ...]:
-        """Let go of what waits; the jobs."""
-        waiting = [one for call in self.waiting.values() for one in _each(call)]
-        self.waiting.clear()
-        self.jobs.update((job, (attempt, BACK)) for job, attempt in waiting)
-        return tuple(job for job, _ in waiting)
-
-    def forget(self, jobs: Iterable[int], phase: str) -> None:
-        """The control plane knows that these are in that phase."""
-        for job in jobs:
-            if job in self.jobs and self.jobs[job][1] == phase:
-                del self.jobs[job]
-
-    def give_back(self, jobs: Collection[int]) -> None:
-        """These have not begun, though they were told to."""
-        self.jobs.update((job, (self.jobs[job][0], BACK)) for job in jobs if job in self.jobs)
-        for job in jobs:
-            self.begun_at.pop(job, None)
-
-
 class Outpost:
     """One incarnation of an agent. `carry_out` has something done here, `answer` is for code."""
 
@@ -116,8 +71,12 @@ class Outpost:
         capacity: Capacity,
         carry_out: Callable[[Record], None],
         answer: Callable[[Answer | Give], None],
+        *,
+        python: str = "",
+        platform: str = "",
     ) -> None:
         self.name, self.incarnation, self.capacity = name, incarnation, capacity
+        self.python, self.platform = python, platform
         self._carry_out = carry_out
         self._answer = answer
         self.channel = Channel()
@@ -125,8 +84,11 @@ class Outpost:
         self.executors: dict[int, Mine] = {}
         self._unacked: deque[tuple[int, Any]] = deque()
         """What was said, with the number of its last frame."""
-        self._asked: dict[tuple[int, int], None] = {}
-        """What code here awaits: executors and numbers of requests."""
+        self._asked: dict[tuple[int, int], Ask] = {}
+        """What code here awaits the replies to, by executors and numbers of requests."""
+        self.dying: set[int] = set()
+        """Executors that another control plane has left here: their numbers may be given again, so
+        nothing is to be taken until they have ended."""
         self.heard_at = -NEVER
         """When something was said that was acknowledged; the latest."""
         self._beats: dict[int, float] = {}
@@ -137,6 +99,8 @@ class Outpost:
         """What executors here hold until they have ended, known to the control plane or not."""
         self._late: dict[int, list[Record]] = {}
         """What is to be done with executors whose devices another one still holds, in order."""
+        self.is_draining = False
+        """Whether it is about to leave, and wants nothing new."""
         self._told = 0
         """The number of the last that was said before the control plane was told what is here."""
         self._hello_at = 0.0
@@ -158,7 +122,8 @@ class Outpost:
         self._told, self._hello_at = self.channel.last, now
         held = tuple(mine.held(number) for number, mine in self.executors.items())
         before = "" if self.session is None else self.session.channel
-        join = Join(self.name, self.incarnation, self.capacity, before, held)
+        who = self.name, self.incarnation, self.capacity
+        join = Join(*who, before, held, self.python, self.platform)
         return Frame(channel.HELLO, self.channel.taken, 0, messages.to_bytes(join)).pack()
 
     def welcomed(self, frame: Frame, now: float) -> None:
@@ -186,17 +151,29 @@ class Outpost:
         for number in welcome.kills:
             mine = self.executors.pop(number, None)
             if mine is not None and not mine.has_ended:
+                self.dying.add(number)
                 self._pass_on(Kill(number))
         for mine in self.executors.values():
             mine.waiting.clear()
             mine.returning = ()
             mine.jobs = {job: it for job, it in mine.jobs.items() if it[1] != BACK}
-        for executor, request in list(self._asked):
-            self._answer(messages.lost(executor, request))
-        self._asked.clear()
+        self._say_again(said)
+        if self.is_draining:
+            self._send(Draining())
+
+    def _say_again(self, said: Iterable[tuple[int, Any]]) -> None:
+        """Say what the control plane may not know, and ask what it has not answered, in order."""
+        self._asked = {key: it for key, it in self._asked.items() if key[0] in self.executors}
+        later = {(it.executor, it.request) for _, it in said if isinstance(it, Ask)}
+        for key, ask in self._asked.items():
+            if key not in later:
+                self._send(ask)
         for number, message in said:
-            is_news = number > self._told or isinstance(message, _SAID_AGAIN)
-            if is_news and message.executor in self.executors:
+            if isinstance(message, Ask):
+                is_due = not message.request or (message.executor, message.request) in self._asked
+            else:
+                is_due = number > self._told or isinstance(message, _SAID_AGAIN)
+            if is_due and message.executor in self.executors:
                 self._send(message)
 
     def beat(self, now: float) -> bytes | None:
@@ -298,7 +275,7 @@ class Outpost:
         mine = self.executors.get(call.executor)
         if mine is None or mine.has_ended:
             return  # the control plane is about to hear that, and knows what has not begun
-        job, attempt = next(iter(_each(call)))
+        job, attempt = next(iter(each(call)))
         mine.waiting[job] = call
         self._send(Accepted(call.executor, job, attempt))
 
@@ -306,8 +283,8 @@ class Outpost:
         mine = self.executors.get(go.executor)
         call = mine.waiting.pop(go.job, None) if mine is not None else None
         if mine is not None and call is not None:
-            mine.jobs.update((job, (attempt, BEGUN)) for job, attempt in _each(call))
-            mine.begun_at.update((job, now) for job, _ in _each(call))
+            mine.jobs.update((job, (attempt, BEGUN)) for job, attempt in each(call))
+            mine.begun_at.update((job, now) for job, _ in each(call))
             self._carry_out(call)
 
     # --- what we say ----------------------------------------------------------------------------
@@ -316,6 +293,7 @@ class Outpost:
         """Tell what has happened here."""
         if fact.__class__ is Ended:
             self._is_gone(fact.executor)
+            self.dying.discard(fact.executor)
         mine = self.executors.get(fact.executor)
         if mine is None or mine.has_ended:
             return
@@ -343,7 +321,7 @@ class Outpost:
 
     def _asks(self, mine: Mine, fact: Ask) -> Ask:
         if fact.request:
-            self._asked[fact.executor, fact.request] = None
+            self._asked[fact.executor, fact.request] = fact
         return fact
 
     def _gave_up(self, mine: Mine, fact: GaveUp) -> GaveUp:
@@ -367,6 +345,17 @@ class Outpost:
         ended: Ended = fact.replace(unstarted=(*fact.unstarted, *back), reason=reason)
         return ended
 
+    def drain(self) -> None:
+        """Ask for nothing new: executors end, each after what it runs."""
+        self.is_draining = True
+        if self.session is not None:
+            self._send(Draining())
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing runs here, and the control plane knows that."""
+        return not self.executors and not self.dying
+
     def _send(self, message: Any) -> None:
         self._unacked.append((self.channel.send([messages.to_bytes(message)]), message))
 
@@ -383,10 +372,3 @@ class Outpost:
                 mine.forget((message.job,), DONE)
             elif isinstance(message, Recalled):
                 mine.forget(message.jobs, BACK)
-
-
-def _each(call: Dispatch | DispatchBatch) -> list[tuple[int, int]]:
-    """The jobs of a call, and the attempt of each."""
-    if isinstance(call, Dispatch):
-        return [(call.job, call.attempt)]
-    return [(one.job, one.attempt) for one in call.jobs]

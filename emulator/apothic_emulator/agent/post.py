@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from apothic_backends import codec
+from apothic_backends.model.errors import TicketCancelled
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.masks import Masks
 from apothic_emulator.agent import messages
@@ -67,7 +68,9 @@ def question_of(line: Line, frame: Frame) -> Ask | GaveUp:
         WireError: it is not what executors ask.
     """
     if frame.kind == wire.GIVE_UP:
-        line.requests.pop(frame.attempt, None)
+        if line.requests.pop(frame.attempt, frame) is not frame:
+            error = TicketCancelled("the reply was given up")
+            line.reply(wire.FAILURE, frame.attempt, messages.error_to_bytes(error), ())
         line.lent.take_back(frame.attempt)
         return GaveUp(line.number, frame.attempt)
     if frame.kind != wire.COMMAND:

@@ -10,6 +10,7 @@ The main thread never waits for the network. It starts the zygote, so it must li
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections import deque
@@ -24,7 +25,7 @@ from apothic_emulator.agent.dialing import Dialer
 from apothic_emulator.agent.limits import Keeper
 from apothic_emulator.agent.line import Line
 from apothic_emulator.agent.messages import Answer, GaveUp, Give
-from apothic_emulator.agent.outpost import Outpost
+from apothic_emulator.agent.outpost import NEVER, Outpost
 from apothic_emulator.agent.zygote import Zygote
 from apothic_emulator.core.effects import Kill
 from apothic_emulator.core.facts import GivenUp
@@ -32,7 +33,13 @@ from apothic_emulator.core.hellos import Capacity
 from apothic_emulator.executors.wire import Frame as WireFrame
 
 LONGEST_WAIT_S = 60.0
+SHORTEST_WAIT_S = 0.1
+"""Between two looks at what is due: a beat is, for as long as there is no connection."""
+
 _MOST_EVENTS = 64
+GRACE_S = 30.0
+"""What running calls get to end when an agent is asked to stop."""
+
 _LEAVE_S = 5.0
 """What executors get to end, and the control plane to hear of that, when an agent leaves."""
 
@@ -40,7 +47,9 @@ _LEAVE_S = 5.0
 class Station:
     """One agent process."""
 
-    def __init__(self, dialer: Dialer, name: str, capacity: Capacity) -> None:
+    def __init__(
+        self, dialer: Dialer, name: str, capacity: Capacity, grace_s: float = GRACE_S
+    ) -> None:
         self.channels, self.errands = epoll(), epoll()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.zygote = Zygote()
@@ -61,13 +70,24 @@ class Station:
         self.lock = threading.Lock()
         """Of the outpost."""
         self._touched: set[Line] = set()
-        self.outpost = Outpost(name, os.urandom(8).hex(), capacity, self._carry_out, self._answer)
+        self.outpost = Outpost(
+            name,
+            os.urandom(8).hex(),
+            capacity,
+            self._carry_out,
+            self._answer,
+            python=f"{sys.version_info.major}.{sys.version_info.minor}",
+            platform=f"{sys.platform}-{os.uname().machine}",
+        )
         self._heard: deque[tuple[Any, Frame]] = deque()
         """What came, and on which connection."""
         self.dialer = dialer
         self._connection: Any = None
         self.ending: BaseException | None = None
-        self._is_leaving = False
+        self._grace_s = grace_s
+        self._stops = 0
+        """How often it was asked to stop."""
+        self._leave_at = NEVER
 
     # --- threads of the connection --------------------------------------------------------------
 
@@ -98,9 +118,9 @@ class Station:
         self.ending = self.ending or cause
         self.wake()
 
-    def leave(self) -> None:
-        """Stop all work, tell the control plane, and end."""
-        self._is_leaving = True
+    def stop(self) -> None:
+        """Take nothing new, and end when all has ended that runs; at once if asked again."""
+        self._stops += 1  # and nothing else: a signal interrupts whoever holds the lock
         self.wake()
 
     # --- the main thread ------------------------------------------------------------------------
@@ -116,9 +136,9 @@ class Station:
         try:
             self.agent.find_limits()
             self.dialer.start(self)
-            while self.ending is None and not self._is_leaving:
+            while self.ending is None and not self._is_to_leave():
                 self._turn(self._patience_s())
-            if self._is_leaving:
+            if self.ending is None:
                 self._leave()
         finally:
             self.dialer.stop()
@@ -133,18 +153,18 @@ class Station:
     def _patience_s(self) -> float:
         """How long to wait for something to happen: until the next beat, or the fence."""
         with self.lock:
-            due = min(self.outpost.beat_at, self.outpost.fence_at)
-        return min(LONGEST_WAIT_S, max(0.0, due - time.monotonic()))
+            due = min(self.outpost.beat_at, self.outpost.fence_at, self._leave_at)
+        return min(LONGEST_WAIT_S, max(SHORTEST_WAIT_S, due - time.monotonic()))
 
     def _turn(self, patience_s: float) -> None:
         """Wait for something, and do all that comes of it."""
         for fd, _ in self.errands.poll(patience_s):
             self._run_errand(fd)
         with self.lock:
+            while self._said:
+                self.outpost.say(_as_message(self._said.popleft()), time.monotonic())
             self._take_in()
             now = time.monotonic()
-            while self._said:
-                self.outpost.say(_as_message(self._said.popleft()), now)
             self.outpost.tick(now)
             if now >= self.outpost.beat_at:
                 self.dialer.ring()
@@ -169,8 +189,8 @@ class Station:
         return list(self.agent.lines)
 
     def _take_in(self) -> None:
-        """Do what the control plane says."""
-        while self._heard:
+        """Do what the control plane says, for as long as nothing has to end before."""
+        while self._heard and not self.outpost.dying:
             connection, frame = self._heard.popleft()
             try:
                 self._hear(connection, frame)
@@ -179,7 +199,7 @@ class Station:
                 connection.close()
 
     def _hear(self, connection: Any, frame: Frame) -> None:
-        if frame.kind == channel.WELCOME:
+        if frame.kind == channel.WELCOME and connection is not self._connection:
             self.outpost.welcomed(frame, time.monotonic())
             self._connection = connection
             self.dialer.succeeded()
@@ -211,8 +231,21 @@ class Station:
 
     def _asked(self, line: Line, frame: WireFrame) -> None:
         self._said.append(post.question_of(line, frame))
+        self._touched.add(line)
 
     # --- the end --------------------------------------------------------------------------------
+
+    def _is_to_leave(self) -> bool:
+        """Whether it was asked to stop, and nothing is left to wait for."""
+        if not self._stops:
+            return False
+        with self.lock:
+            if not self.outpost.is_draining:
+                self._leave_at = time.monotonic() + self._grace_s
+                self.outpost.drain()
+                self.dialer.ring()
+            is_over = self.outpost.is_empty or time.monotonic() >= self._leave_at
+        return is_over or self._stops > 1
 
     def _leave(self) -> None:
         """Kill all executors, and see to it that the control plane knows."""

@@ -12,14 +12,14 @@ import json
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
-from apothic_backends import codec
 from apothic_backends.model.errors import ApothicError
 from apothic_backends.model.record import Record
 from apothic_emulator.agent import channel, messages
 from apothic_emulator.agent.channel import Channel, ChannelError, Frame
-from apothic_emulator.agent.messages import Answer, Ask, GaveUp, Give
+from apothic_emulator.agent.messages import Ask, Draining, GaveUp, Give
+from apothic_emulator.agent.questions import Beside, Post, Questions
 from apothic_emulator.core.effects import (
     Attach,
     Detach,
@@ -29,27 +29,9 @@ from apothic_emulator.core.effects import (
     StartExecutor,
     sent,
 )
-from apothic_emulator.core.facts import Asked, Ended, GivenUp, Input, Origin, Refused
-from apothic_emulator.core.hellos import Heard
-from apothic_emulator.executors import wire
-
-MOST_LENT = 10_000
-"""Replies to one executor's code that go back unless it takes them; of older ones it has."""
-
-Post = Callable[[Input], None]
-
-
-class Beside(Protocol):
-    """The agent of this machine, which has what the core is not to know."""
-
-    @property
-    def delivery(self) -> Any:
-        """What gives secrets."""
-        ...
-
-    def carry_out_beside(self, command: Any, token: Any) -> None:
-        """Do what is asked without the core."""
-        ...
+from apothic_emulator.core.facts import Asked, Ended, Refused
+from apothic_emulator.core.hellos import Drain, Heard
+from apothic_emulator.unheard import Unheard
 
 
 class RemoteAgent:
@@ -76,8 +58,8 @@ class RemoteAgent:
         """What is known of its executors, by their numbers."""
         self._versions: dict[int, Any] = {}
         """Of the secrets that they have."""
-        self._requests: dict[tuple[int, int], RemoteRequest] = {}
-        self._lent: dict[int, dict[int, tuple[RemoteRequest, Any]]] = {}
+        self._questions = questions = Questions(self._lock, post, beside)
+        questions.send, questions.ring = self._send, self.flush
 
     # --- down -----------------------------------------------------------------------------------
 
@@ -86,8 +68,7 @@ class RemoteAgent:
         if effect.channel != self._name or not effect.resumes:
             with self._lock:
                 self._channel, self._name = Channel(), effect.channel
-                self._requests.clear()
-                self._lent.clear()
+                self._questions.clear()
                 for number in self._specs.keys() - set(effect.executors):
                     self._bury(number)
                 for number in effect.executors:
@@ -138,6 +119,9 @@ class RemoteAgent:
         with self._lock:
             self._channel.send([body])
 
+    def _send(self, message: Record) -> int:
+        return self._channel.send([messages.to_bytes(message)])
+
     def flush(self) -> None:
         """Send what waits."""
         self._ring()
@@ -176,6 +160,7 @@ class RemoteAgent:
             if session != self.session:
                 raise ChannelError("a frame of an old session")
             message = self._channel.take(frame)
+            self._questions.acknowledged(self._channel.acked)
             if message is not None:
                 self._hear(messages.from_bytes(message, messages.UP))
             is_beat = frame.kind == channel.BEAT
@@ -185,80 +170,27 @@ class RemoteAgent:
                 self._post(Asked(heard, token))
 
     def _hear(self, message: Any) -> None:
+        if isinstance(message, Draining):
+            leaving: Any = Drain(self.number, self.session)
+            self._post(Asked(leaving, Unheard()))
+            return
         number: int = message.executor
         if number not in self._specs:
             return  # it was given up
         if isinstance(message, Ask):
-            self._asked(message)
+            self._questions.ask(message)
         elif isinstance(message, GaveUp):
-            self._gave_up(number, message.request)
+            self._questions.gave_up(number, message.request)
         else:
             if isinstance(message, Ended):
                 self._bury(number)
             self._post(message)
 
-    def _asked(self, ask: Ask) -> None:
-        """Code there asks for something."""
-        request: Any = RemoteRequest(self, ask.executor, ask.request)
-        try:
-            command = codec.from_bytes(ask.body, ask.buffers)
-        except (ValueError, RecursionError) as error:
-            raise ChannelError(f"a command that cannot be read: {error}") from error
-        except ApothicError as error:
-            self._tell_error(ask, error)
-            return
-        if ask.request:
-            self._requests[ask.executor, ask.request] = request
-        if command.beside_core:
-            threading.Thread(
-                target=self._beside.carry_out_beside, args=(command, request), daemon=True
-            ).start()
-            return
-        self._post(Asked(command, request, Origin(ask.executor, ask.job)))
-
-    def _tell_error(self, ask: Ask, error: ApothicError) -> None:
-        """What cannot even be asked has its answer."""
-        body = messages.error_to_bytes(error)
-        told = Answer(ask.executor, ask.request, wire.FAILURE, body)
-        self._channel.send([messages.to_bytes(told)])
-
-    def _gave_up(self, executor: int, number: int) -> None:
-        request = self._requests.pop((executor, number), None)
-        if request is not None:
-            self._post(GivenUp(request))
-            return
-        held = self._lent.get(executor, {}).pop(number, None)
-        if held is not None:
-            self._post(GivenUp(held[0], held[1]))
-
     def _bury(self, number: int) -> None:
         self._specs.pop(number, None)
         self._where.pop(number, None)
         self._versions.pop(number, None)
-        self._lent.pop(number, None)
-        for key in [key for key in self._requests if key[0] == number]:
-            del self._requests[key]
-
-    # --- replies --------------------------------------------------------------------------------
-
-    def answer(self, request: RemoteRequest, kind: int, value: Any) -> bool:
-        """Send a reply; False if nobody is there to get it."""
-        key = request.executor, request.number
-        buffers: list[Any] = []
-        body = codec.to_bytes(value, buffers)
-        with self._lock:
-            if self._requests.pop(key, None) is not request:
-                return False
-            is_lent = getattr(value, "undo", None) is not None
-            if is_lent:
-                held = self._lent.setdefault(request.executor, {})
-                held[request.number] = request, value
-                if len(held) > MOST_LENT:
-                    del held[next(iter(held))]
-            told = Answer(*key, kind, body, tuple(map(bytes, buffers)), is_lent)
-            self._channel.send([messages.to_bytes(told)])
-        self._ring()
-        return True
+        self._questions.bury(number)
 
     def heeded(self, session: int, number: int, beat: int) -> None:
         """All that was said up to that number is durable."""
@@ -275,27 +207,6 @@ class RemoteAgent:
             if session == self.session:
                 self.session = 0
         self._ring()
-
-
-class RemoteRequest:
-    """What a ticket is to commands of this process: it sends the reply to an agent."""
-
-    __slots__ = ("_agent", "done", "executor", "number")
-
-    def __init__(self, agent: RemoteAgent, executor: int, number: int) -> None:
-        self._agent = agent
-        self.executor, self.number = executor, number
-        self.done = False
-
-    def complete(self, value: Any) -> bool:
-        """Send the reply; False if nobody is there to get it, and what it holds goes back."""
-        self.done = True
-        return self._agent.answer(self, wire.REPLY, value) or not self.number
-
-    def fail(self, error: BaseException) -> bool:
-        """Send the error."""
-        self.done = True
-        return self._agent.answer(self, wire.FAILURE, error)
 
 
 class Heed:

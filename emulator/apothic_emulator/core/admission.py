@@ -105,7 +105,9 @@ class Admission:
             self.callers.attempts.cancel(job, now)
             self.ledger.release(job)
             raise
-        self.ledger.waits[asked.token].runs = True
+        wait = self.ledger.waits.get(asked.token)
+        if wait is not None:  # else no machine can run it, and it has ended already
+            wait.runs = True
         return LATER
 
     def open(self, command: OpenItems, asked: Asked, now: float) -> str:

@@ -53,6 +53,7 @@ class Agent(Kept):
         "executors",
         "forget_at",
         "incarnation",
+        "is_draining",
         "is_given_up",
         "is_heard",
         "is_joined",
@@ -60,6 +61,8 @@ class Agent(Kept):
         "name",
         "number",
         "past",
+        "platform",
+        "python",
         "session",
     )
 
@@ -68,11 +71,14 @@ class Agent(Kept):
         self.capacity = capacity
         self.past: tuple[str, ...] = ()
         """Incarnations before this one."""
+        self.python = self.platform = ""
+        """The series of its Python, and its system and hardware."""
         self.session = 0
         """The number of the connection that counts."""
         self.channel = ""
         self.executors: dict[int, Executor] = {}
-        self.is_joined = False
+        self.is_joined = self.is_draining = False
+        """Whether it is connected; and whether it is about to leave."""
         self.is_heard = False
         """Whether it has said, since it joined, what it had to say before."""
         self.is_given_up = False
@@ -81,7 +87,15 @@ class Agent(Kept):
 
     def pack(self) -> bytes:
         """Who it is; all else it says itself."""
-        return pack((self.name, self.incarnation, self.past))
+        return pack((self.name, self.incarnation, self.past, self.python, self.platform))
+
+    def loads(self, spec: FunctionSpec) -> bool:
+        """Whether its Python can load the code of a function; an unknown one is believed to."""
+        return not spec.python or self.python in ("", spec.python)
+
+    def takes(self, spec: FunctionSpec) -> bool:
+        """Whether it may get another executor of a function, if it has room."""
+        return self.is_joined and not self.is_draining and self.loads(spec)
 
     def free(self, level: int) -> tuple[float, float]:
         """The cores and MB that are free for a job of that level."""
@@ -105,18 +119,24 @@ class Agent(Kept):
         """Whether it has what a function needs, if nothing else ran here."""
         capacity = self.capacity
         has_room = cores(spec) <= capacity.cpu and spec.memory_mb <= capacity.memory_mb
-        return has_room and (not spec.gpu_count or pick(spec, capacity.gpus) is not None)
+        return (
+            has_room
+            and self.loads(spec)
+            and (not spec.gpu_count or pick(spec, capacity.gpus) is not None)
+        )
 
 
 class Agents:
     """All of them. With `has_home`, executors run in this program's care, too."""
 
-    def __init__(self, pools: Mapping[int, Pool], *, has_home: bool = True) -> None:
+    def __init__(
+        self, pools: Mapping[int, Pool], *, has_home: bool = True, python: str = ""
+    ) -> None:
         self.has_home = has_home
         self._pools = pools
         self.home = Agent(0, "this machine", "", Capacity(NEVER, _ENOUGH_MB))
         """This program, as far as it has GPUs; it is not asked for cores and memory."""
-        self.home.is_joined = has_home
+        self.home.is_joined, self.home.python = has_home, python
         self.has_looked = not has_home
         """Whether it is known which GPUs are here."""
         self.is_looking = False
@@ -133,12 +153,12 @@ class Agents:
         offers = [
             (agent, its)
             for agent in self.machines(spec)
-            if agent.is_joined and (its := self.offer(agent, spec, level)) is not None
+            if agent.takes(spec) and (its := self.offer(agent, spec, level)) is not None
         ]
         if offers:
             agent, its = min(offers, key=lambda offer: self._cost(*offer, level))
             return agent.number, tuple(gpu.uuid for gpu in its.gpus)
-        return (0, ()) if self.has_home and not spec.gpu_count else None
+        return (0, ()) if not spec.gpu_count and self.home.takes(spec) else None
 
     def machines(self, spec: FunctionSpec) -> Sequence[Agent]:
         """Those of which an executor of a function needs a part that others may have taken."""
@@ -177,6 +197,11 @@ class Agents:
         is_home = self.has_home and not (spec.gpu_count and self.has_looked)
         return is_home or any(agent.could_ever(spec) for agent in self.machines(spec))
 
+    def strangers(self, spec: FunctionSpec) -> list[Agent]:
+        """The machines that there are, if the Python of none of them can load a function."""
+        known = [self.home, *self.far.values()] if self.has_home else [*self.far.values()]
+        return [] if any(agent.loads(spec) for agent in known) else known
+
     def put(self, executor: Executor, agent: int, gpus: tuple[str, ...] = ()) -> None:
         """An executor is there."""
         executor.gpus = gpus
@@ -210,8 +235,8 @@ class Agents:
     def to_free(self, function: Function, level: int) -> list[Executor]:
         """Executors without work whose end makes room for a function; none if others end anyway."""
         spec = function.spec
-        joined = [agent for agent in self.machines(spec) if agent.is_joined]
-        found = [self._fewest(agent, spec, level) for agent in joined]
+        able = [agent for agent in self.machines(spec) if agent.takes(spec)]
+        found = [self._fewest(agent, spec, level) for agent in able]
         enough = [them for them in found if them is not None]
         return min(enough, key=len) if enough else []
 
@@ -255,9 +280,10 @@ def cores(spec: FunctionSpec) -> float:
 
 def agent_of(number: int, record: bytes) -> Agent:
     """The agent that was packed."""
-    (name, incarnation, past), _ = unpack(record)
+    (name, incarnation, past, python, platform), _ = unpack(record)
     agent = Agent(number, name, incarnation, Capacity(0, 0))
     agent.past = tuple(past)
+    agent.python, agent.platform = python, platform
     return agent
 
 

@@ -11,7 +11,7 @@ from apothic_emulator.core.agents import Agents
 from apothic_emulator.core.batches import BATCH_RAISED
 from apothic_emulator.core.effects import Interrupt
 from apothic_emulator.core.executors import PREFETCH_BELOW_S, Executor, ExecutorStatus
-from apothic_emulator.core.facts import Ended, LoadFailed, Recalled, Refused, Reported
+from apothic_emulator.core.facts import Ended, LoadFailed, Recalled, Reported
 from apothic_emulator.core.holds import Holds
 from apothic_emulator.core.jobs import NEVER, Job
 from apothic_emulator.core.ledger import Ledger
@@ -85,7 +85,7 @@ class Attempts:
         if pool.has_hope:
             self._rest(pool, now)
         else:
-            self._doom(pool, executor.take_all_out(), "fail", fact.error, now)
+            self._doom(pool, fact.error, now, executor.take_all_out())
 
     # --- reports --------------------------------------------------------------------------------
 
@@ -195,17 +195,6 @@ class Attempts:
             self._put_back(job, now)
         self.scheduler.settle(executor, now)
 
-    def refused(self, executor: Executor, fact: Refused, now: float) -> None:
-        """It is out of date: others get what was not sent to it, and it ends after its calls."""
-        for job in [job for job in executor.line if job.number in fact.jobs]:
-            executor.take_out(job)
-            self._put_back(job, now)
-        executor.is_used_up = True
-        if executor.status is _STARTING:
-            self.scheduler.kill(executor, now)
-        else:
-            self.scheduler.settle(executor, now)
-
     def _put_back(self, job: Job, now: float) -> None:
         """Its code has not begun: it is as if it had not been dispatched."""
         if job.stop == "cancel":
@@ -300,7 +289,7 @@ class Attempts:
         pool.failed_starts = 0
         if executor.failure is not None:
             error = executor.failure.replace(traceback=executor.failure.traceback or executor.stack)
-            self._doom(pool, [], "fail", error, now)
+            self._doom(pool, error, now)
             return
         for job in list(pool.queue):
             error = losses.error_of(job, fact, "start", maybe_ran=job.maybe_ran)
@@ -312,17 +301,15 @@ class Attempts:
         pool.rest_until = now + REST_S
         self.scheduler.wake_at(pool.rest_until)
 
-    def _doom(
-        self, pool: Pool, line: Iterable[Job], move: str, error: ErrorInfo, now: float
-    ) -> None:
-        """Give up what waits for an executor of the pool."""
+    def _doom(self, pool: Pool, error: ErrorInfo, now: float, line: Iterable[Job] = ()) -> None:
+        """Give up what waits for an executor of the pool, and a line of one."""
         doomed = [*line, *pool.queue]
         pool.queue.clear()
         for job in doomed:
             if job.stop == "cancel":
                 self._end_cancelled(job, "before it began", now)
             else:
-                self.ledger.end(job, move, now, None, error)
+                self.ledger.end(job, "fail", now, None, error)
 
     # --- stops ----------------------------------------------------------------------------------
 

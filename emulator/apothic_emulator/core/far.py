@@ -40,10 +40,21 @@ class FarAttempts(Attempts):
         super().recalled(executor, fact, now)
 
     def refused(self, executor: Executor, fact: Refused, now: float) -> None:
-        """As `recalled`."""
+        """It is out of date: others get what was not sent to it, and it ends after its calls."""
         if executor.accepted:
             executor.accepted.difference_update(fact.jobs)
-        super().refused(executor, fact, now)
+        for job in [job for job in executor.line if job.number in fact.jobs]:
+            executor.take_out(job)
+            self._put_back(job, now)
+        self.use_up(executor, now)
+
+    def use_up(self, executor: Executor, now: float) -> None:
+        """It gets nothing more, and ends after its calls."""
+        executor.is_used_up = True
+        if executor.status is _STARTING:
+            self.scheduler.kill(executor, now)
+        else:
+            self.scheduler.settle(executor, now)
 
     def ended(self, executor: Executor, fact: Ended, now: float) -> None:
         """The process is gone, and others may have its place."""

@@ -19,7 +19,17 @@ from apothic_emulator.core.effects import Attach, Detach
 from apothic_emulator.core.executors import Executor
 from apothic_emulator.core.facts import Asked, Ended
 from apothic_emulator.core.far import DISCONNECT, FarAttempts
-from apothic_emulator.core.hellos import Capacity, Cut, Gpu, GpusFound, Heard, Join, Leave, Welcome
+from apothic_emulator.core.hellos import (
+    Capacity,
+    Cut,
+    Drain,
+    Gpu,
+    GpusFound,
+    Heard,
+    Join,
+    Leave,
+    Welcome,
+)
 from apothic_emulator.core.journal import Journal
 from apothic_emulator.core.reasons import snapshot
 
@@ -49,6 +59,7 @@ class Fleet:
             Join: self._join,
             Heard: self._heard,
             Cut: self._cut,
+            Drain: self._drain,
             Leave: self._leave,
             GpusFound: self._gpus_found,
             ListAgents: self._list,
@@ -98,6 +109,7 @@ class Fleet:
     def _new(self, command: Join) -> Agent:
         self._last += 1
         agent = Agent(self._last, command.name, command.incarnation, command.capacity)
+        agent.python, agent.platform = command.python, command.platform
         self.agents.far[agent.number] = agent
         if self.agents.journal is not None:
             self.agents.journal.keep(f"agent/{agent.number}", agent)
@@ -155,7 +167,7 @@ class Fleet:
             self._look_at = now + self.lease_s / 3
         return self._look_at
 
-    def _of(self, command: Heard | Leave) -> Agent:
+    def _of(self, command: Heard | Drain | Leave) -> Agent:
         """The agent that speaks.
 
         Raises:
@@ -177,6 +189,12 @@ class Fleet:
         agent.is_joined = False
         for executor in agent.executors.values():
             self.attempts.set_adrift(executor)
+
+    def _drain(self, command: Drain, asked: Asked, now: float) -> None:
+        agent = self._of(command)
+        agent.is_draining = True
+        for executor in list(agent.executors.values()):
+            self.attempts.use_up(executor, now)
 
     def _leave(self, command: Leave, asked: Asked, now: float) -> None:
         self._forget(self._of(command), now)

@@ -61,7 +61,8 @@ class Welcome(Record):
 class Join(Command[Welcome]):
     """An agent is there. `name` is the machine's, `incarnation` that of the process on it.
 
-    `channel` is the one that it had before, and `held` all that it runs.
+    `channel` is the one that it had before, and `held` all that it runs; `python` is the series of
+    its Python, such as "3.12", and `platform` its system and hardware.
     """
 
     name: str
@@ -69,6 +70,8 @@ class Join(Command[Welcome]):
     capacity: Capacity
     channel: str = ""
     held: tuple[HeldExecutor, ...] = ()
+    python: str = ""
+    platform: str = ""
 
 
 class Heard(Command[None]):
@@ -94,6 +97,13 @@ class GpusFound(Command[None]):
 
     gpus: tuple[Gpu, ...]
     reason: str = ""
+
+
+class Drain(Command[None]):
+    """An agent is about to leave: it gets nothing new, and what it runs may end."""
+
+    agent: int
+    session: int
 
 
 class Leave(Command[None]):

@@ -73,7 +73,8 @@ class Plane:
     `idle_s`; `calendar` knows when schedules are due. `enforced` says by what limits are kept here,
     which may be found out later. With a `journal`, steps say what must survive,
     and `durability` what that outlives. Without `has_home`, executors run on agents only, each of
-    which has to be heard of within `lease_s`. Without `price_of`, whatever runs is free.
+    which has to be heard of within `lease_s`; with it they run under `python`, such as "3.12".
+    Without `price_of`, whatever runs is free.
     """
 
     def __init__(
@@ -89,12 +90,13 @@ class Plane:
         has_home: bool = True,
         lease_s: float = LEASE_S,
         price_of: PriceOf | None = None,
+        python: str = "",
     ) -> None:
         self.registry = Registry(enforced)
         self.pools = self.registry.pools
         self.costs = Costs(wall_offset, price_of, journal)
         self.ledger = Ledger(epoch, wall_offset, self.costs)
-        agents = Agents(self.pools, has_home=has_home)
+        agents = Agents(self.pools, has_home=has_home, python=python)
         self.attempts = FarAttempts(self.ledger, self.pools, agents)
         self.fleet = Fleet(self.attempts, epoch, lease_s, journal)
         self.callers = Callers(self.ledger, self.pools, self.attempts)

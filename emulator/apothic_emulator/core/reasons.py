@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from apothic_backends.model.agents import AgentSnapshot, GpuSnapshot
+from apothic_backends.model.agents import AgentSnapshot, GpuSnapshot, PythonMismatch
 from apothic_backends.model.errors import NoMachine
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.jobs import ErrorInfo
@@ -71,6 +71,23 @@ def error_of(agents: Agents, spec: FunctionSpec) -> ErrorInfo:
         "less, or run it where there is such a machine",
         data={"gpu": list(spec.gpu), "gpu_count": spec.gpu_count, "min_vram_gb": spec.min_vram_gb},
     )
+
+
+def mismatch(strangers: Sequence[Agent], spec: FunctionSpec) -> ErrorInfo:
+    """The error of a job whose code none of the machines that there are can load."""
+    told = {_stranger(agent): agent.python for agent in strangers}
+    there = ", ".join(f"{name} has Python {python}" for name, python in told.items())
+    return ErrorInfo(
+        PythonMismatch.code,
+        f"{spec.name!r} was pickled under Python {spec.python}, and no machine has that: {there}. "
+        f"Start an agent under Python {spec.python}, call it from a program under another, or put "
+        "it into a module: then it is found by its name",
+        data={"python": spec.python, "machines": told},
+    )
+
+
+def _stranger(agent: Agent) -> str:
+    return f"{agent.name} ({agent.platform})" if agent.platform else agent.name
 
 
 def _holder(held: Mapping[str, Executor], uuid: str) -> str:

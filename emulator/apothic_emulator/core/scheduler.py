@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from apothic_backends.model.jobs import ErrorInfo
 from apothic_emulator.core.agents import Agents
@@ -22,10 +22,11 @@ from apothic_emulator.core.effects import (
 from apothic_emulator.core.executors import IDLE_S, RETIRE_S, STEPS, Executor, ExecutorStatus
 from apothic_emulator.core.jobs import NEVER, Job
 from apothic_emulator.core.pools import Pool
-from apothic_emulator.core.reasons import error_of
+from apothic_emulator.core.reasons import error_of, mismatch
 
 Begin = Callable[[Executor, Job, float], None]
-Doom = Callable[[Pool, Iterable[Job], str, ErrorInfo, float], None]
+Doom = Callable[[Pool, ErrorInfo, float], None]
+"""Ends what waits for executors that can be nowhere."""
 
 _STARTING, _READY = ExecutorStatus.STARTING, ExecutorStatus.READY
 _DRAINING, _RETIRING = ExecutorStatus.DRAINING, ExecutorStatus.RETIRING
@@ -134,9 +135,13 @@ class Scheduler:
 
     def _starve(self, pool: Pool, level: int, now: float) -> None:
         """There is no place for an executor: those without work make room, for it or for later."""
-        agents = self.agents
-        if agents.has_home and not agents.could_ever(pool.function.spec):
-            self._doom(pool, (), "fail", error_of(agents, pool.function.spec), now)
+        agents, spec = self.agents, pool.function.spec
+        strangers = agents.strangers(spec) if spec.python else ()
+        if strangers:
+            self._doom(pool, mismatch(strangers, spec), now)
+            return
+        if agents.has_home and not agents.could_ever(spec):
+            self._doom(pool, error_of(agents, spec), now)
             return
         agents.starved[pool.function.number] = pool
         if not agents.has_looked and not agents.is_looking:

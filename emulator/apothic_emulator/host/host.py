@@ -64,8 +64,7 @@ class Host:
         self._now = self.clock.now
         self.commits = commits
         self._idle_s, self._enforced = idle_s, keeper.enforced
-        self._more: dict[str, Any] = {"has_home": has_home, "lease_s": lease_s}
-        self._more["price_of"] = price_of
+        self._more: Any = {"has_home": has_home, "lease_s": lease_s, "price_of": price_of}
         self.plane = self._new_plane()
         self.inbox: deque[Input] = deque()
         self.dead: ApothicError | None = None
@@ -116,6 +115,7 @@ class Host:
             enforced=self._enforced,
             journal=None if self.commits is None else Journal(),
             durability="process" if self.commits is None else self.commits.durability,
+            python=f"{sys.version_info.major}.{sys.version_info.minor}",
             **self._more,
         )
 
@@ -325,6 +325,8 @@ class Host:
         self._poke()  # the thread ends, and with it the zygote and everything below
 
     def _tell_everybody(self, error: ApothicError) -> None:
+        if self.fleet is not None:
+            self.fleet.hang_up()  # what code on agents waits for, it asks the next control plane
         locked = self.lock.acquire(timeout=1.0)  # whoever holds it for longer is beyond hope
         try:
             asked = [item for item in [*self._batch, *self.inbox] if isinstance(item, Asked)]

@@ -19,7 +19,7 @@ from apothic_emulator.agent.channel import ChannelError, Frame
 from apothic_emulator.agent.remote import Fleet, RemoteAgent
 from apothic_emulator.core.facts import Asked, Input
 from apothic_emulator.core.hellos import Cut, Join, Leave, Welcome
-from apothic_emulator.host.requests import Unheard
+from apothic_emulator.unheard import Unheard
 
 HELLO_S = 5.0
 """What an agent gets for its hello."""
@@ -105,15 +105,17 @@ async def _join(connection: Connection, host: Joined) -> tuple[RemoteAgent, int,
         raise BackendError("the agent was forgotten while it joined")
     bell = _Bell()
     here = agent.begin(welcome.session, frame.number if welcome.resumes else 0, bell.ring)
+    if host.dead is not None:
+        raise host.dead  # and nobody hangs up any more
     await connection.send(Frame(channel.WELCOME, here, 0, messages.to_bytes(welcome)).pack())
     return agent, welcome.session, bell
 
 
 async def _ask(host: Joined, command: Any) -> Any:
     ticket: Ticket[Any] = Ticket()
-    if host.dead is not None:
-        raise host.dead
     host.post(_asked(command, ticket))
+    if host.dead is not None:
+        ticket.fail(host.dead)  # unless it was answered before
     return await ticket
 
 

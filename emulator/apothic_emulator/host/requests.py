@@ -11,21 +11,7 @@ from apothic_emulator.agent.line import Line
 from apothic_emulator.core.facts import Asked, GivenUp, Origin
 from apothic_emulator.executors import wire
 from apothic_emulator.executors.wire import Frame
-
-
-class Unheard:
-    """In place of a request whose reply nobody wants."""
-
-    __slots__ = ()
-    done = False
-
-    def complete(self, value: Any) -> bool:
-        """Drop the reply."""
-        return True
-
-    def fail(self, error: BaseException) -> bool:
-        """Drop the error."""
-        return True
+from apothic_emulator.unheard import Unheard
 
 
 class SessionRequest:

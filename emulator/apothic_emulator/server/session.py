@@ -21,8 +21,8 @@ from apothic_backends.remote.frames import Message
 from apothic_emulator.core.facts import Asked, GivenUp
 from apothic_emulator.core.operations import ForgetOperations
 from apothic_emulator.host.host import Host
-from apothic_emulator.host.requests import Unheard
 from apothic_emulator.server.outgoing import Outgoing
+from apothic_emulator.unheard import Unheard
 
 Allows = Callable[[Command[Any]], object]
 """Raises what a command is refused with that a key does not allow."""

@@ -48,6 +48,46 @@ def share(queue: Any, table: Any) -> Any:
     return table["key"]
 
 
+@app.function(max_containers=2)
+def take(queue: Any, began: str) -> Any:
+    Path(began).touch()
+    return queue.get()
+
+
+@app.function()
+def call(began: str, gate: str) -> int:
+    """Wait for another call."""
+    return stay.remote(began, gate)
+
+
+@app.function()
+def write(queue: Any, table: Any, began: str) -> None:
+    Path(began).touch()
+    with Path(began).with_name("gate").open() as waiting:
+        waiting.read()
+    table.put("key", "value")
+    queue.put("item")
+
+
+@app.function()
+def put_all(queue: Any, n: int) -> int:
+    for i in range(n):
+        queue.put(i)
+    return n
+
+
+@app.function()
+def note(path: str, n: int) -> int:
+    with Path(path).open("a") as file:
+        file.write(f"{n}\n")
+    return 2 * n
+
+
+@app.function()
+def call_all(path: str, n: int) -> list[int]:
+    return [note.remote(path, i) for i in range(n)]
+
+
 @app.function()
 def count(n: int) -> Any:
     yield from range(n)

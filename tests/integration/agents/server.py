@@ -158,6 +158,7 @@ class Server:
         return self.backend.start(WaitJob(job.job_id)).wait(30)
 
     def close(self) -> None:
+        self._call(self._gate.set)
         self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join()
         self.host.close()
@@ -167,10 +168,12 @@ AGENT = "from apothic_emulator.agent.commands import agent; agent()"
 ROOT = Path(__file__).parents[3]
 
 
-def start_agent(url: str, folder: Path, *more: str, name: str = "a") -> subprocess.Popen[bytes]:
+def start_agent(
+    url: str, folder: Path, *more: str, name: str = "a", **env: str
+) -> subprocess.Popen[bytes]:
     """An agent as a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-c", AGENT, "--url", url, "--name", name, "--cpu", "4", *more],
-        env={**os.environ, "APOTHIC_HOME": str(folder), "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "APOTHIC_HOME": str(folder), "PYTHONPATH": str(ROOT), **env},
         cwd=ROOT,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from apothic_backends.connection import use
 from apothic_backends.model.errors import WorkerLost
 from tests.integration.agents import functions as f
 from tests.integration.agents.server import Server, start_agent
-from tests.integration.support import logs, wait_gone
+from tests.integration.support import logs, wait_gone, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +122,102 @@ def test_an_agent_that_is_stopped_ends_all_that_it_runs_and_says_so(tmp_path: Pa
     server.until(lambda plane: not plane.fleet.agents.far)
     use(before)
     server.close()
+
+
+class Leaving:
+    """A server, and a job that stays until it is let go."""
+
+    def __init__(self, folder: Path) -> None:
+        self.server = Server(lease_s=600.0)
+        self.folder = folder
+        self.before = use(self.server.backend)
+        self.began, self.gate = folder / "began", folder / "gate"
+        os.mkfifo(self.gate)
+
+    def start(self, name: str, *more: str) -> subprocess.Popen[bytes]:
+        process = start_agent(self.server.url, self.folder, *more, name=name)
+        self.server.until(
+            lambda plane: any(it.name == name for it in plane.fleet.agents.far.values())
+        )
+        return process
+
+    def begin(self) -> Any:
+        job = f.stay.spawn(str(self.began), str(self.gate))
+        wait_until(self.began.exists)
+        return job
+
+    def let_go(self) -> None:
+        with self.gate.open("w") as gate:
+            gate.write("x")
+
+    def close(self) -> None:
+        use(self.before)
+        self.server.close()
+
+
+@pytest.fixture
+def leaving(tmp_path: Path) -> Iterator[Leaving]:
+    leaving = Leaving(tmp_path)
+    yield leaving
+    leaving.close()
+
+
+def test_an_agent_that_is_asked_to_stop_lets_what_runs_end_and_takes_nothing_new(
+    leaving: Leaving,
+) -> None:
+    first = leaving.start("first")
+    job = leaving.begin()
+    second = leaving.start("second")
+
+    first.terminate()
+    leaving.server.until(
+        lambda plane: any(it.is_draining for it in plane.fleet.agents.far.values())
+    )
+    f.who.remote()
+    leaving.let_go()
+
+    assert job.wait() == int(leaving.began.read_text())
+    assert first.wait(30) == 0
+    assert leaving.server.look(
+        lambda plane: {e.agent for e in plane.ledger.executors.values()}
+    ) == {2}
+    second.kill()
+    second.wait()
+
+
+def test_a_second_signal_ends_it_at_once(leaving: Leaving) -> None:
+    agent = leaving.start("first")
+    job = leaving.begin()
+    agent.terminate()
+    leaving.server.until(
+        lambda plane: any(it.is_draining for it in plane.fleet.agents.far.values())
+    )
+
+    agent.terminate()
+
+    assert agent.wait(20) == 0
+    assert leaving.server.outcome(job).status.value == "lost"
+
+
+def test_what_has_not_ended_when_the_grace_is_over_is_ended(leaving: Leaving) -> None:
+    agent = leaving.start("first", "--grace", "0.2")
+    job = leaving.begin()
+
+    agent.terminate()
+
+    assert agent.wait(30) == 0
+    wait_gone(int(leaving.began.read_text()))
+    assert leaving.server.outcome(job).status.value == "lost"
+
+
+def test_an_agent_that_has_never_been_connected_ends_at_once(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        agent = start_agent(f"http://127.0.0.1:{listening.getsockname()[1]}", tmp_path)
+        connection, _ = listening.accept()
+        with connection:
+            agent.terminate()
+
+            assert agent.wait(30) == 0
 
 
 def test_a_later_agent_of_the_same_name_takes_over(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from apothic_emulator.core.facts import Accepted, Loaded
 from apothic_emulator.core.hellos import (
     Capacity,
     Cut,
+    Drain,
     Heard,
     HeldExecutor,
     HeldJob,
@@ -56,11 +57,13 @@ class Far(Restarting):
         *held: HeldExecutor,
         incarnation: str = "1",
         channel: str | None = None,
+        python: str = "",
     ) -> Welcome:
         """An agent joins, as one that has been here before if it has."""
         if channel is None:
             channel = self.welcomes[name].channel if name in self.welcomes else ""
-        welcome = self.ask(Join(name, incarnation, capacity, channel, held))
+        who = name, incarnation, capacity
+        welcome = self.ask(Join(*who, channel, held, python, python and "linux-x86_64"))
         self.welcomes[name] = welcome
         return welcome
 
@@ -77,6 +80,11 @@ class Far(Restarting):
     def leave(self, name: str = "a") -> list[Effect]:
         it = self.welcomes[name]
         self.ask(Leave(it.agent, it.session))
+        return self.effects
+
+    def drain(self, name: str = "a") -> list[Effect]:
+        it = self.welcomes[name]
+        self.ask(Drain(it.agent, it.session))
         return self.effects
 
     def loads(self) -> list[Effect]:
