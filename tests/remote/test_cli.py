@@ -14,6 +14,7 @@ import pytest
 from tests.remote.shell import PROGRAM, Shell, project
 from tests.server.served import Served, served
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "hello.py"
 INFER = ("infer", "--app-name", "demo", "--payload", '{"args":["hello"],"kwargs":{}}')
 
 
@@ -177,6 +178,21 @@ print(infer.remote("a"), infer.map(["b", "c"]), infer.spawn("d").wait())
 
 def test_a_program_calls_by_name_what_is_deployed_on_this_machine(shell: Shell) -> None:
     assert shell.run(sys.executable, shell.write(CALLER, "caller.py")) == "A ['B', 'C'] D"
+
+
+def test_an_example_runs_in_both_homes_with_one_variable_changed(
+    shell: Shell, server: Served
+) -> None:
+    url = f"http://{server.own_host}"
+    there = Shell(Path(shell.env["APOTHIC_HOME"]), shell.folder, APOTHIC_BACKEND=url)
+
+    here, elsewhere = (
+        [line.partition(" from process ")[0] for line in told.splitlines()]
+        for told in (at.run(sys.executable, str(EXAMPLE)) for at in (shell, there))
+    )
+
+    assert here == ["Hello, world,", "Hello, Ada,", "Hello, Grace,", "Hello, Barbara,"]
+    assert elsewhere == here
 
 
 def test_a_key_of_the_environment_is_for_the_server_of_the_environment(

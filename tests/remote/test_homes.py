@@ -13,7 +13,6 @@ import pytest
 
 from tests.server.served import Served, served
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 COMMAND = str(Path(sys.executable).with_name("apothic"))
 
 PROGRAM = """
@@ -85,17 +84,6 @@ def test_the_same_program_runs_in_both_homes(there: dict[str, str], tmp_path: Pa
 
     assert here.stdout == "4 [1, 2] a b\n2 to be or not\n"
     assert elsewhere.stdout == here.stdout
-
-
-def test_an_example_runs_in_both_homes(there: dict[str, str], tmp_path: Path) -> None:
-    program = str(EXAMPLES / "hello.py")
-    told = [run(sys.executable, program, cwd=tmp_path, env=env).stdout for env in ({}, there)]
-
-    here, elsewhere = (
-        [line.partition(" from process ")[0] for line in text.splitlines()] for text in told
-    )
-    assert len(here) == 4
-    assert here == elsewhere
 
 
 def test_a_job_outlives_its_program_and_is_followed_from_the_command_line(
