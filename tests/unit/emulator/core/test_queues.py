@@ -634,3 +634,19 @@ def test_the_check_names_what_is_wrong() -> None:
 
     with pytest.raises(AssertionError, match="are there: queue 'q'"):
         check(driver.plane)
+
+
+def test_a_queue_that_is_not_there_cannot_be_watched() -> None:
+    with pytest.raises(NotFound):
+        Queues().ask(ReadEvents("queues:none"))
+
+
+def test_whoever_waits_longer_than_another_is_told_in_time_too() -> None:
+    driver = Queues()
+    short, long = (driver.start(TakeItems("q", timeout_s=limit)) for limit in (1.0, 5.0))
+
+    driver.pass_s(2.0)
+    assert (taken(driver, short), taken(driver, long)) == ([], None)
+
+    driver.pass_s(4.0)
+    assert taken(driver, long) == []
