@@ -207,7 +207,7 @@ class Connection:
                 pause_s = min(pause_s * 2, _PAUSES_S[1])
                 wait_s = max(error.retry_s, self._random.uniform(pause_s / 2, pause_s))
                 if time.monotonic() + wait_s > deadline:
-                    raise Unreachable(
+                    raise error.error or Unreachable(
                         f"no control plane can be reached at {self.address.url}: {error}. Is it "
                         "running (`apothic serve`), and is APOTHIC_BACKEND its address?",
                         url=self.address.url,

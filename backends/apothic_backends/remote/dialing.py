@@ -18,11 +18,18 @@ from websockets.exceptions import (
 from websockets.http11 import Response
 from websockets.sync.client import ClientConnection, connect
 
-from apothic_backends.model.errors import ApothicError, BackendClosed, NotFound, UsageError
+from apothic_backends.model.errors import (
+    ApothicError,
+    BackendClosed,
+    NotFound,
+    OverLimit,
+    UsageError,
+)
 from apothic_backends.remote import frames
 from apothic_backends.remote.address import Address
-from apothic_backends.remote.errors import KeyRefused, NotAllowed, Unreachable
+from apothic_backends.remote.errors import KeyRefused, NotAllowed
 from apothic_backends.remote.frames import Message
+from apothic_backends.remote.trust import not_trusted
 
 DIAL_S = 10.0
 """How long a server may take to accept a connection."""
@@ -30,13 +37,19 @@ DIAL_S = 10.0
 
 _ELSEWHERE = 3
 
+TOO_MANY = 429
+
 
 class Cut(Exception):
-    """There is no connection, or no more; another attempt may help, after `retry_s`."""
+    """There is no connection, or no more; another attempt may help, after `retry_s`.
 
-    def __init__(self, why: str, retry_s: float = 0.0) -> None:
+    `error` is what to raise when there are no more attempts, if not that nobody is there.
+    """
+
+    def __init__(self, why: str, retry_s: float = 0.0, error: ApothicError | None = None) -> None:
         super().__init__(why)
         self.retry_s = retry_s
+        self.error = error
 
 
 class Refused(Exception):
@@ -128,12 +141,7 @@ def dial(address: Address, key: str | None, closing: threading.Event) -> Wire:
     except Refused as error:
         raise _refused(address, error.response, has_key=key is not None) from None
     except ssl.SSLCertVerificationError as error:
-        raise Unreachable(
-            f"{address.url} shows a certificate that this machine does not trust, so it was shown "
-            f"no key: {error.verify_message}. If it is yours, set SSL_CERT_FILE to the file of "
-            "that certificate, or of who has signed it",
-            url=address.url,
-        ) from None
+        raise not_trusted(address.url, error) from None
     except (OSError, TimeoutError, InvalidHandshake, WebSocketException) as error:
         raise Cut(_why(error)) from None
     return Wire(socket)
@@ -171,7 +179,17 @@ def _refused(address: Address, response: Any, *, has_key: bool) -> Exception:
             f"{url} leads elsewhere, and an API key is not sent on: use the address it leads to",
             url=url,
         )
-    return Cut(f"it answers with {status}", _retry_s(response))
+    return Cut(f"it answers with {status}", _retry_s(response), _crowded(status, url))
+
+
+def _crowded(status: int, url: str) -> ApothicError | None:
+    if status != TOO_MANY:
+        return None
+    return OverLimit(
+        f"{url} has too many connections from here, or too many requests of this account under "
+        "way: end some, or raise its --limit connections or requests",
+        limit="connections",
+    )
 
 
 def _told(response: Any) -> str:

@@ -29,6 +29,12 @@ class Unreachable(BackendError):
     code = "unreachable"
 
 
+class NotTrusted(Unreachable):
+    """The certificate of a server does not prove that it is the one that was named."""
+
+    code = "not_trusted"
+
+
 class Busy(BackendError):
     """Another process has what a server needs: its port, or its home."""
 

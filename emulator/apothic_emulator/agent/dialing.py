@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from ssl import SSLCertVerificationError
 from typing import Any, Protocol
 
 from websockets.exceptions import WebSocketException
@@ -11,6 +12,7 @@ from websockets.sync.client import connect
 
 from apothic_backends.model.errors import ApothicError, BackendError
 from apothic_backends.remote.dialing import Direct, Refused
+from apothic_backends.remote.trust import not_trusted
 from apothic_emulator.agent import channel
 from apothic_emulator.agent.channel import ChannelError, Frame, parse
 
@@ -46,8 +48,10 @@ class Served(Protocol):
 class Dialer:
     """Two threads: one dials and reads, one writes."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, *, is_near: bool = False) -> None:
+        """With `is_near` it is on this machine, and no proxy is on the way."""
         self.url = url
+        self._is_near = is_near
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._stopped = threading.Event()
         self._rung = threading.Event()
@@ -118,6 +122,7 @@ class Dialer:
                 max_size=_MOST_BYTES,
                 compression=None,
                 create_connection=Direct,
+                proxy=None if self._is_near else True,
             ) as connection:
                 self._connection = connection
                 connection.send(served.hello())
@@ -125,15 +130,21 @@ class Dialer:
                     if isinstance(data, str):
                         return
                     served.heard(connection, parse(data))
+        except SSLCertVerificationError as error:
+            self._end(served, not_trusted(self.url, error))
         except Refused as error:
             refused = _refusal(error.response.status_code, self.url)
             if refused is not None:
-                served.end(refused)
-                self._stopped.set()
+                self._end(served, refused)
         except (OSError, WebSocketException, ChannelError):
             pass  # dial again
         finally:
             self._connection = None
+
+    def _end(self, served: Served, error: ApothicError) -> None:
+        """There is no use in going on."""
+        served.end(error)
+        self._stopped.set()
 
     # --- the writer -----------------------------------------------------------------------------
 

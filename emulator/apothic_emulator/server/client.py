@@ -12,6 +12,7 @@ import http.client
 import json
 import os
 from collections.abc import Mapping
+from ssl import SSLCertVerificationError
 from typing import Any, cast
 
 from apothic_backends.model.errors import BackendError, NoControlPlane, UsageError, error_of
@@ -19,6 +20,7 @@ from apothic_backends.model.record import Record
 from apothic_backends.remote.address import Address, address_of, is_address
 from apothic_backends.remote.profiles import Profiles, key_for
 from apothic_backends.remote.running import running
+from apothic_backends.remote.trust import not_trusted
 
 TIMEOUT_S = 30.0
 
@@ -89,6 +91,8 @@ def ask(server: Target, command: str, fields: Mapping[str, Any]) -> Any:
         connection.request("POST", f"{at.path}/v1/{command}", json.dumps(fields), headers)
         response = connection.getresponse()
         told: Any = json.loads(response.read())
+    except SSLCertVerificationError as error:
+        raise not_trusted(at.url, error) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise BackendError(f"{at.url} did not answer as a server does: {error}") from error
     finally:
