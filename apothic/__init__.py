@@ -66,6 +66,7 @@ _HOMES = {
         "NonRetryable",
         "NotBuiltYet",
         "NotFound",
+        "OverLimit",
         "PackageRefused",
         "PathRefused",
         "QueueFull",
@@ -99,7 +100,6 @@ _HOMES = {
     "apothic_backends.model.queues": (
         "ItemNotLoadable",
         "ItemTooLarge",
-        "OverLimit",
         "StaleClaim",
     ),
     "apothic_backends.model.volumes": ("VolumeFile",),

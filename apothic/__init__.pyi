@@ -69,6 +69,7 @@ from apothic_backends.model.errors import (
     NonRetryable as NonRetryable,
     NotBuiltYet as NotBuiltYet,
     NotFound as NotFound,
+    OverLimit as OverLimit,
     PackageRefused as PackageRefused,
     PathRefused as PathRefused,
     QueueFull as QueueFull,
@@ -101,7 +102,6 @@ from apothic_backends.model.jobs import JobStatus as JobStatus
 from apothic_backends.model.queues import (
     ItemNotLoadable as ItemNotLoadable,
     ItemTooLarge as ItemTooLarge,
-    OverLimit as OverLimit,
     StaleClaim as StaleClaim,
 )
 from apothic_backends.model.volumes import VolumeFile as VolumeFile

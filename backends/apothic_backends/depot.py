@@ -17,7 +17,7 @@ import fcntl
 import hashlib
 import os
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Container, Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NoReturn
@@ -34,6 +34,9 @@ from apothic_backends.volumes.disk import remove_tree
 
 MOST_COMING = 16
 """Archives that may be on their way in; beyond, the oldest has to begin anew."""
+
+GRACE_S = 24 * 3600.0
+"""An archive is kept for so long after it was put, or somebody asked whether it is there."""
 
 UNUSED_S = 7 * 24 * 3600.0
 """A tree that nobody has used for so long is removed when another one is made."""
@@ -75,8 +78,10 @@ class Archives:
         return self.folder / check_digest(digest)
 
     def has(self, digest: str) -> bool:
-        """Whether it is there, whole."""
-        return self.path(digest).is_file()
+        """Whether it is there, whole; if so it stays for a while, as whoever asks counts on it."""
+        path = self.path(digest)
+        with self._lock:
+            return path.is_file() and _touched(path)
 
     def put(self, digest: str, size: int, at: int, data: bytes) -> int:
         """Take a piece of an archive; how many bytes of it are there, from where to go on.
@@ -94,7 +99,7 @@ class Archives:
                 f"{MOST_PIECE >> 20} MiB"
             )
         with self._lock, _told(path):
-            if path.is_file():
+            if path.is_file() and _touched(path):
                 return size
             coming = self._begun(path, size)
             if at != coming.length:
@@ -157,11 +162,55 @@ class Archives:
                 if path.name not in kept:
                     path.unlink()
 
+    def remove_unneeded(self, needed: Container[str], now: float) -> None:
+        """Remove those that are not needed, unless somebody may be about to need them.
+
+        `now` is Unix time. Whoever registers a function has asked for its archive before.
+        """
+        with self._lock:
+            for path, used_at, _ in self._entries():
+                name = path.name.strip(".").partition(".")[0]
+                if name not in needed and name not in self._coming and used_at + GRACE_S < now:
+                    path.unlink(missing_ok=True)
+
+    def make_room(self, most: int, trees: Trees, kept: str) -> None:
+        """Remove the archives, and trees, that were not used for longest: `most` bytes may stay.
+
+        What somebody runs in is not removed, nor is the one that is `kept`. Many processes may be
+        at it at the same time.
+        """
+        found = [entry for entry in self._entries() if not entry[0].name.startswith(".")]
+        found.sort(key=lambda entry: max(entry[1], trees.used_at(entry[0].name)))
+        total = sum(size for *_, size in found)
+        for path, _, size in found:
+            if total <= most:
+                return
+            if path.name != kept and trees.drop(path.name):
+                path.unlink(missing_ok=True)
+                total -= size
+
+    def _entries(self) -> list[tuple[Path, float, int]]:
+        """What lies there, when each was last asked for, and its size."""
+        found: list[tuple[Path, float, int]] = []
+        with suppress(FileNotFoundError):
+            for path in self.folder.iterdir():
+                with suppress(FileNotFoundError):  # somebody was faster
+                    about = path.stat()
+                    found.append((path, about.st_mtime, about.st_size))
+        return found
+
     def close(self) -> None:
         """Let go of what has not come to its end."""
         with self._lock:
             while self._coming:
                 self._coming.popitem()[1].close()
+
+
+def _touched(path: Path) -> bool:
+    """Note that an archive is asked for; True."""
+    with suppress(OSError):  # then it counts as old, and nobody needs it more than the disk
+        os.utime(path)
+    return True
 
 
 def not_here(digest: str) -> NotFound:
@@ -249,6 +298,23 @@ class Trees:
                     self._remove(path)
                 elif is_old and path.name.startswith("."):
                     remove_tree(path)
+
+    def used_at(self, digest: str) -> float:
+        """When a tree was last opened; long ago if it never was."""
+        try:
+            return _lock_of(self.folder / digest).stat().st_mtime
+        except FileNotFoundError:
+            return 0.0
+
+    def drop(self, digest: str) -> bool:
+        """Remove a tree; False if somebody runs in it, or is about to."""
+        try:
+            self._remove(_lock_of(self.folder / digest))
+        except FileNotFoundError:
+            return True
+        except BlockingIOError:
+            return False
+        return True
 
     def _remove(self, lock: Path) -> None:
         fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC)

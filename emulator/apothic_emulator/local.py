@@ -69,6 +69,6 @@ def _durable(thread: Any, url: str, root: Path) -> Any:
         store.close()
         raise
     if store.archives is not None and store.archives.is_dir():
-        specs = [pool.function.spec for pool in host.look(lambda plane: [*plane.pools.values()])]
-        host.agent.stock.archives.keep_only(spec.source for spec in specs if spec.source)
+        needed = host.look(lambda plane: plane.registry.sources())
+        host.agent.stock.archives.keep_only(needed)
     return host

@@ -42,18 +42,22 @@ class Answer(NamedTuple):
 class Served:
     """`apothic serve` in a process of its own."""
 
-    def __init__(self, home: Path, *options: str, port: int = 0) -> None:
+    def __init__(
+        self, home: Path, *options: str, port: int = 0, state: str = "sqlite", **how: Any
+    ) -> None:
+        """`how` is how the process is started, as what user."""
         self.home = home
         self.said: list[str] = []
         self._is_up = threading.Event()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "apothic.cli", "serve", "--port", str(port), *options],
             cwd=home,
-            env={**os.environ, "APOTHIC_HOME": str(home), "APOTHIC_STATE": "sqlite"},
+            env={**os.environ, "APOTHIC_HOME": str(home), "APOTHIC_STATE": state},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
+            **how,
         )
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -156,9 +160,9 @@ class Served:
 
 
 @contextmanager
-def served(home: Path, *options: str, port: int = 0) -> Generator[Served]:
+def served(home: Path, *options: str, port: int = 0, **how: Any) -> Generator[Served]:
     """A server for the block."""
-    server = Served(home, *options, port=port)
+    server = Served(home, *options, port=port, **how)
     try:
         yield server
     finally:

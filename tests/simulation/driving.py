@@ -21,6 +21,7 @@ from apothic_emulator.core.effects import Outcome
 from apothic_emulator.core.facts import Input, Tick
 from apothic_emulator.core.journal import Journal
 from apothic_emulator.core.plane import Plane
+from apothic_emulator.core.quotas import DEFAULT
 from apothic_emulator.core.schedules import Calendar
 from tests.simulation.disk import Disk
 from tests.simulation.history import Violation, sure
@@ -104,6 +105,8 @@ class Driven(Timeline, ABC):
     """What may end a script."""
     check_every = 16
     calendar: Calendar | None = None
+    quotas = DEFAULT
+    """How much there may be."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(0.0)
@@ -121,7 +124,12 @@ class Driven(Timeline, ABC):
 
     def _begin(self) -> Plane:
         """A control plane that knows nothing yet."""
-        plane = Plane(f"sim{self.steps}", journal=Journal(), calendar=self.calendar)
+        plane = Plane(
+            f"sim{self.steps}",
+            journal=Journal(),
+            calendar=self.calendar,
+            quotas=self.quotas,
+        )
         log: Any = plane.shared.feed.events
         append = log.append
 

@@ -5,8 +5,9 @@
 Looked at: what clients saw of each key is linearizable; a fence lets writes through exactly while
 it is held; of each lock and each term there is one holder at a time, in the order in which they
 asked, with growing fences; a lease ends not before its time and within a second after; a mirror
-made of a snapshot and events is the dict; and when all is healed everybody is served. What was
-committed when the control plane was killed is there afterwards, each lease with its full period.
+made of a snapshot and events is the dict; there are never more keys than there may be; and when all
+is healed everybody is served. What was committed when the control plane was killed is there
+afterwards, each lease with its full period.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ from apothic_backends.commands.dicts import (
     RenewKey,
     RenewLock,
 )
-from apothic_backends.model.errors import Fenced, LockLost
+from apothic_backends.model.errors import Fenced, LockLost, OverLimit
 from apothic_backends.model.payloads import Payload
 from apothic_emulator.core.effects import Outcome
 from apothic_emulator.core.facts import Asked, GivenUp, Input
+from apothic_emulator.core.quotas import Quotas
 from tests.linearizability import Op, violation
 from tests.simulation import driving
 from tests.simulation.driving import Client, Driven, Replies, Reply, Script
@@ -45,6 +47,8 @@ class SharedWorld(Driven):
 
     chaos_s = 120.0
     check_every = 1
+    quotas = Quotas(keys=8)
+    """Fewer than the scripts would write."""
 
     def __init__(self, seed: int) -> None:
         self.holders = Holders(self)
@@ -88,6 +92,8 @@ class SharedWorld(Driven):
             self.holders.replied(token, value, error)
         for item in inputs:
             self.holders.stepped(item)
+        dicts: Any = self.plane.shared.parts.get("dicts")
+        sure(dicts is None or dicts.keys <= self.quotas.keys, "G5", "more keys than there may be")
         return outcome
 
     def say(self, replies: Replies) -> None:
@@ -187,6 +193,10 @@ class SharedWorld(Driven):
             op.result = yield PutKey("d", key, value, create=True, if_rev=if_rev)
         except ConnectionError:
             return
+        except OverLimit as error:
+            self.reached[type(error).__name__] += 1
+            self.ops[key].remove(op)
+            return
         op.ended = self.now
 
     def _read(self, client: Client, key: str = "") -> Generator[Any, Any, int]:
@@ -236,7 +246,7 @@ class SharedWorld(Driven):
                 yield PutKey("d", f"{GUARDED}{kind}", value, create=True, fence=fence)
             if self.chance.random() < 0.8:
                 yield ReleaseLock("d", kind, key, holder)
-        except (ConnectionError, Fenced, LockLost) as error:
+        except (ConnectionError, Fenced, LockLost, OverLimit) as error:
             self.reached[type(error).__name__] += 1
 
     def _lease(self, client: Client) -> Script:
@@ -249,7 +259,9 @@ class SharedWorld(Driven):
                 yield RenewKey("d", key, 5.0, create=True)
             if self.chance.random() < 0.2:
                 yield PutKey("d", key, value)
-        except ConnectionError:
+            if self.chance.random() < 0.3:
+                yield PopKey("d", key, create=True)
+        except (ConnectionError, OverLimit):
             pass
 
     # --- the end --------------------------------------------------------------------------------

@@ -139,8 +139,7 @@ class ValueTooLarge(UsageError):
 class Fenced(UsageError):
     """A write carried the fence of a lock or a term that is not held any more; it was not done.
 
-    `data`: `fence`; `lock`, what it was the fence of, if that is known; `present`, the fence that
-    holds it now, None if nobody does.
+    `data`: `fence`; `lock`, whose it was, if that is known; `present`, the fence that holds now.
     """
 
     code = "fenced"
@@ -213,10 +212,7 @@ class NoMachine(JobError):
 
 
 class SecretNotFound(SetupFailed):
-    """A secret that the function needs is not there, or lacks keys; `data["name"]` is the secret's.
-
-    The message says how to set it. Nothing has run.
-    """
+    """A secret that is needed is not there, or lacks keys (`data["name"]`); nothing has run."""
 
     code = "secret_not_found"
 
@@ -271,10 +267,7 @@ class BackendError(ApothicError):
 
 
 class QueueFull(BackendError):
-    """A function's `max_pending_tasks` jobs, a queue's `max_items`, or too many bytes, are there.
-
-    Where items are put into a queue it is a `Full`, which is a `queue.Full` as well.
-    """
+    """As many jobs or items, or bytes of them, wait as may; for items a `Full` (`queue.Full`)."""
 
     code = "queue_full"
 
@@ -283,6 +276,12 @@ class BalanceExhausted(BackendError):
     """The account's balance is used up, so nothing new begins; `data`: `balance_nano_usd`."""
 
     code = "balance_exhausted"
+
+
+class OverLimit(BackendError):
+    """There is as much of something as there may be; `data["limit"]` names it, if it has a name."""
+
+    code = "over_limit"
 
 
 class ValueNotLoadable(BackendError):
@@ -294,8 +293,7 @@ class ValueNotLoadable(BackendError):
 class LockLost(BackendError):
     """A lock or a term is not yours any more: its lease ended before it was renewed.
 
-    What was written meanwhile without its fence may have been written beside its next holder.
-    `data`: `fence`.
+    What was written without its fence may lie beside its next holder's. `data`: `fence`.
     """
 
     code = "lock_lost"

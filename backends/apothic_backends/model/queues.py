@@ -47,12 +47,6 @@ class ItemTooLarge(UsageError):
     code = "item_too_large"
 
 
-class OverLimit(BackendError):
-    """Too many messages of a queue are claimed at a time, or it has too many partitions."""
-
-    code = "over_limit"
-
-
 class StaleClaim(BackendError):
     """The claim does not hold any more: its lease is over, or it was settled in another way.
 

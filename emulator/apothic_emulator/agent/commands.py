@@ -16,6 +16,7 @@ from apothic_backends.home import home
 from apothic_backends.model.errors import InvalidOption
 from apothic_backends.remote.address import address_of
 from apothic_emulator.core.hellos import Capacity
+from apothic_emulator.executors import linux
 
 TOKEN = "APOTHIC_AGENT_TOKEN"  # noqa: S105 - where it is
 _PATH = "/v1/agent"
@@ -37,9 +38,21 @@ _PATH = "/v1/agent"
     show_default=True,
     help="Seconds that running calls have to end when it is stopped.",
 )
+@click.option(
+    "--cache-mb",
+    type=click.IntRange(min=1),
+    default=4096,
+    show_default=True,
+    help="Archives of code that it keeps; the ones not used for longest go first.",
+)
 @click.pass_context
 def agent(
-    ctx: click.Context, url: str | None, name: str | None, grace: float, **gives: Any
+    ctx: click.Context,
+    url: str | None,
+    name: str | None,
+    grace: float,
+    cache_mb: int,
+    **gives: Any,
 ) -> None:
     """Run functions on this machine for a control plane elsewhere, to which it connects.
 
@@ -56,9 +69,10 @@ def agent(
     from apothic_emulator.agent.process import Station  # noqa: PLC0415
 
     address = address_of(url)
-    token = os.environ.pop(TOKEN, "")  # it is no business of what runs here
-    dialer = Dialer(address.websocket(_PATH), token)
-    station = Station(dialer, name or own_name(), _capacity(**gives), grace)
+    linux.hide()  # the key is no business of what runs here
+    token = linux.take_env(TOKEN)
+    dialer = Dialer(address.websocket(_PATH), token, is_near=address.is_loopback)
+    station = Station(dialer, name or own_name(), _capacity(**gives), grace, cache_mb << 20)
     with _stopping(station.stop):
         station.run()
 

@@ -17,6 +17,7 @@ from collections import deque
 from select import EPOLLIN, epoll
 from typing import Any
 
+from apothic_backends.home import home
 from apothic_backends.model.agents import AgentSuperseded
 from apothic_emulator.agent import channel, messages, post
 from apothic_emulator.agent.agent import Agent
@@ -35,6 +36,8 @@ from apothic_emulator.executors.wire import Frame as WireFrame
 LONGEST_WAIT_S = 60.0
 SHORTEST_WAIT_S = 0.1
 """Between two looks at what is due: a beat is, for as long as there is no connection."""
+CACHE_BYTES = 4 << 30
+"""Archives of code that an agent keeps, unless it is told otherwise."""
 
 _MOST_EVENTS = 64
 GRACE_S = 30.0
@@ -48,7 +51,12 @@ class Station:
     """One agent process."""
 
     def __init__(
-        self, dialer: Dialer, name: str, capacity: Capacity, grace_s: float = GRACE_S
+        self,
+        dialer: Dialer,
+        name: str,
+        capacity: Capacity,
+        grace_s: float = GRACE_S,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.channels, self.errands = epoll(), epoll()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -64,7 +72,9 @@ class Station:
             self._asked,
             keeper=Keeper(),
             delivery=self._handed,
+            archives=home() / "agents" / "archives",
         )
+        self.agent.stock.most = cache_bytes
         self.errands.register(self._wake_fd, EPOLLIN)
         self.errands.register(self.channels, EPOLLIN)
         self.lock = threading.Lock()

@@ -22,6 +22,8 @@ class Stock:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
+        self.most: int | None = None
+        """Bytes of archives that may lie here, where they are but copies of what is elsewhere."""
         self._archives: Archives | None = None
         self._lock = threading.Lock()
         self._rules: dict[type, Callable[[Any], object]] = {
@@ -60,4 +62,5 @@ class Stock:
     def tree(self, digest: str) -> dict[str, str]:
         """What an executor needs to run in an archive's tree, which it unpacks if nobody has."""
         archive = self.archives.path(digest)
-        return {"digest": digest, "archive": str(archive), "trees": str(home() / "trees")}
+        told = {"digest": digest, "archive": str(archive), "trees": str(home() / "trees")}
+        return told if self.most is None else {**told, "most": str(self.most)}

@@ -16,9 +16,6 @@ from apothic_emulator.core.jobs import NO_ARGUMENTS, Job
 from apothic_emulator.core.levels import check_level
 from apothic_emulator.core.pools import Pool, RoomWait
 
-MOST_PAYLOAD_BYTES = 4 << 30
-"""Arguments of all jobs that have not ended; one job alone may be larger."""
-
 _Call = SubmitJob | RunJob | OpenItems
 
 AskAgain = Callable[[Asked, float, Callable[[Any, Asked, float], object]], None]
@@ -53,7 +50,7 @@ class Admission:
         known = self._keyed(pool, command)
         if known is not None:
             return known.job_id
-        if pool.room or not self._fits(pool, command):
+        if (pool.room or not self._fits(pool, command)) and not self._lets_in(pool, asked):
             return self._await_room(pool, command, asked, now)
         return self._admit(pool, command, now).job_id
 
@@ -61,8 +58,10 @@ class Admission:
         self, pool: Pool, command: SubmitJob | RunJob, asked: Asked, now: float
     ) -> object:
         """Hold the reply back until there is room, if the caller wants to wait for it."""
-        if not command.wait_for_room or self.costs.is_exhausted:
+        is_stuck = asked.origin is not None and self._is_full(2)
+        if not command.wait_for_room or self.costs.is_exhausted or is_stuck:
             raise self._refusal(pool)
+        self.ledger.check_waits()
         caller = self.callers.job(asked, now)
         if caller is not None:
             check_level(caller, caller.level + 1)
@@ -92,7 +91,7 @@ class Admission:
         pool = self.find(command.function_id)
         if pool.function.spec.is_generator:
             check_kind(pool.function, is_generator=False)
-        if pool.room or not self._fits(pool, command):
+        if (pool.room or not self._fits(pool, command)) and not self._lets_in(pool, asked):
             return self._await_room(pool, command, asked, now)
         return self._begin(pool, command, asked, now)
 
@@ -125,12 +124,24 @@ class Admission:
         """Whether a job may be queued now, by number, by bytes and by what it may cost."""
         if not pool.has_room or self.costs.is_exhausted:
             return False
-        held = self.ledger.payload_bytes
-        return not held or held + command.arguments.nbytes <= MOST_PAYLOAD_BYTES
+        ledger, quotas = self.ledger, self.ledger.quotas
+        if len(ledger.jobs) >= quotas.jobs and self._is_full():
+            return False
+        held = ledger.payload_bytes
+        return not held or held + command.arguments.nbytes <= quotas.bytes
+
+    def _is_full(self, times: int = 1) -> bool:
+        """Whether so many times as many jobs wait as the account may have."""
+        return self.ledger.waiting >= self.ledger.quotas.jobs * times
+
+    def _lets_in(self, pool: Pool, asked: Asked) -> bool:
+        """Whether a job may call others though too many wait: it might never end otherwise."""
+        is_inside = asked.origin is not None and pool.has_room and not self.costs.is_exhausted
+        return is_inside and self._is_full() and not self._is_full(2)
 
     def _refusal(self, pool: Pool) -> ApothicError:
         """Why a job is not queued."""
-        return self.costs.refusal() if self.costs.is_exhausted else _queue_full(pool)
+        return self.costs.refusal() if self.costs.is_exhausted else self._queue_full(pool)
 
     def admit_scheduled(
         self, pool: Pool, arguments: Payload, told: dict[str, Any], now: float
@@ -187,15 +198,16 @@ class Admission:
             return self._begin(pool, command, asked, now)
         return (self._keyed(pool, command) or self._admit(pool, command, now)).job_id
 
-
-def _queue_full(pool: Pool) -> QueueFull:
-    spec = pool.function.spec
-    if pool.has_room and not pool.room:
-        text = f"{MOST_PAYLOAD_BYTES >> 30} GiB of arguments wait already"
-    else:
-        text = f"max_pending_tasks={spec.max_pending_tasks} jobs of {spec.name!r} wait already"
-    return QueueFull(
-        f"{text}. Wait for some, raise max_pending_tasks, or use map(), which waits for room",
-        function=spec.name,
-        max_pending_tasks=spec.max_pending_tasks,
-    )
+    def _queue_full(self, pool: Pool) -> QueueFull:
+        spec, quotas = pool.function.spec, self.ledger.quotas
+        if not pool.has_room or pool.room:
+            text = f"max_pending_tasks={spec.max_pending_tasks} jobs of {spec.name!r} wait already"
+        elif self.ledger.waiting >= quotas.jobs:
+            text = f"{quotas.jobs} jobs of all functions wait already"
+        else:
+            text = f"{quotas.bytes >> 20} MiB of arguments wait already"
+        return QueueFull(
+            f"{text}. Wait for some, raise max_pending_tasks, or use map(), which waits for room",
+            function=spec.name,
+            max_pending_tasks=spec.max_pending_tasks,
+        )

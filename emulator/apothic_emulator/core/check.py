@@ -39,6 +39,8 @@ def check(plane: Plane) -> None:
             _check_slots(executor)
             _check_waits(plane.ledger, executor)
             _check_deadlines(plane, executor)
+    waiting = sum(len(pool.queue) + len(pool.delayed) for pool in plane.pools.values())
+    _sure(waiting == plane.ledger.waiting, "jobs that wait", waiting, plane.ledger.waiting)
     held = sum(len(pool.executors) for pool in plane.pools.values())
     _sure(held == len(plane.ledger.executors), "executors without a pool")
     _check_jobs(plane.ledger, placed)
@@ -87,7 +89,8 @@ def _check_queue(plane: Plane, pool: Pool, placed: set[int]) -> None:
     _sure(not pool.rest_until or plane.alarm <= pool.rest_until, "a rest without an end")
     _sure(not pool.room or pool in plane.admission.crowded, "nobody looks for room")
     may_begin = not plane.costs.is_exhausted
-    is_unused = pool.room and pool.has_room and not plane.ledger.payload_bytes
+    is_roomy = not plane.ledger.payload_bytes and plane.ledger.waiting < plane.ledger.quotas.jobs
+    is_unused = pool.room and pool.has_room and is_roomy
     _sure(not (is_unused and may_begin), "room unused")
     if pool.queue and not pool.queue[0].level and not may_begin:
         return

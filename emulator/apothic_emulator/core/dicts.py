@@ -6,7 +6,7 @@ first tick after its moment, and then it goes with one event.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from apothic_backends.commands.dicts import (
@@ -29,7 +29,7 @@ from apothic_backends.model.dicts import (
     check_value,
     is_dict_name,
 )
-from apothic_backends.model.errors import InvalidOption, NotFound
+from apothic_backends.model.errors import InvalidOption, NotFound, OverLimit
 from apothic_backends.model.events import Cursor, Event
 from apothic_backends.model.payloads import Payload
 from apothic_emulator.core.entries import Entry, Lock, SharedDict
@@ -48,6 +48,8 @@ class Rules:
     def __init__(self, shared: Shared) -> None:
         self.shared = shared
         self.dicts: dict[str, SharedDict] = {}
+        self.keys = self.nbytes = 0
+        """Of all dicts together."""
         self.leases = Leases(shared.wake_at)
         self.locks = Locks(shared, self.dicts, self.find, self.leases)
         self._loading: dict[int, SharedDict] = {}
@@ -69,6 +71,7 @@ class Rules:
 
         Raises:
             NotFound: there is none, and it is not to be made.
+            OverLimit: there are too many to make it.
         """
         found = self.dicts.get(name)
         if found is None:
@@ -76,6 +79,9 @@ class Rules:
                 raise InvalidOption(f"{name!r:.100} cannot be the name of a dict", option="name")
             if not create:
                 raise self._missing(name)
+            most = self.shared.ledger.quotas.dicts
+            if len(self.dicts) >= most:
+                raise OverLimit(f"there are {most} dicts already; delete some", limit="dicts")
             found = SharedDict(name, self.shared.next_rev(), self.shared.journal)
             self.dicts[name] = found
             found.keep(found)
@@ -109,6 +115,7 @@ class Rules:
             entry = found.entries.get(key)
             if command.if_rev != (0 if entry is None else entry.rev):
                 return None
+        self._check_room(found, {key: value})
         return self._write(found, key, value, lease_s, now)
 
     def _update(self, command: UpdateKeys, asked: Asked, now: float) -> int:
@@ -119,6 +126,7 @@ class Rules:
             check_key(key)
             check_value(value)
         found = self.find(command.name, now, create=command.create)
+        self._check_room(found, dict(zip(command.keys, command.values, strict=True)))
         for key, value in zip(command.keys, command.values, strict=True):
             self._write(found, key, value, None, now)
         return self.shared.rev
@@ -180,6 +188,24 @@ class Rules:
 
     # --- what becomes of entries ----------------------------------------------------------------
 
+    def _check_room(self, home: SharedDict, values: Mapping[str, Payload]) -> None:
+        """See to it that so much may be written.
+
+        Raises:
+            OverLimit: it would be too much.
+        """
+        quotas, known = self.shared.ledger.quotas, home.entries
+        replaced = [known[key].value.nbytes for key in values if key in known]
+        if self.keys + len(values) - len(replaced) > quotas.keys:
+            raise OverLimit(f"dicts have {self.keys} keys already; delete some", limit="keys")
+        nbytes = self.nbytes + sum(value.nbytes for value in values.values()) - sum(replaced)
+        if nbytes > max(quotas.bytes, self.nbytes):
+            raise OverLimit(
+                f"the values of all dicts would have {nbytes >> 20} MiB, and may have "
+                f"{quotas.bytes >> 20}: delete some, or put large data into a volume",
+                limit="bytes",
+            )
+
     def _write(
         self, home: SharedDict, key: str, value: Payload, lease_s: float | None, now: float
     ) -> int:
@@ -187,6 +213,10 @@ class Rules:
         entry = home.entries.get(key)
         if entry is None:
             entry = home.entries[key] = Entry(home, key, rev, value)
+            self.keys += 1
+        else:
+            self.nbytes -= entry.value.nbytes
+        self.nbytes += value.nbytes
         entry.value, entry.rev, entry.lease_s = value, rev, lease_s
         if lease_s is None:
             self.leases.drop(entry)
@@ -200,17 +230,22 @@ class Rules:
     def _remove(self, entry: Entry, op: str, now: float) -> None:
         home = entry.home
         del home.entries[entry.key]
-        self.leases.drop(entry)
-        home.drop(entry.born)
+        self._dropped(entry)
         told = {"op": op, "key": entry.key, "rev": self.shared.next_rev()}
         self.shared.tell("dict.changed", home.topic, now, told)
 
     def _forget(self, home: SharedDict) -> None:
         """Take out everything."""
         for entry in home.entries.values():
-            self.leases.drop(entry)
-            home.drop(entry.born)
+            self._dropped(entry)
         home.entries.clear()
+
+    def _dropped(self, entry: Entry) -> None:
+        """It is in its dict no more."""
+        self.keys -= 1
+        self.nbytes -= entry.value.nbytes
+        self.leases.drop(entry)
+        entry.home.drop(entry.born)
 
     # --- as a part of shared state --------------------------------------------------------------
 
@@ -277,6 +312,8 @@ class Rules:
             self.dicts[home.name] = home
             in_order = sorted(home.entries.values(), key=lambda entry: entry.born)
             home.entries = {entry.key: entry for entry in in_order}
+            self.keys += len(in_order)
+            self.nbytes += sum(entry.value.nbytes for entry in in_order)
             for entry in in_order:
                 if entry.lease_s is not None:
                     self.leases.set(entry, now + entry.lease_s)
@@ -287,6 +324,9 @@ class Rules:
     def check(self) -> None:
         """See to it that everything agrees; for tests."""
         held: dict[int, str] = {}
+        entries = [entry for home in self.dicts.values() for entry in home.entries.values()]
+        assert self.keys == len(entries), "keys that are not counted"
+        assert self.nbytes == sum(it.value.nbytes for it in entries), "bytes that are not counted"
         for name, home in self.dicts.items():
             assert name == home.name, "a dict under a foreign name"
             born = [entry.born for entry in home.entries.values()]

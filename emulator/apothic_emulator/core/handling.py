@@ -10,10 +10,10 @@ from functools import partial
 from typing import Any
 
 from apothic_backends.commands.queues import ClaimItems, PeekItems, PutItems
+from apothic_backends.model.errors import OverLimit
 from apothic_backends.model.queues import (
     MOST_TOGETHER,
     NO_ITEMS,
-    OverLimit,
     QueueItems,
     Receipt,
     joined,
@@ -24,9 +24,6 @@ from apothic_emulator.core.messages import CLAIMED, DEAD, DELAYED, GONE, Claim, 
 from apothic_emulator.core.partitions import Partition, Queue
 from apothic_emulator.core.shared import Shared
 from apothic_emulator.core.timers import Timers
-
-MOST_BYTES = 4 << 30
-"""Of the items of all queues together."""
 
 MOST_CLAIMED = 100_000
 """Messages of a queue that are claimed at a time."""
@@ -63,7 +60,8 @@ class Handling:
     def has_room(self, queue: Queue, count: int, nbytes: int) -> bool:
         """Whether so much more may be put."""
         is_within = len(queue.messages) + count <= queue.max_items
-        return is_within and (self.nbytes + nbytes <= MOST_BYTES or not self.nbytes)
+        most = self.shared.ledger.quotas.bytes
+        return is_within and (self.nbytes + nbytes <= most or not self.nbytes)
 
     def is_known(self, queue: Queue, key: str | None, now: float) -> bool:
         """Whether something was put under this key a short while ago."""

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from apothic_backends.model.errors import JobGone, NotFound
+from apothic_backends.model.errors import JobGone, NotFound, OverLimit
 from apothic_backends.model.ids import number_of
 from apothic_backends.model.jobs import ErrorInfo, ItemBatch, JobSnapshot, JobStatus
 from apothic_backends.model.payloads import Payload
@@ -18,6 +18,7 @@ from apothic_emulator.core.feeds import Feed
 from apothic_emulator.core.jobs import NEVER, NO_ARGUMENTS, Job, Wait
 from apothic_emulator.core.journal import Journal, Kept
 from apothic_emulator.core.logs import JobLog
+from apothic_emulator.core.quotas import DEFAULT, Quotas
 from apothic_emulator.core.streams import Stream
 
 KEPT_JOBS = 10_000
@@ -51,7 +52,10 @@ _SUCCEEDED = {"status": JobStatus.SUCCEEDED.value}
 class Ledger:
     """Jobs, executors, waits and the event log. `replies` collects answers for the plane."""
 
-    def __init__(self, epoch: str, wall_offset: float, costs: Costs) -> None:
+    def __init__(
+        self, epoch: str, wall_offset: float, costs: Costs, quotas: Quotas = DEFAULT
+    ) -> None:
+        self.quotas = quotas
         self.jobs: dict[int, Job] = {}
         self.executors: dict[int, Executor] = {}
         self.waits: dict[object, Wait] = {}
@@ -142,7 +146,23 @@ class Ledger:
             raise JobGone(f"{job_id} ended and is forgotten: nobody held it", job_id=job_id)
         raise NotFound(f"no job {job_id!r} here", job_id=job_id)
 
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait to run."""
+        in_line = sum(len(executor.line) for executor in self.executors.values())
+        return len(self.jobs) - len(self.kept) - len(self.let_go) - in_line
+
     # --- waits ----------------------------------------------------------------------------------
+
+    def check_waits(self) -> None:
+        """See to it that one more reply may be owed.
+
+        Raises:
+            OverLimit: too many are.
+        """
+        most = self.quotas.waits
+        if len(self.waits) >= most:
+            raise OverLimit(f"{most} requests wait already; end some of them", limit="waits")
 
     def answer(self, wait: Wait, value: object, error: BaseException | None = None) -> None:
         """Give a reply that was owed."""

@@ -56,6 +56,7 @@ from apothic_emulator.core.ledger import Ledger
 from apothic_emulator.core.operations import ForgetOperations, Operations
 from apothic_emulator.core.prints import Prints
 from apothic_emulator.core.queries import Queries
+from apothic_emulator.core.quotas import DEFAULT, Quotas
 from apothic_emulator.core.records import Change
 from apothic_emulator.core.registry import Registry
 from apothic_emulator.core.schedules import Calendar, NoCalendar, Schedules
@@ -74,7 +75,7 @@ class Plane:
     which may be found out later. With a `journal`, steps say what must survive,
     and `durability` what that outlives. Without `has_home`, executors run on agents only, each of
     which has to be heard of within `lease_s`; with it they run under `python`, such as "3.12".
-    Without `price_of`, whatever runs is free.
+    Without `price_of`, whatever runs is free. There may be as much of everything as `quotas` say.
     """
 
     def __init__(
@@ -91,11 +92,12 @@ class Plane:
         lease_s: float = LEASE_S,
         price_of: PriceOf | None = None,
         python: str = "",
+        quotas: Quotas = DEFAULT,
     ) -> None:
-        self.registry = Registry(enforced)
+        self.registry = Registry(enforced, quotas.functions)
         self.pools = self.registry.pools
         self.costs = Costs(wall_offset, price_of, journal)
-        self.ledger = Ledger(epoch, wall_offset, self.costs)
+        self.ledger = Ledger(epoch, wall_offset, self.costs, quotas)
         agents = Agents(self.pools, has_home=has_home, python=python)
         self.attempts = FarAttempts(self.ledger, self.pools, agents)
         self.fleet = Fleet(self.attempts, epoch, lease_s, journal)
@@ -296,6 +298,7 @@ class Plane:
 
     def _wait(self, command: WaitJob, asked: Asked, now: float) -> Any:
         job = self.ledger.find(command.job_id)
+        self.ledger.check_waits()
         self.callers.wait_for(job, asked, now, last=command.last, owned=command.owned)
         return LATER
 

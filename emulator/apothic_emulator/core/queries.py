@@ -90,6 +90,7 @@ class Queries:
                 return batch
         if topic.is_over or command.limit == 0:
             return EventBatch((), events.cursor, ended=topic.is_over)
+        self.ledger.check_waits()
         self._wait(topic, asked, limit, now)
         return LATER
 

@@ -15,14 +15,13 @@ from apothic_backends.commands.queues import (
     PutItems,
     TakeItems,
 )
-from apothic_backends.model.errors import InvalidOption, NotFound, QueueFull
+from apothic_backends.model.errors import InvalidOption, NotFound, OverLimit, QueueFull
 from apothic_backends.model.events import Cursor, Event
 from apothic_backends.model.queues import (
     MAX_ITEMS,
     MOST_AT_ONCE,
     MOST_KEY,
     ItemTooLarge,
-    OverLimit,
     QueueSnapshot,
     check_name,
 )
@@ -35,8 +34,6 @@ from apothic_emulator.core.partitions import Partition, Queue
 from apothic_emulator.core.putting import items_of
 from apothic_emulator.core.settling import Settling, check_lease
 from apothic_emulator.core.shared import Rule, Shared
-
-MOST_QUEUES = 100_000
 
 MOST_PARTITIONS = 100_000
 """Partitions of a queue that hold anything."""
@@ -85,8 +82,9 @@ class Rules:
             return
         _whole("max_items", command.max_items, MAX_ITEMS)
         _whole("max_deliveries", command.max_deliveries, 1000)
-        if len(self.queues) >= MOST_QUEUES:
-            raise OverLimit(f"there are {MOST_QUEUES} queues already; delete some")
+        most = self.shared.ledger.quotas.queues
+        if len(self.queues) >= most:
+            raise OverLimit(f"there are {most} queues already; delete some", limit="queues")
         number, journal = 0, self.shared.journal
         if not command.ephemeral:
             self._last = number = self._last + 1

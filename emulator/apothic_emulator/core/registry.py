@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from apothic_backends.model.errors import NotFound
+from apothic_backends.model.errors import NotFound, OverLimit
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.ids import number_of
 from apothic_backends.model.payloads import Payload
@@ -17,7 +17,7 @@ from apothic_emulator.core.pools import Pool
 class Registry:
     """Functions are never forgotten while the control plane runs."""
 
-    def __init__(self, enforced: Mapping[str, str]) -> None:
+    def __init__(self, enforced: Mapping[str, str], most: int) -> None:
         self.pools: dict[int, Pool] = {}
         self.keep: Callable[[Function], None] | None = None
         """Writes functions down."""
@@ -25,6 +25,7 @@ class Registry:
         """The functions of deployments, and of how many each is."""
         self._by_id: dict[str, Pool] = {}
         self._enforced = enforced
+        self._most = most
         self._last = 0
 
     def find(self, function_id: str) -> Pool:
@@ -54,12 +55,24 @@ class Registry:
 
         Raises:
             InvalidOption: it could never run.
+            OverLimit: there are too many.
         """
         check_spec(spec)
+        if len(self.pools) >= self._most:
+            raise OverLimit(
+                f"there are {self._most} functions already, and each stays as long as its control "
+                "plane; register the same ones again instead of others",
+                limit="functions",
+            )
         pool = self.add(self.restored(self._last + 1, spec, code))
         if self.keep is not None:
             self.keep(pool.function)
         return pool
+
+    def sources(self) -> set[str]:
+        """The digests of the archives that functions run in."""
+        found = (pool.function.spec.source for pool in self.pools.values())
+        return {source for source in found if source is not None}
 
     def restored(self, number: int, spec: FunctionSpec, code: Payload) -> Function:
         """A function as it was written down."""

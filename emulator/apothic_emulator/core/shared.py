@@ -219,7 +219,11 @@ class Shared:
         """Owe the reply to whoever stands in `among`; after `timeout_s` it is `empty`.
 
         That may be an error. A job whose code waits lends its place, unless that goes on meanwhile.
+
+        Raises:
+            OverLimit: too many wait.
         """
+        self.ledger.check_waits()
         caller = self.callers.job(asked, now) if lends else None
         wait = SharedWait(self, asked, among, again, empty)
         self.ledger.waits[wait.token] = wait

@@ -35,8 +35,12 @@ def fetch(control: Control, digest: str, archive: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         if archive.exists():
             return
-        file.truncate(0)  # whoever began it has died
-        _receive(control, digest, file)
+        try:
+            file.truncate(0)  # whoever began it has died
+            _receive(control, digest, file)
+        except BaseException:
+            file.truncate(0)  # others may wait for it, so it stays
+            raise
         part.rename(archive)
 
 

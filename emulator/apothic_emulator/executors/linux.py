@@ -15,6 +15,7 @@ _P_ALL = 0
 _ANY_CHILD = os.WEXITED | os.WNOHANG | os.WNOWAIT
 _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _count = bytearray(4)
@@ -24,6 +25,9 @@ _HIGH = min(500, os.sysconf("SC_OPEN_MAX") // 2)
 
 flush_c_streams = _libc.fflush
 """Call with None: write out what C code has printed."""
+
+_getenv = _libc["getenv"]
+_getenv.argtypes, _getenv.restype = (ctypes.c_char_p,), ctypes.c_void_p
 
 # By item, since an attribute of `pythonapi` is shared with user code, argument types included.
 _set_async_exc = ctypes.pythonapi["PyThreadState_SetAsyncExc"]
@@ -38,6 +42,25 @@ def die_with_parent(signum: int) -> None:
 def adopt_orphans() -> None:
     """Become the parent of descendants whose own parent ends, sessions of their own included."""
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def hide() -> None:
+    """Keep other processes of this user, root's aside, from reading what is in this one's memory.
+
+    Nor can they read its environment or take its descriptors, and it leaves no core dump. What it
+    starts by an exec is as open as ever.
+    """
+    _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def take_env(name: str) -> str:
+    """The value of a variable, which is gone from then on: from where the kernel shows it, too."""
+    value = os.environ.get(name, "")
+    place = _getenv(os.fsencode(name))
+    if place:
+        ctypes.memset(place, 0, len(os.fsencode(value)))
+    os.environ.pop(name, None)
+    return value
 
 
 def raise_fd(fd: int) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from apothic_backends.depot import Trees
+from apothic_backends.depot import Archives, Trees
 from apothic_backends.model.errors import ApothicError, NotFound
 from apothic_emulator.executors.control import Control
 
@@ -50,6 +50,8 @@ def _open(tree: dict[str, str], control: Control) -> Path:
         from apothic_emulator.executors import archives  # on other machines  # noqa: PLC0415
 
         archives.fetch(control, tree["digest"], archive)
+        if "most" in tree:
+            Archives(archive.parent).make_room(int(tree["most"]), trees, tree["digest"])
         return trees.open(tree["digest"], archive)
 
 

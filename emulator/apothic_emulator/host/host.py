@@ -29,6 +29,7 @@ from apothic_emulator.core.facts import Asked, GivenUp, Input, Tick
 from apothic_emulator.core.fleet import LEASE_S
 from apothic_emulator.core.journal import Journal
 from apothic_emulator.core.plane import Plane
+from apothic_emulator.core.quotas import DEFAULT, Quotas
 from apothic_emulator.executors.wire import Frame
 from apothic_emulator.host.calendars import LazyCalendar
 from apothic_emulator.host.clocks import Clock, RealClock
@@ -58,13 +59,14 @@ class Host:
         has_home: bool = True,
         lease_s: float = LEASE_S,
         price_of: PriceOf | None = None,
+        quotas: Quotas = DEFAULT,
     ) -> None:
         keeper = Keeper()
         self.clock: Clock = clock or RealClock()
         self._now = self.clock.now
         self.commits = commits
-        self._idle_s, self._enforced = idle_s, keeper.enforced
-        self._more: Any = {"has_home": has_home, "lease_s": lease_s, "price_of": price_of}
+        self._core: Any = {"idle_s": idle_s, "enforced": keeper.enforced, "quotas": quotas}
+        self._core |= {"has_home": has_home, "lease_s": lease_s, "price_of": price_of}
         self.plane = self._new_plane()
         self.inbox: deque[Input] = deque()
         self.dead: ApothicError | None = None
@@ -110,13 +112,11 @@ class Host:
         return Plane(
             os.urandom(6).hex(),
             self.clock.wall_offset(),
-            idle_s=self._idle_s,
             calendar=LazyCalendar(),
-            enforced=self._enforced,
             journal=None if self.commits is None else Journal(),
             durability="process" if self.commits is None else self.commits.durability,
             python=f"{sys.version_info.major}.{sys.version_info.minor}",
-            **self._more,
+            **self._core,
         )
 
     def begin_anew(self, records: Sequence[tuple[str, bytes]]) -> None:

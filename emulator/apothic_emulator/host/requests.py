@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from apothic_backends import codec
-from apothic_backends.model.errors import ApothicError, TicketCancelled
+from apothic_backends.model.errors import ApothicError, OverLimit, TicketCancelled
 from apothic_emulator.agent.agent import Agent
 from apothic_emulator.agent.line import Line
 from apothic_emulator.core.facts import Asked, GivenUp, Origin
@@ -62,8 +62,6 @@ class SessionRequest:
 
 
 def _too_many() -> ApothicError:
-    from apothic_backends.model.queues import OverLimit  # loaded by now  # noqa: PLC0415
-
     return OverLimit("a worker has asked for more than 65,000 items and taken none of them yet")
 
 

@@ -16,6 +16,7 @@ from apothic_backends.ticket import Ticket
 from apothic_emulator.agent.zygote import Zygote
 from apothic_emulator.core.costs import PriceOf
 from apothic_emulator.core.facts import Asked
+from apothic_emulator.core.quotas import DEFAULT, Quotas
 from apothic_emulator.host.backend import LocalBackend
 from apothic_emulator.host.commits import Commits
 from apothic_emulator.host.host import Host
@@ -55,6 +56,11 @@ class Account:
         """Whether no executor works."""
         return self.host.is_quiet()
 
+    def tidy(self, now: float) -> None:
+        """Remove archives of code that no function needs any more; `now` is Unix time."""
+        needed = self.host.look(lambda plane: plane.registry.sources())
+        self.host.agent.stock.archives.remove_unneeded(needed, now)
+
     def jobs(self) -> dict[str, int]:
         """How many jobs have not ended, by status."""
         known = self.host.look(lambda plane: list(plane.ledger.jobs.values()))
@@ -66,7 +72,13 @@ class Account:
 
 
 def open_account(
-    name: str, state: str, folder: Path, *, has_home: bool, price_of: PriceOf | None = None
+    name: str,
+    state: str,
+    folder: Path,
+    quotas: Quotas = DEFAULT,
+    *,
+    has_home: bool,
+    price_of: PriceOf | None = None,
 ) -> Account:
     """Open the control plane of an account; blocks while its store is read.
 
@@ -76,12 +88,13 @@ def open_account(
         StoreError: its store is in use by another server, damaged, or cannot be reached.
     """
     store = store_of(state, folder, name)
+    store.archives = store.archives or folder / "accounts" / name / "archives"
     store.open()
     thread = HostThread(Zygote())
     thread.start()
     try:
-        commits = Commits(store)
-        return Account(name, Host(thread, commits=commits, has_home=has_home, price_of=price_of))
+        rules: dict[str, Any] = {"price_of": price_of, "quotas": quotas}
+        return Account(name, Host(thread, commits=Commits(store), has_home=has_home, **rules))
     except BaseException:
         thread.end()
         store.close()
@@ -121,6 +134,12 @@ class Accounts:
     def is_quiet(self) -> bool:
         """Whether no executor of any account works."""
         return all(account.is_quiet() for account in self.opened.values())
+
+    async def tidy(self, now: float) -> None:
+        """Remove what no account needs any more."""
+        for account in list(self.opened.values()):
+            if account.dead is None:
+                await run_sync(account.tidy, now)
 
     async def close(self) -> None:
         """End them all, and open no other."""

@@ -13,6 +13,7 @@ from apothic_emulator.server.catalog import READ, Offer
 from apothic_emulator.server.events import EventsRoute
 from apothic_emulator.server.guard import CALLER, App, Guard, Receive, Refusal, Scope, Send, refuse
 from apothic_emulator.server.health import Figures, Health, Metrics
+from apothic_emulator.server.limits import Limits
 from apothic_emulator.server.problems import encode
 from apothic_emulator.server.responses import respond
 from apothic_emulator.server.rules import Rules
@@ -29,8 +30,13 @@ CONNECT = ("WEBSOCKET",)
 MONITORS = frozenset({"admin", "metrics"})
 
 
-def build(site: Site, rules: Rules, sockets: Sequence[Socket] = SOCKETS) -> Guard:
-    """The application of a site, which is known by these rules."""
+def build(
+    site: Site, rules: Rules, sockets: Sequence[Socket] = SOCKETS, *, most: int = Limits().requests
+) -> Guard:
+    """The application of a site, which is known by these rules.
+
+    Of each account `most` requests are under way at a time.
+    """
     offers = {**catalog.offers(), **admin.offers()}
     figures = Figures(site)
     table = {
@@ -43,7 +49,7 @@ def build(site: Site, rules: Rules, sockets: Sequence[Socket] = SOCKETS) -> Guar
         console.PATH: Route(LOOK, console.console),
     }
     access = Access(_needs(offers, sockets))
-    guard = Guard(Routes(table), rules, site.keys, access, site.clock)
+    guard = Guard(Routes(table), rules, site.keys, access, site.clock, most=most)
     figures.guard = guard
     return guard
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from anyio import fail_after
+from anyio import current_time, fail_after
 from anyio.to_thread import run_sync
 
 from apothic_emulator.server import strict
@@ -12,9 +12,11 @@ from apothic_emulator.server.guard import Receive, Scope
 from apothic_emulator.server.problems import TooLarge, TooSlow, Unsupported
 from apothic_emulator.server.rules import values
 
-PATIENCE_S = 30.0
-"""How long the next piece of a body may take to come."""
+PATIENCE_S = 10.0
+"""How long a body may take to come, whatever its size; what a piece may take, too."""
 
+LEAST_RATE = 1 << 10
+"""Bytes of it that are to come in a second on the average from then on."""
 
 MOST_AT_ONCE = 256 << 10
 """Bytes of a body that are read without leaving the loop: about 5 ms."""
@@ -56,13 +58,15 @@ async def _read(scope: Scope, receive: Receive, most: int) -> bytes:
     if told and told[0].isdigit() and int(told[0][:20]) > most:
         raise _too_large(most)
     parts: list[bytes] = []
-    size = 0
+    size, began = 0, current_time()
     while True:
         try:
-            with fail_after(PATIENCE_S):
+            with fail_after(began + PATIENCE_S + size / LEAST_RATE - current_time()):
                 message = await receive()
         except TimeoutError:
-            raise TooSlow(f"the next piece of the body did not come in {PATIENCE_S:g} s") from None
+            raise TooSlow(
+                f"a body comes within {PATIENCE_S:g} s, or with {LEAST_RATE} bytes a second"
+            ) from None
         if message["type"] == "http.disconnect":
             raise Gone
         piece: bytes = message.get("body", b"")

@@ -9,11 +9,14 @@ from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
+from click.core import ParameterSource
 
 from apothic_backends.model.costs import NANO
 from apothic_backends.remote.running import server_folder
+from apothic_emulator.server.limits import read as read_limits
 from apothic_emulator.server.scopes import SCOPES
 from apothic_emulator.server.settings import MAX_BODY, PORT, Settings
 
@@ -58,6 +61,14 @@ NEEDED = ("uvicorn", "httptools", "anyio", "prometheus_client", "websockets")
     show_default=True,
     help="The most bytes of a request.",
 )
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=NUMBER",
+    help="Of one address: connections. Of one account: requests, jobs, functions, waits, queues, "
+    "dicts, keys, bytes. Each has a default.",
+)
 def serve(**given: Any) -> None:
     """Run the control plane as a server that programs, agents and shells connect to.
 
@@ -65,6 +76,7 @@ def serve(**given: Any) -> None:
     needs a key. An address that other machines reach needs TLS, or --insecure-network.
     """
     _check_extra()
+    _check_state()
     from apothic_emulator.server.process import run  # noqa: PLC0415 - so that --help starts fast
 
     run(settings(server_folder(), given), lambda text: click.echo(text, err=True))
@@ -73,8 +85,11 @@ def serve(**given: Any) -> None:
 def settings(folder: Path, given: dict[str, Any]) -> Settings:
     """What was told, for a server that keeps what is its own in a folder."""
     folder.mkdir(mode=0o700, exist_ok=True)
+    limits, quotas = read_limits(given.pop("limits"))
     return Settings(
         folder,
+        limits=limits,
+        quotas=quotas,
         has_agent=not given.pop("no_agent"),
         grace_s=given.pop("grace"),
         **given,
@@ -87,6 +102,22 @@ def _check_extra() -> None:
     if missing:
         raise click.UsageError(
             f"`apothic serve` needs {', '.join(missing)}: pip install 'apothic[server]'"
+        )
+
+
+def _check_state() -> None:
+    """See to it that no password stands where `ps` shows it to everybody.
+
+    Raises:
+        UsageError: one does.
+    """
+    context = click.get_current_context()
+    is_shown = context.get_parameter_source("state") is ParameterSource.COMMANDLINE
+    state: str = context.params["state"]
+    if is_shown and urlsplit(state).password is not None:
+        raise click.UsageError(
+            "everybody on this machine can read the password of the store on a command line: set "
+            "APOTHIC_STATE to it instead of --state"
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -37,6 +38,7 @@ ABORT = "apothic.abort"
 NO_KEY = Refusal(401, "unauthorized", "a key that holds is needed: `Authorization: Bearer apk_...`")
 TOO_OFTEN = Refusal(429, "too_many_failures", "too many requests without a key that holds")
 GOING = Refusal(503, "backend_closed", "the server is about to end; ask again when it is back")
+TOO_MANY = Refusal(429, "over_limit", "this account has too many requests under way; end some")
 NOT_ALLOWED = Refusal(403, "forbidden", "the scopes of this key do not allow that")
 
 POLICY_VIOLATION = 1008
@@ -44,6 +46,12 @@ POLICY_VIOLATION = 1008
 
 RESTARTS = 1012
 """The code with which a WebSocket is closed because the server is about to end."""
+
+WRITE_S = 10.0
+"""How long a response may lie there before any of it is taken."""
+
+LEAST_RATE = 16 << 10
+"""Bytes of it that are to be taken in a second from then on."""
 
 HARDENED: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
@@ -71,8 +79,16 @@ class Guard:
     """An ASGI application in front of another."""
 
     def __init__(
-        self, app: App, rules: Rules, keys: Keys, access: Access, clock: Callable[[], float]
+        self,
+        app: App,
+        rules: Rules,
+        keys: Keys,
+        access: Access,
+        clock: Callable[[], float],
+        *,
+        most: int,
     ) -> None:
+        """Of each account `most` requests are under way at a time."""
         self._app = app
         self._rules = rules
         self._keys = keys
@@ -80,6 +96,8 @@ class Guard:
         self._clock = clock
         self._failures = Failures()
         self._going_on: set[Exchange] = set()
+        self._most = most
+        self._by_account: Counter[str] = Counter()
 
     @property
     def going_on(self) -> int:
@@ -110,6 +128,8 @@ class Guard:
             await refuse(scope, send, found)
         elif found is None:
             await self._app(scope, receive, send)
+        elif self._by_account[found.account] >= self._most and "admin" not in found.scopes:
+            await refuse(scope, send, TOO_MANY)
         else:
             await self._pass_on(found, scope, receive, send)
 
@@ -132,7 +152,7 @@ class Guard:
 
     async def _pass_on(self, key: Key, scope: Scope, receive: Receive, send: Send) -> None:
         """Have it carried out for as long as the key holds."""
-        told = Told(send)
+        told = Told(send, scope)
         scope[CALLER] = key
         bounds = CancelScope()
         exchange = Exchange(key, bounds)
@@ -140,26 +160,36 @@ class Guard:
             if key.expires_at is not None:
                 bounds.deadline = anyio.current_time() + key.expires_at - self._clock()
             self._going_on.add(exchange)
+            self._by_account[key.account] += 1
             try:
                 if self._keys.is_known(key.key_id):  # not revoked since it was looked up
                     await self._app(scope, receive, told)
                     return
             finally:
                 self._going_on.discard(exchange)
+                self._by_account[key.account] -= 1
         await _cut(scope, told, exchange.why)
 
 
 class Told:
-    """What was sent, and whether a response has begun and ended."""
+    """What was sent, and whether a response has begun; who takes nothing of it is cut off."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, scope: Scope) -> None:
         self._send = send
+        self._scope = scope
         self.has_begun = False
 
     async def __call__(self, message: Message) -> None:
         """Send on."""
         self.has_begun = True
-        await self._send(message)
+        if self._scope["type"] != "http":
+            await self._send(message)
+            return
+        patience_s = WRITE_S + len(message.get("body", b"")) / LEAST_RATE
+        with anyio.move_on_after(patience_s) as waited:
+            await self._send(message)
+        if waited.cancelled_caught:
+            self._scope.get("extensions", {}).get(ABORT, bool)()
 
 
 async def _cut(scope: Scope, told: Told, why: Refusal) -> None:
@@ -185,6 +215,11 @@ def _token(headers: list[tuple[bytes, bytes]]) -> str:
     return token if kind.lower() == "bearer" else ""
 
 
+_AGAIN = [(b"retry-after", b"1")]
+_MORE = {401: [(b"www-authenticate", b"Bearer")], 429: _AGAIN, 503: _AGAIN}
+"""What is said with a status, besides."""
+
+
 async def refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
     """Tell that a request is refused; a WebSocket is before it is opened."""
     kind = "http.response"
@@ -196,8 +231,7 @@ async def refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
     about = {"code": refusal.code, "message": refusal.message, "data": dict[str, Any]()}
     told = {"error": about}
     headers = [(b"content-type", b"application/json")]
-    if refusal.status == 401:  # noqa: PLR2004
-        headers.append((b"www-authenticate", b"Bearer"))
+    headers += _MORE.get(refusal.status, [])
     await send({"type": f"{kind}.start", "status": refusal.status, "headers": headers})
     await send({"type": f"{kind}.body", "body": json.dumps(told).encode()})
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from apothic_backends.model import errors
 from apothic_backends.model.errors import ApothicError
-from apothic_backends.model.queues import ItemTooLarge, OverLimit, StaleClaim
+from apothic_backends.model.queues import ItemTooLarge, StaleClaim
 from apothic_backends.remote.errors import NotAllowed
 from apothic_emulator.server import shapes
 
@@ -48,7 +48,7 @@ STATUS: tuple[tuple[type[ApothicError], int], ...] = (
     (errors.UsageError, 400),
     (errors.BalanceExhausted, 402),
     (errors.QueueFull, 429),
-    (OverLimit, 429),
+    (errors.OverLimit, 429),
     (errors.StoreFull, 507),
     (errors.WaitTimeout, 504),
     (errors.BackendError, 503),
@@ -81,4 +81,7 @@ def _data(error: ApothicError) -> Any:
 
 def encode(value: Any) -> bytes:
     """Plain data as the text of JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:  # halves of characters, as the names of files may have them
+        return json.dumps(value, separators=(",", ":")).encode()

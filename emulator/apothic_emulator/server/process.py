@@ -26,14 +26,16 @@ from apothic_backends.remote import frames
 from apothic_backends.remote.errors import Busy
 from apothic_backends.remote.running import announce, running, withdraw
 from apothic_emulator.core.bills import pricing
+from apothic_emulator.executors import linux
 from apothic_emulator.server.accounts import Account, Accounts, open_account
 from apothic_emulator.server.app import build
 from apothic_emulator.server.first import ACCOUNT, first_key
 from apothic_emulator.server.guard import Guard
 from apothic_emulator.server.keys import Keys
+from apothic_emulator.server.limits import Sources
 from apothic_emulator.server.listening import listen
 from apothic_emulator.server.places import store_of
-from apothic_emulator.server.protocol import Protocol, SocketProtocol
+from apothic_emulator.server.protocol import Config, Protocol, SocketProtocol
 from apothic_emulator.server.rules import Rules
 from apothic_emulator.server.settings import Settings
 from apothic_emulator.server.site import Site
@@ -47,6 +49,11 @@ _ONESELF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is boun
 
 ANSWER_S = 1.0
 """How long those who wait have to take the answer that the server ends."""
+
+TIDY_S = 3600.0
+"""How often it is looked for archives of code that nobody needs any more."""
+
+log = logging.getLogger("apothic.server")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -89,9 +96,10 @@ def _refuse_pickles(event: str, _: object) -> None:
 
 
 def _hide_settings() -> None:
+    linux.hide()
     for name in [name for name in os.environ if name.startswith("APOTHIC_")]:
         if name not in _KEPT:
-            del os.environ[name]
+            linux.take_env(name)
 
 
 async def _serve(settings: Settings, listening: socket.socket, store: Store, say: Say) -> None:
@@ -100,17 +108,30 @@ async def _serve(settings: Settings, listening: socket.socket, store: Store, say
     accounts = Accounts(_opener(settings))
     site = Site(accounts, keys, settings.max_body, time.time)
     port: int = listening.getsockname()[1]
-    guard = build(site, Rules(port, settings.hosts))
+    guard = build(site, Rules(port, settings.hosts), most=settings.limits.requests)
     _end_what_is_revoked(keys, guard)
     try:
         await accounts.get(ACCOUNT)  # what was kept goes on now, and not with the first request
         server = Server(_config(settings, guard), site, guard, settings.grace_s)
         server.on_started = lambda: _tell(settings, listening, say, made)
-        await server.serve(sockets=[listening])
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_tidy, site)
+            await server.serve(sockets=[listening])
+            tasks.cancel_scope.cancel()
     finally:
         withdraw(settings.folder)
         with anyio.CancelScope(shield=True):
             await accounts.close()
+
+
+async def _tidy(site: Site) -> None:
+    """Remove what nobody needs any more, at the start and every hour."""
+    while True:
+        try:
+            await site.accounts.tidy(site.clock())
+        except OSError as error:
+            log.warning("archives of code cannot be removed: %s", error)
+        await anyio.sleep(TIDY_S)
 
 
 def _opener(settings: Settings) -> Callable[[str], Account]:
@@ -119,7 +140,7 @@ def _opener(settings: Settings) -> Callable[[str], Account]:
 
     def open_one(name: str) -> Account:
         has_home = settings.has_agent and name == ACCOUNT
-        where = settings.state, settings.folder
+        where = settings.state, settings.folder, settings.quotas
         return open_account(name, *where, has_home=has_home, price_of=price_of)
 
     return open_one
@@ -147,9 +168,9 @@ def _url(settings: Settings, host: str, port: int) -> str:
     return f"{'https' if settings.is_tls else 'http'}://{shown}:{port}"
 
 
-def _config(settings: Settings, guard: Guard) -> uvicorn.Config:
+def _config(settings: Settings, guard: Guard) -> Config:
     app: Any = guard
-    return uvicorn.Config(
+    config = Config(
         app,
         http=Protocol,
         ws=SocketProtocol,
@@ -170,6 +191,8 @@ def _config(settings: Settings, guard: Guard) -> uvicorn.Config:
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key and str(settings.tls_key),
     )
+    config.sources = Sources(settings.limits.connections)
+    return config
 
 
 class Server(uvicorn.Server):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from apothic_backends.model.record import Record
+from apothic_emulator.core.quotas import DEFAULT, Quotas
+from apothic_emulator.server.limits import Limits
 
 PORT = 8377
 """Where the server listens if nothing else is said."""
@@ -34,6 +36,8 @@ class Settings(Record):
     """Bytes of a request."""
     prices: Path | None = None
     """The file that says what a second costs; without one everything is free."""
+    limits: Limits = Limits()
+    quotas: Quotas = DEFAULT
 
     @property
     def is_tls(self) -> bool:

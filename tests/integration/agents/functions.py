@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from apothic import App, Dict, Queue, Retries, Secret
+from tests.integration.agents import prying
 
 app = App("agents")
 
@@ -138,5 +139,7 @@ def see_two() -> str | None:
 def look_for(name: str) -> str | None:
     return os.environ.get(name)
 
+
+pry = app.function()(prying.pry)
 
 __all__ = ["Dict", "Queue"]

@@ -15,8 +15,8 @@ from apothic_backends.commands.queues import (
     ReturnItem,
     TakeItems,
 )
-from apothic_backends.model.errors import Fenced, InvalidOption, NotFound
-from apothic_backends.model.queues import OverLimit, Receipt, StaleClaim
+from apothic_backends.model.errors import Fenced, InvalidOption, NotFound, OverLimit
+from apothic_backends.model.queues import Receipt, StaleClaim
 from apothic_emulator.core import handling
 from tests.unit.emulator.core.queueing import Queues, put, texts
 

@@ -20,15 +20,17 @@ from apothic_backends.model.errors import (
     Fenced,
     InvalidOption,
     NotFound,
+    OverLimit,
     QueueFull,
     UsageError,
 )
 from apothic_backends.model.payloads import Payload
-from apothic_backends.model.queues import MOST_ITEM, MOST_TOGETHER, ItemTooLarge, OverLimit
+from apothic_backends.model.queues import MOST_ITEM, MOST_TOGETHER, ItemTooLarge
 from apothic_emulator.core import handling, queues
 from apothic_emulator.core.check import check
 from apothic_emulator.core.facts import GivenUp
 from apothic_emulator.core.partitions import SWEPT
+from apothic_emulator.core.quotas import Quotas
 from tests.unit.emulator.core.queueing import Queues, put, texts
 
 WAITS = TakeItems("q")
@@ -301,9 +303,9 @@ def test_more_than_a_queue_can_ever_hold_is_refused() -> None:
         Queues(max_items=1).put("a", "b", timeout_s=None)
 
 
-def test_all_queues_together_hold_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handling, "MOST_BYTES", 8)
+def test_all_queues_together_hold_so_many_bytes() -> None:
     driver = Queues()
+    driver.plane.ledger.quotas = Quotas(bytes=8)
     driver.put("abcdef")
     driver.ask(OpenQueue("other"))
     token = driver.start(put("ghi", queue="other", timeout_s=None))
@@ -583,14 +585,11 @@ def test_two_items_of_the_largest_size_can_be_put_at_once() -> None:
     assert driver.take(2) == [item, item]
 
 
-def test_there_are_so_many_queues_and_partitions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queues, "MOST_QUEUES", 1)
+def test_there_are_so_many_partitions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queues, "MOST_PARTITIONS", 1)
     driver = Queues()
     driver.put("a", partition="p")
 
-    with pytest.raises(OverLimit, match="queues"):
-        driver.ask(OpenQueue("other"))
     with pytest.raises(OverLimit, match="partitions"):
         driver.put("a", partition="r")
 

@@ -10,7 +10,6 @@ from apothic_backends.commands import (
     GetJob,
     RegisterFunction,
     ReleaseJob,
-    SubmitJob,
 )
 from apothic_backends.model.errors import (
     InternalError,
@@ -23,7 +22,7 @@ from apothic_backends.model.errors import (
 from apothic_backends.model.functions import FunctionSpec, RetryPolicy
 from apothic_backends.model.jobs import JobStatus
 from apothic_backends.model.payloads import Payload
-from apothic_emulator.core import admission, jobs, ledger
+from apothic_emulator.core import jobs, ledger
 from apothic_emulator.core.check import check
 from apothic_emulator.core.facts import Printed
 from apothic_emulator.core.jobs import MOVES, Job
@@ -202,15 +201,6 @@ def test_the_queue_is_bounded_by_number() -> None:
     driver.submit_many(2)
 
     with pytest.raises(QueueFull, match="max_pending_tasks=1"):
-        driver.submit()
-
-
-def test_the_queue_is_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "MOST_PAYLOAD_BYTES", 10)
-    driver = Driver()
-    driver.ask(SubmitJob(driver.function, Payload(b"x" * 100)))
-
-    with pytest.raises(QueueFull, match="GiB of arguments"):
         driver.submit()
 
 
