@@ -47,9 +47,9 @@ from apothic_backends.commands.queues import OpenQueue, PutItems
 from apothic_backends.model.errors import ApothicError, UsageError
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.payloads import Payload
+from apothic_backends.private import read_private
 from apothic_backends.remote import frames
 from apothic_backends.remote.frames import Hello
-from apothic_emulator.server.first import read_token
 from tests.integration.support import descendants
 from tests.server.served import Answer, Served
 
@@ -241,7 +241,7 @@ def _reads_as_somebody_else(path: Path) -> int:
     try:
         if os.getuid() == 0:
             os.chown(path, NOBODY, NOBODY)  # whoever may read all is the one to be careful
-        read_token(path)
+        read_private(path, "a key")
     except UsageError:
         return 0
     except BaseException:
@@ -258,7 +258,7 @@ from pathlib import Path
 
 def unpickle():
     folder = Path(os.environ.pop("FOLDER"))
-    while not (folder / "server" / "address").exists():
+    while not (folder / "server" / "serving.json").exists():
         time.sleep(0.01)
     try:
         pickle.loads(b"cos\\nsystem\\n.")
@@ -433,7 +433,7 @@ def test_no_token_is_given_to_whoever_comes_from_this_machine(server: Served) ->
     """Not even where the address is all that is asked for."""
     with socket.create_connection((server.host, server.port), 20) as sock:
         host = f"Host: {server.own_host}\r\nX-Forwarded-For: 127.0.0.1"
-        sock.sendall(f"GET / HTTP/1.1\r\n{host}\r\nConnection: close\r\n\r\n".encode())
+        sock.sendall(f"GET /metrics HTTP/1.1\r\n{host}\r\nConnection: close\r\n\r\n".encode())
         said = b"".join(iter(lambda: sock.recv(4096), b""))
 
     assert said.startswith(b"HTTP/1.1 401")

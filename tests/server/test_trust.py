@@ -20,6 +20,7 @@ import trustme
 
 from apothic_backends.commands import GetDurability
 from apothic_backends.model.errors import ApothicError, UsageError
+from apothic_backends.remote.address import address_of
 from apothic_backends.remote.backend import open_remote
 from apothic_backends.remote.errors import NotTrusted
 from apothic_emulator.server.client import Target, ask
@@ -120,7 +121,7 @@ def by_program(url: str) -> object:
 
 
 def by_command_line(url: str) -> object:
-    return ask(Target(url, KEY), "list-api-keys", {})
+    return ask(Target(address_of(url), KEY), "list-api-keys", {})
 
 
 ASKED = {"a program": by_program, "the command line": by_command_line}
@@ -140,13 +141,13 @@ def run_agent(url: str, folder: Path, token: str = KEY) -> subprocess.Popen[str]
 def test_a_program_and_the_command_line_talk_to_a_server_that_is_trusted(secure: Served) -> None:
     with closing(open_remote(url_of(secure), secure.token)) as backend:
         assert backend.start(GetDurability()).wait(20) == "disk"
-    assert ask(Target(url_of(secure), secure.token), "list-api-keys", {})
+    assert ask(Target(address_of(url_of(secure)), secure.token), "list-api-keys", {})
 
 
 def test_an_agent_joins_a_server_that_is_trusted_and_runs_its_jobs(
     secure: Served, tmp_path: Path
 ) -> None:
-    target = Target(url_of(secure), secure.token)
+    target = Target(address_of(url_of(secure)), secure.token)
     token = ask(target, "create-api-key", {"scopes": ["agent"]})["token"]
     agent = run_agent(url_of(secure), tmp_path, token)
     spec = {"app_name": "a", "name": "len"}
