@@ -236,13 +236,17 @@ class Calls:
 
     async def _register(self, backend: Backend, deadline: float | None) -> None:
         """Make the function known where it is called for the first time."""
+        await self._introduce(backend, deadline)
+        self._backend = backend
+
+    async def _introduce(self, backend: Backend, deadline: float | None) -> None:
+        """Make it known, with the files that it runs in where those are not there."""
         *before, introduced = self._callee.introduction()
         for command in before:
             await step(backend.start(command), deadline)
         if not backend.shares_files:
             introduced = await _with_files(backend, introduced)
         self._function_id = await step(backend.start(introduced), deadline)
-        self._backend = backend
 
     async def _submit(
         self, backend: Backend, submit: SubmitJob, deadline: float | None = None

@@ -125,8 +125,7 @@ class NamedCalls(Calls):
         try:
             found = await step(backend.start(FindFunction(named.app_name, named.name)), deadline)
         except NotFound:
-            for command in named.introduction():
-                self._function_id = await step(backend.start(command), deadline)
+            await self._introduce(backend, deadline)
             own = named.own
             named.found = None if own is None else own.spec()
         else:

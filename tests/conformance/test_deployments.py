@@ -291,6 +291,7 @@ def test_it_runs_in_the_files_that_were_shipped(project: Project) -> None:
 
 
 @pytest.mark.needs("trees")
+@pytest.mark.needs("files")
 def test_a_file_that_is_not_shipped_is_missing_at_home_too(project: Project) -> None:
     (project.root / "ignored.txt").write_text("here")
     app = project.load()

@@ -42,6 +42,7 @@ FAULTS = (
     "kill_agent",
     "restart",
     "crash",
+    "crash_on_code",
     "kill_executor",
     "drain",
     "twice",
@@ -212,7 +213,8 @@ class World:
         if self.steps % CHECK_EVERY == 0:
             check(self.plane)
             self.look()
-        if self.falls("crash"):
+        is_code = isinstance(item, Asked) and item.origin is not None
+        if self.falls("crash") or (is_code and self.falls("crash_on_code")):
             self.restart()  # and before anybody heard of it
             return
         touched: set[Any] = set()
@@ -258,7 +260,7 @@ class World:
     def fault(self, kind: str, i: int) -> None:
         machine = self.machines[draw(self.seed, 66, i) % AGENTS]
         link = machine.link
-        if kind in ("twice", "slow", "restart", "crash"):
+        if kind in ("twice", "slow", "restart", "crash", "crash_on_code"):
             self.armed[kind] += 60 if kind == "twice" else 1
         elif kind == "kill_agent" and machine.is_alive:
             self.reached[kind] += 1

@@ -77,12 +77,15 @@ class Executor:
             self.questions += 1
             self.unanswered[self.questions] = job
             name = b"%d/%d" % (self.number, self.questions)
-            body = codec.to_bytes(PutItems("sim", alone(name), 1), [])
-            self.machine.say(Ask(self.number, job, self.questions, body))
+            buffers: list[Any] = []
+            body = codec.to_bytes(PutItems("sim", alone(name), 1), buffers)
+            blobs = tuple(map(bytes, buffers))
+            self.machine.say(Ask(self.number, job, self.questions, body, blobs))
 
     def answered(self, answer: Answer) -> None:
         del self.unanswered[answer.request]
         if answer.kind == wire.REPLY:
+            self.machine.world.reached["answered"] += 1
             self.machine.world.put.append(b"%d/%d" % (self.number, answer.request))
 
     def finish(self, job: int, attempt: int) -> None:

@@ -20,6 +20,8 @@ def test_every_fault_falls_and_every_end_is_reached() -> None:
 
     wanted = {"cut", "silence", "kill_agent", "restart", "crash", "kill_executor", "twice"}
     wanted |= {
+        "answered",
+        "crash_on_code",
         "drain",
         "drained",
         "resumed",

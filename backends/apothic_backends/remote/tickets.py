@@ -56,9 +56,9 @@ class RemoteTicket(Ticket[T]):
         self._backend = backend
         self._number = 0
 
-    def send(self, command: Command[Any]) -> None:
-        """Have the command answered here."""
-        once = changes_something(command)
+    def send(self, command: Command[Any], *, once: bool = False) -> None:
+        """Have the command answered here; `once` if the first answer has to be the only one."""
+        once = once or changes_something(command)
         self._number = self._backend.connection.ask(command, _Taker(self, command), once=once)
 
     def take(self, command: Command[Any], value: Any, error: BaseException | None) -> None:
@@ -218,7 +218,8 @@ class Position(RemoteTicket[Any]):
     def __init__(self, backend: Asked, command: ReadEvents) -> None:
         super().__init__(backend)
         self._read = command
-        self._found = backend.send(command.replace(limit=0))
+        self._found: RemoteTicket[Any] = RemoteTicket(backend)
+        self._found.send(command.replace(limit=0), once=True)  # a later "now" would miss some
         self._found.then(self._go_on)
 
     def _go_on(self) -> None:
