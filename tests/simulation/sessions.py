@@ -69,7 +69,7 @@ class Wish:
                 world.took(value)
                 connection.see(self.number)
             else:
-                world.nobody_takes(self, value)
+                world.reached["went back"] += bool(value.count)
                 connection.give_back(self.number)
         elif isinstance(self.command, SubmitJob) and error is None and not self.is_wanted:
             world.reached["dropped"] += 1
@@ -94,7 +94,7 @@ class SessionWorld(Driven):
         self.out: Counter[str] = Counter()
         """What clients have taken."""
         self.doubtful: set[str] = set()
-        """What was taken for who has died."""
+        """What was taken for who may never have had it."""
         self.called: dict[str, str] = {}
         """Each call, by what it was called with, and its job."""
         self.given_up: dict[str, Caller] = {}
@@ -214,19 +214,6 @@ class SessionWorld(Driven):
         """A client has items."""
         self.out.update(texts_of(items))
 
-    def nobody_takes(self, wish: Wish, items: QueueItems) -> None:
-        """A client that has given up gets items: they go back, unless it is for the second time.
-
-        When a reply is repeated nobody can say whether the first was taken; so it counts as taken.
-        """
-        client = wish.caller.connection._client
-        times = sum(
-            ask.session.client == client and ask.number == wish.number for ask, _ in self._handed
-        )
-        self.reached["went back" if times == 1 else "taken by nobody"] += bool(items.count)
-        if times > 1:
-            self.doubtful.update(texts_of(items))
-
     def told(self, name: str, told: Any) -> None:
         """Watchers would hear of something."""
 
@@ -278,15 +265,22 @@ class SessionWorld(Driven):
             is_over = wish.answers or wish.caller.is_dead or not wish.is_wanted
             is_parked = isinstance(wish.command, SubmitJob | PutItems)
             sure(is_over or is_parked, "N1", "%r has no outcome", wish.command)
-        dead = {caller.connection._client for caller in self._dead()}
-        for ask, items in self._handed:
-            if ask.session.client in dead:
-                self.doubtful.update(texts_of(items))
+        self._doubt()
         self._judge_items()
         self._judge_calls()
 
-    def _dead(self) -> set[Caller]:
-        return {wish.caller for wish in self.wishes.values() if wish.caller.is_dead}
+    def _doubt(self) -> None:
+        """What was taken for who has died may be gone; or for who had given up, if told twice.
+
+        When a reply is repeated nobody can say whether the first was taken, so it counts as taken.
+        """
+        wishes = {(it.caller.connection._client, it.number): it for it in self.wishes.values()}
+        times = Counter((ask.session.client, ask.number) for ask, _ in self._handed)
+        for ask, items in self._handed:
+            key = ask.session.client, ask.number
+            wish = wishes[key]
+            if wish.caller.is_dead or (times[key] > 1 and not wish.is_wanted):
+                self.doubtful.update(texts_of(items))
 
     def _judge_items(self) -> None:
         outcome = self.plane.step([Asked(PeekItems("q", 1000), object())], self.now)  # type: ignore[arg-type]
