@@ -108,6 +108,15 @@ def a_cut_is_taken_for_a_loss(right: Any, self: Fleet, command: Any, *rest: Any)
         self._give_up(agent, rest[-1])
 
 
+@mutant(FarAttempts, "take_unbegun", AGENT_MUTANTS)
+def what_has_begun_goes_elsewhere_with_the_first_cut(
+    right: Any, self: FarAttempts, executor: Executor, now: float
+) -> None:
+    for job in executor.line:
+        job.started_at = None
+    right(self, executor, now)
+
+
 # --- placement -----------------------------------------------------------------------------------
 
 

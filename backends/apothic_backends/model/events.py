@@ -29,6 +29,7 @@ JOB_EVENTS = (
     "job.log",
     "job.progress",
     "job.retry",
+    "job.late_report",
     "job.result",
     "job.end",
     "log.gap",
@@ -75,8 +76,9 @@ class Event(Record):
     seconds). Beyond that: `job.queued` has `app_name` and `function_name`; `job.log` has `stream`,
     `text` and `seq`, which counts the pieces of an attempt; `log.gap` has `dropped`, characters of
     such text that are not kept any more; `job.progress` has `done`, `total` and `message`;
-    `job.retry` has `delay_s` and `error`; `job.result` and `job.end` have `status`, and `error`
-    where there is one; `job.snapshot` has what a `JobSnapshot` has.
+    `job.retry` has `delay_s` and `error`; `job.result`, `job.end` and `job.late_report` have
+    `status`, and `error` where there is one, and the last is of an attempt that was given up and
+    has ended after all, which changes nothing; `job.snapshot` has what a `JobSnapshot` has.
 
     `deployment.changed` has `deployment_id`, `app`, `version` and `what`: "live", "replaced",
     "stopped" or "drained" (its last job has ended); `app.changed` is told of the same. Of an app

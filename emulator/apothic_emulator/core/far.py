@@ -6,7 +6,7 @@ from apothic_emulator.core.attempts import Attempts
 from apothic_emulator.core.batches import BatchExecutor, executor_of
 from apothic_emulator.core.effects import Interrupt, Kill
 from apothic_emulator.core.executors import LOAD_S, Executor, ExecutorStatus
-from apothic_emulator.core.facts import Accepted, Ended, LoadFailed, Recalled, Refused
+from apothic_emulator.core.facts import Accepted, Ended, LoadFailed, Recalled, Refused, Reported
 from apothic_emulator.core.hellos import BACK, BEGUN, HeldExecutor
 from apothic_emulator.core.jobs import NEVER, Job
 
@@ -84,6 +84,22 @@ class FarAttempts(Attempts):
             executor.before, executor.status = executor.status, _ADRIFT
             executor.step_at = NEVER
 
+    def take_unbegun(self, executor: Executor, now: float) -> None:
+        """What an executor that is adrift was not told to begin goes elsewhere.
+
+        It cannot begin any of that, and gives it back when it is heard of again.
+        """
+        if executor.status is _ADRIFT and any(job.started_at is None for job in executor.line):
+            self.scheduler.recall(executor)
+            self._put_unbegun_back(executor, now)
+
+    def _put_unbegun_back(self, executor: Executor, now: float) -> None:
+        for job in [job for job in executor.line if job.started_at is None]:
+            executor.take_out(job)
+            self._put_back(job, now)
+            if executor.accepted:
+                executor.accepted.discard(job.number)
+
     def find(self, executor: Executor, now: float) -> None:
         """It is heard of again; if it was given up, that is all."""
         if executor.status is _ADRIFT and not executor.is_given_up:
@@ -111,11 +127,9 @@ class FarAttempts(Attempts):
         """
         self.set_adrift(executor)
         executor.silent_at = now
+        self._put_unbegun_back(executor, now)
         for job in list(executor.line):
-            if job.started_at is None:
-                executor.take_out(job)
-                self._put_back(job, now)
-            elif job.stop is not None:
+            if job.stop is not None:
                 executor.take_out(job)
                 self.charge(executor, job, now)
                 self._end_stopped(executor, job, now)
@@ -127,6 +141,15 @@ class FarAttempts(Attempts):
         if not executor.line:
             self.ended(executor, Ended(executor.number, DISCONNECT), now)
         self.scheduler.effects.append(Kill(executor.number))
+
+    def reported_late(self, fact: Reported, now: float) -> None:
+        """An attempt that was given up has ended after all: that is told, and changes nothing."""
+        job = self.ledger.jobs.get(fact.job)
+        if job is not None and not job.is_final:
+            told = {"status": "succeeded"}
+            if fact.error is not None:
+                told = {"status": "failed", "error": fact.error.code}
+            self.ledger.events.append("job.late_report", job.number, now, fact.attempt, told)
 
     # --- a restart of the control plane ---------------------------------------------------------
 
@@ -154,6 +177,7 @@ class FarAttempts(Attempts):
     def match(self, executor: Executor, held: HeldExecutor, now: float) -> None:
         """An executor is as its agent says, and all that does not agree is put right."""
         phases = {(it.job, it.attempt): it.phase for it in held.jobs}
+        cancelled: list[Job] = []
         for job in list(executor.line):
             phase = phases.pop((job.number, job.attempt), None)
             if job.started_at is None or phase == BACK:
@@ -163,9 +187,13 @@ class FarAttempts(Attempts):
                 executor.take_out(job)
                 self.charge(executor, job, now)
                 self._lost(executor, job, Ended(executor.number, DISCONNECT), now)
+            elif phase == BEGUN and job.stop == "cancel":
+                cancelled.append(job)
         executor.loaded, executor.recalling = held.loaded, False
         executor.before = _READY if held.loaded else _STARTING
         strangers = [job for (job, _), phase in phases.items() if phase == BEGUN]
         executor.is_used_up |= bool(strangers)  # it ends after what it has of ours
         for job in strangers:
             self.scheduler.effects.append(Interrupt(executor.number, job))
+        for job in cancelled:
+            self.stop(executor, job, now)  # the word for that may have gone with who was to say it

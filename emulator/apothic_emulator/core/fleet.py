@@ -33,24 +33,23 @@ from apothic_emulator.core.hellos import (
 from apothic_emulator.core.journal import Journal
 from apothic_emulator.core.reasons import snapshot
 
-LEASE_S = 30.0
-"""How long nothing need be heard of an agent before its work is believed to have stopped."""
-
-GRACE_S = 60.0
-"""How long after that an agent may bring the outcome of what must not run twice."""
-
 
 class Fleet:
     """The rules for agents, over their attempts."""
 
     def __init__(
-        self, attempts: FarAttempts, epoch: str, lease_s: float, journal: Journal | None
+        self,
+        attempts: FarAttempts,
+        epoch: str,
+        lease_s: float,
+        grace_s: float,
+        journal: Journal | None,
     ) -> None:
         self.attempts = attempts
         self.scheduler = attempts.scheduler
         self.agents: Agents = self.scheduler.agents
         self.agents.journal = journal
-        self.lease_s = lease_s
+        self.lease_s, self.grace_s = lease_s, grace_s
         self._epoch = epoch
         self._last = 0
         self._look_at = 0.0
@@ -159,7 +158,7 @@ class Fleet:
 
     def _renew(self, agent: Agent, now: float) -> None:
         agent.lease_until = now + self.lease_s
-        agent.forget_at = agent.lease_until + GRACE_S
+        agent.forget_at = agent.lease_until + self.grace_s
         self.scheduler.wake_at(self._next_look(now))
 
     def _next_look(self, now: float) -> float:
@@ -184,6 +183,9 @@ class Fleet:
         agent = self.agents.far.get(command.agent)
         if agent is not None and agent.session == command.session:
             self._set_adrift(agent)
+            for executor in list(agent.executors.values()):
+                self.attempts.take_unbegun(executor, now)
+            self._fill(now)
 
     def _set_adrift(self, agent: Agent) -> None:
         agent.is_joined = False

@@ -5,6 +5,12 @@ from __future__ import annotations
 from apothic_backends.commands.base import Command
 from apothic_backends.model.record import Record
 
+LEASE_S = 30.0
+"""How long nothing need be heard of an agent before its work is believed to have stopped."""
+
+GRACE_S = 60.0
+"""How long after that an agent may bring the outcome of what must not run twice."""
+
 BEGUN, DONE, BACK = "begun", "done", "back"
 """How far a job is, as its agent sees it: it was told to begin it; it has reported it; or it gives
 it back, since it was never told to begin it."""

@@ -46,8 +46,9 @@ from apothic_emulator.core.facts import (
     Tick,
 )
 from apothic_emulator.core.far import FarAttempts
-from apothic_emulator.core.fleet import LEASE_S, Fleet
+from apothic_emulator.core.fleet import Fleet
 from apothic_emulator.core.functions import NOTHING
+from apothic_emulator.core.hellos import GRACE_S, LEASE_S
 from apothic_emulator.core.items import Items
 from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.journal import Journal
@@ -74,8 +75,9 @@ class Plane:
     `idle_s`; `calendar` knows when schedules are due. `enforced` says by what limits are kept here,
     which may be found out later. With a `journal`, steps say what must survive,
     and `durability` what that outlives. Without `has_home`, executors run on agents only, each of
-    which has to be heard of within `lease_s`; with it they run under `python`, such as "3.12".
-    Without `price_of`, whatever runs is free. There may be as much of everything as `quotas` say.
+    which has to be heard of within `lease_s`; what must not run twice is lost `grace_s` after that.
+    With it they run under `python`, such as "3.12". Without `price_of`, whatever runs is free.
+    There may be as much of everything as `quotas` say.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Plane:
         durability: str = "process",
         has_home: bool = True,
         lease_s: float = LEASE_S,
+        grace_s: float = GRACE_S,
         price_of: PriceOf | None = None,
         python: str = "",
         quotas: Quotas = DEFAULT,
@@ -100,7 +103,7 @@ class Plane:
         self.ledger = Ledger(epoch, wall_offset, self.costs, quotas)
         agents = Agents(self.pools, has_home=has_home, python=python)
         self.attempts = FarAttempts(self.ledger, self.pools, agents)
-        self.fleet = Fleet(self.attempts, epoch, lease_s, journal)
+        self.fleet = Fleet(self.attempts, epoch, lease_s, grace_s, journal)
         self.callers = Callers(self.ledger, self.pools, self.attempts)
         self.scheduler = self.attempts.scheduler
         self.shared = Shared(self.callers, self.scheduler.wake_at, journal)
@@ -217,12 +220,14 @@ class Plane:
                     pool = self.pools[executor.function.number]
                     if pool.queue:
                         self.scheduler.fill(pool, now)
-        if self.admission.crowded:
-            self.admission.make_room(now)
+                elif executor is None and isinstance(item, Reported):
+                    self.attempts.reported_late(item, now)
         return self._outcome(now)
 
     def _outcome(self, now: float) -> Outcome:
         """Everything that the inputs have led to."""
+        if self.admission.crowded:
+            self.admission.make_room(now)
         ledger, scheduler, shared = self.ledger, self.scheduler, self.shared
         if shared.again:
             shared.settle(now)

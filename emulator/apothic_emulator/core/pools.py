@@ -187,7 +187,9 @@ class Pool:
         executors = self.executors.values()
         jobs = len(self.queue) + sum(len(executor.line) for executor in executors)
         if jobs <= spec.tasks_per_container * count:
-            return False
+            count -= sum(1 for e in executors if e.status is _ADRIFT and not e.line)
+            if jobs <= spec.tasks_per_container * count:
+                return False  # also without those that take nothing for now
         if spec.concurrent_requests == 1 and spec.batch is None:
             return True
         coming = sum(executor.capacity for executor in executors if executor.status is _STARTING)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from apothic_backends.commands import SubmitJob
+from apothic_backends.commands import ReadEvents, SubmitJob
 from apothic_backends.model.agents import AgentSuperseded, StaleSession
 from apothic_backends.model.functions import BatchPolicy
 from apothic_backends.model.payloads import Payload
@@ -264,6 +264,88 @@ def test_nothing_is_lost_by_a_cut_that_is_shorter_than_the_lease() -> None:
     assert driver.status(job) == "succeeded"
 
 
+def test_what_was_not_told_to_begin_runs_elsewhere_at_once_after_a_cut() -> None:
+    driver = Far(max_containers=2)
+    driver.join("a")
+    job = driver.submit()
+    driver.accepts(job)
+    driver.join("b")
+
+    effects = driver.cut("a")
+
+    assert only(effects, Recall) == [Recall(1)]
+    assert driver.agents_of(effects) == [2]
+    assert jobs_sent(effects) == [job]
+    kept = driver.job(job)
+    assert (kept.executor, kept.attempt, kept.losses) == (2, 2, 0)
+    assert driver.plane.ledger.executors[1].accepted == set()
+
+
+def test_an_agent_that_comes_back_gives_back_what_it_was_not_told_to_begin() -> None:
+    driver = Far()
+    driver.join()
+    job = driver.submit()
+    driver.loads()
+    driver.cut()
+    assert driver.status(job) == "queued"
+    driver.join()
+    driver.beat()
+    assert only(driver.accepts(), Go) == []
+
+    effects = driver.step(Recalled(1, (job,)))
+
+    assert jobs_sent(effects) == [job]
+    assert driver.job(job).attempt == 2
+
+
+def test_what_was_to_be_stopped_behind_a_cut_stays_where_it_is() -> None:
+    driver = Far(timeout_s=10.0)
+    driver.join()
+    first = driver.begun()
+    driver.plane.pools[1].mean_s = 0.001
+    second = driver.submit()
+    assert driver.job(second).executor == 1
+    driver.cancel(first)
+
+    driver.cut()
+
+    assert driver.status(second) == "dispatched"
+
+
+def test_the_late_outcome_of_an_attempt_that_was_given_up_is_told_and_changes_nothing() -> None:
+    driver = Far(retries=1)
+    driver.join()
+    job = driver.begun()
+    driver.cut()
+    driver.pass_s(LEASE_S)
+    driver.join()
+
+    driver.step(Reported(1, job, 1, RESULT), Reported(1, job, 1, None, RAISED))
+
+    told = driver.ask(ReadEvents(f"jobs:{job}")).events
+    late = [event.data for event in told if event.event == "job.late_report"]
+    assert [(it["attempt"], it["status"], it.get("error")) for it in late] == [
+        (1, "succeeded", None),
+        (1, "failed", RAISED.code),
+    ]
+    assert driver.status(job) == "dispatched"
+
+
+def test_nothing_is_told_of_a_job_after_its_end() -> None:
+    driver = Far(retries=1)
+    driver.join()
+    job = driver.begun()
+    driver.cut()
+    driver.pass_s(LEASE_S)
+    driver.cancel(job)
+    driver.join()
+
+    driver.step(Reported(1, job, 1, RESULT), Reported(1, 99, 1, RESULT))
+
+    told = [event.event for event in driver.ask(ReadEvents(f"jobs:{job}")).events]
+    assert told[-1] == "job.end"
+
+
 def test_executors_behind_a_cut_get_no_jobs_until_their_agent_is_heard() -> None:
     driver = Far(max_containers=2)
     driver.join()
@@ -342,6 +424,7 @@ def test_an_executor_may_have_loaded_behind_a_cut(is_good: bool) -> None:
     driver.join()
 
     driver.step(Loaded(1) if is_good else LoadFailed(1, RAISED))
+    driver.recalled(1, job)
 
     assert driver.status(job) == ("dispatched" if is_good else "failed")
 

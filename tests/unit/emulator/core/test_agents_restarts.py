@@ -43,6 +43,22 @@ def test_a_report_that_was_on_its_way_counts() -> None:
     assert driver.status(job) == "succeeded"
 
 
+@pytest.mark.parametrize(("phase", "wanted"), [(BEGUN, ["Recall", "DumpStack"]), (DONE, [])])
+def test_a_cancel_that_was_written_down_is_carried_out_by_the_next_control_plane(
+    phase: str, wanted: list[str]
+) -> None:
+    driver = Far()
+    driver.join()
+    job = driver.begun()
+    held = driver.held(job, phase)
+    driver.cancel(job)
+    driver.restart()
+
+    driver.join("a", LARGE, held)
+
+    assert kinds(driver.effects) == ["Attach", *wanted]
+
+
 def test_what_has_never_begun_is_dispatched_again_for_nothing() -> None:
     driver = Far()
     driver.join()
