@@ -37,6 +37,41 @@ def persist(began: str, gate: str) -> int:
     return stay.local(began, gate)
 
 
+class Slow:
+    """A value that takes as long to be pickled as somebody wants."""
+
+    def __init__(self, began: str, gate: str) -> None:
+        self.began, self.gate = began, gate
+
+    def __reduce__(self) -> Any:
+        stay.local(self.began, self.gate)
+        return int, ()
+
+
+def hold(began: str, gate: str, nbytes: int = 0) -> bytes:
+    """Say that it has begun, wait until it is let go, and give so much."""
+    print("held")
+    stay.local(began, gate)
+    return bytes(nbytes)
+
+
+def hold_its_result(began: str, gate: str, nbytes: int = 0) -> Any:
+    """The same once all of it has run."""
+    return Slow(began, gate)
+
+
+def linger(began: str, gate: str) -> int:
+    """As `stay`, for those who know it by name."""
+    return stay.local(began, gate)
+
+
+def give(began: str, gate: str, nbytes: int = 0) -> bytes:
+    """Say that it has begun, and give so much."""
+    with Path(began).open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    return bytes(nbytes)
+
+
 @app.function()
 def call_others(n: int) -> list[int]:
     return double.map([double.remote(n), 2 * n + 1])

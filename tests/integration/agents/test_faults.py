@@ -3,63 +3,18 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from apothic import Job
 from apothic_backends.connection import use
 from apothic_emulator.stores.sqlite import SqliteEngine
 from apothic_emulator.stores.store import Store
 from tests.integration.agents import functions as f
 from tests.integration.agents.server import LEASE_S, Server, start_agent
+from tests.integration.agents.setting import Setting
 from tests.integration.support import wait_gone, wait_until
-
-
-class Setting:
-    """A server, agents, and a job that stays until it is let go."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.server = Server()
-        self.before = use(self.server.backend)
-        self.agents: list[subprocess.Popen[bytes]] = []
-        self.began = folder / "began"
-        self.gate = folder / "gate"
-        os.mkfifo(self.gate)
-
-    def agent(self, name: str = "a", *more: str) -> subprocess.Popen[bytes]:
-        process = start_agent(self.server.url, self.folder, *more, name=name)
-        self.agents.append(process)
-        self.server.until(
-            lambda plane: any(
-                a.name == name and a.is_heard for a in plane.fleet.agents.far.values()
-            )
-        )
-        return process
-
-    def begin(self, function: Any = f.stay) -> Job[int]:
-        job: Job[int] = function.spawn(str(self.began), str(self.gate))
-        wait_until(lambda: self.pids)
-        return job
-
-    @property
-    def pids(self) -> list[int]:
-        return [int(pid) for pid in self.began.read_text().split()] if self.began.exists() else []
-
-    def let_go(self) -> None:
-        with self.gate.open("w") as gate:
-            gate.write("x")
-
-    def close(self) -> None:
-        for process in self.agents:
-            process.kill()
-            process.wait()
-        use(self.before)
-        self.server.close()
 
 
 @pytest.fixture
@@ -67,18 +22,6 @@ def setting(tmp_path: Path) -> Iterator[Setting]:
     setting = Setting(tmp_path)
     yield setting
     setting.close()
-
-
-def test_a_cut_that_is_shorter_than_the_lease_is_not_noticed(setting: Setting) -> None:
-    setting.agent()
-    job = setting.begin()
-
-    setting.server.cut()
-    setting.let_go()
-    setting.server.mend()
-
-    assert job.wait() == setting.pids[0]
-    assert len(setting.pids) == 1
 
 
 def test_work_stops_by_itself_when_nothing_is_acknowledged_for_a_lease(setting: Setting) -> None:
