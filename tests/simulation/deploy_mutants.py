@@ -67,9 +67,10 @@ def what_was_deleted_comes_back(right: Any, self: Journal, key: str) -> None:
 
 @plant(Rules, "loaded")
 def names_stand_for_nothing_after_a_restart(right: Any, self: Rules, now: float) -> None:
-    named, self.registry.name = self.registry.name, lambda *_: None
+    registry: Any = self.registry
+    named, registry.name = registry.name, lambda *_: None
     right(self, now)
-    self.registry.name = named
+    registry.name = named
 
 
 @plant(Rules, "load")
