@@ -72,9 +72,14 @@ def agent(
     linux.hide()  # the key is no business of what runs here
     token = linux.take_env(TOKEN)
     dialer = Dialer(address.websocket(_PATH), token, is_near=address.is_loopback)
-    station = Station(dialer, name or own_name(), _capacity(**gives), grace, cache_mb << 20)
+    capacity = _capacity(**gives)
+    station = Station(dialer, name or own_name(), capacity, grace, cache_mb << 20, tell=_tell)
     with _stopping(station.stop):
         station.run()
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
 
 
 @agent.command("list")

@@ -40,6 +40,10 @@ class Served(Protocol):
         """What is to be written next."""
         ...
 
+    def cut(self, why: str) -> None:
+        """There is no connection; one is dialled in a moment."""
+        ...
+
     def end(self, cause: BaseException) -> None:
         """There is no use in going on."""
         ...
@@ -133,13 +137,20 @@ class Dialer:
         except SSLCertVerificationError as error:
             self._end(served, not_trusted(self.url, error))
         except Refused as error:
-            refused = _refusal(error.response.status_code, self.url)
-            if refused is not None:
-                self._end(served, refused)
-        except (OSError, WebSocketException, ChannelError):
-            pass  # dial again
+            self._refused(served, error.response.status_code)
+        except (OSError, WebSocketException, ChannelError) as error:
+            served.cut(str(error) or type(error).__name__)
+        else:
+            served.cut("the control plane has ended it")
         finally:
             self._connection = None
+
+    def _refused(self, served: Served, status: int) -> None:
+        error = _refusal(status, self.url)
+        if error is None:
+            served.cut(f"HTTP {status}")
+        else:
+            self._end(served, error)
 
     def _end(self, served: Served, error: ApothicError) -> None:
         """There is no use in going on."""

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from select import EPOLLIN, epoll
 from typing import Any
 
@@ -57,7 +58,10 @@ class Station:
         capacity: Capacity,
         grace_s: float = GRACE_S,
         cache_bytes: int = CACHE_BYTES,
+        *,
+        tell: Callable[[str], object] = bool,
     ) -> None:
+        """`tell` is for whoever looks on: what becomes of the connection, in a line."""
         self.channels, self.errands = epoll(), epoll()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.zygote = Zygote()
@@ -98,6 +102,8 @@ class Station:
         self._stops = 0
         """How often it was asked to stop."""
         self._leave_at = NEVER
+        self._tell_user = tell
+        self._told = ""
 
     # --- threads of the connection --------------------------------------------------------------
 
@@ -122,6 +128,11 @@ class Station:
     def wake(self) -> None:
         """Have the main thread look."""
         os.eventfd_write(self._wake_fd, 1)
+
+    def cut(self, why: str) -> None:
+        """There is no connection; one is dialled in a moment."""
+        if not self._stops:
+            self._tell(f"not connected to {self.dialer.url} ({why}); trying again")
 
     def end(self, cause: BaseException) -> None:
         """Stop all work, and end."""
@@ -213,16 +224,31 @@ class Station:
             self.outpost.welcomed(frame, time.monotonic())
             self._connection = connection
             self.dialer.succeeded()
+            self._tell(f"joined {self.dialer.url} as {self._introduction()}")
         elif frame.kind == channel.REFUSED:
             error = messages.error_from_bytes(frame.body)
             if isinstance(error, AgentSuperseded):
                 self.ending = error
+            else:
+                self._tell(f"{self.dialer.url} does not take this agent: {error}; trying again")
         elif connection is self._connection:
             self.outpost.take(frame, time.monotonic())
 
     def _flush(self) -> None:
         while self._touched:
             self.agent.flush(self._touched.pop())
+
+    def _introduction(self) -> str:
+        """Who this is, and what it gives."""
+        outpost, gives = self.outpost, self.outpost.capacity
+        gpus = "".join(f", {gpu.name}" for gpu in gives.gpus)
+        return f"{outpost.name}: {gives.cpu:g} cores, {gives.memory_mb} MB{gpus}"
+
+    def _tell(self, line: str) -> None:
+        """Tell whoever looks on, unless that is what was told last."""
+        if line != self._told:
+            self._told = line
+            self._tell_user(line)
 
     # --- what the outpost wants -----------------------------------------------------------------
 

@@ -251,7 +251,13 @@ ROOT = Path(__file__).parents[3]
 
 
 def start_agent(
-    url: str, folder: Path, *more: str, name: str = "a", pause_s: float = 30.0, **env: str
+    url: str,
+    folder: Path,
+    *more: str,
+    name: str = "a",
+    pause_s: float = 30.0,
+    stderr: int | None = None,
+    **env: str,
 ) -> subprocess.Popen[bytes]:
     """An agent as a process of its own, which dials again after `pause_s` at the latest."""
     patient = f"from apothic_emulator.agent import dialing; dialing.LONGEST_S = {pause_s}; "
@@ -259,4 +265,5 @@ def start_agent(
         [sys.executable, "-c", patient + AGENT, "--url", url, "--name", name, "--cpu", "4", *more],
         env={**os.environ, "APOTHIC_HOME": str(folder), "PYTHONPATH": str(ROOT), **env},
         cwd=ROOT,
+        stderr=stderr,
     )

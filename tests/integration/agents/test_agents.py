@@ -220,6 +220,22 @@ def test_an_agent_that_has_never_been_connected_ends_at_once(tmp_path: Path) -> 
             assert agent.wait(30) == 0
 
 
+def test_an_agent_says_what_becomes_of_its_connection(tmp_path: Path) -> None:
+    server = Server(lease_s=600.0)
+    agent = start_agent(server.url, tmp_path, pause_s=0.1, stderr=subprocess.PIPE)
+    assert agent.stderr is not None
+
+    joined = agent.stderr.readline().decode()
+    server.close()
+    cut = agent.stderr.readline().decode()
+
+    assert joined.startswith("joined ws://127.0.0.1:")
+    assert " as a: 4 cores, " in joined
+    assert cut.startswith("not connected to ws://127.0.0.1:")
+    end(agent)
+    agent.stderr.close()
+
+
 def test_a_later_agent_of_the_same_name_takes_over(tmp_path: Path) -> None:
     server = Server(lease_s=600.0)
     before = use(server.backend)
