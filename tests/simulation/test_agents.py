@@ -37,6 +37,6 @@ def test_every_fault_falls_and_every_end_is_reached() -> None:
 @pytest.mark.parametrize("name", AGENT_MUTANTS)
 def test_a_planted_bug_is_found(name: str) -> None:
     with AGENT_MUTANTS[name]():
-        found = next((seed for seed in reversed(range(30)) if failure_of(seed)), None)
+        found = next((seed for seed in reversed(range(60)) if failure_of(seed)), None)
 
     assert found is not None
