@@ -226,7 +226,7 @@ def test_a_machine_that_joins_fetches_them(tmp_path: Path, modules: Path) -> Non
             machine.terminate()
             assert machine.wait(30) == 0
         assert ran.stdout == "area: 12 m2\n"
-        assert [path.name for path in (tmp_path / "machine" / "archives").iterdir()]
+        assert [path.name for path in (tmp_path / "machine" / "agents" / "archives").iterdir()]
 
 
 DEPLOYED = """
