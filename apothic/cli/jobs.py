@@ -206,6 +206,6 @@ def _put_job(asked: Wishes, job: JobSnapshot) -> None:
         if job.ended_at is not None:
             told["ended_at"] = f"after {seconds(job.ended_at - job.submitted_at)}"
     for line in output.columns(
-        [(name, str(value)) for name, value in told.items() if value is not None]
+        [(name, str(value)) for name, value in told.items() if value not in (None, "")]
     ):
         output.put(line)

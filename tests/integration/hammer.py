@@ -164,9 +164,10 @@ def main() -> None:
     ]
     for worker in workers:
         worker.start()
-    done = threading.Event()
+    begun, done = threading.Event(), threading.Event()
 
     def interrupt() -> None:
+        begun.wait()
         while not done.wait(0.02):
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -175,6 +176,7 @@ def main() -> None:
     rng = random.Random("main")
     while True:
         try:
+            begun.set()
             while any(worker.is_alive() for worker in workers):
                 attempt(rng.choice([*WAYS, fork]), rng)
             done.set()

@@ -29,7 +29,7 @@ BATCH_RAISED = "batch_raised"
 class BatchPool(Pool):
     """The queue and executors of a function that takes its inputs in batches."""
 
-    __slots__ = ("due_at", "most", "wait_s")
+    __slots__ = ("due_at", "has_alone", "most", "wait_s")
 
     def __init__(self, function: Function) -> None:
         super().__init__(function)
@@ -37,6 +37,8 @@ class BatchPool(Pool):
         self.wait_s = function.spec.batch.wait_s if function.spec.batch is not None else 0.0
         self.due_at = NEVER
         """When what is queued has waited long enough; may be early, is never late."""
+        self.has_alone = False
+        """Whether an input that runs alone may be queued: it goes as soon as it has a place."""
 
     @property
     def depth(self) -> int:
@@ -47,10 +49,9 @@ class BatchPool(Pool):
         """Queue an input, which has to run by a certain time."""
         super().put(job)
         self.due_at = min(self.due_at, self._due_at(job))
+        self.has_alone |= job.is_alone
 
     def _due_at(self, job: Job) -> float:
-        if job.is_alone:
-            return 0.0
         return max(job.submitted_at, job.not_before) + self.wait_s
 
     def has_place(self, level: int, now: float) -> bool:
@@ -58,14 +59,20 @@ class BatchPool(Pool):
         return self.pick(level, now) is not None or self.may_start(level, now)
 
     def next_batch(self, now: float) -> list[Job]:
-        """The inputs for a call now: the first in the queue, if they are enough or it is time."""
-        if len(self.queue) < self.most and now < self.due_at:
+        """The inputs for a call now: the first in the queue, if they are enough or it is time.
+
+        One that runs alone, and has no place yet, is in nobody's way: others may stand deeper.
+        """
+        if len(self.queue) < self.most and now < self.due_at and not self.has_alone:
             return []
         together: list[Job] = []
         alone: Job | None = None
+        self.has_alone = False
         for job in self.queue:
             if job.is_alone:
-                alone = alone or job
+                is_first = not self.has_alone
+                self.has_alone = True
+                alone = job if is_first and self.has_place(job.level, max(now, 0.0)) else alone
             elif len(together) < self.most:
                 together.append(job)
             else:

@@ -243,6 +243,18 @@ def test_one_alone_passes_a_batch_that_is_not_due() -> None:
     assert batches_sent(driver.report(jobs[2], error=SPLIT)) == [[jobs[2]]]
 
 
+def test_one_alone_that_has_no_place_is_in_nobodys_way() -> None:
+    driver, jobs = running(size=2, max_containers=1)
+    for job in jobs:
+        driver.report(job, error=SPLIT)
+    inside = driver.inside(jobs[0])
+    child = driver.submit(origin=inside)
+    driver.wait(child, inside)
+    driver.loaded(2)
+
+    assert batches_sent(driver.pass_s(0.05)) == [[child]]
+
+
 def test_results_that_do_not_fit_are_not_tried_again() -> None:
     driver, jobs = running(size=2, retries=3)
 
