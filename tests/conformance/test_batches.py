@@ -112,6 +112,7 @@ async def test_when_the_call_raises_only_the_guilty_fail_without_any_retries(
     assert zero.error.type_name == "ZeroDivisionError"
 
 
+@pytest.mark.needs("lines")
 @pytest.mark.parametrize("result", [None, "ab", [1], {1: 2}])
 async def test_results_that_do_not_fit_are_a_mismatch_and_not_tried_again(
     client: Client, result: Any

@@ -121,6 +121,7 @@ async def test_a_failure_tells_type_message_and_traceback(client: Client) -> Non
     assert repr(pickle.loads(outcome.error.exception.data)) == "KeyError('missing')"
 
 
+@pytest.mark.needs("lines")
 async def test_a_failed_attempt_is_tried_again_while_retries_last(client: Client) -> None:
     job = await client.submit(await client.register(fail, retries=AT_ONCE))
 
@@ -128,6 +129,7 @@ async def test_a_failed_attempt_is_tried_again_while_retries_last(client: Client
     assert (await client.look(job)).attempt == 2
 
 
+@pytest.mark.needs("lines")
 async def test_a_failure_that_is_final_is_not_tried_again(client: Client) -> None:
     def give_up() -> None:
         from apothic_backends.model.errors import NonRetryable

@@ -128,6 +128,7 @@ async def test_a_function_without_secrets_gets_none(client: Client, vault: Vault
         (SecretRef("held:nobody"), "given in another program"),
     ],
 )
+@pytest.mark.needs("lines")
 async def test_what_is_missing_is_named_with_the_way_out_and_nothing_runs(
     client: Client, vault: Vault, gate: Gate, needed: SecretRef, told: str
 ) -> None:
