@@ -93,7 +93,7 @@ LACKS = {
     AGENTS: {
         "environment": "a call has the environment of its machine, and not that of its caller",
         "files": "a call has the files that are shipped, and no others of its caller's",
-        "lines": "what has not begun when a line is cut comes back, and has a number of its own",
+        "lines": "what has not begun when a line is cut goes elsewhere, with another number",
     },
 }
 """What a backend does not promise, by the name that a test says it needs with `needs(...)`."""

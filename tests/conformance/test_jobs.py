@@ -453,7 +453,7 @@ async def test_async_calls_run_at_once_on_one_loop(client: Client) -> None:
     assert len({value_of(await client.wait(job)) for job in jobs}) == 1
 
 
-@pytest.mark.needs("processes")
+@pytest.mark.needs("processes", "lines")
 async def test_calls_above_the_target_run_in_another_executor_if_one_may_start(
     client: Client, gate: Gate
 ) -> None:
@@ -474,6 +474,7 @@ async def test_calls_above_the_target_run_in_another_executor_if_one_may_start(
     assert len({value_of(await client.wait(job)) for job in jobs}) == 2
 
 
+@pytest.mark.needs("lines")
 async def test_calls_go_above_the_target_if_no_other_executor_may_start(client: Client) -> None:
     def meet() -> int:
         import os
