@@ -117,6 +117,18 @@ def what_has_begun_goes_elsewhere_with_the_first_cut(
     right(self, executor, now)
 
 
+@mutant(FarAttempts, "match", AGENT_MUTANTS)
+def a_cancel_ends_with_the_control_plane_that_was_asked_for_it(
+    right: Any, self: FarAttempts, executor: Executor, *rest: Any
+) -> None:
+    stops = {job: job.stop for job in executor.line}
+    for job in stops:
+        job.stop = None
+    right(self, executor, *rest)
+    for job, stop in stops.items():
+        job.stop = stop
+
+
 # --- placement -----------------------------------------------------------------------------------
 
 

@@ -104,6 +104,8 @@ class World:
         """Jobs of which it is written down that they were told to begin."""
         self.acknowledged: dict[int, int] = {}
         self.final: dict[int, str] = {}
+        self.endless: dict[int, bool] = {}
+        """Jobs that go on until they are cancelled, and whether that is acknowledged."""
         self.put: list[bytes] = []
         """What code was told to be in the queue."""
         self.calm = draw(seed, 60, 0) % 6 == 0
@@ -118,7 +120,7 @@ class World:
                 concurrent_requests=(1, 2, 1, 1, 1)[i],
                 max_containers=4,
                 memory_mb=(1024, 2048, 1024, 1024, 1024)[i],
-                timeout_s=(600.0, 600.0, 20.0, 600.0, 60.0)[i],
+                timeout_s=(9000.0, 9000.0, 20.0, 9000.0, 60.0)[i],
                 gpu=((), (), (), ("H100", "T4"), ())[i],
                 gpu_count=(0, 0, 0, 1, 2)[i],
             )
@@ -258,9 +260,18 @@ class World:
             job = int(job_id[5:])
             self.acknowledged[job] = int(function[10:]) - 1
             if i % 9 == 0:
-                self.at(self.now + 2.0, lambda: self.ask(CancelJob(job_id), _ignore, _ignore))
+                self.endless[job] = False
+                self.at(self.now + 2.0, self.cancel, job, not self.calm and job % 3 == 0)
 
         self.ask(SubmitJob(function, Payload(b"x")), known, _ignore)
+
+    def cancel(self, job: int, is_fatal: bool) -> None:
+        """Ask until it is acknowledged; the control plane may die once it is written down."""
+        if not self.endless[job]:
+            self.armed["crash"] += is_fatal
+            told = {job: True}
+            self.ask(CancelJob(f"jobs:{job}"), lambda _: self.endless.update(told), _ignore)
+            self.at(self.now + 5.0, self.cancel, job, False)
 
     def fault(self, kind: str, i: int) -> None:
         machine = self.machines[draw(self.seed, 66, i) % AGENTS]

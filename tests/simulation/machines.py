@@ -66,6 +66,8 @@ class Executor:
             job, attempt = self.queue.popleft()
             self.running[job] = attempt
             self.machine.world.begins(job, attempt, self)
+            if job in self.machine.world.endless:
+                continue  # until it is stopped
             lasts_s = (0.001, 0.01, 0.5, 3.0, LONGEST_S)[self.machine.chance(5)]
             self.machine.after(lasts_s, self.finish, job, attempt)
             if self.machine.chance(3) == 0:

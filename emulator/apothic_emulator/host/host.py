@@ -26,7 +26,7 @@ from apothic_emulator.core.costs import PriceOf
 from apothic_emulator.core.effects import Effect
 from apothic_emulator.core.executors import IDLE_S, ExecutorStatus
 from apothic_emulator.core.facts import Asked, GivenUp, Input, Tick
-from apothic_emulator.core.hellos import LEASE_S
+from apothic_emulator.core.hellos import GRACE_S, LEASE_S
 from apothic_emulator.core.journal import Journal
 from apothic_emulator.core.plane import Plane
 from apothic_emulator.core.quotas import DEFAULT, Quotas
@@ -39,9 +39,7 @@ from apothic_emulator.host.requests import input_from
 from apothic_emulator.host.thread import HostThread
 
 NEVER = float("inf")
-
 T = TypeVar("T")
-
 Reply = tuple[Any, object, BaseException | None]
 
 
@@ -58,6 +56,7 @@ class Host:
         *,
         has_home: bool = True,
         lease_s: float = LEASE_S,
+        grace_s: float = GRACE_S,
         price_of: PriceOf | None = None,
         quotas: Quotas = DEFAULT,
     ) -> None:
@@ -66,7 +65,8 @@ class Host:
         self._now = self.clock.now
         self.commits = commits
         self._core: Any = {"idle_s": idle_s, "enforced": keeper.enforced, "quotas": quotas}
-        self._core |= {"has_home": has_home, "lease_s": lease_s, "price_of": price_of}
+        self._core |= {"has_home": has_home, "lease_s": lease_s, "grace_s": grace_s}
+        self._core["price_of"] = price_of
         self.plane = self._new_plane()
         self.inbox: deque[Input] = deque()
         self.dead: ApothicError | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -16,7 +15,6 @@ from apothic_backends.ticket import Ticket
 from apothic_emulator.agent.zygote import Zygote
 from apothic_emulator.core.costs import PriceOf
 from apothic_emulator.core.facts import Asked
-from apothic_emulator.core.quotas import DEFAULT, Quotas
 from apothic_emulator.host.backend import LocalBackend
 from apothic_emulator.host.commits import Commits
 from apothic_emulator.host.host import Host
@@ -24,6 +22,7 @@ from apothic_emulator.host.thread import HostThread
 from apothic_emulator.host.tickets import HostTicket
 from apothic_emulator.server.places import store_of
 from apothic_emulator.server.sessions import Sessions
+from apothic_emulator.server.settings import Settings
 
 
 class Account:
@@ -72,13 +71,7 @@ class Account:
 
 
 def open_account(
-    name: str,
-    state: str,
-    folder: Path,
-    quotas: Quotas = DEFAULT,
-    *,
-    has_home: bool,
-    price_of: PriceOf | None = None,
+    name: str, settings: Settings, *, has_home: bool, price_of: PriceOf | None = None
 ) -> Account:
     """Open the control plane of an account; blocks while its store is read.
 
@@ -87,14 +80,22 @@ def open_account(
     Raises:
         StoreError: its store is in use by another server, damaged, or cannot be reached.
     """
-    store = store_of(state, folder, name)
-    store.archives = store.archives or folder / "accounts" / name / "archives"
+    store = store_of(settings.state, settings.folder, name)
+    store.archives = store.archives or settings.folder / "accounts" / name / "archives"
     store.open()
     thread = HostThread(Zygote())
     thread.start()
     try:
-        rules: dict[str, Any] = {"price_of": price_of, "quotas": quotas}
-        return Account(name, Host(thread, commits=Commits(store), has_home=has_home, **rules))
+        host = Host(
+            thread,
+            commits=Commits(store),
+            has_home=has_home,
+            lease_s=settings.agent_lease_s,
+            grace_s=settings.agent_grace_s,
+            price_of=price_of,
+            quotas=settings.quotas,
+        )
+        return Account(name, host)
     except BaseException:
         thread.end()
         store.close()

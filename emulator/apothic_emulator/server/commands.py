@@ -16,6 +16,7 @@ from click.core import ParameterSource
 
 from apothic_backends.model.costs import NANO
 from apothic_backends.remote.running import server_folder
+from apothic_emulator.core.hellos import GRACE_S, LEASE_S
 from apothic_emulator.server.limits import read as read_limits
 from apothic_emulator.server.scopes import SCOPES
 from apothic_emulator.server.settings import MAX_BODY, PORT, Settings
@@ -53,6 +54,22 @@ NEEDED = ("uvicorn", "httptools", "anyio", "prometheus_client", "websockets")
     "--prices",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A TOML file with what a second costs; without one everything is free.",
+)
+@click.option(
+    "--agent-lease",
+    "agent_lease_s",
+    type=click.FloatRange(1, 3600),
+    default=LEASE_S,
+    show_default=True,
+    help="Seconds without a word after which an agent is believed to have stopped its work.",
+)
+@click.option(
+    "--agent-grace",
+    "agent_grace_s",
+    type=click.FloatRange(0, 86400),
+    default=GRACE_S,
+    show_default=True,
+    help="Seconds after that in which it may bring the outcome of what must not run twice.",
 )
 @click.option(
     "--max-body",

@@ -140,8 +140,7 @@ def _opener(settings: Settings) -> Callable[[str], Account]:
 
     def open_one(name: str) -> Account:
         has_home = settings.has_agent and name == ACCOUNT
-        where = settings.state, settings.folder, settings.quotas
-        return open_account(name, *where, has_home=has_home, price_of=price_of)
+        return open_account(name, settings, has_home=has_home, price_of=price_of)
 
     return open_one
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from apothic_backends.model.record import Record
+from apothic_emulator.core.hellos import GRACE_S, LEASE_S
 from apothic_emulator.core.quotas import DEFAULT, Quotas
 from apothic_emulator.server.limits import Limits
 
@@ -19,7 +20,9 @@ class Settings(Record):
     """What `apothic serve` was told; `folder` is where it keeps what is the server's own.
 
     `hosts` are names by which others know the server, beside its addresses: with a port only there.
-    In-flight work has `grace_s` seconds to end when the server is asked to.
+    In-flight work has `grace_s` seconds to end when the server is asked to. An agent of which
+    nothing is heard for `agent_lease_s` has stopped its work; for `agent_grace_s` more it may come
+    back with the outcome of what must not run twice.
     """
 
     folder: Path
@@ -32,6 +35,8 @@ class Settings(Record):
     hosts: tuple[str, ...] = ()
     has_agent: bool = True
     grace_s: float = 10.0
+    agent_lease_s: float = LEASE_S
+    agent_grace_s: float = GRACE_S
     max_body: int = MAX_BODY
     """Bytes of a request."""
     prices: Path | None = None
