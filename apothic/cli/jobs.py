@@ -13,7 +13,7 @@ from apothic.cli.failures import ExitCode, code_of, describe, explain
 from apothic.cli.look import look_of
 from apothic.cli.plane import control_plane
 from apothic.cli.seen import seconds
-from apothic.cli.watch import print_events, show_events
+from apothic.cli.watch import code_of_status, print_events, show_events
 from apothic.cli.wishes import Wishes
 from apothic.jobs import Job
 from apothic.watches import Lines, Watch, check_lines, check_watch
@@ -88,15 +88,23 @@ def watch(backend: Backend, asked: Wishes, job_id: str, where: Where) -> int:
     """Show the events of a job until it ends; the exit code tells how."""
     stream = backend.watch(job_id, where.after, snapshot=where.snapshot)
     with following(job_id), Watch(Reading(stream, where.event_types)) as events:
-        if asked.is_json() or not sys.stdout.isatty():
-            return print_events(events)
-        look = look_of(
-            os.environ,
-            is_terminal=True,
-            color=asked.color or "auto",
-            is_plain=bool(asked.plain),
-        )
-        return show_events(events, job_id, look.replace(is_verbose=bool(asked.verbose)))
+        code = _follow(events, asked, job_id)
+    if where.after is None:
+        return code
+    status = backend.start(GetJob(job_id)).wait().status  # it may have ended before that position
+    return code_of_status(status.value) if status.is_final else code
+
+
+def _follow(events: Watch, asked: Wishes, job_id: str) -> int:
+    if asked.is_json() or not sys.stdout.isatty():
+        return print_events(events)
+    look = look_of(
+        os.environ,
+        is_terminal=True,
+        color=asked.color or "auto",
+        is_plain=bool(asked.plain),
+    )
+    return show_events(events, job_id, look.replace(is_verbose=bool(asked.verbose)))
 
 
 def get(backend: Backend, asked: Wishes, job_id: str) -> int:

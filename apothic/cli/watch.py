@@ -59,9 +59,12 @@ def show_events(events: Watch, job_id: str, look: Look) -> int:
 
 def code_of_end(event: Event, code: ExitCode) -> ExitCode:
     """The exit code after an event: how the job has ended, once it has."""
-    if event.event != "job.end":
-        return code
-    return _CODES.get(event.data["status"], ExitCode.RAISED)
+    return code_of_status(event.data["status"]) if event.event == "job.end" else code
+
+
+def code_of_status(status: str) -> ExitCode:
+    """The exit code that tells how a job has ended."""
+    return _CODES.get(status, ExitCode.RAISED)
 
 
 def _result(event: Event) -> list[str]:

@@ -57,6 +57,8 @@ def test_a_deployed_function_is_run_and_watched(shell: Shell) -> None:
     told = shell.events("job", "watch", job_id)
     assert [event["data"] for event in told[-2:]] == [event["data"] for event in events[-2:]]
     assert shell.events("job", "watch", job_id, "--after", told[0]["cursor"]) == told[1:]
+    (state,) = (one for one in shell.events("job", "watch", job_id, "--snapshot")[:1])
+    assert shell.events("job", "watch", job_id, "--after", state["cursor"]) == told[-2:]
 
 
 def test_a_failure_of_a_deployed_function_is_told(shell: Shell) -> None:
@@ -68,7 +70,9 @@ def test_a_failure_of_a_deployed_function_is_told(shell: Shell) -> None:
         if event["event"] == "job.end"
     )
 
-    assert "no luck" in shell.json("job", "result", end["data"]["job_id"], code=1)["message"]
+    job_id = end["data"]["job_id"]
+    assert shell.events("job", "watch", job_id, "--after", end["cursor"], code=1) == []
+    assert "no luck" in shell.json("job", "result", job_id, code=1)["message"]
 
 
 @pytest.fixture

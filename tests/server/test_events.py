@@ -86,6 +86,16 @@ def test_a_position_of_another_history_is_told_as_a_reset_with_what_is_now(serve
     assert told[0].data["reason"] == "epoch_changed"
 
 
+def test_one_goes_on_after_a_state_and_not_within_it(server: Served) -> None:
+    job = job_of(server)
+    told = parse(watch(server, f"topic={job}&after=other:7").body.decode())
+
+    again = watch(server, f"topic={job}", ("Last-Event-ID", told[1].id))
+
+    assert told[0].id == ""
+    assert [one.event for one in parse(again.body.decode())] == ["job.result", "job.end"]
+
+
 REFUSED = {
     "topic=jobs:999999": 404,
     "topic=nothing:x": 404,

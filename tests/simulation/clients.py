@@ -248,7 +248,7 @@ class Clients:
             if error is not None:
                 return
             assert isinstance(value, EventBatch)
-            watcher.take(value)
+            watcher.take(value, is_cut=draw(seed, WATCH, counter + 500) % 4 == 0)
             if watcher.is_over:
                 watcher.close()
                 return

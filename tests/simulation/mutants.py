@@ -203,6 +203,13 @@ def a_reset_is_kept_secret(right: Any, self: EventLog, after: Cursor) -> Event |
     return None if reset is not None and reset.data["reason"] == "compacted" else reset
 
 
+@mutant(EventLog, "ending")
+def what_has_ended_stands_after_its_end(
+    right: Any, self: EventLog, job: int, moment: float
+) -> list[Event]:
+    return [event.replace(cursor=self.cursor) for event in right(self, job, moment)]
+
+
 @mutant(Ledger, "tell_rest")
 def the_last_line_is_told_after_the_end(right: Any, self: Ledger, job: Job, now: float) -> None:
     if job.is_final:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from itertools import pairwise
 
 from apothic_backends.commands import ReadEvents
 from apothic_backends.model.events import ALL_JOBS, Cursor, Event, EventBatch
@@ -34,28 +35,36 @@ class Watcher:
         limit = (1, 7, 1000)[draw(seed, WATCH, -counter) % 3]
         return ReadEvents(self.topic, self.after, limit, self.snapshot)
 
-    def take(self, batch: EventBatch) -> None:
-        for event in batch.events:
+    def take(self, batch: EventBatch, *, is_cut: bool = False) -> None:
+        """Take events in; if it is cut, as few as can be, to go on after those."""
+        events = _first_of(batch.events) if is_cut else batch.events
+        is_whole = len(events) == len(batch.events)
+        for event in events:
             seq = event.cursor.seq
             if event.event == "stream.reset":
                 self.history.reached[f"reset_{event.data['reason']}"] += 1
                 self.folded.clear()
                 self.seen = self.state_at = seq
-            elif event.event == "job.snapshot" or (seq == self.state_at and self._is_end(event)):
+            elif event.event == "job.snapshot" or self._is_retold(event):
                 self._is_state(event)
                 self.seen = self.state_at = seq
             else:
                 self._follow(event)
         sure(batch.cursor.seq >= self.seen, "I10", "the cursor went back")
-        self.after = batch.cursor
+        self.history.reached["watch_cut"] += not is_whole
+        self.after = batch.cursor if is_whole else events[-1].cursor
         if self.snapshot and self.seen < 0:
             self.seen = batch.cursor.seq
-        self.is_over = batch.ended
+        self.is_over = batch.ended and is_whole
         is_final = self.job in self.history.final
         sure(not batch.ended or is_final, "I10", "%s is over before its end", self.topic)
 
-    def _is_end(self, event: Event) -> bool:
-        return event.event in _ENDING
+    def _is_retold(self, event: Event) -> bool:
+        """Whether it is told after a snapshot how a job ended, and not as the log had it."""
+        if not self.job or event.event not in _ENDING or self.seen != self.state_at:
+            return False
+        seq = event.cursor.seq
+        return self.history.log[max(0, seq - 1) : seq] != [(event.event, self.job)]
 
     def _is_state(self, event: Event) -> None:
         job, status = int(event.data["job_id"][5:]), event.data["status"]
@@ -83,3 +92,11 @@ class Watcher:
         sure(self.seen >= last, "L4", "%s stands at %d of %d", self.topic, self.seen, last)
         for job, status in self.folded.items():
             sure(status == self.history.final[job], "I10", "jobs:%d folds to %s", job, status)
+
+
+def _first_of(events: tuple[Event, ...]) -> tuple[Event, ...]:
+    """Those after the first of which one can go on: all that are at one position."""
+    for i, (one, following) in enumerate(pairwise(events), 1):
+        if one.cursor.seq < following.cursor.seq:
+            return events[:i]
+    return events

@@ -180,9 +180,21 @@ class EventLog:
 
         One that is not retained, if some of that may have been forgotten.
         """
-        i = bisect_left(self.entries, moment, key=lambda entry: entry[2])
+        i = bisect_left(self.entries, moment, key=_at)
         is_whole = i or self.first == 1 or moment > self._whole_from
         return Cursor(self.epoch, self.first + i - (1 if is_whole else 2))
+
+    def ending(self, job: int, moment: float) -> list[Event]:
+        """How a job ended at a moment: `job.result` and `job.end`, if both are retained."""
+        entries = self.entries
+        found: list[Event] = []
+        for i in range(bisect_left(entries, moment, key=_at), len(entries)):
+            name, subject, at, _, _ = entries[i]
+            if at != moment:
+                break
+            if subject == job and name in ("job.result", "job.end"):
+                found.append(self.event(self.first + i, entries[i]))
+        return found if len(found) == len(("job.result", "job.end")) else []
 
     def lost(self, after: Cursor) -> Event | None:
         """The `stream.reset` for a position that cannot be read on from; None if it can."""
@@ -198,6 +210,10 @@ class EventLog:
         here = self.cursor
         data = {"reason": reason, "epoch": here.epoch, "seq": here.seq, "dropped": dropped}
         return Event("stream.reset", data, here)
+
+
+def _at(entry: _Entry) -> float:
+    return entry[2]
 
 
 def _is_of(entry: _Entry, subject: Subject | None) -> bool:

@@ -81,10 +81,10 @@ class Watches:
     def state(self, topic: Topic) -> EventBatch:
         """What is now, to be read on from the newest position. Of an ended job: all of it."""
         here, ledger = topic.feed.events.cursor, self.ledger
-        if topic.job is not None:
+        if topic.job is not None and topic.job.ended_at is not None:
+            events = _ended(topic.job, topic.job.ended_at, ledger)
+        elif topic.job is not None:
             events = [_job(topic.job, ledger, here)]
-            if topic.is_over:
-                events += _ending(topic.job, ledger, here)
         elif topic.feed is self.shared.feed:
             events = self.shared.state(topic.name, topic.wants)
         elif topic.subject:
@@ -96,6 +96,8 @@ class Watches:
     def after_reset(self, reset: Event, topic: Topic) -> EventBatch:
         """A reset, and what is now."""
         now = self.state(topic)
+        if topic.is_over:
+            reset = reset.replace(cursor=now.events[0].cursor)
         return EventBatch((reset, *now.events), now.cursor, now.ended)
 
 
@@ -108,16 +110,29 @@ def _job(job: Job, ledger: Ledger, here: Cursor) -> Event:
     return Event("job.snapshot", told, here)
 
 
-def _ending(job: Job, ledger: Ledger, here: Cursor) -> list[Event]:
+def _ended(job: Job, ended_at: float, ledger: Ledger) -> list[Event]:
+    """An ended job, at the position before its end: whoever reads on from there hears of that.
+
+    Where that is not retained any more, whoever reads on from there is told all of this again.
+    """
+    log = ledger.events
+    end = log.ending(job.number, ended_at)
+    if end:
+        return [_job(job, ledger, Cursor(log.epoch, end[0].cursor.seq - 1)), *end]
     told: dict[str, Any] = {
         "job_id": job.job_id,
-        "at": (job.ended_at or 0.0) + ledger.events.wall_offset,
+        "at": ended_at + log.wall_offset,
         "attempt": job.attempt,
         "status": job.status.value,
     }
     if job.error is not None:
         told["error"] = job.error.code
-    return [Event(name, dict(told), here) for name in ("job.result", "job.end")]
+    forgotten = Cursor(log.epoch, log.first - 2)
+    end = [
+        Event("job.result", told, forgotten),
+        Event("job.end", dict(told), log.cursor),
+    ]
+    return [_job(job, ledger, forgotten), *end]
 
 
 def _app(name: str, pools: Iterable[Pool], here: Cursor) -> Event:

@@ -3,12 +3,14 @@
 Each has the position after it as its id, so that a browser, or anybody who sends `Last-Event-ID`,
 goes on where it was; `?after=` serves the first connection. Nothing is kept for a watcher: it reads
 the log from its own position, a few events at a time, and one that takes nothing for ten seconds is
-cut off. Whoever comes back too late is told by `stream.reset`, followed by a snapshot.
+cut off. Whoever comes back too late is told by `stream.reset`, followed by a snapshot. Of several
+events at one position the last alone has an id, so that nobody goes on halfway through a snapshot.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -103,12 +105,14 @@ class _Stream:
         finally:
             ticket.cancel()
 
-    async def _put_events(self, events: Iterable[Event]) -> None:
+    async def _put_events(self, events: Sequence[Event]) -> None:
         """Send events, several small ones as one piece."""
         pieces: list[bytes] = []
         size = 0
-        for event in events:
-            pieces.append(frame(event))
+        for event, following in pairwise((*events, None)):
+            assert event is not None
+            is_place = following is None or event.cursor.seq < following.cursor.seq
+            pieces.append(frame(event, is_place=is_place))
             size += len(pieces[-1])
             if size >= PIECE:
                 await self._put(b"".join(pieces))
@@ -126,14 +130,11 @@ class _Stream:
             await self._send({"type": "http.response.body", "body": piece, "more_body": more})
 
 
-def frame(event: Event) -> bytes:
-    """An event as it stands in a stream: its data in one line."""
+def frame(event: Event, *, is_place: bool) -> bytes:
+    """An event as it stands in a stream, with its id if one can go on there."""
+    place = b"id: %s\n" % str(event.cursor).encode() if is_place else b""
     told = encode(shapes.write(event.data))
-    return b"id: %s\nevent: %s\ndata: %s\n\n" % (
-        str(event.cursor).encode(),
-        event.event.encode(),
-        told,
-    )
+    return b"%sevent: %s\ndata: %s\n\n" % (place, event.event.encode(), told)
 
 
 def _last(reason: str) -> bytes:

@@ -247,6 +247,44 @@ def test_a_job_that_has_ended_gives_snapshot_result_and_end() -> None:
     assert batch.events[2].data["error"] == "user_error"
 
 
+@pytest.mark.parametrize(
+    ("read", "left"), [(0, ["job.result", "job.end"]), (1, ["job.end"]), (2, [])]
+)
+def test_a_job_that_has_ended_is_read_on_from_any_of_its_events(read: int, left: list[str]) -> None:
+    driver = Driver()
+    job = ended(driver)
+    driver.pass_s(1.0)
+    driver.submit_many(2)
+    told = driver.ask(ReadEvents(f"jobs:{job}", snapshot=True)).events
+
+    assert names(driver.ask(ReadEvents(f"jobs:{job}", told[read].cursor))) == left
+
+
+@pytest.mark.parametrize("read", [0, 1])
+def test_an_end_that_is_not_retained_is_told_again(
+    read: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eventlog, "RETAINED", 2)
+    driver = Driver()
+    job = driver.ran()
+    driver.report(job, error=RAISED)
+    driver.submit()
+    told = driver.ask(ReadEvents(f"jobs:{job}", snapshot=True)).events
+    again = driver.ask(ReadEvents(f"jobs:{job}", told[read].cursor))
+
+    assert names(again) == ["stream.reset", "job.snapshot", "job.result", "job.end"]
+    assert names(driver.ask(ReadEvents(f"jobs:{job}", told[2].cursor))) == []
+
+
+def test_after_a_reset_there_is_the_end_to_be_read() -> None:
+    driver = Driver()
+    job = ended(driver)
+    told = driver.ask(ReadEvents(f"jobs:{job}", Cursor("other", 1))).events
+    again = driver.ask(ReadEvents(f"jobs:{job}", told[0].cursor))
+
+    assert (told[0].event, names(again)) == ("stream.reset", ["job.result", "job.end"])
+
+
 def test_a_snapshot_of_all_jobs_has_those_that_have_not_ended() -> None:
     driver = Driver()
     ended(driver)
