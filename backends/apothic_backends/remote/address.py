@@ -10,6 +10,10 @@ from apothic_backends.model.record import Record
 
 _PORTS = {"https": 443, "http": 80}
 
+_HERE = "127.0.0.1"
+"""What `localhost` is over plain http, without a look-up: a key for one is for the other. At the
+same port of [::1], which the name may stand for, too, somebody else may be listening."""
+
 
 class Address(Record):
     """A server: its scheme, host and port, and the path before its routes."""
@@ -72,6 +76,8 @@ def address_of(url: str) -> Address:
             "like https://host or http://127.0.0.1:8377"
         )
     host = (parts.hostname or "").rstrip(".")
+    if host == "localhost" and parts.scheme == "http":
+        host = _HERE
     found = Address(parts.scheme, host, port or _PORTS[parts.scheme], parts.path.rstrip("/"))
     if found.scheme == "http" and not found.is_loopback:
         raise UsageError(

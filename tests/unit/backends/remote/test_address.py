@@ -17,7 +17,9 @@ from apothic_backends.remote.address import address_of
         ),
         ("http://127.0.0.1:8377", "http://127.0.0.1:8377", "ws://127.0.0.1:8377/v1"),
         ("http://[::1]:1", "http://[::1]:1", "ws://[::1]:1/v1"),
-        ("http://localhost", "http://localhost:80", "ws://localhost:80/v1"),
+        ("http://localhost", "http://127.0.0.1:80", "ws://127.0.0.1:80/v1"),
+        ("http://LOCALHOST.:1", "http://127.0.0.1:1", "ws://127.0.0.1:1/v1"),
+        ("https://localhost", "https://localhost:443", "wss://localhost:443/v1"),
         ("http://app.localhost.", "http://app.localhost:80", "ws://app.localhost:80/v1"),
     ],
 )

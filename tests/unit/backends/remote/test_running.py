@@ -98,7 +98,9 @@ def test_the_key_is_for_that_very_server(folder: Path) -> None:
 
     assert key_for(address_of(URL)) == "apk_1_x"
     assert key_for(address_of("http://127.0.0.1:8378")) is None
-    assert key_for(address_of("http://localhost:8377")) is None
+    assert key_for(address_of("http://localhost:8377")) == "apk_1_x"
+    assert key_for(address_of("http://[::1]:8377")) is None
+    assert key_for(address_of("http://my.localhost:8377")) is None
 
     withdraw(folder)
     assert key_for(address_of(URL)) is None
