@@ -21,7 +21,7 @@ from apothic_backends.model.errors import TicketCancelled, WaitTimeout
 
 T = TypeVar("T")
 
-_STRETCH_S = 0.5
+STRETCH_S = 0.5
 """How long a thread waits at a stretch. A signal that comes between the interpreter's last look and
 the wait is not handled before the wait ends, and would be as good as lost in one without end."""
 
@@ -152,10 +152,7 @@ class Ticket(Generic[T]):
         if not self.on_done(woken.release):
             return
         try:
-            with WINDOW:
-                while not woken.acquire(timeout=_stretch(left := _left(deadline))):
-                    if left == 0:
-                        break
+            acquire(woken, deadline)
         finally:
             self.off_done(woken.release)
 
@@ -224,21 +221,24 @@ class Ticket(Generic[T]):
                 self.off_done(wake)
 
 
+def stretch(deadline: float | None) -> float:
+    """Seconds to wait now for what may come until a moment of `time.monotonic`; 0 after that."""
+    if deadline is None:
+        return STRETCH_S
+    return min(STRETCH_S, max(0.0, deadline - time.monotonic()))
+
+
+def acquire(lock: Any, deadline: float | None) -> None:
+    """Wait for a lock, until then at the latest; Ctrl-C is let through meanwhile."""
+    with WINDOW:
+        while not lock.acquire(timeout=(wait_s := stretch(deadline))):
+            if not wait_s:
+                return
+
+
 def _wake_future(future: Any) -> None:
     if not future.done():
         future.set_result(None)
-
-
-def _left(deadline: float | None) -> float:
-    """Seconds until the deadline as lock timeouts want them: -1 is for ever."""
-    if deadline is None:
-        return -1
-    return min(threading.TIMEOUT_MAX, max(0.0, deadline - time.monotonic()))
-
-
-def _stretch(left: float) -> float:
-    """So much of what is left at a time."""
-    return _STRETCH_S if left < 0 else min(left, _STRETCH_S)
 
 
 class _Mailbox:

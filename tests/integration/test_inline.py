@@ -19,6 +19,7 @@ from apothic import (
     App,
     Job,
     JobCancelled,
+    Queue,
     QueueFull,
     Retries,
     SetupFailed,
@@ -30,6 +31,7 @@ from apothic._serialize import RemoteTraceback
 from apothic_backends.base import Backend
 from apothic_backends.model.jobs import JobStatus
 from apothic_backends.registry import open_backend
+from tests.signals import unheard_interrupt
 
 app = App("inline-tests")
 seen: list[Any] = []
@@ -133,6 +135,11 @@ def inline() -> Iterator[Backend]:
 
 def test_a_call_runs_in_the_thread_that_waits() -> None:
     assert where.remote() == (os.getpid(), threading.get_ident())
+
+
+def test_ctrl_c_that_comes_just_before_a_wait_is_heard() -> None:
+    with Queue.ephemeral() as queue, pytest.raises(KeyboardInterrupt), unheard_interrupt():
+        queue.get()
 
 
 def test_arguments_and_results_are_copies() -> None:

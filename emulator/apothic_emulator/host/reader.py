@@ -15,7 +15,7 @@ from collections.abc import Callable
 from select import EPOLLIN, epoll
 
 from apothic_backends.interrupts import WINDOW
-from apothic_backends.ticket import Ticket
+from apothic_backends.ticket import Ticket, acquire, stretch
 
 _MOST_EVENTS = 64
 """Taken at once; the default allocates room for a thousand with every poll."""
@@ -42,9 +42,8 @@ class _Follower:
         except RuntimeError:
             pass  # woken twice: by its result and by the lead
 
-    def sleep(self, timeout_s: float) -> None:
-        with WINDOW:
-            self._lock.acquire(timeout=timeout_s)
+    def sleep(self, deadline: float | None) -> None:
+        acquire(self._lock, deadline)
 
 
 class Reader:
@@ -109,7 +108,7 @@ class Reader:
         leads = False
         try:
             if ticket.on_done(follower.wake):
-                follower.sleep(_seconds_left(deadline))
+                follower.sleep(deadline)
                 ticket.off_done(follower.wake)
                 leads = not ticket.done
         except BaseException:  # an interrupt, which may come together with the lead
@@ -135,7 +134,7 @@ class Reader:
         try:
             while not ticket.done:
                 with WINDOW:
-                    events = self.channels.poll(_seconds_left(deadline), _MOST_EVENTS)
+                    events = self.channels.poll(stretch(deadline), _MOST_EVENTS)
                 if events:
                     self._handle(events)
                 elif deadline is not None and time.monotonic() >= deadline:
@@ -188,10 +187,6 @@ class Reader:
     def close(self) -> None:
         """Let go of the descriptor."""
         os.close(self._wake_fd)
-
-
-def _seconds_left(deadline: float | None) -> float:
-    return -1 if deadline is None else poll_timeout(deadline)
 
 
 def poll_timeout(deadline: float) -> float:

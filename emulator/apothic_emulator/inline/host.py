@@ -20,7 +20,7 @@ from apothic_backends.commands import CancelJob
 from apothic_backends.interrupts import DEFERRED, WINDOW
 from apothic_backends.model.errors import ApothicError, BackendClosed, EmulatorDead
 from apothic_backends.model.jobs import ErrorInfo
-from apothic_backends.ticket import Ticket
+from apothic_backends.ticket import STRETCH_S, Ticket
 from apothic_emulator.core.effects import StartExecutor
 from apothic_emulator.core.facts import Asked, GivenUp, Input, Reported, Tick
 from apothic_emulator.core.plane import Plane
@@ -280,11 +280,10 @@ class InlineHost:
     def sleep(self, seen: int, deadline: float | None) -> None:
         """Wait until something has changed since then, or is due."""
         seconds = self.pause_s(deadline)
-        limit = threading.TIMEOUT_MAX if seconds is None else min(seconds, threading.TIMEOUT_MAX)
         with self._changed:
             if self.changes == seen:
                 with WINDOW:
-                    self._changed.wait(limit)
+                    self._changed.wait(STRETCH_S if seconds is None else min(seconds, STRETCH_S))
 
     def close_ended(self) -> None:
         """Close executors that have ended."""

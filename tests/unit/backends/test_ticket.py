@@ -14,6 +14,7 @@ import pytest
 
 from apothic_backends.model.errors import TicketCancelled, WaitTimeout
 from apothic_backends.ticket import Ticket
+from tests.signals import unheard_interrupt
 
 BACKENDS = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 
@@ -75,6 +76,11 @@ def test_waiting_ends_with_its_time_and_the_ticket_stays_good() -> None:
     ticket.complete(3)
 
     assert ticket.wait(0.0) == 3
+
+
+def test_ctrl_c_that_comes_just_before_a_wait_is_heard() -> None:
+    with pytest.raises(KeyboardInterrupt), unheard_interrupt():
+        Ticket[int]().wait()
 
 
 class CompletedOnceWaitedFor(Ticket[int]):
