@@ -8,6 +8,7 @@ from __future__ import annotations
 __version__ = "0.1.0"
 
 _HOMES = {
+    "apothic.agents": ("Agent",),
     "apothic.apps": ("App",),
     "apothic.claims": ("Claim", "DeadLetter"),
     "apothic.clients": ("ControlPlaneClient",),

@@ -1,3 +1,4 @@
+from apothic.agents import Agent as Agent
 from apothic.apps import App as App
 from apothic.claims import Claim as Claim, DeadLetter as DeadLetter
 from apothic.clients import ControlPlaneClient as ControlPlaneClient
@@ -109,6 +110,7 @@ from apothic_backends.model.volumes import VolumeFile as VolumeFile
 __version__: str
 
 __all__ = [
+    "Agent",
     "ApothicError",
     "App",
     "ArchiveRefused",

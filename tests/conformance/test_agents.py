@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from apothic import Agent
 from apothic_backends.commands.agents import ListAgents
 from apothic_backends.connection import connect
 from tests.conformance.client import Client, value_of
@@ -19,6 +20,14 @@ def look_for_agents() -> int:
 
 async def test_where_no_machine_has_joined_none_is_listed(client: Client) -> None:
     assert await client.backend.start(ListAgents()) == ()
+
+
+async def test_programs_list_them_awaiting(client: Client) -> None:
+    assert await Agent.list.aio() == [*await client.backend.start(ListAgents())]
+
+
+def test_programs_list_them_blocking(client: Client) -> None:
+    assert Agent.list() == [*client.backend.start(ListAgents()).wait()]
 
 
 async def test_code_that_is_called_may_look_at_them_too(client: Client) -> None:
