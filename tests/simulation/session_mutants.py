@@ -38,8 +38,30 @@ def a_late_cut_ends_the_next_connection(right: Any, self: Session, connection: A
 
 
 @plant(Session, "_back")
-def what_is_given_back_is_lost(right: Any, self: Session, number: Any) -> None:
-    self._unseen.pop(number, None)
+def what_is_given_back_is_lost(right: Any, self: Session, number: Any, said: int) -> None:
+    self._unseen.discard(number)
+    self.answer(said)
+
+
+@plant(Session, "_tell")
+def what_a_client_has_is_answered_before_it_is_durable(
+    right: Any, self: Session, command: Any, token: Any = None
+) -> None:
+    right(self, command)
+    if token is not None:
+        token.complete(None)
+
+
+@plant(Operations, "loaded")
+def nothing_goes_back_after_a_restart(right: Any, self: Operations, *_: Any) -> None:
+    pass
+
+
+@plant(Operations, "_say_again")
+def what_was_said_twice_never_goes_back(
+    right: Any, self: Operations, answer: Any, asked: Asked
+) -> None:
+    right(self, answer, asked.replace(unheard=False))
 
 
 @plant(Session, "_unwanted")

@@ -23,7 +23,7 @@ from apothic_backends.model.queues import QueueItems, joined
 from apothic_backends.remote.operations import changes_something
 from apothic_emulator.core.effects import Outcome
 from apothic_emulator.core.facts import Asked, GivenUp, Input
-from apothic_emulator.server.session import Ask
+from apothic_emulator.server.session import Ask, Word
 from tests.simulation import driving
 from tests.simulation.books import texts_of
 from tests.simulation.driving import Client, Driven, Replies, Reply, Script
@@ -31,6 +31,7 @@ from tests.simulation.history import sure
 from tests.simulation.lines import Caller
 
 CLIENTS = 5
+LOSES_INTEREST = 0.1
 FAULTS = ("cut", "cut", "cut", "die", "give up", "give up", *driving.CRASHES)
 
 
@@ -90,6 +91,8 @@ class SessionWorld(Driven):
         self.sessions: dict[str, Any] = {}
         self.desk = Desk(self)
         self.wishes: dict[int, Wish] = {}
+        self.tokens: dict[tuple[str, int], int] = {}
+        """Of the wishes, by client and number."""
         self.put: set[str] = set()
         self.out: Counter[str] = Counter()
         """What clients have taken."""
@@ -169,6 +172,7 @@ class SessionWorld(Driven):
         takes = isinstance(command, TakeItems)
         once = changes_something(command)
         wish.number = caller.connection.ask(command, wish, once=once, goes_back=takes)
+        self.tokens[caller.connection._client, wish.number] = self._tokens
         caller.write()
         return self._tokens
 
@@ -198,7 +202,7 @@ class SessionWorld(Driven):
         replies = list(replies)
         self._hand_out(replies)
         for token, value, error in replies:
-            if isinstance(token, Ask):
+            if isinstance(token, Ask | Word):
                 if error is not None:
                     token.fail(error)
                 elif not token.complete(value):
@@ -209,6 +213,16 @@ class SessionWorld(Driven):
         for token, value, _ in replies:
             if isinstance(token, Ask) and isinstance(value, QueueItems):
                 self._handed.append((token, value))
+                if value.count and self.chance.random() < LOSES_INTEREST:
+                    delay_s = self.chance.choice((0.0, 0.01, 0.3))
+                    self.at(self.now + delay_s, self._lose_interest, token)
+
+    def _lose_interest(self, ask: Ask) -> None:
+        """Items are on their way to a client, which gives up waiting for them."""
+        token = self.tokens[ask.session.client, ask.number]
+        for client in self.clients:
+            if client.token == token:
+                client.vanish()
 
     def took(self, items: QueueItems) -> None:
         """A client has items."""
@@ -270,16 +284,10 @@ class SessionWorld(Driven):
         self._judge_calls()
 
     def _doubt(self) -> None:
-        """What was taken for who has died may be gone; or for who had given up, if told twice.
-
-        When a reply is repeated nobody can say whether the first was taken, so it counts as taken.
-        """
+        """What was taken for who has died may be gone, or come again."""
         wishes = {(it.caller.connection._client, it.number): it for it in self.wishes.values()}
-        times = Counter((ask.session.client, ask.number) for ask, _ in self._handed)
         for ask, items in self._handed:
-            key = ask.session.client, ask.number
-            wish = wishes[key]
-            if wish.caller.is_dead or (times[key] > 1 and not wish.is_wanted):
+            if wishes[ask.session.client, ask.number].caller.is_dead:
                 self.doubtful.update(texts_of(items))
 
     def _judge_items(self) -> None:

@@ -84,7 +84,7 @@ class Questions:
             return
         command = request.note(command)
         origin = Origin(ask.executor, ask.job)
-        self._post(Asked(command, request, origin, request.operation))
+        self._post(Asked(command, request, origin, request.operation, unheard=True))
 
     def gave_up(self, executor: int, number: int) -> None:
         """Code there wants no reply any more, or has not taken the one that came."""

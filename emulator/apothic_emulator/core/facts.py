@@ -19,12 +19,14 @@ class Asked(Record):
     """A client's command; the reply goes to `token`, which the core only passes on.
 
     What is asked again under the same `operation` is not done again: see `core/operations.py`.
+    Whoever asks again and is `unheard` has got no reply before, for certain.
     """
 
     command: Command[object]
     token: object
     origin: Origin | None = None
     operation: str | None = None
+    unheard: bool = False
 
 
 class GivenUp(Record):

@@ -24,6 +24,7 @@ from apothic_emulator.core.messages import CLAIMED, DEAD, DELAYED, GONE, Claim, 
 from apothic_emulator.core.partitions import Partition, Queue
 from apothic_emulator.core.shared import Shared
 from apothic_emulator.core.timers import Timers
+from apothic_emulator.core.untaking import Untake
 
 MOST_CLAIMED = 100_000
 """Messages of a queue that are claimed at a time."""
@@ -163,7 +164,7 @@ class Handling:
         for message in messages:
             self.end(message, now, is_remembered=message.key is not None)
         self.tell("taken", partition, len(messages), now)
-        undo = partial(self._untake, partition.queue, messages, items)
+        undo = Untake(self.untake, partition.queue, messages, items)
         return QueueItems(joined(items), len(items), undo=undo)
 
     def _next(self, partition: Partition, count: int, now: float) -> list[Message]:
@@ -184,9 +185,7 @@ class Handling:
             self.tell("expired", partition, expired, now)
         return found
 
-    def _untake(
-        self, queue: Queue, messages: list[Message], items: list[bytes], now: float
-    ) -> None:
+    def untake(self, queue: Queue, messages: list[Message], items: list[bytes], now: float) -> None:
         """Nobody has got them: they have their old places again."""
         if self.queues.get(queue.name) is not queue:
             return  # it was deleted meanwhile

@@ -139,9 +139,13 @@ class Message:
 
     def pack(self) -> bytes:
         """All of it, with times as Unix time."""
+        return pack(self.head(), self.data)
+
+    def head(self) -> list[Any]:
+        """All of it but its item."""
         wall = self.partition.queue.wall_offset
         claim, past = self.claim, self.past
-        head = [
+        return [
             self.partition.name,
             self.state.value,
             self.put_at + wall,
@@ -152,12 +156,16 @@ class Message:
             claim and [claim.at + wall, claim.fence, claim.lease_s],
             past and [_moved(past.deliveries, wall), past.reason, past.error, past.died_at + wall],
         ]
-        return pack(head, self.data)
 
 
 def unpacked(number: int, record: bytes, wall: float) -> tuple[str, Message]:
     """A message out of its record, and the name of its partition."""
     head, (data,) = unpack(record)
+    return of_head(number, head, data, wall)
+
+
+def of_head(number: int, head: list[Any], data: bytes, wall: float) -> tuple[str, Message]:
+    """A message out of all of it but its item, and that; and the name of its partition."""
     name, state, put_at, expires_at, due, deliveries, key, claim, past = head
     message = Message(number, None, data, put_at - wall, _back(expires_at, wall))
     message.state = State(state)

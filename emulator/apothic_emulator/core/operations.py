@@ -5,31 +5,38 @@ again under the same operation:
 
     asked ──► owed ──► answered, and written down in the same step ──► seen, or too old: forgotten
                 │           ├── the reply reached nobody, and what came with it went back: forgotten
-                │           └── repeated: the same reply; from now on nothing goes back
+                │           └── repeated: the same reply; unless whoever asks says that the one
+                │               before was not heard, nothing goes back from now on
                 ├── repeated: whoever repeats it takes the place of the one before
                 └── given up: forgotten, so that a repetition is carried out anew
 
 An outcome is remembered until its client says that it has it, or for a day; of the latest
-`MOST_ANSWERS`, and of those no more than `MOST_BYTES`.
+`MOST_ANSWERS`, and of those no more than `MOST_BYTES`. What came with an outcome can go back after
+a restart, too; it does so if nobody asks for it within `AWAITED_S`.
 """
 
 from __future__ import annotations
 
 from binascii import crc32
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from apothic_backends import codec
 from apothic_backends.commands import Command, ReadItems
 from apothic_backends.model.errors import IdempotencyConflict
 from apothic_emulator.core.facts import Asked
+from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.journal import Journal, Kept
-from apothic_emulator.core.ledger import Ledger, Reply
+from apothic_emulator.core.ledger import Ledger
 from apothic_emulator.core.records import Buffer, pack, unpack
 
 MOST_ANSWERS = 100_000
 MOST_BYTES = 64 << 20
 KEPT_S = 24 * 3600.0
+
+AWAITED_S = 60.0
+"""How long after a restart a client may ask for what has gone down on its way to it."""
 
 _LOOKED_AT = 64 << 10
 """How much of each large buffer says whether a command is the same."""
@@ -46,20 +53,35 @@ class ForgetOperations(Command[None]):
     operations: tuple[str, ...]
 
 
+class UndoOperations(Command[None]):
+    """Say that the outcomes of these operations reached nobody: what came with them goes back.
+
+    Inside a control plane only: nobody can send it.
+    """
+
+    operations: tuple[str, ...]
+
+
+Undo = Callable[[float], None]
+UndoOf = Callable[[list[Any], Any], Undo | None]
+"""What puts back what came with a reply, out of what is kept of it and that reply."""
+
+
 class Answer(Kept):
     """The outcome of an operation, as bytes."""
 
     __slots__ = (
         "at",
         "blobs",
-        "given",
+        "is_awaited",
         "is_error",
         "is_kept",
         "likeness",
         "number",
         "operation",
         "text",
-        "token",
+        "told",
+        "undo",
     )
 
     def __init__(self, number: int, operation: str, likeness: int, at: float) -> None:
@@ -73,24 +95,26 @@ class Answer(Kept):
         self.text = b""
         self.is_error = False
         self.blobs: tuple[Buffer, ...] = ()
-        self.given: Any = None
-        """The reply that was given, if what came with it can go back ..."""
-        self.token: object = None
-        """... and to whom."""
+        self.undo: Undo | None = None
+        """Puts back what came with it, if that can go back."""
+        self.told: list[Any] | None = None
+        """What is kept of that."""
+        self.is_awaited = False
+        """Whether it was given before a restart, and nobody has asked for it since."""
 
-    def hold(self, token: object, value: Any, error: BaseException | None) -> None:
+    def hold(self, value: Any, error: BaseException | None) -> None:
         """Note a reply."""
         buffers: list[Any] = []
         self.is_error = error is not None
         self.text = codec.to_bytes(value if error is None else error, buffers)
         self.blobs = tuple(bytes(buffer) for buffer in buffers)
-        if getattr(value, "undo", None) is not None:
-            self.given, self.token = value, token
+        self.undo = getattr(value, "undo", None)
+        tell = getattr(self.undo, "tell", None)
+        self.told = None if tell is None else tell()
 
-    def reply(self, token: object) -> Reply:
-        """The same reply for somebody else."""
-        value = codec.from_bytes(self.text, self.blobs)
-        return (token, None, value) if self.is_error else (token, value, None)
+    def value(self) -> Any:
+        """The reply, or the error."""
+        return codec.from_bytes(self.text, self.blobs)
 
     @property
     def key(self) -> str:
@@ -103,15 +127,16 @@ class Answer(Kept):
         return len(self.text) + sum(len(blob) for blob in self.blobs)
 
     def pack(self) -> bytes:
-        """All of it; after a restart nothing can go back."""
-        head = (self.operation, self.likeness, self.at, self.is_error)
+        """All of it, with what it takes to put back what came with it."""
+        head = (self.operation, self.likeness, self.at, self.is_error, self.told)
         return pack(head, self.text, *self.blobs)
 
     @classmethod
     def unpack(cls, number: int, record: bytes) -> Answer:
         """What `pack` made."""
-        (operation, likeness, at, is_error), (text, *blobs) = unpack(record)
+        (operation, likeness, at, is_error, told), (text, *blobs) = unpack(record)
         answer = cls(number, operation, likeness, at)
+        answer.told = told
         answer.is_error, answer.text, answer.blobs = is_error, text, tuple(blobs)
         return answer
 
@@ -139,8 +164,9 @@ class Operations:
         """By operation, the oldest first."""
         self.nbytes = 0
         self._by_token: dict[object, str] = {}
-        """Whose reply is owed, and who has one that can go back."""
+        """Whose reply is owed."""
         self._last = 0
+        self._await_until = NEVER
 
     def is_new(self, asked: Asked, now: float) -> bool:
         """Whether a command has to be carried out; one that comes again is dealt with."""
@@ -160,15 +186,33 @@ class Operations:
             self._by_token[asked.token] = operation
             return True
         _check_same(operation, answer.likeness, likeness)
-        self._settle(answer)
-        self.ledger.replies.append(answer.reply(asked.token))
+        self._say_again(answer, asked)
         return False
 
-    def _settle(self, answer: Answer) -> None:
-        """Nothing goes back any more: two have been told, and either may have heard it."""
-        if answer.given is not None:
-            answer.given.undo = answer.given = None
-            del self._by_token[answer.token]
+    def _say_again(self, answer: Answer, asked: Asked) -> None:
+        """Give the same reply once more.
+
+        Two have been told then, and either may have heard it: unless it is known that the one
+        before was not, what came with it does not go back any more.
+        """
+        answer.is_awaited = False
+        if not asked.unheard:
+            answer.undo = None
+        value = answer.value()
+        if answer.is_error:
+            self.ledger.replies.append((asked.token, None, value))
+            return
+        if answer.undo is not None:
+            value.undo = partial(self._put_back, answer)
+        self.ledger.replies.append((asked.token, value, None))
+
+    def _put_back(self, answer: Answer, now: float) -> None:
+        """What came with a reply has reached nobody: it goes back, once."""
+        undo, answer.undo = answer.undo, None
+        if undo is not None:
+            undo(now)
+            if self.answers.get(answer.operation) is answer:
+                self._forget(answer.operation)
 
     def _take_over(self, owed: _Owed, asked: Asked) -> None:
         """Whoever asks again stands where the one before stood; nobody waits there any more."""
@@ -194,9 +238,11 @@ class Operations:
         at = now + self.ledger.events.wall_offset
         answer = Answer(self._last, owed.operation, owed.likeness, at)
         answer.is_kept = owed.is_kept
-        answer.hold(owed.token, value, error)
-        if answer.given is None:
-            del self._by_token[owed.token]
+        answer.hold(value, error)
+        if answer.undo is not None:
+            assert value is not None
+            value.undo = partial(self._put_back, answer)  # type: ignore[attr-defined]
+        del self._by_token[owed.token]
         self._add(answer)
         if self.journal is not None and answer.is_kept:
             self.journal.keep(answer.key, answer)
@@ -214,15 +260,18 @@ class Operations:
         oldest: Answer = next(iter(answers.values()))
         return oldest.at + KEPT_S < at
 
-    def given_up(self, token: object, *, is_undone: bool) -> None:
-        """Nobody waits for a reply any more, or it has reached nobody and went back."""
-        operation = self._by_token.get(token)
-        if operation is None:
-            return
-        if self.owed.pop(operation, None) is not None:
-            del self._by_token[token]
-        elif is_undone:
-            self._forget(operation)
+    def given_up(self, token: object) -> None:
+        """Nobody waits for a reply any more."""
+        operation = self._by_token.pop(token, None)
+        if operation is not None:
+            del self.owed[operation]
+
+    def undo(self, command: UndoOperations, asked: Asked, now: float) -> None:
+        """Put back what came with outcomes that have reached nobody."""
+        for operation in command.operations:
+            answer = self.answers.get(operation)
+            if answer is not None:
+                self._put_back(answer, now)
 
     def forget(self, command: ForgetOperations, asked: Asked, now: float) -> None:
         """Drop outcomes that have come."""
@@ -233,8 +282,6 @@ class Operations:
     def _forget(self, operation: str) -> None:
         answer = self.answers.pop(operation)
         self.nbytes -= answer.nbytes
-        if answer.given is not None:
-            del self._by_token[answer.token]
         if self.journal is not None and answer.is_kept:
             self.journal.drop(answer.key)
 
@@ -247,12 +294,27 @@ class Operations:
             self._last = number
             self._add(answer)
 
+    def loaded(self, undo_of: UndoOf, now: float) -> None:
+        """All else is back, too: what came with outcomes can go there again."""
+        for answer in self.answers.values():
+            if answer.told is not None:
+                answer.undo = undo_of(answer.told, answer.value())
+                answer.is_awaited = answer.undo is not None
+                self._await_until = now + AWAITED_S
+
+    def tick(self, now: float) -> float:
+        """Put back what nobody has come for; when to look again."""
+        if self._await_until <= now:
+            self._await_until = NEVER
+            for answer in [it for it in self.answers.values() if it.is_awaited]:
+                self._put_back(answer, now)
+        return self._await_until
+
     def check(self) -> None:
         """See to it that everything agrees; for tests."""
         for operation, owed in self.owed.items():
             assert owed.token in self.ledger.waits, f"{operation} is owed to nobody"
-        known = {*self.owed, *self.answers}
-        assert known.issuperset(self._by_token.values()), "the token of an operation is left"
+        assert sorted(self._by_token.values()) == sorted(self.owed), "a token is left"
         assert self.nbytes == sum(answer.nbytes for answer in self.answers.values())
 
 

@@ -54,7 +54,7 @@ from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.journal import Journal
 from apothic_emulator.core.keeping import Keeping, sort_out
 from apothic_emulator.core.ledger import Ledger
-from apothic_emulator.core.operations import ForgetOperations, Operations
+from apothic_emulator.core.operations import ForgetOperations, Operations, UndoOperations
 from apothic_emulator.core.prints import Prints
 from apothic_emulator.core.queries import Queries
 from apothic_emulator.core.quotas import DEFAULT, Quotas
@@ -155,6 +155,7 @@ class Plane:
             ReleaseJob: self._release,
             GetDurability: self._durability,
             ForgetOperations: self.operations.forget,
+            UndoOperations: self.operations.undo,
             **self.fleet.commands,
             **self.queries.commands,
             **self.schedules.commands,
@@ -190,7 +191,12 @@ class Plane:
             self.shared.load(kind, path, record, now)
         for part in self.shared.parts.values():
             part.loaded(now)
+        self.operations.loaded(self._undo_of, now)
         self.scheduler.wake_at(now)
+
+    def _undo_of(self, told: list[Any], items: Any) -> Any:
+        queues: Any = self.shared.part("queues")
+        return queues.undo_of(told, items)
 
     def changes(self) -> list[Change]:
         """What has changed since the last step, or since it was loaded."""
@@ -292,8 +298,8 @@ class Plane:
         undo: Any = getattr(item.reply, "undo", None)
         if undo is not None:
             undo(now)
-        if self.operations.owed or undo is not None:
-            self.operations.given_up(item.token, is_undone=undo is not None)
+        if self.operations.owed:
+            self.operations.given_up(item.token)
         if item.died:
             self.attempts.orphaned(item.token, now)
             return
@@ -357,3 +363,4 @@ class Plane:
         self.prints.tick(now)
         self.schedules.tick(now)
         self.shared.tick(now)
+        scheduler.wake_at(self.operations.tick(now))

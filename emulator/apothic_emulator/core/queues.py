@@ -22,8 +22,10 @@ from apothic_backends.model.queues import (
     MOST_AT_ONCE,
     MOST_KEY,
     ItemTooLarge,
+    QueueItems,
     QueueSnapshot,
     check_name,
+    split,
 )
 from apothic_emulator.core import partitions
 from apothic_emulator.core.facts import Asked
@@ -34,6 +36,7 @@ from apothic_emulator.core.partitions import Partition, Queue
 from apothic_emulator.core.putting import items_of
 from apothic_emulator.core.settling import Settling, check_lease
 from apothic_emulator.core.shared import Rule, Shared
+from apothic_emulator.core.untaking import Untake, restored
 
 MOST_PARTITIONS = 100_000
 """Partitions of a queue that hold anything."""
@@ -302,6 +305,14 @@ class Rules:
                 self._restore(queue, message, now)
             for partition in list(queue.partitions.values()):
                 queue.tidy(partition)
+
+    def undo_of(self, told: list[Any], items: QueueItems) -> Untake | None:
+        """What puts items back that were taken before a restart, if their queue is there still."""
+        number, heads = told
+        queue = next((it for it in self.queues.values() if it.number == number), None)
+        if queue is None:
+            return None
+        return restored(self.handling.untake, queue, heads, split(items.items, items.count))
 
     def _restore(self, queue: Queue, message: Message, now: float) -> None:
         """Put a message back as it was."""

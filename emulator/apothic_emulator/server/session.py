@@ -19,7 +19,7 @@ from apothic_backends.remote import frames
 from apothic_backends.remote.errors import PayloadTooLarge
 from apothic_backends.remote.frames import Message
 from apothic_emulator.core.facts import Asked, GivenUp
-from apothic_emulator.core.operations import ForgetOperations
+from apothic_emulator.core.operations import ForgetOperations, UndoOperations
 from apothic_emulator.host.host import Host
 from apothic_emulator.server.outgoing import Outgoing
 from apothic_emulator.unheard import Unheard
@@ -55,6 +55,28 @@ class Ask:
         return self.session.reply(self, frames.FAIL, error)
 
 
+class Word:
+    """What a client says of replies: it is answered once that is durable, and said again else."""
+
+    __slots__ = ("done", "number", "session")
+
+    def __init__(self, session: Session, number: int) -> None:
+        self.session = session
+        self.number = number
+        self.done = False
+
+    def complete(self, value: Any) -> bool:
+        """It is."""
+        self.done = True
+        self.session.answer(self.number)
+        return True
+
+    def fail(self, error: BaseException) -> bool:
+        """The client says it again, to whoever comes next."""
+        self.done = True
+        return True
+
+
 class Session:
     """One client: what is owed to it, and the connection that it has, if it has one."""
 
@@ -71,8 +93,8 @@ class Session:
         self._asks: dict[int, Ask] = {}
         self._opened: dict[str, None] = {}
         """Jobs whose items it reads: they end with it."""
-        self._unseen: dict[int, GivenUp | None] = {}
-        """Replies it was sent and has not said to have, and what puts back what came with them."""
+        self._unseen: set[int] = set()
+        """Replies it was sent and has not said to have."""
 
     def operation(self, number: int) -> str:
         """The name of its operation with that number."""
@@ -106,16 +128,15 @@ class Session:
             self.connection = None
             asks, self._asks = self._asks, {}
             opened, self._opened = self._opened, {}
-            unseen, self._unseen = self._unseen, {}
+            unseen, self._unseen = self._unseen, set()
         for ask in asks.values():
             self.host.post(GivenUp(ask, died=True))
         for job_id in opened:
             self._drop(job_id)
-        for back in unseen.values():
-            if back is not None:
-                self.host.post(back)
+        operations = tuple(map(self.operation, sorted(unseen)))
+        self._tell(UndoOperations(operations))
         if in_order:
-            self._tell(ForgetOperations(tuple(map(self.operation, unseen))))
+            self._tell(ForgetOperations(operations))
 
     # --- what comes -----------------------------------------------------------------------------
 
@@ -133,16 +154,15 @@ class Session:
             case frames.ASK:
                 self._asked(message, allows)
             case frames.SEEN:
-                self._seen(message.numbers())
-                self._answer(message.number)
+                self._seen(message.numbers(), message.number)
             case frames.BACK:
-                self._back(message.body)
-                self._answer(message.number)
+                self._back(message.body, message.number)
             case _:
                 raise UsageError(f"a message of kind {message.kind!r:.20} from a client")
         self.last = max(self.last, message.number)
 
-    def _answer(self, number: int) -> None:
+    def answer(self, number: int) -> None:
+        """What came under that number is durable."""
         connection = self.connection
         if connection is not None:
             connection.put(frames.pack(frames.REPLY, number))
@@ -169,7 +189,7 @@ class Session:
         if ask.command.beside_core:
             host.agent.carry_out_beside(ask.command, ask)
             return
-        host.post(Asked(ask.command, ask, None, ask.operation))
+        host.post(Asked(ask.command, ask, None, ask.operation, unheard=True))
         if host.dead is not None:
             ask.fail(host.dead)  # it died, or was closed, in between
         host.reader.watch()
@@ -188,22 +208,21 @@ class Session:
             error = TicketCancelled("the reply was given up")
             connection.put(frames.pack_value(frames.FAIL, number, error))
 
-    def _seen(self, numbers: list[int]) -> None:
+    def _seen(self, numbers: list[int], said: int) -> None:
         with self._lock:
-            for number in numbers:
-                self._unseen.pop(number, None)
-        self._tell(ForgetOperations(tuple(map(self.operation, numbers))))
+            self._unseen.difference_update(numbers)
+        self._tell(ForgetOperations(tuple(map(self.operation, numbers))), Word(self, said))
 
-    def _back(self, number: Any) -> None:
+    def _back(self, number: Any, said: int) -> None:
+        (number,) = frames.numbers_in([number])
         with self._lock:
-            back = self._unseen.pop(number, None) if type(number) is int else None
-        if back is not None and self.host.dead is None:
-            self.host.post(back)
+            self._unseen.discard(number)
+        self._tell(UndoOperations((self.operation(number),)), Word(self, said))
 
-    def _tell(self, command: Any) -> None:
+    def _tell(self, command: Any, token: Any = None) -> None:
         """Have something done, whatever comes of it."""
         if self.host.dead is None:
-            self.host.post(Asked(command, Unheard()))
+            self.host.post(Asked(command, token or Unheard()))
 
     # --- what goes ------------------------------------------------------------------------------
 
@@ -243,8 +262,7 @@ class Session:
         """Keep in mind what the client has not said to have, and which jobs end with it."""
         command = ask.command
         if ask.once:
-            undo = getattr(value, "undo", None)
-            self._unseen[ask.number] = None if undo is None else GivenUp(ask, value)
+            self._unseen.add(ask.number)
         if type(command) is OpenItems and isinstance(value, str):
             self._opened[value] = None
         elif type(command) is ReadItems and getattr(value, "outcome", None) is not None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from apothic_backends.commands import OpenItems, ReadItems, RunJob, SubmitJob, WaitJob
-from apothic_backends.commands.queues import OpenQueue, PutItems, TakeItems
+from apothic_backends.commands.queues import PutItems, TakeItems
 from apothic_backends.model.errors import IdempotencyConflict, QueueFull
 from apothic_backends.model.payloads import Payload
 from apothic_backends.model.queues import joined
@@ -301,19 +301,6 @@ def test_outcomes_after_a_restart_do_not_take_the_place_of_those_before() -> Non
     driver.restart()
 
     assert list(driver.plane.operations.answers) == ["a", "b"]
-
-
-def test_what_came_with_an_outcome_from_before_a_restart_stays() -> None:
-    driver = Restarting()
-    driver.ask(OpenQueue("q"))
-    driver.ask(PutItems("q", joined([b"x" * 9]), 1))
-    before = driver.ask(TakeItems("q"), operation="a")
-    driver.restart()
-
-    again = driver.ask(TakeItems("q"), operation="a")
-
-    assert again == before
-    assert again.undo is None
 
 
 def test_items_that_were_read_are_remembered_for_as_long_as_the_job_could_be() -> None:
