@@ -42,7 +42,7 @@ class PythonMismatch(SetupFailed):
 
 
 class StaleSession(BackendError):
-    """An agent speaks in a session that has ended: it has to join again."""
+    """An agent or a client speaks over a connection that another one has followed."""
 
     code = "stale_session"
 

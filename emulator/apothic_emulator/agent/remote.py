@@ -14,10 +14,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from apothic_backends.model.agents import StaleSession
 from apothic_backends.model.errors import ApothicError
 from apothic_backends.model.record import Record
 from apothic_emulator.agent import channel, messages
-from apothic_emulator.agent.channel import Channel, ChannelError, Frame
+from apothic_emulator.agent.channel import Channel, Frame
 from apothic_emulator.agent.messages import Ask, Draining, GaveUp, Give
 from apothic_emulator.agent.questions import Beside, Post, Questions
 from apothic_emulator.core.effects import (
@@ -154,11 +155,12 @@ class RemoteAgent:
         """A frame has come; the caller has the core stepped.
 
         Raises:
-            ChannelError: it cannot have come, or not in this session.
+            ChannelError: it cannot have come.
+            StaleSession: not in this session.
         """
         with self._lock:
             if session != self.session:
-                raise ChannelError("a frame of an old session")
+                raise StaleSession("this session has ended: another connection has taken over")
             message = self._channel.take(frame)
             self._questions.acknowledged(self._channel.acked)
             if message is not None:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import anyio
 from anyio.abc import TaskGroup
 
-from apothic_backends.model.agents import AgentSuperseded
+from apothic_backends.model.agents import AgentSuperseded, StaleSession
 from apothic_backends.model.errors import ApothicError, BackendError
 from apothic_backends.ticket import Ticket
 from apothic_emulator.agent import channel, messages
@@ -28,7 +28,7 @@ SEND_S = 30.0
 """What a connection gets to take one frame."""
 
 DONE, WRONG, SUPERSEDED = 1000, 1002, 4001
-"""Why a connection is closed: it has ended, it broke the rules, or there is a later agent."""
+"""Why a connection is closed: it has ended, it broke the rules, or there is a later one."""
 
 
 class Connection(Protocol):
@@ -134,6 +134,8 @@ async def _serve(
                     break
         except ChannelError as error:
             await connection.close(WRONG, str(error)[:100])
+        except StaleSession as error:
+            await connection.close(SUPERSEDED, error.code)
         tasks.cancel_scope.cancel()
 
 
@@ -158,7 +160,7 @@ async def _write(
             with anyio.fail_after(SEND_S):
                 await connection.send(data)
         if agent.session != session:
-            await connection.close(DONE, "the session has ended")
+            await connection.close(SUPERSEDED, StaleSession.code)
             tasks.cancel_scope.cancel()
             return
         await wait

@@ -18,6 +18,7 @@ import re
 import sys
 from collections.abc import Callable
 
+from apothic_backends.model.agents import StaleSession
 from apothic_backends.model.errors import ApothicError, UsageError
 from apothic_backends.remote import frames
 from apothic_backends.remote.frames import Hello, Welcome
@@ -86,6 +87,8 @@ class Sessions:
             )
         before = session.attach(connection, set(hello.pending))
         if before is not None:
+            stale = StaleSession("this session has ended: another connection has taken over")
+            before.put(frames.pack_value(frames.FAIL, 0, stale))
             before.abort(SUPERSEDED)
         durability = self._host.plane.durability
         welcome = Welcome(durability, self._most_bytes, python=PYTHON)
