@@ -13,6 +13,7 @@ import pytest
 
 from apothic import cli
 from apothic_backends.project import namespace, state_folder
+from apothic_emulator.stores.namespaces import PUT_BACK
 from apothic_emulator.stores.opening import open_store
 from apothic_emulator.stores.store import LARGE, Store
 
@@ -169,7 +170,7 @@ def test_what_was_saved_can_be_loaded(state: State) -> None:
 
     assert state("load", "file.apothic", "--yes")[0] == 0
 
-    assert state.held() == {"a": b"1", "large": LARGE_VALUE}
+    assert state.held() == {"a": b"1", "large": LARGE_VALUE, **dict([PUT_BACK])}
     assert (state.root / "file.apothic").stat().st_mode & 0o077 == 0
 
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +13,7 @@ from apothic_backends.model.errors import StoreFull
 from apothic_emulator.stores.opening import open_store
 from apothic_emulator.stores.store import LARGE, Store
 from tests.stores.cutting import BLOB, POSTGRES, SQLITE, WHOLE
+from tests.stores.disks import can_mount, fill, small_disk
 from tests.stores.postgres import Server
 from tests.stores.test_crashes import commits_in, found
 from tests.stores.writer import changes
@@ -64,29 +61,6 @@ def test_a_large_value_that_was_cut_off_leaves_nothing(point: str, tmp_path: Pat
 # --- full disks -----------------------------------------------------------------------------------
 
 
-@contextmanager
-def small_disk(folder: Path, nbytes: int) -> Generator[None]:
-    """A file system of that size in a folder."""
-    how = ["mount", "-t", "tmpfs", "-o", f"size={nbytes}", "tmpfs", str(folder)]
-    subprocess.run(how, check=True, capture_output=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def can_mount() -> bool:
-    """Whether a file system can be mounted here; elsewhere `test_crashes` limits files instead."""
-    if os.getuid():
-        return False
-    with tempfile.TemporaryDirectory() as name:
-        try:
-            with small_disk(Path(name), 1 << 16):
-                return True
-        except (OSError, subprocess.CalledProcessError):
-            return False
-
-
 def until_full(store: Store) -> int:
     """The last commit that there was room for, after one."""
     for n in range(2, 1000):
@@ -106,9 +80,7 @@ if can_mount():
             store = open_store(url, tmp_path)
             store.open()
             store.commit(changes(1))
-            filler = tmp_path / "filler"
-            disk = os.statvfs(tmp_path)
-            filler.write_bytes(bytes(max(0, disk.f_bavail * disk.f_frsize - left)))
+            filler = fill(tmp_path, but=left)
             done = until_full(store)
             store.load()
             with pytest.raises(StoreFull):

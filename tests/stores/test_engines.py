@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -157,9 +158,10 @@ def test_each_owner_has_a_higher_fence_than_the_one_before(place: Place) -> None
 def test_a_store_that_somebody_owns_is_refused(place: Place) -> None:
     store = opened(place)
 
-    with pytest.raises(StoreLocked, match="in use"):
+    with pytest.raises(StoreLocked, match="in use by this very program") as refused:
         place().open()
 
+    assert refused.value.data["owner"] == {"pid": os.getpid(), "host": socket.gethostname()}
     store.commit([("a", b"1")])
     store.close()
     assert kept(place) == {"a": b"1"}

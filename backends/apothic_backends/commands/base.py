@@ -15,3 +15,5 @@ class Command(Record, Generic[ReplyT]):
     __slots__ = ()
     beside_core = False
     """Whether it is carried out beside the core, because nothing in there may know of it."""
+    adds = False
+    """Whether it adds to what is kept, so that it has to wait while there is no room for more."""

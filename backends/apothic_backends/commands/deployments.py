@@ -22,6 +22,8 @@ class Deploy(Command[Deployed]):
     Jobs that were queued go on to their ends in the version that they were queued for.
     """
 
+    adds = True
+
     app_name: str
     functions: tuple[DeployedFunction, ...]
 

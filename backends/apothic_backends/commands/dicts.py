@@ -19,6 +19,8 @@ class PutKey(Command[int | None]):
     without, it stays, even if it had a lease before.
     """
 
+    adds = True
+
     name: str
     key: str
     value: Payload
@@ -30,6 +32,8 @@ class PutKey(Command[int | None]):
 
 class UpdateKeys(Command[int]):
     """Write several keys in one step, all or none; the reply is the revision of the last."""
+
+    adds = True
 
     name: str
     keys: tuple[str, ...]

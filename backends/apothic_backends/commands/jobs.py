@@ -16,6 +16,8 @@ class RegisterFunction(Command[str]):
     `code` loads to the callable in the executor. The same spec and code give the same id.
     """
 
+    adds = True
+
     spec: FunctionSpec
     code: Payload
 
@@ -28,6 +30,8 @@ class SubmitJob(Command[str]):
     are the same, else `IdempotencyConflict`. An `owned` job ends with the control plane, whatever
     that keeps: its caller waits for it, so that nobody could ask for it after a crash.
     """
+
+    adds = True
 
     function_id: str
     arguments: Payload
@@ -179,6 +183,8 @@ class StartSchedule(Command[ScheduleSnapshot]):
     Another schedule takes the place of the one before, and a period counts from now.
     """
 
+    adds = True
+
     function_id: str
     schedule: CronSchedule | PeriodSchedule
     arguments: Payload = EMPTY_CALL
@@ -199,6 +205,8 @@ class TriggerSchedule(Command[str]):
 
     `at` is the time (Unix seconds) for which it runs, now if there is none.
     """
+
+    adds = True
 
     function_id: str
     at: float | None = None

@@ -47,6 +47,8 @@ class PutItems(Command[bool]):
     `ttl_s` seconds are dropped; those with a delay can be got that much later.
     """
 
+    adds = True
+
     queue: str
     items: Payload
     count: int

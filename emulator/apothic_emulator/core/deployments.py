@@ -73,6 +73,7 @@ class Rules:
         self.draining: dict[int, Deployment] = {}
         """Those that are not live and have jobs that have not ended."""
         self.last = Last()
+        self.number_after = self.last.number_after
         self.commands: Mapping[type, Rule] = {
             Deploy: self._deploy,
             RollbackDeployment: self._roll_back,

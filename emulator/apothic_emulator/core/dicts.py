@@ -321,6 +321,9 @@ class Rules:
                 self.locks.loaded(lock, now)
         self._loading.clear()
 
+    def number_after(self, number: int) -> None:
+        """Nothing here has a number that anybody is told, but revisions."""
+
     def check(self) -> None:
         """See to it that everything agrees; for tests."""
         held: dict[int, str] = {}

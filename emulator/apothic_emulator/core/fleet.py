@@ -8,7 +8,7 @@ agent may come back with the outcome. Whoever comes back later is a stranger.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from apothic_backends.commands.agents import ListAgents
@@ -52,6 +52,8 @@ class Fleet:
         self.lease_s, self.grace_s = lease_s, grace_s
         self._epoch = epoch
         self._last = 0
+        self.on_ahead: Callable[[float], object] = bool
+        """Told when an agent has what only a later state than this one can have given it."""
         self._look_at = 0.0
         """When to look at the leases next: if that is much later, nothing could be heard."""
         self.commands = {
@@ -71,6 +73,8 @@ class Fleet:
         agent = self._known(command, now)
         if agent is None:
             agent = self._new(command)
+        elif any(it.executor > self.scheduler.last_executor for it in command.held):
+            self.on_ahead(now)
         resumes = bool(agent.channel) and command.channel == agent.channel
         agent.capacity = command.capacity
         agent.session += 1

@@ -9,6 +9,7 @@
 | `agent/N`    | who an agent is                                | when it joins for the first time |
 | `last/1`     | a number that no job has been given            | once in a while                |
 | `last/2`     | the last number of an executor on an agent     | when it is started             |
+| `last/3`-`5` | see `floors.py`                                | after a copy was put back      |
 | `operation/N`| what an operation has led to, and for whom     | with what it has changed       |
 | `cost/N`     | what calls of a function took on a day         | when a call has ended          |
 | `credit/N`   | a top-up                                       | when it is made                |
@@ -183,8 +184,11 @@ class Keeping:
 
     # --- what comes back ------------------------------------------------------------------------
 
-    def load(self, records: Records, now: float) -> None:
-        """Take everything back that was kept."""
+    def load(self, records: Records, now: float, *, was_put_back: bool = False) -> None:
+        """Take everything back that was kept.
+
+        If that `was_put_back` from a copy, nothing which runs now is what ran then.
+        """
         for number, record in sorted(records["function"].items()):
             (spec, tag), code = unpack(record)
             payload = payload_of(tag, code)
@@ -199,6 +203,8 @@ class Keeping:
             self._job(number, record, records["run"].get(number), places)
             for number, record in sorted(records["job"].items())
         ]
+        if was_put_back:
+            places.clear()
         self.ledger.restore(jobs, now)
         for job in jobs:
             self._go_on(job, places.get(job.number), now)

@@ -47,6 +47,7 @@ from apothic_emulator.core.facts import (
 )
 from apothic_emulator.core.far import FarAttempts
 from apothic_emulator.core.fleet import Fleet
+from apothic_emulator.core.floors import FLOOR, PUT_BACK, Floor, floor_at, floor_in, is_put_back
 from apothic_emulator.core.functions import NOTHING
 from apothic_emulator.core.hellos import GRACE_S, LEASE_S
 from apothic_emulator.core.items import Items
@@ -168,6 +169,7 @@ class Plane:
         self.registry.keep = keeping.keep_function
         self.schedules.journal = journal
         self.ledger.keep_numbers(journal)
+        self.fleet.on_ahead = lambda now: self._lift(journal, now)
         return keeping
 
     @property
@@ -183,7 +185,7 @@ class Plane:
         """Take back what was kept, in a plane that has done nothing yet."""
         mine, others = sort_out(records)
         if self.keeping is not None:
-            self.keeping.load(mine, now)
+            self.keeping.load(mine, now, was_put_back=is_put_back(mine["last"]))
             self.operations.load(mine["operation"], now)
             self.costs.load(mine["cost"], mine["credit"], now)
         for key, record in others:
@@ -192,7 +194,24 @@ class Plane:
         for part in self.shared.parts.values():
             part.loaded(now)
         self.operations.loaded(self._undo_of, now)
+        self._number_after(floor_in(mine["last"]))
+        if self.journal is not None and is_put_back(mine["last"]):
+            self._lift(self.journal, now)
+            self.journal.drop(PUT_BACK)
         self.scheduler.wake_at(now)
+
+    def _lift(self, journal: Journal, now: float) -> None:
+        """Numbers were given that nothing is known of here: go on above all of them."""
+        floor = floor_at(now + self.ledger.events.wall_offset)
+        self._number_after(floor)
+        journal.keep(FLOOR, Floor(floor))
+
+    def _number_after(self, floor: int) -> None:
+        if floor:
+            self.ledger.number_after(floor)
+            self.scheduler.number_after(floor)
+            self.registry.number_after(floor)
+            self.shared.number_after(floor)
 
     def _undo_of(self, told: list[Any], items: Any) -> Any:
         queues: Any = self.shared.part("queues")

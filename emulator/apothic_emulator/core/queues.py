@@ -99,6 +99,7 @@ class Rules:
             max_deliveries=command.max_deliveries,
             is_ephemeral=command.ephemeral,
         )
+        queue.last = self.shared.floor
         if journal is not None and number:
             journal.keep(f"queues/{number}", queue)
         if command.ephemeral:
@@ -280,6 +281,11 @@ class Rules:
         self._find(name)
 
     # --- records --------------------------------------------------------------------------------
+
+    def number_after(self, number: int) -> None:
+        """Give messages higher numbers than that."""
+        for queue in self.queues.values():
+            queue.last = max(queue.last, number)
 
     def load(self, key: list[str], record: bytes, now: float) -> None:
         """Take a record back; messages wait until all queues are known."""

@@ -84,6 +84,10 @@ class Registry:
         pool = self.pools[function.number] = self._by_id[function.function_id] = pool_of(function)
         return pool
 
+    def number_after(self, number: int) -> None:
+        """Give functions higher numbers than that."""
+        self._last = max(self._last, number)
+
     def name(self, name: str, pool: Pool | None) -> None:
         """Have a name stand for a function from now on, or for none."""
         if pool is None:

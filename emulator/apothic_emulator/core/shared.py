@@ -70,6 +70,10 @@ class Part(Protocol):
         """All records are back."""
         ...
 
+    def number_after(self, number: int) -> None:
+        """Give higher numbers than that."""
+        ...
+
     def check(self) -> None:
         """See to it that everything agrees; for tests."""
         ...
@@ -122,6 +126,8 @@ class Shared:
         self.journal = journal
         self.rev = 0
         """The latest revision of anything."""
+        self.floor = 0
+        """No number up to here is given any more."""
         events = EventLog(f"{ledger.events.epoch}s", ledger.events.wall_offset)
         self.feed = Feed(events, ledger.answer)
         self.fences = Fences()
@@ -148,7 +154,15 @@ class Shared:
         if part is None:
             module: Any = import_module(f"apothic_emulator.core.{name}")
             part = self.parts[name] = module.Rules(self)
+            part.number_after(self.floor)
         return part
+
+    def number_after(self, floor: int) -> None:
+        """Give higher numbers than that, of whatever kind."""
+        self.floor = max(self.floor, floor)
+        self.rev = max(self.rev, floor)
+        for part in self.parts.values():
+            part.number_after(floor)
 
     def state(self, topic: str, wants: Wants | None) -> list[Event]:
         """The snapshot of a topic such as `queues:jobs`.

@@ -164,6 +164,10 @@ class Last(Kept):
         self.versions[app] = version = self.versions.get(app, 0) + 1
         return self.number, version
 
+    def number_after(self, number: int) -> None:
+        """Give deployments higher numbers than that."""
+        self.number = max(self.number, number)
+
     def pack(self) -> bytes:
         """As a record."""
         return json.dumps([self.number, self.versions]).encode()

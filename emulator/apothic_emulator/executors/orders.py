@@ -46,7 +46,7 @@ WAS_KILLED: Final = 1
 MOST: Final = 64 * 1024
 """The longest message."""
 
-_FORMAT: Final = Struct("<BBIi")
+_FORMAT: Final = Struct("<BBQi")
 
 
 class Message(NamedTuple):

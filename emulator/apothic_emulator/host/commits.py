@@ -8,6 +8,9 @@
 A step's changes, effects and replies stay together. One thread takes everything that is held and
 commits it as one batch, so that many writers share one fsync. A step that has changed nothing is
 carried out at once, unless something is held: what it has read may depend on that.
+
+While a store has hardly any room left, what would add to it is refused before it is decided, so
+that nothing which runs has to pay for it.
 """
 
 from __future__ import annotations
@@ -20,17 +23,18 @@ from _queue import SimpleQueue  # `queue` brings more, at the start of every pro
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 from apothic_backends.model.errors import StoreCorrupt, StoreError, StoreFenced, StoreFull
 from apothic_emulator.agent.agent import Agent
 from apothic_emulator.agent.line import Line
 from apothic_emulator.core.effects import Effect, Outcome, sent
-from apothic_emulator.core.facts import Ended, Input
+from apothic_emulator.core.facts import Asked, Ended, Input
 from apothic_emulator.core.plane import Plane
 from apothic_emulator.core.records import Change
 from apothic_emulator.host.clocks import Clock
 from apothic_emulator.host.durable import Decide
+from apothic_emulator.host.witness import Witness
 from apothic_emulator.stores.base import Found
 from apothic_emulator.stores.store import Store
 
@@ -91,13 +95,15 @@ def take_back(store: Store, load: Callable[[list[Found]], None]) -> None:
 class Commits:
     """The thread that commits, and what it has not committed."""
 
-    def __init__(self, store: Store) -> None:
-        """Over a store that is open."""
+    def __init__(self, store: Store, witness: Witness | None = None) -> None:
+        """Over a store that is open; the `witness` knows how far it should be."""
         self.store = store
+        self._witness = witness
         self._held: deque[Outcome] = deque()
         """What was decided and not carried out, in order; under the core's lock."""
         self._queue: SimpleQueue[Outcome | None] = SimpleQueue()
         self._is_over = False
+        self._is_full = store.is_full
         self._failed_at = 0.0
         self._thread = threading.Thread(target=self._run, name="apothic-commits", daemon=True)
 
@@ -118,13 +124,52 @@ class Commits:
 
     def attach(self, host: Steered) -> Decide:
         """Serve this host, once its core knows what was kept."""
-        take_back(self.store, lambda records: host.plane.load(records, host.clock.now()))
+        self._take_back(lambda records: host.plane.load(records, host.clock.now()))
         self._host = host
         self._thread.start()
         return self.decide
 
+    def _take_back(self, load: Callable[[list[Found]], None]) -> None:
+        def look_and_load(found: list[Found]) -> None:
+            load(found if self._witness is None else self._witness.look_at(found))
+
+        take_back(self.store, look_and_load)
+
+    def _keep(self, changes: Sequence[Change]) -> None:
+        """Have the store commit these."""
+        witness = self._witness
+        if witness is None:
+            self.store.commit(changes)
+            return
+        changes = witness.come_along(changes)
+        self.store.commit(changes)
+        witness.note(changes)
+
     def decide(self, inputs: Sequence[Input], now: float) -> Outcome:
         """Step the core; what has to wait for a commit comes later, and not as the outcome."""
+        if not self._is_full:
+            return self._decide(inputs, now)
+        admitted, refused = self._admit(inputs)
+        outcome = self._decide(admitted, now)
+        return Outcome([*refused, *outcome.replies], outcome.effects, [])
+
+    def _admit(self, inputs: Sequence[Input]) -> tuple[Sequence[Input], list[Reply]]:
+        """What may be done now, and the errors for what would add to a store without room."""
+        error = self.store.refusal() if any(map(self._adds, inputs)) else None
+        if error is None:
+            self._is_full = self.store.is_full
+            return inputs, []
+        refused: list[Reply] = [(it.token, None, error) for it in inputs if self._adds(it)]
+        return [it for it in inputs if not self._adds(it)], refused
+
+    def _adds(self, item: Input) -> TypeGuard[Asked]:
+        """Whether somebody asks for what would add to the store, and has not been answered yet."""
+        if type(item) is not Asked or not item.command.adds:
+            return False
+        is_kept = not getattr(item.command, "owned", False)
+        return is_kept and item.operation not in self._host.plane.operations.answers
+
+    def _decide(self, inputs: Sequence[Input], now: float) -> Outcome:
         held = self._held
         if held:
             self._note_unsent(inputs)
@@ -173,10 +218,12 @@ class Commits:
             changes += outcome.changes
         try:
             if changes:
-                self.store.commit(changes)
+                self._keep(changes)
         except StoreError as error:
+            self._is_full = self.store.is_full
             self._failed(error)
         else:
+            self._is_full = self.store.is_full
             self._release(batch)
 
     def _release(self, batch: list[Outcome]) -> None:
@@ -223,7 +270,7 @@ class Commits:
     def _begin_anew(self) -> Exception | None:
         """Go back to what the store says; gives the error if it says nothing."""
         try:
-            take_back(self.store, self._host.begin_anew)
+            self._take_back(self._host.begin_anew)
             self._keep_what_is_left()
         except Exception as error:  # noqa: BLE001 - whatever it is, the program cannot go on
             return error
@@ -232,7 +279,7 @@ class Commits:
     def _keep_what_is_left(self) -> None:
         """Loading has changed something, the same each time: it need not be kept now."""
         with contextlib.suppress(StoreFull):
-            self.store.commit(self._host.plane.changes())
+            self._keep(self._host.plane.changes())
 
     # --- the end --------------------------------------------------------------------------------
 
@@ -243,5 +290,5 @@ class Commits:
             self._thread.join()
         if in_order:
             with contextlib.suppress(StoreError):  # what was acknowledged is kept already
-                self.store.commit(self._host.plane.last_changes())
+                self._keep(self._host.plane.last_changes())
         self.store.close()

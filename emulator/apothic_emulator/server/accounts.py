@@ -20,6 +20,7 @@ from apothic_emulator.host.commits import Commits
 from apothic_emulator.host.host import Host
 from apothic_emulator.host.thread import HostThread
 from apothic_emulator.host.tickets import HostTicket
+from apothic_emulator.host.witness import witness_of
 from apothic_emulator.server.places import store_of
 from apothic_emulator.server.sessions import Sessions
 from apothic_emulator.server.settings import Settings
@@ -82,13 +83,16 @@ def open_account(
     """
     store = store_of(settings.state, settings.folder, name)
     store.archives = store.archives or settings.folder / "accounts" / name / "archives"
+    if settings.restored:
+        store.forget()
+    witness = witness_of(settings.folder, store.place, is_put_back=settings.restored)
     store.open()
     thread = HostThread(Zygote())
     thread.start()
     try:
         host = Host(
             thread,
-            commits=Commits(store),
+            commits=Commits(store, witness),
             has_home=has_home,
             lease_s=settings.agent_lease_s,
             grace_s=settings.agent_grace_s,

@@ -42,6 +42,9 @@ NEEDED = ("uvicorn", "httptools", "anyio", "prometheus_client", "websockets")
 @click.option(
     "--allow-host", "hosts", multiple=True, metavar="NAME", help="A name that this server has."
 )
+@click.option(
+    "--restored", is_flag=True, help="The state was put back from a copy: take it as it is."
+)
 @click.option("--no-agent", is_flag=True, help="Run nothing here; agents elsewhere do.")
 @click.option(
     "--grace",

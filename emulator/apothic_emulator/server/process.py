@@ -75,6 +75,8 @@ def run(settings: Settings, say: Say) -> None:
         contextlib.closing(listen(settings)) as listening,
         contextlib.closing(store_of(settings.state, settings.folder)) as store,
     ):
+        if settings.restored:
+            store.forget()
         store.open()
         anyio.run(_serve, settings, listening, store, say, backend="asyncio")
 
@@ -112,6 +114,9 @@ async def _serve(settings: Settings, listening: socket.socket, store: Store, say
     _end_what_is_revoked(keys, guard)
     try:
         await accounts.get(ACCOUNT)  # what was kept goes on now, and not with the first request
+        if settings.restored:
+            for name in sorted({key.account for key in keys.listed()}):
+                await accounts.get(name)
         server = Server(_config(settings, guard), site, guard, settings.grace_s)
         server.on_started = lambda: _tell(settings, listening, say, made)
         async with anyio.create_task_group() as tasks:

@@ -41,6 +41,8 @@ class Settings(Record):
     """Bytes of a request."""
     prices: Path | None = None
     """The file that says what a second costs; without one everything is free."""
+    restored: bool = False
+    """Whether the state was put back from a copy."""
     limits: Limits = Limits()
     quotas: Quotas = DEFAULT
 

@@ -20,6 +20,12 @@ Change = tuple[str, bytes | None]
 Found = tuple[str, bytes]
 
 
+LESS = (
+    "it holds less than it did before: a log was lost, or it is a copy from before (which `apothic "
+    "serve --restored` takes as it is)"
+)
+
+
 def way_out(place: str) -> str:
     """What to do about a store that is damaged: only the project's own are the commands'."""
     if "://" in place:

@@ -35,7 +35,7 @@ def full(place: Path, why: str) -> StoreFull:
     """The error for a disk without room."""
     return StoreFull(
         f"no room left for the state in {place} ({why}); what it held is intact. Free some space, "
-        "or raise the quota",
+        "or raise the quota: it goes on by itself. What makes room still works",
         path=str(place),
     )
 
@@ -55,6 +55,12 @@ def has_no_room(folder: Path) -> bool:
     finally:
         probe.unlink(missing_ok=True)
     return False
+
+
+def room_in(folder: Path) -> int:
+    """How many bytes could be written there."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
 
 
 def fsync_folder(folder: Path) -> None:

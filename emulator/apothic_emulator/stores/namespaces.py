@@ -12,7 +12,7 @@ import os
 import shutil
 import sqlite3
 import tarfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -25,6 +25,7 @@ from apothic_backends.model.errors import (
 )
 from apothic_backends.model.record import Record
 from apothic_backends.project import DEFAULT, choose, chosen, namespace, own_folder, state_folder
+from apothic_emulator.stores.base import Change
 from apothic_emulator.stores.blobs import is_digest
 from apothic_emulator.stores.disk import fsync_folder, writing
 from apothic_emulator.stores.opening import check_namespace, open_store
@@ -35,6 +36,10 @@ FILE = "state.db"
 BLOBS = "state.db.blobs"
 ARCHIVES = "state.db.archives"
 OWNER = "state.db.owner"
+RESERVE = "state.db.reserve"
+PUT_BACK: Change = ("last/4", b"1")
+"""Says to the next control plane that numbers were given which it does not know of."""
+
 _TRIES = 5
 """Copies of a state in use, until no large value goes while it is copied."""
 
@@ -60,7 +65,8 @@ def listed(root: Path) -> list[Namespace]:
 
 def _look(root: Path, name: str, current: str) -> Namespace:
     folder = state_folder(root, name)
-    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+    held = (path for path in folder.rglob("*") if path.is_file() and path.name != RESERVE)
+    sizes = [path.stat().st_size for path in held]
     in_use = is_owned(folder / OWNER)
     return Namespace(name, str(folder), name == current, in_use, sum(sizes))
 
@@ -131,7 +137,7 @@ def load(root: Path, path: Path, target: str) -> Path:
     check_namespace(target)
     with _made_beside(root, target) as copy:
         _unpack(path, copy)
-        _read_through(copy)
+        _read_through(copy, [PUT_BACK])
     return state_folder(root, target)
 
 
@@ -221,8 +227,8 @@ def _link_files(source: Path, folder: Path, digests: set[str]) -> bool:
     return True
 
 
-def _read_through(folder: Path) -> None:
-    """See to it that a copy can be read as a whole.
+def _read_through(folder: Path, notes: Sequence[Change] = ()) -> None:
+    """See to it that a copy can be read as a whole, and write down in it what there is to note.
 
     Raises:
         StoreCorrupt: it cannot.
@@ -233,9 +239,12 @@ def _read_through(folder: Path) -> None:
     try:
         store.open()
         store.load()
+        if notes:
+            store.commit(notes)
     finally:
         store.close()
-    (folder / OWNER).unlink(missing_ok=True)
+    for name in (OWNER, RESERVE):
+        (folder / name).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

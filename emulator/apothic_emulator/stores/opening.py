@@ -56,7 +56,8 @@ def open_store(url: str, folder: Path, namespace: str = "default") -> Store:
         surreal = _class("surreal", "SurrealEngine", "surrealdb")
         engine = surreal(f"surrealkv://{path}", "apothic", "state", str(path))
         blobs = Blobs(path.with_name(path.name + ".blobs"))
-        return Store(engine, blobs, path.with_name(path.name + ".archives"))
+        archives, owner = (path.with_name(path.name + it) for it in (".archives", ".owner"))
+        return Store(engine, blobs, archives, owner=owner)
     if scheme in ("surrealdb+ws", "surrealdb+wss"):
         return Store(_surreal_server(url))
     raise InvalidOption(
@@ -83,7 +84,9 @@ def _sqlite(path: Path) -> Store:
     from apothic_emulator.stores.sqlite import SqliteEngine, beside  # noqa: PLC0415 - 5 ms
 
     path = path.absolute()
-    return Store(SqliteEngine(path), Blobs(beside(path, ".blobs")), beside(path, ".archives"))
+    engine, blobs = SqliteEngine(path), Blobs(beside(path, ".blobs"))
+    owner = engine.ownership.path
+    return Store(engine, blobs, beside(path, ".archives"), engine.reserve, owner)
 
 
 def _postgres(url: str, namespace: str) -> Engine:

@@ -21,6 +21,21 @@ from apothic_backends.model.errors import StoreCorrupt, StoreError, StoreLocked
 
 _held: weakref.WeakSet[Ownership] = weakref.WeakSet()
 
+Owner = dict[str, Any]
+"""Which process owns a store: `pid`, and the name of its `host`; empty if nobody knows."""
+
+
+def this_process() -> Owner:
+    """Whoever this is."""
+    return {"pid": os.getpid(), "host": socket.gethostname()}
+
+
+def name_of(owner: Owner) -> str:
+    """An owner, for people."""
+    if owner == this_process():
+        return "this very program"
+    return f"process {owner['pid']} on {owner['host']}" if owner else "another program"
+
 
 class Ownership:
     """The right to use a store, and the file that grants it."""
@@ -51,7 +66,7 @@ class Ownership:
 
     def note(self, commits: int) -> None:
         """Write down, durably, that the store holds this many commits, and who owns it."""
-        about = {"pid": os.getpid(), "host": socket.gethostname(), "commits": commits}
+        about = {**this_process(), "commits": commits}
         text = json.dumps(about).encode()
         os.pwrite(self._fd, b"%08x %s\n" % (crc32(text), text.ljust(_WIDTH)), 0)
         os.fsync(self._fd)
@@ -102,18 +117,30 @@ def _understood(fd: int, path: Path) -> dict[str, Any]:
     return said
 
 
-def _locked(path: Path, owner: dict[str, Any]) -> StoreLocked:
-    who = "another program"
-    if owner.get("pid") == os.getpid():
-        who = "this very program"
-    elif "pid" in owner:
-        who = f"process {owner['pid']} on {owner.get('host', 'this machine')}"
+def _locked(path: Path, said: dict[str, Any]) -> StoreLocked:
+    owner: Owner = {key: said[key] for key in ("pid", "host") if key in said}
     return StoreLocked(
-        f"the state at {path.with_suffix('')} is in use by {who}. End that first, or give this one "
-        "a state of its own with APOTHIC_NAMESPACE or APOTHIC_STATE",
+        f"the state at {path.with_suffix('')} is in use by {name_of(owner)}. End that first, or "
+        "give this one a state of its own with APOTHIC_NAMESPACE or APOTHIC_STATE",
         path=str(path),
-        owner={key: owner[key] for key in ("pid", "host") if key in owner},
+        owner=owner,
     )
+
+
+def forget(path: Path) -> None:
+    """What the file says of its store counts no more: that was put back from a copy.
+
+    Raises:
+        StoreLocked: somebody uses it.
+    """
+    if not path.exists():
+        return
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        _lock(fd, path)
+        os.ftruncate(fd, 0)
+    finally:
+        os.close(fd)
 
 
 def is_owned(path: Path) -> bool:

@@ -8,6 +8,7 @@ breaks under it, the count says whether it was carried out.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from psycopg import errors
 
 from apothic_backends.model.errors import StoreError, StoreFenced, StoreFull, StoreLocked
 from apothic_emulator.stores.base import Change, Found
+from apothic_emulator.stores.ownership import Owner, name_of, this_process
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS apothic_stores (
@@ -28,6 +30,13 @@ CREATE TABLE IF NOT EXISTS apothic_records (
 );
 """
 _LOCK = "SELECT pg_try_advisory_lock(hashtextextended('apothic:' || %s, 0))"
+_OWNER = """
+SELECT application_name FROM pg_locks JOIN pg_stat_activity USING (pid)
+WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND datname = current_database()
+  AND (classid::bigint << 32 | objid::bigint) = hashtextextended('apothic:' || %s, 0)
+"""
+"""How the session calls itself that holds the lock, for those who may see that."""
+_NAME = re.compile(r"apothic (\d+) (\S+)")
 _SCHEMA_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('apothic schema', 0))"
 _TAKE = """
 INSERT INTO apothic_stores VALUES (%s, 1, 0)
@@ -97,7 +106,10 @@ class PostgresEngine:
         Raises:
             StoreLocked: another session does.
         """
-        db = psycopg.connect(self._url, autocommit=True, connect_timeout=_CONNECT_S)
+        name = "apothic {pid} {host}".format(**this_process())
+        db = psycopg.connect(
+            self._url, autocommit=True, connect_timeout=_CONNECT_S, application_name=name
+        )
         self._db = db
         db.execute("SET synchronous_commit = on")
         for pause_s in _FREED_S:
@@ -106,13 +118,20 @@ class PostgresEngine:
             if _row(db.execute(_LOCK, (self._store,)))[0]:
                 break
         else:
-            self._hang_up()
-            raise StoreLocked(
-                f"{self.place} is in use by another control plane. End that first, or give this "
-                "one a state of its own: APOTHIC_NAMESPACE=other",
-                owner={},
-            )
+            raise self._locked(db)
         return db
+
+    def _locked(self, db: psycopg.Connection[tuple[Any, ...]]) -> StoreLocked:
+        """The error for a store that another session owns."""
+        row = db.execute(_OWNER, (self._store,)).fetchone()
+        self._hang_up()
+        said = _NAME.fullmatch(row[0] or "") if row is not None else None
+        owner: Owner = {} if said is None else {"pid": int(said[1]), "host": said[2]}
+        return StoreLocked(
+            f"{self.place} is in use by {name_of(owner)}. End that first, or give this one a state "
+            "of its own: APOTHIC_NAMESPACE=other",
+            owner=owner,
+        )
 
     def load(self) -> Iterable[Found]:
         """All records, fetched in portions."""

@@ -4,6 +4,10 @@ One connection writes and checkpoints, because two that do so at once can damage
 versions before 3.51.3 (sqlite.org/wal.html, "the WAL-reset bug"); others may read. Before the log
 is folded into the file, the number of commits goes into the owner's file: if the log is damaged
 after that, what is left is noticed to be too old.
+
+Where a commit finds no room, the log is folded in, so that it begins at its start again, the
+reserve is given up, and the commit is tried once more. Until there is room for a whole log the log
+is folded in with each commit, so that it does not grow.
 """
 
 from __future__ import annotations
@@ -18,11 +22,13 @@ from apothic_backends.model.errors import (
     StoreCorrupt,
     StoreError,
     StoreFenced,
+    StoreFull,
     StoreLocked,
 )
-from apothic_emulator.stores.base import Change, Found, way_out
-from apothic_emulator.stores.disk import full, has_no_room, writing
+from apothic_emulator.stores.base import LESS, Change, Found, way_out
+from apothic_emulator.stores.disk import full, has_no_room, room_in, writing
 from apothic_emulator.stores.ownership import Ownership
+from apothic_emulator.stores.reserve import Reserve
 
 FORMAT = 1
 _APPLICATION = 1634758516
@@ -59,9 +65,12 @@ class SqliteEngine:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.ownership = Ownership(beside(path, ".owner"))
+        self.reserve = Reserve(beside(path, ".reserve"))
         self._db: sqlite3.Connection | None = None
         self._fence = 0
         self._log_bytes = 0
+        self._is_tight = False
+        """Whether there is no room for a log."""
 
     @property
     def place(self) -> str:
@@ -74,11 +83,23 @@ class SqliteEngine:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.ownership.take()
         try:
-            self._connect()
+            self._reach()
+            self.reserve.take()
         except BaseException:
             self.close()
             raise
         return self._fence
+
+    def _reach(self) -> None:
+        """Open the file; it takes some room to say whose it is, which the reserve may have."""
+        try:
+            self._connect()
+        except StoreFull:
+            if not self.reserve.path.exists():
+                raise
+            self._disconnect()
+            self.reserve.path.unlink()
+            self._connect()
 
     def _connect(self) -> None:
         is_new = not self.path.exists() or not self.path.stat().st_size
@@ -120,13 +141,13 @@ class SqliteEngine:
             raise self._corrupt(str(first))
         heads = db.execute("SELECT commits FROM head").fetchall()
         if len(heads) != 1 or heads[0][0] < self.ownership.commits:
-            raise self._corrupt("it holds less than it did before: a log was lost")
+            raise self._corrupt(LESS)
 
     def load(self) -> Iterable[Found]:
         """All records."""
         try:
             if self._db is None:
-                self._connect()  # the last commit went wrong: what counts is what the file says
+                self._reach()  # the last commit went wrong: what counts is what the file says
             return self._owned().execute("SELECT key, value FROM records").fetchall()
         except (sqlite3.Error, OverflowError) as error:
             raise self._unreadable(error) from error
@@ -134,24 +155,45 @@ class SqliteEngine:
     def commit(self, changes: Sequence[Change]) -> None:
         """One transaction, and one fsync."""
         db = self._owned()
-        puts = [change for change in changes if change[1] is not None]
-        drops = [(key,) for key, value in changes if value is None]
         try:
-            db.execute("BEGIN IMMEDIATE")
-            is_ours = db.execute(_COUNT, (self._fence,)).rowcount == 1
-            if is_ours:
-                _put_all(db, puts)
-                db.executemany(_DROP, drops)
-            db.execute("COMMIT" if is_ours else "ROLLBACK")
+            self._write(db, changes)
+        except sqlite3.Error as error:
+            if not self._makes_room(db, error):
+                raise self._failure(error) from error
+            self._write_at_last(db, changes)
+        self._log_bytes += _COMMIT_BYTES + sum(len(value or b"") for _, value in changes)
+        if self._is_tight or self._log_bytes > _LOG_BYTES:
+            self._fold()
+
+    def _write_at_last(self, db: sqlite3.Connection, changes: Sequence[Change]) -> None:
+        """Where there was no room before, and may be now."""
+        try:
+            self._write(db, changes)
         except sqlite3.Error as error:
             if not _rolled_back(db, error):
                 self._disconnect()
             raise self._failure(error) from error
+
+    def _write(self, db: sqlite3.Connection, changes: Sequence[Change]) -> None:
+        puts = [change for change in changes if change[1] is not None]
+        drops = [(key,) for key, value in changes if value is None]
+        db.execute("BEGIN IMMEDIATE")
+        is_ours = db.execute(_COUNT, (self._fence,)).rowcount == 1
+        if is_ours:
+            _put_all(db, puts)
+            db.executemany(_DROP, drops)
+        db.execute("COMMIT" if is_ours else "ROLLBACK")
         if not is_ours:
             raise StoreFenced(f"{self.path} belongs to somebody newer", path=str(self.path))
-        self._log_bytes += _COMMIT_BYTES + sum(len(value or b"") for _, value in puts)
-        if self._log_bytes > _LOG_BYTES:
-            self._fold()
+
+    def _makes_room(self, db: sqlite3.Connection, error: sqlite3.Error) -> bool:
+        """After a commit that went wrong: whether that was for want of room, and there is more."""
+        if not _rolled_back(db, error):
+            self._disconnect()
+            return False
+        self._is_tight = True
+        has_folded, has_given = self._fold(), self.reserve.give()
+        return has_folded or has_given
 
     def close(self) -> None:
         """Fold the log into the file, and give the lock back."""
@@ -170,14 +212,17 @@ class SqliteEngine:
 
     # --- the log --------------------------------------------------------------------------------
 
-    def _fold(self) -> None:
+    def _fold(self) -> bool:
         """Fold the log into the file; what is committed stays so if there is no room for that."""
         try:
             [commits] = self._owned().execute("SELECT commits FROM head").fetchone()
             self.ownership.note(commits)
             self._checkpoint()
+            self._is_tight = self._is_tight and room_in(self.path.parent) < _LOG_BYTES
         except (sqlite3.Error, OSError):
             self._log_bytes = _LOG_BYTES // 2  # try again after as much again
+            return False
+        return True
 
     def _checkpoint(self) -> None:
         self._owned().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()

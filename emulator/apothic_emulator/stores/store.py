@@ -11,9 +11,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from apothic_backends.model.errors import StoreCorrupt
+from apothic_backends.model.errors import StoreCorrupt, StoreFull
 from apothic_emulator.stores.base import Change, Engine, Found, way_out
 from apothic_emulator.stores.blobs import Blobs
+from apothic_emulator.stores.disk import full
+from apothic_emulator.stores.ownership import forget
+from apothic_emulator.stores.reserve import Reserve
 
 LARGE = 1 << 20
 """Bytes; a longer value becomes a file, where the engine has a place for files."""
@@ -26,11 +29,20 @@ class Store:
     """What the control plane keeps its state in. Used by one thread at a time."""
 
     def __init__(
-        self, engine: Engine, blobs: Blobs | None = None, archives: Path | None = None
+        self,
+        engine: Engine,
+        blobs: Blobs | None = None,
+        archives: Path | None = None,
+        reserve: Reserve | None = None,
+        owner: Path | None = None,
     ) -> None:
         self.engine = engine
+        self.reserve = reserve
+        """Room that the engine has for when there is no other."""
         self.archives = archives
         """Where archives of code lie, which go with the state: none of it is in the engine."""
+        self._owner = owner
+        """The file that says who owns it, where there is one."""
         self._blobs = blobs
         self._named: dict[str, str] = {}
         """The records that are files, and the names of those."""
@@ -45,6 +57,26 @@ class Store:
     def place(self) -> str:
         """Where it is, for people."""
         return self.engine.place
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing is to be added, because there is hardly any room left."""
+        return self.reserve is not None and not self.reserve.is_held
+
+    def refusal(self) -> StoreFull | None:
+        """Why nothing is to be added now; None if there is room, or there is room again."""
+        if self.reserve is None or self.reserve.take():
+            return None
+        return full(self.reserve.path.parent, f"less than {self.reserve.nbytes >> 20} MiB")
+
+    def forget(self) -> None:
+        """Before it is opened: it was put back from a copy, and may hold less than it did.
+
+        Raises:
+            StoreLocked: somebody uses it.
+        """
+        if self._owner is not None:
+            forget(self._owner)
 
     def open(self) -> int:
         """Take ownership, as `Engine.open`."""

@@ -24,9 +24,9 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from apothic_backends.model.errors import StoreCorrupt, StoreError, StoreFenced, StoreLocked
-from apothic_emulator.stores.base import Change, Found, way_out
+from apothic_emulator.stores.base import LESS, Change, Found, way_out
 from apothic_emulator.stores.disk import full, has_no_room, writing
-from apothic_emulator.stores.ownership import Ownership
+from apothic_emulator.stores.ownership import Owner, Ownership, name_of, this_process
 from apothic_emulator.stores.surreal_link import Link, Lost, Refused
 
 LEASE_S = 10
@@ -91,7 +91,7 @@ class SurrealEngine:
         self.durability = "disk" if self._path is not None else "server"
         self._until = "NONE" if self._path is not None else f"time::now() + {LEASE_S}s"
         self._ownership: Ownership | None = None
-        self._who = uuid4().hex
+        self._who = "{0} {pid} {host}".format(uuid4().hex, **this_process())
         self._fence = 0
         self._commits = 0
         self._sum = 0
@@ -130,7 +130,7 @@ class SurrealEngine:
         if self._ownership is None:
             self._heart = asyncio.ensure_future(self._beat())
         elif self._commits < self._ownership.commits:
-            raise self._unreadable("it holds less than it did before: a log was lost")
+            raise self._unreadable(LESS)
         else:
             self._ownership.note(self._commits)
 
@@ -143,9 +143,25 @@ class SurrealEngine:
 
     async def _take(self) -> None:
         """Own the store from now on. What was sent before under an older fence is refused."""
-        await self._link.send(self._leased(_TAKE), who=self._who, again=self._fence > 0)
+        try:
+            await self._link.send(self._leased(_TAKE), who=self._who, again=self._fence > 0)
+        except Refused as error:
+            if "occurred: locked" in str(error):
+                raise await self._locked() from error
+            raise
         [head] = await self._link.send(_HEAD)
         self._fence, self._commits, self._sum = head["fence"], head["commits"], head["sum"]
+
+    async def _locked(self) -> StoreLocked:
+        """The error for a store whose owner was heard of a moment ago."""
+        [head] = await self._link.send(_HEAD)
+        _, pid, host = str(head["who"]).split(" ", 2)
+        owner: Owner = {"pid": int(pid), "host": host}
+        return StoreLocked(
+            f"{self.place} is in use by {name_of(owner)}. End that first; if it was killed, its "
+            f"lease ends within {LEASE_S} s",
+            owner=owner,
+        )
 
     def _leased(self, query: str) -> str:
         return query.replace("$lease", self._until)
@@ -271,12 +287,6 @@ class SurrealEngine:
         why = str(error)
         if "occurred: fenced" in why:
             return StoreFenced(f"{self.place} belongs to somebody newer")
-        if "occurred: locked" in why:
-            return StoreLocked(
-                f"{self.place} is in use by another control plane. End that first; if it was "
-                f"killed, its lease ends within {LEASE_S} s",
-                owner={},
-            )
         if isinstance(error, Lost):
             return StoreError(
                 f"{self.place} cannot be reached: {why}. What was acknowledged is kept there, and "

@@ -288,5 +288,5 @@ def test_an_executor_that_the_agent_never_got_is_no_loss() -> None:
     driver.join("a", LARGE, HeldExecutor(99, 1, loaded=True))
 
     assert driver.job(job).losses == 0
-    assert driver.job(job).executor == 2
+    assert driver.job(job).executor > 99
     assert driver.welcomes["a"].kills == (99,)
