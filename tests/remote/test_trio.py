@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.server.served import served
 
 PROGRAM = """
+import time
 import trio
 from apothic import Agent, App, Queue
 
@@ -24,8 +25,8 @@ def letters(n: int):
     yield from "abc"[:n]
 
 @app.function()
-def take(queue):
-    return queue.get()
+def stay():
+    time.sleep(600)
 
 async def main() -> None:
     found = set()
@@ -42,7 +43,7 @@ async def main() -> None:
     print(await job.wait.aio(), [event.event async for event in job.watch()][-1])
     queue = Queue.from_name("trio", create_if_missing=True)
     with trio.move_on_after(0.2) as left:
-        await take.remote.aio(queue)
+        await stay.remote.aio()
     await queue.put.aio("still here")
     print(left.cancelled_caught, await queue.get.aio())
     print([agent.name for agent in await Agent.list.aio()])
