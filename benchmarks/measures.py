@@ -264,6 +264,12 @@ def served(subject: Any, at_most_s: float = 2.0, count: int = 1000) -> dict[str,
     return found
 
 
+def storm(subject: Any, agents: int = 500) -> dict[str, float]:
+    """Agents that come back at once to a server that was killed, and as patiently as they do."""
+    at_once_s, patient_s, commits = subject.storm(agents)
+    return {"joins_s": agents / at_once_s, "back_s": patient_s, "commits": float(commits)}
+
+
 def reload(subject: Any, jobs: int = 100_000, parts: int = 5_000) -> dict[str, float]:
     """What a program waits for when it takes up what another one has left."""
     return {
@@ -286,6 +292,7 @@ MEASURES = {
     "durable": durable,
     "handover": handover,
     "served": served,
+    "storm": storm,
     "reload": reload,
 }
 """Every measure, by the name of its row."""

@@ -225,6 +225,21 @@ ROWS = {
         },
         subjects=("served", "dask", "ray"),
     ),
+    "storm": Row(
+        "500 agents that come back to a server which was killed: all at the same moment; and by "
+        "their own pauses, from the moment at which it serves again",
+        (
+            Goal("joins_s", 100, subject="agents", at_most=False),
+            Goal("commits", 5, subject="agents"),
+        ),
+        {
+            "joins_s": "joins/s, at once",
+            "back_s": "s until all are back",
+            "commits": "writes of the store",
+        },
+        subjects=("agents",),
+        rounds=3,
+    ),
     "reload": Row(
         "100,000 jobs that wait, and 5,000 queues with an item each or 5,000 dicts with a key "
         "each, until a fresh control plane knows them",

@@ -18,6 +18,7 @@ NEEDS = {
     "loopback": ("redis",),
     "manager": (),
     "served": ("apothic", "apothic_emulator.local", "uvicorn"),
+    "agents": ("apothic", "apothic_emulator.local", "uvicorn"),
     "dask": ("distributed",),
 }
 """Every subject, and the modules without which it is skipped."""

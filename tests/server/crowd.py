@@ -32,7 +32,7 @@ class Light:
                 await self._serve()
             except (OSError, WebSocketException, TimeoutError):
                 self.joined.clear()
-                await asyncio.sleep(self.dialer._draw_pause_s())
+                await asyncio.sleep(self.dialer.draw_pause_s())
 
     async def _serve(self) -> None:
         async with connect(

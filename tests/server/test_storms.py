@@ -39,6 +39,7 @@ def test_all_agents_come_back_by_themselves_and_the_state_is_not_written_for_it(
         after = commits(home)
         await crowd.close()
         await asyncio.to_thread(again.close)
+        assert "Exception" not in again.text
         return before, after, {agent["status"] for agent in known}
 
     before, after, statuses = asyncio.run(storm())

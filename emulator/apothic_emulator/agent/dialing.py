@@ -105,11 +105,12 @@ class Dialer:
         try:
             while not self._stopped.is_set():
                 self._dial(served)
-                self._stopped.wait(self._draw_pause_s())
+                self._stopped.wait(self.draw_pause_s())
         except BaseException as error:  # noqa: BLE001 - whatever it is, the agent must not go deaf
             served.end(error)
 
-    def _draw_pause_s(self) -> float:
+    def draw_pause_s(self) -> float:
+        """How long to wait before the next attempt."""
         whole = self._pause_s
         self._pause_s = min(LONGEST_S, 2 * whole)
         return whole * (0.5 + int.from_bytes(os.urandom(2), "little") / (1 << 17))

@@ -157,8 +157,11 @@ async def _write(
     while True:
         wait = bell.next()
         while (data := agent.next_frame(session)) is not None:
-            with anyio.fail_after(SEND_S):
+            with anyio.move_on_after(SEND_S) as patience:
                 await connection.send(data)
+            if patience.cancelled_caught:
+                tasks.cancel_scope.cancel()  # nobody reads
+                return
         if agent.session != session:
             await connection.close(SUPERSEDED, StaleSession.code)
             tasks.cancel_scope.cancel()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apothic_emulator.host.joining import serve_agent
-from apothic_emulator.server.guard import Receive, Scope, Send
+from apothic_emulator.server.guard import Message, Receive, Scope, Send
 from apothic_emulator.server.keys import Key
 from apothic_emulator.server.site import Site
 
@@ -26,15 +26,21 @@ class Socket:
         return data
 
     async def send(self, data: bytes) -> None:
-        """Send a message."""
-        if not self._is_over:
-            await self._send({"type": "websocket.send", "bytes": data})
+        """Send a message, unless whoever was there is gone."""
+        await self._tell({"type": "websocket.send", "bytes": data})
 
     async def close(self, code: int, reason: str) -> None:
         """End it."""
-        if not self._is_over:
+        await self._tell({"type": "websocket.close", "code": code, "reason": reason})
+        self._is_over = True
+
+    async def _tell(self, message: Message) -> None:
+        if self._is_over:
+            return
+        try:
+            await self._send(message)
+        except (OSError, RuntimeError):
             self._is_over = True
-            await self._send({"type": "websocket.close", "code": code, "reason": reason})
 
 
 async def join(_: Scope, receive: Receive, send: Send, key: Key, site: Site) -> None:
