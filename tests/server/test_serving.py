@@ -90,6 +90,15 @@ def test_a_second_server_on_the_same_state_is_refused_by_name_of_the_first(home:
     assert str(server.process.pid) in said
 
 
+def test_a_second_server_with_a_home_of_its_own_is_refused_by_the_state(home: Path) -> None:
+    other, state = home / "other", f"sqlite:{home / 'state'}"
+    other.mkdir()
+    with served(home, state=state) as server:
+        said = refused(other, "--state", state)
+
+    assert f"in use by process {server.process.pid} on " in said
+
+
 def test_a_port_that_is_taken_is_told(home: Path, server: Served) -> None:
     assert "--port" in refused(home, "--port", str(server.port))
 
