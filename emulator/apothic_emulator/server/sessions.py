@@ -29,6 +29,9 @@ from apothic_emulator.server.session import Allows, Session
 GRACE_S = 60.0
 """How long a client may be cut off before it counts as dead."""
 
+MOST_CUT = 1000
+"""Clients of an account that are cut off and counted on; beyond, the one cut off first is over."""
+
 HELLO_S = 5.0
 """How long a connection may take to say who it is."""
 
@@ -49,6 +52,8 @@ class Sessions:
         self._most_bytes = most_bytes
         self._grace_s = grace_s
         self._known: dict[str, Session] = {}
+        self._cut: dict[str, Session] = {}
+        """Those that are cut off, the earliest first."""
 
     async def serve(
         self,
@@ -85,6 +90,7 @@ class Sessions:
             session = self._known[hello.client] = Session(
                 hello.client, self._host, self._most_bytes
             )
+        self._cut.pop(hello.client, None)
         before = session.attach(connection, set(hello.pending))
         if before is not None:
             stale = StaleSession("this session has ended: another connection has taken over")
@@ -114,6 +120,9 @@ class Sessions:
             elif session.cut(connection):
                 loop = asyncio.get_running_loop()
                 loop.call_later(self._grace_s, self._give_up, session, session.cuts)
+                self._cut[session.client] = session
+                if len(self._cut) > MOST_CUT:
+                    self._over(next(iter(self._cut.values())), in_order=False)
 
     def _give_up(self, session: Session, cuts: int) -> None:
         """The time of a client that was cut off is up, unless it came back."""
@@ -123,6 +132,8 @@ class Sessions:
     def _over(self, session: Session, *, in_order: bool) -> None:
         if self._known.get(session.client) is session:
             del self._known[session.client]
+        if self._cut.get(session.client) is session:
+            del self._cut[session.client]
         session.end(in_order=in_order)
 
     def going(self) -> None:

@@ -1,0 +1,60 @@
+"""Clients that come and vanish: no more of them are kept than there is room for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+
+from apothic_backends.remote import frames
+from apothic_backends.remote.frames import Hello
+from apothic_emulator.server import sessions
+from apothic_emulator.server.sessions import Sessions
+
+
+class Quiet:
+    """A host that nobody asks for anything."""
+
+    dead = None
+    durability = "disk"
+
+    def __init__(self) -> None:
+        self.plane = self
+        self.posted: list[Any] = []
+
+    def post(self, item: Any) -> None:
+        self.posted.append(item)
+
+
+async def visit(known: Sessions, client: int) -> None:
+    """A client says hello, and its connection is cut."""
+    hello = frames.pack_record(frames.HELLO, Hello(f"{client:032x}", []))
+    messages: list[Any] = [
+        {"type": "websocket.connect"},
+        {"type": "websocket.receive", "bytes": hello},
+        {"type": "websocket.disconnect"},
+    ]
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    async def send(message: Any) -> None:
+        pass
+
+    await known.serve(receive, send)
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_of_clients_that_are_cut_off_the_first_is_over_when_there_are_too_many(
+    monkeypatch: pytest.MonkeyPatch, comes_back: bool
+) -> None:
+    monkeypatch.setattr(sessions, "MOST_CUT", 3)
+
+    async def visits() -> list[int]:
+        known = Sessions(Quiet())  # type: ignore[arg-type]
+        for client in (1, 2, 3, *[1] * comes_back, 4, 5):
+            await visit(known, client)
+        return [int(client, 16) for client in known._known]
+
+    assert anyio.run(visits) == ([1, 4, 5] if comes_back else [3, 4, 5])
