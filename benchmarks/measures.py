@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ import procs
 import virtual
 from stats import percentile
 from subjects import Subject
+from watching import Crowd
 
 NBYTES = 100_000_000
 ME = os.getpid()
@@ -261,6 +263,7 @@ def served(subject: Any, at_most_s: float = 2.0, count: int = 1000) -> dict[str,
     }
     if hasattr(subject, "submit"):
         found["submits_s"] = count / subject.submit(count)
+        found["post_ms"] = median(subject.posts(count // 4)) * 1e3
     return found
 
 
@@ -268,6 +271,32 @@ def storm(subject: Any, agents: int = 500) -> dict[str, float]:
     """Agents that come back at once to a server that was killed, and as patiently as they do."""
     at_once_s, patient_s, commits = subject.storm(agents)
     return {"joins_s": agents / at_once_s, "back_s": patient_s, "commits": float(commits)}
+
+
+def watchers(subject: Any, count: int = 500, events: int = 300) -> dict[str, float]:
+    """Many watchers over HTTP, a tenth of them slow, and what the server needs for them."""
+    subject.put_keys("watched", 1, 1)
+    place = subject.place("dicts:watched")
+
+    async def main() -> Any:
+        crowd = Crowd(subject.url, subject.token, "dicts:watched", place)
+        return await crowd.watch(
+            count, count // 10, events, lambda: subject.put_keys("watched", events, 4096)
+        )
+
+    seen = asyncio.run(main())
+    return {
+        "deliveries_s": (count - count // 10) * events / seen.seconds,
+        "holes": seen.holes,
+        "resets": seen.resets,
+        "cuts": seen.cuts,
+        "peak_mb": procs.peak_rss_bytes(subject.server) / 1e6,
+    }
+
+
+def loss(subject: Any) -> dict[str, float]:
+    """How long it takes to be sure that an agent is gone: killed, and silent."""
+    return {"killed_s": subject.loss(signal.SIGKILL), "silent_s": subject.loss(signal.SIGSTOP)}
 
 
 def reload(subject: Any, jobs: int = 100_000, parts: int = 5_000) -> dict[str, float]:
@@ -293,6 +322,8 @@ MEASURES = {
     "handover": handover,
     "served": served,
     "storm": storm,
+    "watchers": watchers,
+    "loss": loss,
     "reload": reload,
 }
 """Every measure, by the name of its row."""

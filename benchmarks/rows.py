@@ -210,20 +210,47 @@ ROWS = {
         subjects=("handover", "loopback", "manager"),
     ),
     "served": Row(
-        "No-ops over a connection to a server with a durable store, and to Dask's scheduler and "
-        "Ray, which keep nothing: one after the other, 1,000 by one client; submissions at once",
-        (
-            Goal("p50_ms", 4, subject="served"),
-            Goal("jobs_s", 300, subject="served", at_most=False),
-            Goal("submits_s", 1_000, subject="served", at_most=False),
+        "No-ops over a connection to a server with a durable store that runs them itself, to one "
+        "whose only agent does, and to Dask's scheduler and Ray, which keep nothing: one after the "
+        "other, 1,000 by one client; submissions at once; and by a POST",
+        tuple(
+            goal
+            for subject in ("served", "joined")
+            for goal in (
+                Goal("p50_ms", 4, subject=subject),
+                Goal("jobs_s", 300, subject=subject, at_most=False),
+                Goal("submits_s", 1_000, subject=subject, at_most=False),
+                Goal("post_ms", 4, subject=subject),
+            )
         ),
         {
             "p50_ms": "ms, p50",
             "p99_ms": "ms, p99",
             "jobs_s": "jobs/s",
             "submits_s": "submits/s, on disk",
+            "post_ms": "ms by POST, p50",
         },
-        subjects=("served", "dask", "ray"),
+        subjects=("served", "joined", "dask", "ray"),
+    ),
+    "watchers": Row(
+        "500 watchers over HTTP, each of 300 events of 4 KiB; a tenth of them slow",
+        (Goal("holes", 0, subject="served"), Goal("peak_mb", 200, subject="served")),
+        {
+            "deliveries_s": "deliveries/s",
+            "holes": "holes",
+            "resets": "resets",
+            "cuts": "cut off",
+            "peak_mb": "MB, the server's peak",
+        },
+        subjects=("served",),
+        rounds=3,
+    ),
+    "loss": Row(
+        "An agent with a lease of 3 s is killed, or falls silent, until that is known of its job",
+        (Goal("killed_s", 4, subject="joined"), Goal("silent_s", 4, subject="joined")),
+        {"killed_s": "s, killed", "silent_s": "s, silent"},
+        subjects=("joined",),
+        rounds=5,
     ),
     "storm": Row(
         "500 agents that come back to a server which was killed: all at the same moment; and by "

@@ -19,6 +19,7 @@ NEEDS = {
     "manager": (),
     "served": ("apothic", "apothic_emulator.local", "uvicorn"),
     "agents": ("apothic", "apothic_emulator.local", "uvicorn"),
+    "joined": ("apothic", "apothic_emulator.local", "uvicorn", "websockets"),
     "dask": ("distributed",),
 }
 """Every subject, and the modules without which it is skipped."""
