@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from apothic._connect import ask, connect
+from apothic._services import url_of
 from apothic._shipping import running_in, ship
 from apothic.functions import Declared
 from apothic_backends.commands import GetDurability, RegisterFunction
@@ -41,7 +42,11 @@ async def deploy(app_name: str, functions: Mapping[str, Declared[..., Any]]) -> 
         )
     )
     for handle in handles:
-        handle.calls.go_to(backend, f"{app_name}/{handle.name}")
+        if handle.spec().service is None:
+            handle.calls.go_to(backend, f"{app_name}/{handle.name}")
+        else:
+            service: Any = handle
+            service.service_url = await url_of(f"{app_name}/{handle.name}", handle.name)
     return deployed
 
 

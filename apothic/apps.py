@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from typing import Any, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from apothic._twins import stream, twin
 from apothic._values import NotBuilt, is_string
@@ -18,6 +18,14 @@ from apothic.kinds import (
 )
 from apothic.options import FunctionOptions
 from apothic.watches import Watch, check_watch
+
+if TYPE_CHECKING:
+    from apothic.services import (
+        EndpointOptions,
+        FastapiOptions,
+        ServiceDecorator,
+        ServiceOptions,
+    )
 from apothic_backends.model.costs import CostReport
 from apothic_backends.model.errors import InvalidOption, UsageError
 from apothic_backends.model.events import Cursor
@@ -146,11 +154,42 @@ class App:
 
         return await cost_of(self.name, None, since)
 
-    endpoint = NotBuilt("@app.endpoint")
-    asgi = NotBuilt("@app.asgi")
-    fastapi_endpoint = NotBuilt("@app.fastapi_endpoint")
-    wsgi_app = NotBuilt("@app.wsgi_app")
-    web_server = NotBuilt("@app.web_server")
+    def endpoint(self, /, **options: Unpack[EndpointOptions]) -> ServiceDecorator:
+        """Have a function answer requests: its parameters are taken from the query or a JSON body.
+
+        It is told what is wrong with a request by its type hints (422). What it returns is sent as
+        JSON, or as it is if it is a response; what it yields is streamed.
+        """
+        return self._service("Endpoint", options)
+
+    def asgi(self, /, **options: Unpack[ServiceOptions]) -> ServiceDecorator:
+        """Serve the ASGI application that a function gives: Starlette, FastAPI, Litestar, ..."""
+        return self._service("AsgiService", options)
+
+    def fastapi_endpoint(self, /, **options: Unpack[FastapiOptions]) -> ServiceDecorator:
+        """Have a function answer requests as a route of FastAPI, which has to be installed."""
+        return self._service("FastapiEndpoint", options)
+
+    def wsgi_app(self, /, **options: Unpack[ServiceOptions]) -> ServiceDecorator:
+        """Serve the WSGI application that a function gives: Flask, Django, ..."""
+        return self._service("WsgiService", options)
+
+    def web_server(
+        self, port: int, /, *, startup_timeout: float = 5.0, **options: Unpack[ServiceOptions]
+    ) -> ServiceDecorator:
+        """Serve whatever a function starts that listens at `port` of its own machine.
+
+        It has `startup_timeout` seconds to accept connections there. If what the function returns
+        has a `close()`, that is called at the end.
+        """
+        own: Any = {"port": port, "startup_timeout": startup_timeout}
+        return self._service("WebServer", options | own)
+
+    def _service(self, kind: str, options: Any) -> ServiceDecorator:
+        from apothic import services  # most programs have none  # noqa: PLC0415
+
+        return services.ServiceDecorator(getattr(services, kind), self, options)
+
     cls = NotBuilt("@app.cls")
     sandbox = NotBuilt("app.sandbox()")
 

@@ -80,7 +80,7 @@ class Declared(Invocable[P, R], Markable):
         update_wrapper(self, function)  # type: ignore[arg-type]
         self.app_name = app_name
         self.name = function.__name__
-        self.options = checked(DEFAULTS | options, f"@app.function of {self.name}()")
+        self.options = self.check_options(options)
         self._given = options
         vars(self)[MARKS] = dict(self._marks if marks is None else marks)
         self._wait_s = wait_timeout_s
@@ -91,6 +91,14 @@ class Declared(Invocable[P, R], Markable):
         self._spec: FunctionSpec | None = None
         self._calls: Calls | None = None
         self.marked()
+
+    def check_options(self, options: FunctionOptions) -> FunctionOptions:
+        """The options, checked, with what is meant where nothing is said.
+
+        Raises:
+            InvalidOption: one cannot be meant.
+        """
+        return checked(DEFAULTS | options, f"@app.function of {self.name}()")
 
     @property
     def _marks(self) -> Marks:

@@ -85,20 +85,27 @@ DEFAULTS: FunctionOptions = {
 NOT_BUILT = ("liv", "image")
 """Understood and stored, but a function with one of these cannot run remotely yet."""
 
+Rule = Callable[[str, Any], Any]
+"""Checks the value of an option of that name, and gives it as it is kept."""
+
 OPERATORS = ("eq", "neq", "gt", "lt", "gte", "lte", "in", "notin")
 
 
-def checked(options: FunctionOptions, where: str) -> FunctionOptions:
+def checked(
+    options: FunctionOptions, where: str, rules: Mapping[str, Rule] | None = None
+) -> FunctionOptions:
     """Check options as they were written, for the function that `where` names.
 
     Raises:
         InvalidOption: one is unknown, of the wrong type or out of range, or two exclude each other.
     """
     good: dict[str, Any] = {}
+    rules = rules or RULES
     for name, value in options.items():
-        rule = _RULES.get(name)
+        rule = rules.get(name)
         if rule is None:
-            raise InvalidOption(f"{where}: there is no option {name!r}{_meant(name)}", option=name)
+            meant = _meant(name, rules)
+            raise InvalidOption(f"{where}: there is no option {name!r}{meant}", option=name)
         if value is None and name not in DEFAULTS:
             continue
         try:
@@ -129,12 +136,12 @@ def gpu_wish(options: FunctionOptions) -> tuple[tuple[str, ...], int, int]:
     return models, count or int(bool(models or memory)), memory or 0
 
 
-def _meant(name: str) -> str:
+def _meant(name: str, rules: Mapping[str, Rule]) -> str:
     """Guess what a mistyped option should have been."""
     from difflib import get_close_matches  # only for a message, and slow  # noqa: PLC0415
 
-    close = get_close_matches(name, _RULES, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(_RULES)}"
+    close = get_close_matches(name, rules, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(rules)}"
 
 
 def _at_least(low: int) -> Callable[[str, Any], int]:
@@ -194,7 +201,10 @@ def _secrets(name: str, value: Any) -> Any:
     return [_is_a(Secret)(name, secret) for secret in value]
 
 
-_RULES: dict[str, Callable[[str, Any], Any]] = {
+flagged = _is_a(bool)
+"""For an option that is True or False."""
+
+RULES: dict[str, Rule] = {
     "schedule": _is_a(Cron, Period),
     "liv": _liv,
     "gpu": _words,
@@ -212,7 +222,7 @@ _RULES: dict[str, Callable[[str, Any], Any]] = {
     "min_disk_bandwidth_mb_s": _above_zero,
     "min_internet_upload_mbps": _above_zero,
     "min_internet_download_mbps": _above_zero,
-    "secure_cloud_only": _is_a(bool),
+    "secure_cloud_only": flagged,
     "cpu": _at_least(1),
     "memory_mb": _at_least(1),
     "disk_gb": _above_zero,

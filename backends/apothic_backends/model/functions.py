@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apothic_backends.model.record import Record
+from apothic_backends.model.services import ServiceSpec
 
 
 class RetryPolicy(Record):
@@ -82,7 +83,7 @@ class FunctionSpec(Record):
     to itself: all of one of the models that `gpu` names, the first of them that is to be had (any
     where it names none), each with `min_vram_gb` (of 10**9 bytes, as makers count) at the least.
     Its code can be loaded only under `python`, such as "3.12"; under any if that is empty, as for
-    code that is found by its name.
+    code that is found by its name. One that is a `service` takes requests, and no calls.
     """
 
     app_name: str
@@ -108,6 +109,7 @@ class FunctionSpec(Record):
     gpu_count: int = 0
     min_vram_gb: int = 0
     python: str = ""
+    service: ServiceSpec | None = None
 
     @property
     def needs(self) -> tuple[SecretRef, ...]:

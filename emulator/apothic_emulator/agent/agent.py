@@ -16,6 +16,7 @@ from apothic_emulator.agent.limits import Keeper
 from apothic_emulator.agent.line import Line, Post
 from apothic_emulator.agent.logs import LogPipe
 from apothic_emulator.agent.zygote import MARK, Zygote, failure
+from apothic_emulator.core.doors import Door
 from apothic_emulator.core.effects import (
     Credit,
     Dispatch,
@@ -90,6 +91,7 @@ class Agent:
         self._archives = archives
         self._delivery: Any = delivery
         self._stock: Any = None
+        self._doors: Any = None
         self._first = threading.Lock()
         self.errands.register(self.zygote.control, EPOLLIN)
         self._effects: dict[type, Callable[[Line, Effect], None]] = {
@@ -167,6 +169,9 @@ class Agent:
             self._finder = threading.Thread(target=self._find_gpus, daemon=True)
             self._finder.start()
             return
+        if isinstance(effect, Door):
+            self.doors.carry_out(effect)
+            return
         end = self.ends.get(effect.executor)
         if end is not None:
             end.unstarted += sent(effect)
@@ -179,9 +184,32 @@ class Agent:
             asked: Any = GpusFound(*find())
         except ApothicError as error:
             asked = GpusFound((), str(error))
+        self._tell(asked)
+
+    def _tell(self, command: Any) -> None:
+        """Tell the core something, from any thread."""
         nobody: Ticket[None] = Ticket()
-        self.post(Asked(asked, nobody))
+        self.post(Asked(command, nobody))
         self.wake()
+
+    @property
+    def doors(self) -> Any:
+        """`Doors`, loaded for the first service."""
+        with self._first:
+            if self._doors is None:
+                from apothic_emulator.agent.doors import Doors  # see above  # noqa: PLC0415
+
+                self._doors = Doors(self.errands, self._tell)
+            return self._doors
+
+    def knocked(self, fd: int) -> bool:
+        """Something has come at the door of a service, if that is one."""
+        return self._doors is not None and bool(self._doors.knocked(fd))
+
+    def close_doors(self) -> None:
+        """Listen no more."""
+        if self._doors is not None:
+            self._doors.close()
 
     def _start(self, effect: StartExecutor) -> Line | None:
         try:
@@ -204,7 +232,10 @@ class Agent:
             flags = orders.BY_VALUE if by_value else 0
             if self.keeper.wants_processes:
                 flags |= orders.TELL_PID
-            self.zygote.fork(line.number, line.channels.to_hand_over, allowed, flags)
+            handed = line.channels.to_hand_over
+            if effect.spec.service is not None:
+                handed += self.doors.to_hand_over(f"{effect.spec.app_name}/{effect.spec.name}")
+            self.zygote.fork(line.number, handed, allowed, flags)
         except OSError as error:
             self._bury(line, Ended(line.number, "start", detail=str(error)))
         else:

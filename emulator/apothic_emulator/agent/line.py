@@ -12,6 +12,7 @@ from typing import Any
 
 from apothic_backends.model.jobs import ErrorInfo
 from apothic_backends.model.payloads import PICKLES, Payload
+from apothic_backends.model.record import Record
 from apothic_emulator.agent import interpreter
 from apothic_emulator.agent.channels import Channels
 from apothic_emulator.agent.lent import Lent
@@ -26,6 +27,7 @@ from apothic_emulator.core.facts import (
     Printed,
     Produced,
     Reported,
+    Said,
     StackDumped,
 )
 from apothic_emulator.core.streams import MOST_AHEAD, MOST_AHEAD_BYTES
@@ -103,9 +105,9 @@ class Line:
             "cwd": _cwd(),
             "terminal": terminal(),
             "waits_for_secrets": bool(self.needs),
-            "mounts": [
-                {f: getattr(mount, f) for f in mount.fields} for mount in effect.spec.mounts
-            ],
+            "service": _fields(effect.spec.service),
+            "timeout_s": effect.spec.timeout_s,
+            "mounts": [_fields(mount) for mount in effect.spec.mounts],
         }
         code = (effect.code.data, *effect.code.buffers)
         self._send(wire.LOAD, 0, 0, json.dumps(spec).encode(), code)
@@ -266,6 +268,8 @@ class Line:
             after, count, rest = wire.parse_items(frame.body)
             items = Payload(rest, frame.buffers, PICKLES)
             return Produced(self.number, job, attempt, after, count, items)
+        if kind == wire.SAID:
+            return Said(self.number, bytes(frame.body[:16]).decode("ascii", "replace"))
         if kind == wire.LOAD_FAILED:
             return LoadFailed(self.number, self._error(frame))
         if kind != wire.LOADED:
@@ -321,6 +325,10 @@ def _is_readable(source: socket.socket) -> bool:
     with contextlib.suppress(OSError):
         return bool(source.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
     return False
+
+
+def _fields(record: Record | None) -> dict[str, Any] | None:
+    return None if record is None else {f: getattr(record, f) for f in record.fields}
 
 
 def _cwd() -> str:

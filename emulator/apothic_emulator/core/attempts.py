@@ -379,7 +379,8 @@ class Attempts:
         executor.failure = ErrorInfo(
             SetupFailed.code,
             f"loading {executor.function.spec.name!r} took longer than {limit_s:g} s. "
-            "Import less at the top of its module, or raise timeout_s",
+            "Import less at the top of its module, or raise "
+            f"{'service_startup_timeout_s' if executor.serves else 'timeout_s'}",
         )
         self.scheduler.stop(executor, now)
         pool = self.pools[executor.function.number]

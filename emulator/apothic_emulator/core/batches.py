@@ -13,7 +13,7 @@ of its inputs are to be.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from apothic_emulator.core.executors import Executor, ExecutorStatus
 from apothic_emulator.core.functions import Function
@@ -203,13 +203,3 @@ def batch_size(function: Function) -> int:
     """How many inputs make a batch full: no more than can wait for one."""
     spec = function.spec
     return min(spec.batch.max_size, spec.max_pending_tasks) if spec.batch is not None else 1
-
-
-def pool_of(function: Function) -> Pool:
-    """An empty pool of the kind that the function needs."""
-    return Pool(function) if function.spec.batch is None else BatchPool(function)
-
-
-def executor_of(function: Function) -> Callable[[int, Function, float], Executor]:
-    """What makes the executors of a function."""
-    return Executor if function.spec.batch is None else BatchExecutor

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from apothic_backends.commands.deployments import (
     DeleteDeployment,
@@ -83,6 +84,11 @@ class Rules:
             ListDeployments: self._list,
             FindFunction: self._find_function,
         }
+
+    @property
+    def _services(self) -> Any:
+        """The rules for services; loaded for the first."""
+        return self.shared.part("services")
 
     @property
     def _offset(self) -> float:
@@ -197,13 +203,19 @@ class Rules:
         self.registry.deployed.update(entry.number for entry in entries.values())
         for name, entry in entries.items():
             self.registry.name(f"{app}/{name}", entry.pool)
+            if entry.is_service:
+                self._services.put(f"{app}/{name}", entry.pool, version, now)
             if entry.schedule is not None:
                 function_id = entry.pool.function.function_id
                 command = StartSchedule(function_id, entry.schedule)
                 self.schedules.begin(entry.pool, command, now)
         if before is not None:
-            for name in before.entries.keys() - entries.keys():
-                self.registry.name(f"{app}/{name}", None)
+            for name, entry in before.entries.items():
+                stays = entries.get(name)
+                if stays is None:
+                    self.registry.name(f"{app}/{name}", None)
+                if entry.is_service and not (stays and stays.is_service):
+                    self._services.drop(f"{app}/{name}", now)
             self._let_go(before, REPLACED, now)
         if self.shared.journal is not None:
             self.shared.journal.keep(f"{TABLE}/last", self.last)
@@ -243,7 +255,7 @@ class Rules:
     def _stop(self, command: StopDeployment, asked: Asked, now: float) -> DeploymentSnapshot:
         it = self.find(command.deployment)
         if it.status == LIVE:
-            self._close(it)
+            self._close(it, now)
             others = [other for other in self._of_app(it.app) if other.number in self.draining]
             for one in [it, *others]:
                 self._end(one, now, drain=command.drain)
@@ -251,11 +263,13 @@ class Rules:
             self._end(it, now, drain=command.drain)
         return self._look(it)
 
-    def _close(self, it: Deployment) -> None:
-        """Nothing can be called by the names of the app."""
+    def _close(self, it: Deployment, now: float) -> None:
+        """Nothing can be called by the names of the app, and nothing of it serves."""
         del self.live[it.app]
-        for name in it.entries:
+        for name, entry in it.entries.items():
             self.registry.name(f"{it.app}/{name}", None)
+            if entry.is_service:
+                self._services.drop(f"{it.app}/{name}", now)
 
     def _end(self, it: Deployment, now: float, *, drain: bool) -> None:
         """Stop what is left of a deployment."""
@@ -268,7 +282,7 @@ class Rules:
         doomed = [it] if command.deployment == it.deployment_id else [*self._of_app(it.app)]
         for one in doomed:
             if one.status == LIVE:
-                self._close(one)
+                self._close(one, now)
             if one.status != STOPPED:
                 self._let_go(one, STOPPED, now)
             self._cancel(one, now)
@@ -338,7 +352,7 @@ class Rules:
         """Look whether those that drain have come to their ends, and let their executors end."""
         for it in [*self.draining.values()]:
             for entry in it.entries.values():
-                if not self._is_anothers(it, entry.pool):
+                if not entry.is_service and not self._is_anothers(it, entry.pool):
                     self._retire(entry.pool, now)
             if not self._look(it).unfinished or all(
                 self._is_anothers(it, entry.pool) for entry in it.entries.values()
@@ -373,6 +387,8 @@ class Rules:
                 self.live[it.app] = it
                 for name, entry in it.entries.items():
                     self.registry.name(f"{it.app}/{name}", entry.pool)
+                    if entry.is_service:
+                        self._services.put(f"{it.app}/{name}", entry.pool, it.version, now)
             elif self._look(it).unfinished:
                 self.draining[it.number] = it
                 self.shared.wake_at(now + LOOK_S)

@@ -7,6 +7,7 @@ from typing import Any
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.payloads import Payload
 from apothic_backends.model.record import Record
+from apothic_emulator.core.doors import Door
 from apothic_emulator.core.records import Change
 
 
@@ -135,6 +136,7 @@ Effect = (
     | Attach
     | Detach
     | FindGpus
+    | Door
 )
 
 

@@ -111,6 +111,10 @@ class Executor(Placed):
         "waits",
     )
 
+    serves = False
+    """Whether it takes requests, and no jobs."""
+    retire_s = RETIRE_S
+    """What it gets to end by itself."""
     takes_batches = False
     """Whether a call goes on, however many of those it is for are cancelled, till all are."""
 

@@ -78,6 +78,13 @@ class Reported(Record):
     ran_s: float | None = None
 
 
+class Said(Record):
+    """A service's process says that it "rests", or is "crowded"."""
+
+    executor: int
+    word: str
+
+
 class Produced(Record):
     """A generator has yielded: `count` items after the first `after` of this attempt."""
 
@@ -152,6 +159,7 @@ Fact = (
     | LoadFailed
     | Accepted
     | Reported
+    | Said
     | Produced
     | Printed
     | Recalled

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from apothic_emulator.core.attempts import Attempts
-from apothic_emulator.core.batches import BatchExecutor, executor_of
+from apothic_emulator.core.batches import BatchExecutor
 from apothic_emulator.core.effects import Interrupt, Kill
 from apothic_emulator.core.executors import LOAD_S, Executor, ExecutorStatus
 from apothic_emulator.core.facts import Accepted, Ended, LoadFailed, Recalled, Refused, Reported
 from apothic_emulator.core.hellos import BACK, BEGUN, HeldExecutor
 from apothic_emulator.core.jobs import NEVER, Job
+from apothic_emulator.core.kinds import executor_of
 
 DISCONNECT = "disconnect"
 """Why an attempt was lost whose machine is gone."""

@@ -42,6 +42,7 @@ from apothic_emulator.core.facts import (
     Recalled,
     Refused,
     Reported,
+    Said,
     StackDumped,
     Tick,
 )
@@ -134,6 +135,7 @@ class Plane:
             Accepted: self.attempts.accepted,
             Reported: self.attempts.reported,
             Produced: self.items.produced,
+            Said: lambda executor, item, now: None,
             Recalled: self.attempts.recalled,
             Refused: self.attempts.refused,
             Printed: self.prints.printed,
@@ -242,12 +244,26 @@ class Plane:
                     not executor.deaf or isinstance(item, (Ended, Recalled, Refused))
                 ):
                     self._facts[type(item)](executor, item, now)
+                    if executor.serves:
+                        self._served(executor, item, now)
                     pool = self.pools[executor.function.number]
                     if pool.queue:
                         self.scheduler.fill(pool, now)
                 elif executor is None and isinstance(item, Reported):
                     self.attempts.reported_late(item, now)
         return self._outcome(now)
+
+    def _served(self, executor: Executor, item: Any, now: float) -> None:
+        """A process of a service has something to tell."""
+        services: Any = self.shared.part("services")
+        if isinstance(item, Loaded):
+            services.ready(executor, now)
+        elif isinstance(item, Said):
+            services.said(executor, item, now)
+        elif isinstance(item, Ended):
+            services.ended(executor, item, now)
+        elif isinstance(item, Printed):
+            services.printed(executor, item.stream, item.text)
 
     def _outcome(self, now: float) -> Outcome:
         """Everything that the inputs have led to."""

@@ -9,8 +9,8 @@ from apothic_backends.model.errors import NotFound, OverLimit
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.ids import number_of
 from apothic_backends.model.payloads import Payload
-from apothic_emulator.core.batches import pool_of
 from apothic_emulator.core.functions import Function, check_spec
+from apothic_emulator.core.kinds import pool_of
 from apothic_emulator.core.pools import Pool
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from apothic_backends.model.jobs import ErrorInfo
-from apothic_emulator.core.agents import Agents
-from apothic_emulator.core.batches import BatchExecutor, BatchPool, executor_of
+from apothic_emulator.core.agents import Agents, Place
+from apothic_emulator.core.batches import BatchExecutor, BatchPool
 from apothic_emulator.core.costs import Costs
 from apothic_emulator.core.effects import (
     Dispatch,
@@ -19,8 +19,9 @@ from apothic_emulator.core.effects import (
     StartExecutor,
     sent,
 )
-from apothic_emulator.core.executors import IDLE_S, RETIRE_S, STEPS, Executor, ExecutorStatus
+from apothic_emulator.core.executors import IDLE_S, STEPS, Executor, ExecutorStatus
 from apothic_emulator.core.jobs import NEVER, Job
+from apothic_emulator.core.kinds import executor_of
 from apothic_emulator.core.pools import Pool
 from apothic_emulator.core.reasons import error_of, mismatch
 
@@ -117,12 +118,33 @@ class Scheduler:
             pool.take(jobs)
             self._dispatch_batch(executor, jobs, now)
 
+    def start(self, pool: Pool, now: float) -> Executor | None:
+        """Start an executor that is for no job; None if there is no place for one, or none yet."""
+        place = self.agents.place(pool.function, 0)
+        if place is not None:
+            return self._make(pool, place, now)
+        self._find_gpus()
+        for executor in self.agents.to_free(pool.function, 0):
+            self.retire(executor, now)
+        return None
+
+    def why_not(self, pool: Pool) -> ErrorInfo | None:
+        """Why there can never be a place for an executor; None if there may be one later."""
+        agents, spec = self.agents, pool.function.spec
+        strangers = agents.strangers(spec) if spec.python else ()
+        if strangers:
+            return mismatch(strangers, spec)
+        return error_of(agents, spec) if agents.has_home and not agents.could_ever(spec) else None
+
     def _start(self, pool: Pool, level: int, now: float) -> Executor | None:
-        function = pool.function
-        place = self.agents.place(function, level)
+        place = self.agents.place(pool.function, level)
         if place is None:
             self._starve(pool, level, now)
             return None
+        return self._make(pool, place, now)
+
+    def _make(self, pool: Pool, place: Place, now: float) -> Executor:
+        function = pool.function
         self._last_executor += 1
         executor = executor_of(function)(self._last_executor, function, now)
         self.executors[executor.number] = pool.executors[executor.number] = executor
@@ -135,20 +157,22 @@ class Scheduler:
 
     def _starve(self, pool: Pool, level: int, now: float) -> None:
         """There is no place for an executor: those without work make room, for it or for later."""
-        agents, spec = self.agents, pool.function.spec
-        strangers = agents.strangers(spec) if spec.python else ()
-        if strangers:
-            self._doom(pool, mismatch(strangers, spec), now)
-            return
-        if agents.has_home and not agents.could_ever(spec):
-            self._doom(pool, error_of(agents, spec), now)
+        agents = self.agents
+        never = self.why_not(pool)
+        if never is not None:
+            self._doom(pool, never, now)
             return
         agents.starved[pool.function.number] = pool
+        self._find_gpus()
+        for executor in agents.to_free(pool.function, level):
+            self.retire(executor, now)
+
+    def _find_gpus(self) -> None:
+        """Have somebody look which GPUs this machine has, once."""
+        agents = self.agents
         if not agents.has_looked and not agents.is_looking:
             agents.is_looking = True
             self.effects.append(FindGpus())
-        for executor in agents.to_free(pool.function, level):
-            self.retire(executor, now)
 
     def feed(self, now: float) -> None:
         """Somewhere is more room: it is for the pools that have found none, the oldest first."""
@@ -252,7 +276,7 @@ class Scheduler:
             return
         executor.status = _RETIRING
         executor.step = len(STEPS) - 1
-        executor.step_at = now + RETIRE_S
+        executor.step_at = now + executor.retire_s
         self.wake_at(executor.step_at)
         self.effects.append(Retire(executor.number))
 
@@ -266,7 +290,7 @@ class Scheduler:
             self.retire(executor, now)
         elif executor.line:
             self.advance(executor, now)
-        elif executor.status is _READY:
+        elif executor.status is _READY and not executor.serves:
             executor.idle_since = now
             self.wake_at(now + self.idle_s)
             if self.agents.starved:
@@ -282,6 +306,8 @@ class Scheduler:
     def look_after(self, executor: Executor, now: float) -> float:
         """See to a ready executor that may be idle, or slower than believed; when to look again."""
         line = executor.line
+        if executor.serves:
+            return NEVER  # it says itself when it has had nothing to do
         if not line:
             if executor.idle_since + self.idle_s <= now:
                 self.retire(executor, now)

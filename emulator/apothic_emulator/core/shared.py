@@ -31,10 +31,11 @@ from apothic_emulator.core.schedules import Schedules
 Rule = Callable[[Any, Asked, float], object]
 Again = Callable[[float], None]
 
-PARTS: tuple[str, ...] = ("deployments", "dicts", "queues")
+PARTS: tuple[str, ...] = ("deployments", "dicts", "queues", "services")
 """Modules of the core, each with a class `Rules`, for the commands of the module of that name."""
 
 _COMMANDS = {f"apothic_backends.commands.{name}": name for name in PARTS}
+_COMMANDS["apothic_emulator.core.doors"] = "services"
 
 
 class Part(Protocol):

@@ -31,6 +31,11 @@ class Entry(NamedTuple):
         """The number of the function."""
         return self.pool.function.number
 
+    @property
+    def is_service(self) -> bool:
+        """Whether it takes requests, and no calls."""
+        return self.pool.function.spec.service is not None
+
 
 class Deployment(Kept):
     """Version `version` of an app. Times are Unix seconds."""

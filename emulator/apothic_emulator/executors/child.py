@@ -35,7 +35,9 @@ class Executor:
     passing = Stopped
 
     def __init__(self, channels: list[int]) -> None:
-        jobs, bulk, session, out, err, shared = map(linux.raise_fd, channels)
+        jobs, bulk, session, out, err, shared, *door = map(linux.raise_fd, channels)
+        self.door = door
+        """The sockets that a service takes connections from."""
         self.jobs = socket(fileno=jobs)
         self.bulk = socket(fileno=bulk)
         self.control = Control(session)
@@ -78,10 +80,25 @@ class Executor:
             self.stops.leave(0)
             self.report(0, 0, self._cannot_load(spec["name"], error))
             return None
+        if spec["service"] is None:
+            self.is_ready()
+        return spec
+
+    def is_ready(self) -> None:
+        """It can do what it is for, from now on."""
         self.world = World()
         self.is_loaded = True
         self.report(0, 0, (wire.LOADED, b"", ()))
-        return spec
+
+    def cannot_start(self, name: str, error: BaseException) -> None:
+        """A service cannot be started."""
+        self.report(0, 0, self._cannot_load(name, error))
+
+    def say(self, word: str) -> None:
+        """Tell the host something of a service."""
+        with self._sending:
+            frame = Frame(wire.SAID, 0, 0, 0, word.encode())
+            wire.send_all(self.bulk, wire.frame_parts(frame))
 
     def _meet_needs(self, spec: dict[str, Any]) -> bool:
         from apothic_emulator.executors import needs  # few functions have some  # noqa: PLC0415
@@ -355,7 +372,11 @@ def main(channels: list[int]) -> None:
 
 
 def _serve(executor: Executor, spec: dict[str, Any]) -> None:
-    if spec["is_batched"]:
+    if spec["service"] is not None:
+        from apothic_emulator.executors.web import serving  # few functions are one  # noqa: PLC0415
+
+        serving.serve(executor, spec)
+    elif spec["is_batched"]:
         _serve_batches(executor, spec["slots"])
     elif executor.is_async:
         from apothic_emulator.executors import tasks  # asyncio is slow to import  # noqa: PLC0415

@@ -34,7 +34,8 @@ INTERRUPT: Final = 10
 ITEMS: Final = 11
 CREDIT: Final = 12
 GIVE_UP: Final = 13
-_LAST: Final = GIVE_UP
+SAID: Final = 14
+_LAST: Final = SAID
 
 BATCH: Final = 20
 """A packet of `packets`: several jobs for one call."""

@@ -25,7 +25,8 @@ from apothic_emulator.executors.limits import Limits
 from apothic_emulator.executors.orders import Message
 from apothic_emulator.executors.watchdog import NEVER, Watchdog, Watched
 
-_FDS = 6
+_FDS = 9
+"""What an executor gets at most: its channels, and the door of its service."""
 _CLOSE_S = 2.0
 """What exit handlers get when the user's program ends."""
 _UNLIMITED = Limits()

@@ -309,6 +309,8 @@ class Host:
                 self.agent.read_pipe(fd)
             elif fd == self.agent.zygote.control.fileno():
                 self.agent.hear_zygote(self._busy)
+            else:
+                self.agent.knocked(fd)
         finally:
             self._working = 0
 
@@ -387,6 +389,7 @@ class Host:
         for line in list(self.agent.lines.values()):
             line.close()
         self.agent.keeper.close()
+        self.agent.close_doors()
         self.reader.close()
         self._channels.close()
         self._errands.close()

@@ -1,0 +1,261 @@
+"""Services: functions that answer requests at a URL, in five shapes.
+
+The decorators are methods of an `App`; what they give is a handle that knows the URL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+from apothic._twins import twin
+from apothic._values import is_list, number, refuse, whole
+from apothic.functions import DECLARED, Declared, check_function
+from apothic.options import DEFAULTS, RULES, FunctionOptions, Rule, checked, flagged
+from apothic_backends.model.errors import InvalidOption, UsageError
+from apothic_backends.model.functions import FunctionSpec
+from apothic_backends.model.services import ServiceSpec
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+CONCURRENT = 1000
+"""Requests that one process takes at once where nothing is said."""
+
+START_S = 60.0
+"""What a process of a service gets to be ready where nothing is said, in seconds."""
+
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+HIGHEST_PORT = 65535
+
+_REFUSED = ("schedule", "retries", "max_retries", "max_pending_tasks", "tasks_per_container")
+"""Options of functions that say how calls are queued and repeated; requests are neither."""
+
+
+class ServiceOptions(FunctionOptions, total=False):
+    """What all shapes of services take, beside the options of a function."""
+
+    keep_warm_s: int
+    """How long a process without requests goes on, counted from the end of the last one; 0 ends it
+    at once. The first request after that starts another one, and waits for it."""
+    service_startup_timeout_s: float | None
+    """What a process gets to be ready: its imports, and the start of its application; 60 s."""
+    public: bool
+    """Let anybody ask who can reach it; others take a token, except on the machine itself."""
+
+
+class EndpointOptions(ServiceOptions, total=False):
+    """What `@app.endpoint` takes."""
+
+    methods: list[str] | None
+    """The HTTP methods that are answered; GET and POST where nothing is said."""
+
+
+class FastapiOptions(ServiceOptions, total=False):
+    """What `@app.fastapi_endpoint` takes."""
+
+    method: str
+    """The HTTP method that is answered; GET where nothing is said."""
+    docs: bool
+    """Whether FastAPI shows its documents, at `/docs`."""
+
+
+class Service(Declared[P, R]):
+    """A function that answers requests, once it is deployed.
+
+    Called, or by `local()`, it runs in place: that gives whatever it makes, such as its
+    application.
+    """
+
+    shape = "asgi"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.service_url: str | None = None
+        """Where it answers; None until this program has deployed it, or has asked."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run it in place."""
+        return self.raw()(*args, **kwargs)
+
+    def local(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run it in place."""
+        return self.raw()(*args, **kwargs)
+
+    @twin
+    async def get_web_url(self) -> str:
+        """Where it answers: `http://127.0.0.1:…` on this machine.
+
+        Raises:
+            NotFound: it is not deployed.
+            BackendError: it is, and listens nowhere; the message says why.
+        """
+        from apothic._services import url_of  # most programs have none  # noqa: PLC0415
+
+        self.service_url = await url_of(f"{self.app_name}/{self.name}", self.name)
+        return self.service_url
+
+    @property
+    def calls(self) -> Any:
+        """None: it takes requests.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(
+            f"{self.name}() is a service: after app.deploy() it answers requests at "
+            f"{self.name}.get_web_url(); {self.name}.local() runs the function here"
+        )
+
+    @property
+    def aio(self) -> ServiceAio:  # type: ignore[override]
+        """The same methods, to be awaited."""
+        return ServiceAio(self)
+
+    def check_options(self, options: FunctionOptions) -> FunctionOptions:
+        """The options of its shape, checked."""
+        where = f"@app.{DECORATORS[self.shape]} of {self.name}()"
+        for name in _REFUSED:
+            if name in options:
+                raise InvalidOption(
+                    f"{where}: {name} is for calls, and a service takes requests; leave it out",
+                    option=name,
+                )
+        defaults = {k: v for k, v in DEFAULTS.items() if k not in _REFUSED}
+        defaults |= {"concurrent_requests": CONCURRENT, "keep_warm_s": 600, "public": False}
+        return checked(defaults | options, where, RULES | _RULES | _RULES_OF[self.shape])  # type: ignore[arg-type]
+
+    def spec(self) -> FunctionSpec:
+        """What a backend must know of it.
+
+        Raises:
+            NotBuiltYet: it has an option that this version cannot carry out.
+        """
+        spec = super().spec()
+        if spec.service is None:
+            changed = {"is_async": False, "is_generator": False, "batch": None}
+            self._spec = spec = spec.replace(service=self._service(), **changed)
+        return spec
+
+    def _service(self) -> ServiceSpec:
+        options: Mapping[str, Any] = self.options
+        method = options.get("method")
+        return ServiceSpec(
+            shape=self.shape,
+            keep_warm_s=float(options["keep_warm_s"]),
+            start_timeout_s=float(options.get("service_startup_timeout_s") or START_S),
+            public=options["public"],
+            port=options.get("port", 0),
+            startup_timeout_s=float(options.get("startup_timeout", 5.0)),
+            methods=tuple(options.get("methods") or ([method] if method else ())),
+            docs=options.get("docs", False),
+        )
+
+
+class ServiceAio:
+    """The methods of a service, to be awaited on asyncio or trio."""
+
+    def __init__(self, service: Service[..., Any]) -> None:
+        self.get_web_url = service.get_web_url.aio
+
+
+class Endpoint(Service[P, R]):
+    """A service whose function answers one request."""
+
+    shape = "endpoint"
+
+
+class FastapiEndpoint(Service[P, R]):
+    """A service whose function answers one request, by FastAPI."""
+
+    shape = "fastapi"
+
+
+class AsgiService(Service[P, R]):
+    """A service whose function gives an ASGI application."""
+
+
+class WsgiService(Service[P, R]):
+    """A service whose function gives a WSGI application."""
+
+    shape = "wsgi"
+
+
+class WebServer(Service[P, R]):
+    """A service whose function starts a server of its own."""
+
+    shape = "web_server"
+
+
+DECORATORS = {
+    "endpoint": "endpoint",
+    "asgi": "asgi",
+    "fastapi": "fastapi_endpoint",
+    "wsgi": "wsgi_app",
+    "web_server": "web_server",
+}
+"""What the decorator of each shape is called."""
+
+
+class ServiceDecorator:
+    """`@app.asgi(...)`: what it wraps keeps its signature."""
+
+    def __init__(self, kind: type[Service[..., Any]], app: Any, options: Any) -> None:
+        self._kind = kind
+        self._app = app
+        self._options = options
+
+    def __call__(self, function: Callable[P, R], /) -> Service[P, R]:
+        """Declare a service.
+
+        Raises:
+            UsageError: it is no function, or is declared already.
+            InvalidOption: an option cannot be meant.
+        """
+        decorator = f"@app.{DECORATORS[self._kind.shape]}"
+        if isinstance(function, Declared):
+            raise UsageError(f"{function.name}() is declared already; {decorator} needs a function")
+        check_function(function, decorator)
+        handle = self._kind(function, self._app.name, self._options)
+        DECLARED[self._app.name, handle.name] = handle
+        self._app.functions[handle.name] = handle
+        return handle
+
+
+def _methods(name: str, value: Any) -> Any:
+    if not is_list(value) or not value:
+        refuse(name, value, 'a list of HTTP methods, such as ["GET"]')
+    return [_method(name, method) for method in value]
+
+
+def _method(name: str, value: Any) -> Any:
+    if not isinstance(value, str) or value.upper() not in METHODS:
+        refuse(name, value, f"one of {', '.join(METHODS)}")
+    return value.upper()
+
+
+def _port(name: str, value: Any) -> Any:
+    if whole(name, value, 1) > HIGHEST_PORT:
+        refuse(name, value, f"a port from 1 to {HIGHEST_PORT}")
+    return value
+
+
+def _above_zero(name: str, value: Any) -> Any:
+    if number(name, value, 0) == 0:
+        refuse(name, value, "a number above 0")
+    return value
+
+
+_RULES: dict[str, Rule] = {
+    "keep_warm_s": lambda name, value: number(name, value, 0),
+    "service_startup_timeout_s": _above_zero,
+    "public": flagged,
+}
+_RULES_OF: dict[str, dict[str, Rule]] = {
+    "endpoint": {"methods": _methods},
+    "fastapi": {"method": _method, "docs": flagged},
+    "asgi": {},
+    "wsgi": {},
+    "web_server": {"port": _port, "startup_timeout": _above_zero},
+}
+

@@ -1,0 +1,188 @@
+"""The doors of this machine's services: the sockets that they listen on.
+
+A door is two sockets. One listens, at a port of this machine's own address. Through the other, a
+pair whose ends every process of the service has, those that are to end hand on connections that are
+between two requests. While no process runs, the host polls both; the first thing that comes has one
+started, and lies in the socket until that takes it.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+from collections.abc import Callable
+from select import EPOLLIN, EPOLLONESHOT, epoll
+
+from apothic_emulator.core.doors import Door, Listen, Listening, Refuse, Rouse, Roused, Unlisten
+
+ADDRESS = "127.0.0.1"
+"""Where services listen: at this machine's own address, and nowhere else."""
+
+_BACKLOG = 2048
+_REFUSE_S = 1.0
+"""How long somebody who is refused may take to say what they want, so that they hear the answer."""
+_MOST_REFUSED = 256
+_CALM = EPOLLIN | EPOLLONESHOT
+
+Tell = Callable[[object], None]
+"""Brings a command into the core, to which nobody waits for an answer."""
+
+
+class Sockets:
+    """One door."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self.listener = listener
+        self.handed, self.handing = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for each in (self.listener, self.handed, self.handing):
+            each.setblocking(False)
+
+    @property
+    def to_hand_over(self) -> list[int]:
+        """What a process of the service gets."""
+        return [self.listener.fileno(), self.handed.fileno(), self.handing.fileno()]
+
+    def close(self) -> None:
+        """Nobody listens any more here; processes that have these go on."""
+        for each in (self.listener, self.handed, self.handing):
+            each.close()
+
+
+class Doors:
+    """All of them, by their services. `tell` is called from any thread."""
+
+    def __init__(self, errands: epoll, tell: Tell) -> None:
+        self._errands = errands
+        self._tell = tell
+        self._doors: dict[str, Sockets] = {}
+        self._by_fd: dict[int, str] = {}
+
+    def carry_out(self, effect: Door) -> None:
+        """Do what the core wants, under its lock."""
+        if isinstance(effect, Listen):
+            self._open(effect)
+        elif isinstance(effect, Unlisten):
+            self._close(effect.service)
+        elif isinstance(effect, Rouse):
+            self._rouse(effect.service)
+        else:
+            self._refuse(effect)
+
+    def to_hand_over(self, service: str) -> list[int]:
+        """The descriptors for a process of a service; none if it listens no more."""
+        door = self._doors.get(service)
+        return [] if door is None else door.to_hand_over
+
+    def _open(self, effect: Listen) -> None:
+        note = ""
+        try:
+            try:
+                listener = listen(effect.port)
+            except OSError as error:
+                if not effect.port or error.errno != errno.EADDRINUSE:
+                    raise
+                note = f"port {effect.port} is taken by {holder(effect.port)}"
+                listener = listen(0)
+            door = self._doors[effect.service] = Sockets(listener)
+        except OSError as error:
+            self._tell(Listening(effect.service, 0, f"it cannot listen: {error}"))
+            return
+        for each in (door.listener, door.handed):
+            self._by_fd[each.fileno()] = effect.service
+            self._errands.register(each, _CALM)
+        self._tell(Listening(effect.service, listener.getsockname()[1], note))
+
+    def _close(self, service: str) -> None:
+        door = self._doors.pop(service, None)
+        if door is not None:
+            for each in (door.listener, door.handed):
+                self._by_fd.pop(each.fileno(), None)
+                self._errands.unregister(each)
+            door.close()
+
+    def _rouse(self, service: str) -> None:
+        door = self._doors.get(service)
+        if door is not None:
+            for each in (door.listener, door.handed):
+                self._errands.modify(each, _CALM)
+
+    def knocked(self, fd: int) -> bool:
+        """Something has come at a door, if that is a door."""
+        service = self._by_fd.get(fd)
+        if service is None:
+            return False
+        self._tell(Roused(service))
+        return True
+
+    def _refuse(self, effect: Refuse) -> None:
+        """Answer those who wait, each for itself: they may be slow, and nobody is to wait."""
+        door = self._doors.get(effect.service)
+        for _ in range(_MOST_REFUSED if door is not None else 0):
+            try:
+                caller, _ = door.listener.accept()  # type: ignore[union-attr]
+            except OSError:
+                return
+            answer = _unavailable(effect.service, effect.why)
+            threading.Thread(target=_turn_away, args=(caller, answer), daemon=True).start()
+
+    def close(self) -> None:
+        """Close them all."""
+        for service in [*self._doors]:
+            self._close(service)
+
+
+def listen(port: int) -> socket.socket:
+    """A socket that listens at a port, or at any.
+
+    Raises:
+        OSError: it cannot; the port may be taken.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((ADDRESS, port))
+        listener.listen(_BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def holder(port: int) -> str:
+    """Who listens at a port of this machine, as far as that can be seen."""
+    import psutil  # only for a message  # noqa: PLC0415
+
+    try:
+        for connection in psutil.net_connections("inet"):
+            is_it = connection.laddr and connection.laddr.port == port
+            if is_it and connection.status == psutil.CONN_LISTEN and connection.pid:
+                command = " ".join(psutil.Process(connection.pid).cmdline())[:80]
+                return f"process {connection.pid} ({command})"
+    except (psutil.Error, OSError):
+        pass
+    return "another program"
+
+
+def _unavailable(service: str, why: str) -> bytes:
+    """What those hear for whom there is no process."""
+    body = f"{service} cannot be started: {why}\n".encode()
+    head = (
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n"
+        f"content-length: {len(body)}\r\nretry-after: 1\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def _turn_away(caller: socket.socket, answer: bytes) -> None:
+    """Answer, once something was asked: whoever is cut off before may never read the answer."""
+    with caller:
+        try:
+            caller.settimeout(_REFUSE_S)
+            caller.recv(64 * 1024)
+            caller.sendall(answer)
+            caller.shutdown(socket.SHUT_WR)
+            while caller.recv(64 * 1024):
+                pass
+        except OSError:
+            return

@@ -1,0 +1,467 @@
+"""Services: functions of deployments that take requests, each at an address of its own.
+
+              a connection, or start
+    asleep ──────────────────────────► starting ──loaded──► up
+      ▲ ▲                                 │                  │ rests: no request for keep_warm_s
+      │ └────────── cannot start ─────────┘                  │
+      └────────────────── the last process has ended ◄───────┘
+    stopped: nobody listens, and processes finish what they have begun
+
+A service is the function of one name over all versions of its app; its address stays. Each of its
+processes is an executor without a line, which is handed the socket that the service listens on, so
+requests pass nobody else. With a new version a process of that is started if one is up, and those
+of the one before are drained when it is ready: they take no more connections, hand those over that
+are between two requests, and finish the others. While the new one cannot start, the old one goes
+on. While nothing runs, whoever listens tells of the first connection, which waits in the socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from apothic_backends.commands.services import GetService, ListServices, StartService, StopService
+from apothic_backends.model.errors import NotFound, SetupFailed
+from apothic_backends.model.events import Cursor, Event
+from apothic_backends.model.jobs import ErrorInfo
+from apothic_backends.model.services import (
+    ASLEEP,
+    FAILED,
+    STARTING,
+    STOPPED,
+    UP,
+    ServiceSnapshot,
+    ServiceSpec,
+)
+from apothic_emulator.core.doors import Listen, Listening, Refuse, Rouse, Roused, Unlisten
+from apothic_emulator.core.executors import Executor, ExecutorStatus
+from apothic_emulator.core.facts import Asked, Ended, Said
+from apothic_emulator.core.feeds import Wants
+from apothic_emulator.core.jobs import NEVER
+from apothic_emulator.core.journal import Kept
+from apothic_emulator.core.logs import JobLog
+from apothic_emulator.core.pools import Pool
+from apothic_emulator.core.records import pack, unpack
+from apothic_emulator.core.shared import Rule, Shared, SharedWait
+
+TABLE = "services"
+
+REST_S, MOST_REST_S = 0.5, 30.0
+"""The pause after a start that failed: it doubles with each in a row, up to the second."""
+
+PLACE_S = 0.5
+"""How often a place is looked for where there is none."""
+
+ADDRESS_S = 10.0
+"""How long an address may take."""
+
+_STARTING, _READY = ExecutorStatus.STARTING, ExecutorStatus.READY
+
+
+class Service(Kept):
+    """One of them. `service_id` is `app/name`."""
+
+    def __init__(self, service_id: str) -> None:
+        self.service_id = service_id
+        self.pool: Pool | None = None
+        """The function of the version that is live."""
+        self.version = self.port = 0
+        """Of the deployment; and where it listens, kept over restarts."""
+        self.url: str | None = None
+        self.is_wanted = True
+        """Whether it is to listen at all."""
+        self.before: dict[int, Executor] = {}
+        """Processes of versions before, by number."""
+        self.error: ErrorInfo | None = None
+        """Why the last start failed."""
+        self.note = ""
+        """What is the matter with its address."""
+        self.failures = 0
+        """Starts in a row that have failed."""
+        self.rest_until = 0.0
+        self.is_called = False
+        """Whether somebody waits for a process, though none may be started yet."""
+        self.log = JobLog()
+        self.waits: list[SharedWait] = []
+        """Who waits for its address, for a process, or for the end of all."""
+
+    @property
+    def spec(self) -> ServiceSpec:
+        """How it serves."""
+        assert self.pool is not None, "a service has a function"
+        spec = self.pool.function.spec.service
+        assert spec is not None, "the function of a service"
+        return spec
+
+    @property
+    def live(self) -> list[Executor]:
+        """Its processes that answer, or are about to, of the version that is live."""
+        pool = self.pool
+        executors = () if pool is None else pool.executors.values()
+        return [e for e in executors if e.status is _STARTING or e.status is _READY]
+
+    @property
+    def is_up(self) -> bool:
+        """Whether some process answers."""
+        old = any(e.status is _READY for e in self.before.values())
+        return old or any(e.status is _READY for e in self.live)
+
+    @property
+    def status(self) -> str:
+        """What it does."""
+        if not self.is_wanted:
+            return STOPPED
+        if self.is_up:
+            return UP
+        if self.live:
+            return STARTING
+        return ASLEEP if self.error is None else FAILED
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether none of its processes is left."""
+        return not self.before and (self.pool is None or not self.pool.executors)
+
+    def pack(self) -> bytes:
+        """What is kept: the rest is in its deployment."""
+        return pack((self.service_id, self.port, self.is_wanted))
+
+
+class Rules:
+    """The rules for services, over pools and executors."""
+
+    def __init__(self, shared: Shared) -> None:
+        self.shared = shared
+        self.scheduler = shared.callers.scheduler
+        self.services: dict[str, Service] = {}
+        self._of_pool: dict[int, Service] = {}
+        """By the number of their function, also of versions before."""
+        self.commands: Mapping[type, Rule] = {
+            GetService: self._get,
+            ListServices: self._list,
+            StartService: self._start,
+            StopService: self._stop,
+            Listening: self._listening,
+            Roused: self._roused,
+        }
+
+    def find(self, service_id: str) -> Service:
+        """The service of that id.
+
+        Raises:
+            NotFound: there is none.
+        """
+        found = self.services.get(service_id)
+        if found is None or found.pool is None:
+            known = [it.service_id for it in self.services.values() if it.pool is not None]
+            raise NotFound(
+                f"no service {service_id!r} here; there are: {', '.join(known) or 'none'}",
+                known=known,
+            )
+        return found
+
+    # --- looking --------------------------------------------------------------------------------
+
+    def _look(self, it: Service) -> ServiceSnapshot:
+        error = "" if it.error is None else it.error.message
+        return ServiceSnapshot(
+            service_id=it.service_id,
+            status=it.status,
+            desired="started" if it.is_wanted else "stopped",
+            version=it.version,
+            url=it.url,
+            shape=it.spec.shape,
+            processes=len(it.live) + len(it.before),
+            stale=error,
+            note=it.note,
+        )
+
+    def _get(self, command: GetService, asked: Asked, now: float) -> Any:
+        it = self.find(command.service)
+        if it.url is None and it.is_wanted:
+            return self._await(it, asked, ADDRESS_S, now)
+        return self._look(it).replace(log=it.log.read().text)
+
+    def _list(
+        self, command: ListServices, asked: Asked, now: float
+    ) -> tuple[ServiceSnapshot, ...]:
+        app = command.app_name
+        there = [it for it in self.services.values() if it.pool is not None]
+        return tuple(self._look(it) for it in there if app in (None, it.service_id.split("/")[0]))
+
+    def _await(self, it: Service, asked: Asked, timeout_s: float, now: float) -> Any:
+        """Owe the reply until something has changed that may be waited for."""
+        late = self._look(it)
+        return self.shared.wait(asked, it.waits, timeout_s, now, empty=late, lends=False)
+
+    def _tell(self, it: Service, what: str, now: float) -> None:
+        """Something has changed: say so, and answer those who waited for that."""
+        told = {"service": it.service_id, "what": what, "status": it.status, "url": it.url}
+        self.shared.tell("service.changed", f"{TABLE}:{it.service_id}", now, told)
+        for wait in [*it.waits]:
+            if self._is_over(it, wait.asked.command):
+                it.waits.remove(wait)
+                self.shared.answer(wait, self._look(it))
+
+    def _is_over(self, it: Service, command: Any) -> bool:
+        """Whether what somebody waits for has come, or cannot come."""
+        if isinstance(command, StopService):
+            return it.has_ended or it.is_wanted
+        if isinstance(command, StartService):
+            return it.is_up or it.error is not None or not it.is_wanted
+        return it.url is not None or bool(it.note) or not it.is_wanted
+
+    def state(self, name: str, wants: Wants | None, here: Cursor) -> list[Event]:
+        """The snapshot that a watch begins with.
+
+        Raises:
+            NotFound: there is no such service.
+        """
+        seen = self._look(self.find(name))
+        told = {field: getattr(seen, field) for field in seen.fields if field != "log"}
+        return [Event("service.snapshot", told, here)]
+
+    def look_for(self, name: str) -> None:
+        """See to it that there is one of that name.
+
+        Raises:
+            NotFound: there is none.
+        """
+        self.find(name)
+
+    # --- deployments ----------------------------------------------------------------------------
+
+    def put(self, service_id: str, pool: Pool, version: int, now: float) -> None:
+        """Have a service run this function from now on, which is new or of another version."""
+        it = self.services.get(service_id)
+        if it is None:
+            it = self.services[service_id] = Service(service_id)
+        was_up = bool(it.live or it.before)
+        before = it.before | {e.number: e for e in it.live}
+        it.before = {n: e for n, e in before.items() if e.function is not pool.function}
+        it.pool, it.version = pool, version
+        it.error, it.failures, it.rest_until = None, 0, 0.0
+        self._of_pool[pool.function.number] = it
+        if it.is_wanted and it.url is None:
+            self._open(it)
+        elif it.is_wanted and was_up:
+            self._run(it, now)
+            if any(e.status is _READY for e in it.live):
+                self._drain(it, now)
+        self._keep(it)
+        self._tell(it, "deployed", now)
+
+    def drop(self, service_id: str, now: float) -> None:
+        """No version that is live has the service any more."""
+        it = self.services[service_id]
+        self._close(it, now)
+        it.pool = None
+        if self.shared.journal is not None:
+            self.shared.journal.drop(f"{TABLE}/{service_id}")
+        told = {"service": service_id}
+        self.shared.tell("service.deleted", f"{TABLE}:{service_id}", now, told)
+        if it.has_ended:
+            del self.services[service_id]
+
+    def _keep(self, it: Service) -> None:
+        if self.shared.journal is not None:
+            self.shared.journal.keep(f"{TABLE}/{it.service_id}", it)
+
+    # --- addresses ------------------------------------------------------------------------------
+
+    def _open(self, it: Service) -> None:
+        self.scheduler.effects.append(Listen(it.service_id, it.port))
+
+    def _listening(self, command: Listening, asked: Asked, now: float) -> None:
+        """Whoever listens says where, or why not."""
+        it = self.services.get(command.service)
+        if it is None or it.pool is None or not it.is_wanted:
+            return
+        it.note = command.note
+        if command.port:
+            it.url, it.port = f"http://127.0.0.1:{command.port}", command.port
+            self._keep(it)
+            if it.is_called:
+                self._run(it, now)
+        self._tell(it, "listens" if command.port else "cannot listen", now)
+
+    def _close(self, it: Service, now: float) -> None:
+        """Nobody listens, and processes finish what they have begun."""
+        if it.url is not None:
+            self.scheduler.effects.append(Unlisten(it.service_id))
+        it.url, it.is_called = None, False
+        it.before |= {e.number: e for e in it.live}
+        self._drain(it, now)
+
+    # --- commands -------------------------------------------------------------------------------
+
+    def _start(self, command: StartService, asked: Asked, now: float) -> Any:
+        it = self.find(command.service)
+        if not it.is_wanted:
+            it.is_wanted = True
+            self._open(it)
+            self._keep(it)
+            self._tell(it, "started", now)
+        if not command.wait or it.is_up:
+            return self._look(it)
+        it.error, it.rest_until = None, 0.0
+        self._run(it, now)
+        return self._await(it, asked, command.timeout_s, now)
+
+    def _stop(self, command: StopService, asked: Asked, now: float) -> Any:
+        it = self.find(command.service)
+        if it.is_wanted:
+            it.is_wanted = False
+            self._close(it, now)
+            self._keep(it)
+            self._tell(it, "stopped", now)
+        if not command.wait or it.has_ended:
+            return self._look(it)
+        return self._await(it, asked, command.timeout_s, now)
+
+    # --- processes ------------------------------------------------------------------------------
+
+    def _roused(self, command: Roused, asked: Asked, now: float) -> None:
+        """Somebody has connected, and nothing runs."""
+        it = self.services.get(command.service)
+        if it is not None and it.pool is not None and it.is_wanted:
+            self._run(it, now)
+
+    def _run(self, it: Service, now: float) -> None:
+        """See to it that a process of the live version is up, or starts, as soon as one may."""
+        it.is_called = it.url is None or now < it.rest_until
+        if it.is_called:
+            self.shared.wake_at(it.rest_until if it.url else NEVER)
+            return
+        if it.live or it.pool is None:
+            return
+        if self.scheduler.start(it.pool, now) is not None:
+            self._tell(it, "starts", now)
+            return
+        never = self.scheduler.why_not(it.pool)
+        if never is not None:
+            self._cannot(it, never, now)
+            self._listen_again(it, now)
+        else:
+            it.rest_until, it.is_called = now + PLACE_S, True
+            self.shared.wake_at(it.rest_until)
+
+    def ready(self, executor: Executor, now: float) -> None:
+        """A process is ready: those of versions before are not needed any more."""
+        it = self._of_pool[executor.function.number]
+        if executor.function is not (it.pool and it.pool.function) or not it.is_wanted:
+            self.scheduler.retire(executor, now)
+            return
+        it.error, it.failures = None, 0
+        self._drain(it, now)
+        self._tell(it, "up", now)
+
+    def _drain(self, it: Service, now: float) -> None:
+        for executor in it.before.values():
+            if executor.status is _STARTING:
+                self.scheduler.kill(executor, now)
+            elif executor.status is _READY:
+                self.scheduler.retire(executor, now)
+
+    def said(self, executor: Executor, fact: Said, now: float) -> None:
+        """A process has something to say: that it has had nothing to do, or has too much."""
+        it = self._of_pool[executor.function.number]
+        if executor.status is not _READY:
+            return
+        if fact.word == "rests":
+            self.scheduler.retire(executor, now)
+        elif fact.word == "crowded" and it.pool is not None and it.is_wanted:
+            most = it.pool.function.spec.max_containers
+            is_settled = all(e.status is _READY for e in it.live)
+            if is_settled and len(it.live) < most and executor in it.live:
+                self.scheduler.start(it.pool, now)
+
+    def ended(self, executor: Executor, fact: Ended, now: float) -> None:
+        """A process is gone: the next connection has another one started, unless one is there."""
+        it = self._of_pool[executor.function.number]
+        was_before = it.before.pop(executor.number, None) is not None
+        if it.pool is None:
+            if it.has_ended:
+                self.services.pop(it.service_id, None)
+            self._tell(it, "ended", now)
+            return
+        if executor.failure is not None or not executor.loaded:
+            if not was_before and executor.function is it.pool.function:
+                self._cannot(it, executor.failure or _end(executor, fact), now)
+        if not it.live and it.is_wanted:
+            self._listen_again(it, now)
+        self._tell(it, "ended", now)
+
+    def _cannot(self, it: Service, error: ErrorInfo, now: float) -> None:
+        """A start has failed: those who wait for it are told, unless an older version goes on."""
+        it.error = error
+        it.failures += 1
+        it.rest_until = now + min(MOST_REST_S, REST_S * 2.0 ** (it.failures - 1))
+        if not it.is_up and it.url is not None:
+            self.scheduler.effects.append(Refuse(it.service_id, error.message))
+        self._tell(it, "failed", now)
+
+    def _listen_again(self, it: Service, now: float) -> None:
+        """Be told of the next connection, once one may lead to a start."""
+        if it.url is None or it.before:
+            return
+        if now < it.rest_until:
+            it.is_called = True
+            self.shared.wake_at(it.rest_until)
+            return
+        self.scheduler.effects.append(Rouse(it.service_id))
+
+    def printed(self, executor: Executor, stream: str, text: str) -> None:
+        """A process has printed."""
+        self._of_pool[executor.function.number].log.add(1, stream, text)
+
+    # --- time -----------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Go on where a start was put off."""
+        for it in self.services.values():
+            if it.is_called and it.url is not None:
+                if it.rest_until > now:
+                    self.shared.wake_at(it.rest_until)
+                    continue
+                it.is_called = False
+                if it.error is None:
+                    self._run(it, now)
+                elif not it.live:
+                    self._listen_again(it, now)
+
+    # --- what is kept ---------------------------------------------------------------------------
+
+    def load(self, key: list[str], record: bytes, now: float) -> None:
+        """Take back where a service listens, and whether it is to; its deployment puts the rest."""
+        (service_id, port, is_wanted), _ = unpack(record)
+        it = self.services.setdefault(service_id, Service(service_id))
+        it.port, it.is_wanted = port, is_wanted
+
+    def loaded(self, now: float) -> None:
+        """All records are back, and deployments have put what is live: the others are of none."""
+        for it in [*self.services.values()]:
+            if it.pool is None:
+                del self.services[it.service_id]
+                if self.shared.journal is not None:
+                    self.shared.journal.drop(f"{TABLE}/{it.service_id}")
+
+    def check(self) -> None:
+        """See to it that everything agrees; for tests."""
+        for it in self.services.values():
+            assert it.pool is not None or it.before or it.url is None, "a service of nobody"
+            assert it.is_wanted or it.url is None, "stopped, and listens"
+            for executor in it.before.values():
+                assert executor.number in self.shared.ledger.executors, "one that is gone"
+
+
+def _end(executor: Executor, fact: Ended) -> ErrorInfo:
+    how = f"signal {fact.signal}" if fact.signal else f"exit code {fact.exit_code}"
+    name = executor.function.spec.name
+    return ErrorInfo(
+        SetupFailed.code,
+        f"{name} cannot be started: its process ended with {how} before it was ready"
+        + (f" ({fact.detail})" if fact.detail else ""),
+    )
+
+

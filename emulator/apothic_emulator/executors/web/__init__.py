@@ -1,0 +1,6 @@
+"""The process of a service: an application, and the server that takes its connections.
+
+`serving.py` has its life from start to end; `shapes.py` makes an application of whatever a
+function gives; `server.py` is uvicorn's protocols with another way to begin and to end;
+`lifespan.py` tells the application of both. This folder alone may import what serves the web.
+"""

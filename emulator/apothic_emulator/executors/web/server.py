@@ -1,0 +1,338 @@
+"""The server of a service: uvicorn's protocols, with another way to begin and to end.
+
+Its connections come in three ways: from a socket that the control plane listens on, from processes
+before this one that hand on what is between two requests, and none other. When it ends, it accepts
+no more, hands on connections as they come to be between two requests, ends event streams where they
+stand, closes WebSockets (1012, service restart), and lets every other request finish.
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import socket
+from email.utils import formatdate
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+
+from apothic_emulator.executors.web.lifespan import App
+
+KEEP_ALIVE_S = 75
+"""How long a connection may be between two requests."""
+
+HEAD_S = 10.0
+"""How long the head of a request may take."""
+
+MOST_HEAD = 64 * 1024
+"""The largest head of a request, in bytes."""
+
+MOST_MESSAGE = 16 << 20
+"""The largest message of a WebSocket, in bytes."""
+
+STREAM_S = 0.1
+"""What an application gets to notice that its event stream has ended."""
+
+LOOK_S = 0.02
+"""How often it is looked, at the end, whether a connection can go."""
+
+_RIGHTS = socket.CMSG_SPACE(array.array("i").itemsize)
+_STREAMS = b"text/event-stream"
+
+
+class Connection(HttpToolsProtocol):
+    """One connection, and what of its requests is under way."""
+
+    serves: Server
+    """Set on the class that a server makes its own."""
+    since = 0.0
+    """When the request that is under way began, or the last one ended."""
+    _open = 0
+    """Requests that have begun and are not answered."""
+    _head = 0
+    _is_in_head = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.since = self.loop.time()
+        self.serves.opened()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.serves.count(-self._open)
+        self._open = 0
+        self.serves.left()
+
+    def data_received(self, data: bytes) -> None:
+        self._head += len(data)
+        super().data_received(data)
+        if self._head > MOST_HEAD and self._is_in_head:
+            self.refuse(431, b"the head of the request is too large")
+
+    def refuse(self, status: int, why: bytes) -> None:
+        """Answer a request that is not to be carried out, and no other after it."""
+        if not self.transport.is_closing():
+            head = b"content-type: text/plain\r\nconnection: close\r\ncontent-length: "
+            self.transport.write(STATUS_LINE[status] + head + b"%d\r\n\r\n%b" % (len(why), why))
+            self.transport.close()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._is_in_head = True
+        self.since = self.loop.time()
+
+    def on_headers_complete(self) -> None:
+        self._is_in_head = False
+        self._head = -(1 << 62)  # what follows is the body
+        self._open += 1
+        self.serves.count(1)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._head = 0
+        super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        serves = self.serves
+        cycle.is_stream = False
+        cycle.task = task = self.loop.create_task(cycle.run_asgi(serves.answerer(cycle, app)))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+    def on_response_complete(self) -> None:
+        self._open -= 1
+        self.serves.count(-1)
+        self.since = self.loop.time()
+        super().on_response_complete()
+        if self.serves.is_draining:
+            self.serves.let_go(self)
+
+    def handle_websocket_upgrade(self) -> None:
+        self._open = 0  # it counts on, as a WebSocket
+        super().handle_websocket_upgrade()
+
+    @property
+    def is_between(self) -> bool:
+        """Whether nothing of a request is here, and nothing of an answer is still to be sent."""
+        is_sent = not self.transport.get_write_buffer_size()
+        return not self._open and not self._is_in_head and is_sent
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it is answered by an event stream, which has no end of its own."""
+        cycle: Any = self.cycle
+        return bool(self._open and cycle.is_stream and not cycle.response_complete)
+
+    def end_stream(self) -> None:
+        """Have the application see that nobody listens any more, and the client a proper end."""
+        cycle: Any = self.cycle
+        if cycle.chunked_encoding:
+            self.transport.write(b"0\r\n\r\n")
+        self.transport.close()
+        cycle.disconnected = True
+        cycle.message_event.set()
+        self.loop.call_later(STREAM_S, cycle.task.cancel)
+
+    def look(self, now: float, timeout_s: float) -> None:
+        """End what has taken too long: a head, or an answer that has not begun."""
+        if self._is_in_head and now - self.since > HEAD_S:
+            self.refuse(408, b"the head of the request took too long")
+        elif self._open and now - self.since > timeout_s:
+            cycle: Any = self.cycle
+            if not cycle.response_started:
+                cycle.disconnected = True
+                self.refuse(504, b"the answer took too long")
+                cycle.task.cancel()
+
+
+class Socket(WebSocketsSansIOProtocol):
+    """A WebSocket; it counts as a request for as long as it is open."""
+
+    serves: Server
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.serves.count(-1)
+        self.serves.left()
+
+
+class Server:
+    """Takes connections, and counts what is under way."""
+
+    def __init__(self, app: App, state: dict[str, Any], timeout_s: float) -> None:
+        self.open = 0
+        """Requests and WebSockets that are under way."""
+        self.is_draining = False
+        self.is_empty = asyncio.Event()
+        self._app, self._timeout_s, self._app_state = app, timeout_s, state
+        self._state = ServerState()
+        self._loop = asyncio.get_running_loop()
+        self.idle_since = self._loop.time()
+        """When the last request ended."""
+        self._sockets: list[socket.socket] = []
+        self._accepting: asyncio.Server | None = None
+        self._clock: asyncio.TimerHandle | None = None
+        self._hands_on = False
+        own: dict[str, Any] = {"serves": self}
+        self._protocol: Any = type("Connection", (Connection,), own)
+        self._config = Config(
+            app,
+            http=self._protocol,
+            ws=type("Socket", (Socket,), own),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            ws_max_size=MOST_MESSAGE,
+            ws_per_message_deflate=False,
+        )
+        self._config.load()
+
+    @property
+    def connections(self) -> set[Any]:
+        """All that there are, WebSockets among them."""
+        return self._state.connections
+
+    async def listen(self, door: list[int]) -> None:
+        """Take connections from a door: where it listens, what is handed on, and where to hand."""
+        listener, handed, handing = (socket.socket(fileno=fd) for fd in door)
+        self._sockets = [listener, handed, handing]
+        for each in self._sockets:
+            each.setblocking(False)
+        self._tick()
+        self._accepting = await self._loop.create_server(self._new, sock=listener)
+        self._loop.add_reader(handed, self._take_over, handed)
+
+    def _new(self) -> Connection:
+        made: Connection = self._protocol(self._config, self._state, self._app_state, self._loop)
+        return made
+
+    def _tick(self) -> None:
+        """Once a second, while there is somebody: the time for answers, and who takes too long."""
+        date = formatdate(usegmt=True).encode()
+        self._state.default_headers = [(b"date", date)]
+        now = self._loop.time()
+        for connection in [*self.connections]:
+            if isinstance(connection, Connection):
+                connection.look(now, self._timeout_s)
+        self._clock = self._loop.call_later(1.0, self._tick) if self.connections else None
+
+    def opened(self) -> None:
+        """A connection is there."""
+        if self._clock is None:
+            self._tick()
+
+    def left(self) -> None:
+        """A connection is gone."""
+        if self.is_draining and not self.connections:
+            self.is_empty.set()
+
+    def count(self, more: int) -> None:
+        """So many requests more, or less, are under way."""
+        self.open += more
+        if not self.open:
+            self.idle_since = self._loop.time()
+
+    def answerer(self, cycle: Any, app: App) -> App:
+        """The application, for one request; it is seen whether the answer is an event stream."""
+
+        def answer(scope: Any, receive: Any, send: Any) -> Any:
+            def watched(message: Any) -> Any:
+                if message["type"] == "http.response.start":
+                    cycle.is_stream = any(
+                        value.startswith(_STREAMS)
+                        for name, value in message.get("headers", ())
+                        if name.lower() == b"content-type"
+                    )
+                return send(message)
+
+            return app(scope, receive, watched)
+
+        return answer
+
+    # --- handing on -----------------------------------------------------------------------------
+
+    def _take_over(self, handed: socket.socket) -> None:
+        """Take connections that a process before this one has handed on."""
+        while not self.is_draining:
+            try:
+                _, ancillary, _, _ = handed.recvmsg(1, _RIGHTS)
+            except OSError:
+                return
+            for _, _, data in ancillary:
+                found = array.array("i")
+                found.frombytes(data[: len(data) - len(data) % found.itemsize])
+                for fd in found:
+                    taken = socket.socket(fileno=fd)
+                    self._loop.create_task(self._connect(taken))
+
+    async def _connect(self, taken: socket.socket) -> None:
+        taken.setblocking(False)
+        try:
+            await self._loop.connect_accepted_socket(self._new, taken)
+        except OSError:
+            taken.close()  # whoever was there has gone
+
+    def _hand_on(self, connection: Connection) -> bool:
+        """Hand a connection to the process that comes after this one, as it is."""
+        its = connection.transport.get_extra_info("socket")
+        fd = None if its is None else its.fileno()
+        if fd is None or fd < 0:
+            return False
+        connection.transport.pause_reading()
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))
+        try:
+            self._sockets[2].sendmsg([b"\0"], [rights])
+        except OSError:
+            connection.transport.resume_reading()
+            return False
+        connection.transport.abort()
+        return True
+
+    # --- the end --------------------------------------------------------------------------------
+
+    def drain(self, *, hand_on: bool) -> None:
+        """Take no more connections, and end those that are there as soon as that is in order."""
+        self.is_draining, self._hands_on = True, hand_on
+        if self._accepting is not None:
+            self._accepting.close()
+            self._loop.remove_reader(self._sockets[1])
+        self._let_all_go()
+
+    def _let_all_go(self) -> None:
+        for connection in [*self.connections]:
+            self.let_go(connection)
+        if self.connections:
+            self._loop.call_later(LOOK_S, self._let_all_go)
+        else:
+            self.is_empty.set()
+
+    def let_go(self, connection: Any) -> None:
+        """End a connection, if that is in order now."""
+        if not isinstance(connection, Connection):
+            if not connection.close_sent:
+                connection.shutdown()  # 1012: the service is restarted
+        elif connection.transport.is_closing():
+            return
+        elif connection.is_stream:
+            connection.end_stream()
+        elif connection.is_between:
+            if not (self._hands_on and self._hand_on(connection)):
+                connection.transport.close()
+
+    async def drained(self) -> None:
+        """Wait until nothing is left: no connection, and nothing that an application still does."""
+        await self.is_empty.wait()
+        if self._state.tasks:
+            await asyncio.wait(self._state.tasks)
+
+    def abort(self) -> None:
+        """Cut off what is left."""
+        for task in self._state.tasks:
+            task.cancel()
+        for connection in [*self.connections]:
+            connection.transport.abort()

@@ -1,0 +1,134 @@
+"""The life of a service's process: it starts its application, serves, and ends when it is told to.
+
+    load the function ─► make the application ─► lifespan starts ─► ready: take connections
+                                                                        │
+    exit ◄─ lifespan ends ◄─ what has begun is finished, within its grace ◄─ told to end
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from apothic_emulator.executors.web import shapes
+from apothic_emulator.executors.web.lifespan import Lifespan
+from apothic_emulator.executors.web.server import Server
+
+
+class Executor(Protocol):
+    """What a service needs of the process that it is in."""
+
+    function: Callable[..., Any]
+    jobs: Any
+    door: list[int]
+
+    def is_ready(self) -> None:
+        """Tell that it takes requests."""
+        ...
+
+    def cannot_start(self, name: str, error: BaseException) -> None:
+        """Tell why it never will."""
+        ...
+
+    def say(self, word: str) -> None:
+        """Tell the control plane something."""
+        ...
+
+
+class Serving:
+    """One process of a service."""
+
+    def __init__(self, executor: Executor, spec: dict[str, Any]) -> None:
+        self.executor = executor
+        self.name: str = spec["name"]
+        self.service: dict[str, Any] = spec["service"]
+        self.timeout_s: float = spec["timeout_s"]
+        self.told_to_end = asyncio.Event()
+        self.is_hurried = False
+        """Whether it is to end at once."""
+        self.rests = False
+        """Whether it has said that it has nothing to do."""
+        self._loop = asyncio.get_running_loop()
+
+    async def run(self) -> None:
+        """Serve, from start to end."""
+        self._loop.add_reader(self.executor.jobs, self._hear_end)
+        self._loop.add_signal_handler(signal.SIGTERM, self._hurry)
+        started = asyncio.create_task(self._start())
+        ended = asyncio.create_task(self.told_to_end.wait())
+        await asyncio.wait({started, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not started.done():
+            started.cancel()  # it is not wanted any more, before it was there
+            return
+        if started.result() is not None:
+            server, lifespan = started.result()
+            await ended
+            await self._end(server, lifespan)
+
+    async def _start(self) -> Any:
+        """The server and the lifespan of the application; None, and it is told, if it cannot."""
+        try:
+            app = await shapes.application(self.executor.function, self.service)
+            lifespan = Lifespan(app)
+            await lifespan.start()
+            server = Server(app, lifespan.state, self.timeout_s)
+            await server.listen(self.executor.door)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - an application may raise anything
+            self.executor.cannot_start(self.name, error)
+            return None
+        self.executor.is_ready()
+        self._watch(server)
+        return server, lifespan
+
+    def _watch(self, server: Server) -> None:
+        """Say so when there was nothing to do for long; nobody is kept waiting by it."""
+        rest_s = server.idle_since + self.service["keep_warm_s"] - self._loop.time()
+        if server.open:
+            self._loop.call_later(max(self.service["keep_warm_s"], 0.05), self._watch, server)
+        elif rest_s > 0:
+            self._loop.call_later(rest_s, self._watch, server)
+        elif not self.told_to_end.is_set():
+            self.rests = True
+            self.executor.say("rests")
+
+    def _hear_end(self) -> None:
+        """The host has hung up: nothing else comes this way."""
+        self._loop.remove_reader(self.executor.jobs)
+        self.told_to_end.set()
+
+    def _hurry(self) -> None:
+        self.is_hurried = True
+        self.told_to_end.set()
+
+    async def _end(self, server: Server, lifespan: Lifespan) -> None:
+        """Finish what has begun, within the grace, and have the application end."""
+        server.drain(hand_on=not self.rests and not self.is_hurried)
+        grace_s = 0.25 if self.is_hurried else self.service["grace_s"]
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(server.drained(), grace_s)
+        server.abort()
+        await lifespan.stop()
+
+
+def serve(executor: Executor, spec: dict[str, Any]) -> None:
+    """Be a process of a service, until it is told to end."""
+
+    async def run() -> None:
+        await Serving(executor, spec).run()
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(run())
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # where there is one, it is twice as fast  # noqa: PLC0415
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
