@@ -16,6 +16,7 @@ from apothic_backends.model.events import (
     DEPLOYMENT_EVENTS,
     JOB_EVENTS,
     QUEUE_EVENTS,
+    SERVICE_EVENTS,
     Cursor,
     Event,
 )
@@ -25,7 +26,7 @@ Begin = Callable[[], Coroutine[Any, Any, EventStream]]
 """A procedure that opens a stream."""
 
 _ALWAYS = frozenset({"job.end", "stream.reset"})
-_ALL = _ALWAYS.union(JOB_EVENTS, APP_EVENTS, DEPLOYMENT_EVENTS, QUEUE_EVENTS)
+_ALL = _ALWAYS.union(JOB_EVENTS, APP_EVENTS, DEPLOYMENT_EVENTS, QUEUE_EVENTS, SERVICE_EVENTS)
 _ERROR_FIELDS = ("code", "message", "type_name", "traceback")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
+from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
 from apothic._twins import stream, twin
 from apothic._values import NotBuilt, is_string
@@ -17,15 +17,19 @@ from apothic.kinds import (
     declare,
 )
 from apothic.options import FunctionOptions
+from apothic.services import (
+    AsgiService,
+    Endpoint,
+    EndpointOptions,
+    FastapiEndpoint,
+    FastapiOptions,
+    Service,
+    ServiceDecorator,
+    ServiceOptions,
+    WebServer,
+    WsgiService,
+)
 from apothic.watches import Watch, check_watch
-
-if TYPE_CHECKING:
-    from apothic.services import (
-        EndpointOptions,
-        FastapiOptions,
-        ServiceDecorator,
-        ServiceOptions,
-    )
 from apothic_backends.model.costs import CostReport
 from apothic_backends.model.errors import InvalidOption, UsageError
 from apothic_backends.model.events import Cursor
@@ -160,19 +164,19 @@ class App:
         It is told what is wrong with a request by its type hints (422). What it returns is sent as
         JSON, or as it is if it is a response; what it yields is streamed.
         """
-        return self._service("Endpoint", options)
+        return self._service(Endpoint, options)
 
     def asgi(self, /, **options: Unpack[ServiceOptions]) -> ServiceDecorator:
         """Serve the ASGI application that a function gives: Starlette, FastAPI, Litestar, ..."""
-        return self._service("AsgiService", options)
+        return self._service(AsgiService, options)
 
     def fastapi_endpoint(self, /, **options: Unpack[FastapiOptions]) -> ServiceDecorator:
         """Have a function answer requests as a route of FastAPI, which has to be installed."""
-        return self._service("FastapiEndpoint", options)
+        return self._service(FastapiEndpoint, options)
 
     def wsgi_app(self, /, **options: Unpack[ServiceOptions]) -> ServiceDecorator:
         """Serve the WSGI application that a function gives: Flask, Django, ..."""
-        return self._service("WsgiService", options)
+        return self._service(WsgiService, options)
 
     def web_server(
         self, port: int, /, *, startup_timeout: float = 5.0, **options: Unpack[ServiceOptions]
@@ -183,12 +187,10 @@ class App:
         has a `close()`, that is called at the end.
         """
         own: Any = {"port": port, "startup_timeout": startup_timeout}
-        return self._service("WebServer", options | own)
+        return self._service(WebServer, options | own)
 
-    def _service(self, kind: str, options: Any) -> ServiceDecorator:
-        from apothic import services  # most programs have none  # noqa: PLC0415
-
-        return services.ServiceDecorator(getattr(services, kind), self, options)
+    def _service(self, kind: type[Service[..., Any]], options: Any) -> ServiceDecorator:
+        return ServiceDecorator(kind, self, options)
 
     cls = NotBuilt("@app.cls")
     sandbox = NotBuilt("app.sandbox()")

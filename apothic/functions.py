@@ -93,11 +93,7 @@ class Declared(Invocable[P, R], Markable):
         self.marked()
 
     def check_options(self, options: FunctionOptions) -> FunctionOptions:
-        """The options, checked, with what is meant where nothing is said.
-
-        Raises:
-            InvalidOption: one cannot be meant.
-        """
+        """The options, checked, with what is meant where nothing is said."""
         return checked(DEFAULTS | options, f"@app.function of {self.name}()")
 
     @property
@@ -257,8 +253,7 @@ class Declared(Invocable[P, R], Markable):
         from apothic_backends.commands import RegisterFunction  # at calls  # noqa: PLC0415
         from apothic_backends.registry import source  # noqa: PLC0415 - as above
 
-        spec = self.spec()
-        shipped = source()
+        spec, shipped = self.spec(), source()
         if shipped is not None:
             spec = spec.replace(source=shipped[0], path=shipped[1])
         code = self.code()
@@ -291,7 +286,7 @@ class Declared(Invocable[P, R], Markable):
             "_calls": None,
             MARKS: self._marks,
         }
-        if self._wait_s is not WAIT_S:  # which is told from what users say by its identity
+        if self._wait_s is not WAIT_S:  # told from what users say by its identity
             state["_wait_s"] = self._wait_s
         return (_blank, (type(self),), state)
 

@@ -123,7 +123,8 @@ class Service(Declared[P, R]):
                 )
         defaults = {k: v for k, v in DEFAULTS.items() if k not in _REFUSED}
         defaults |= {"concurrent_requests": CONCURRENT, "keep_warm_s": 600, "public": False}
-        return checked(defaults | options, where, RULES | _RULES | _RULES_OF[self.shape])  # type: ignore[arg-type]
+        given: Any = defaults | options
+        return checked(given, where, RULES | _RULES | _RULES_OF[self.shape])
 
     def spec(self) -> FunctionSpec:
         """What a backend must know of it.
@@ -138,7 +139,7 @@ class Service(Declared[P, R]):
         return spec
 
     def _service(self) -> ServiceSpec:
-        options: Mapping[str, Any] = self.options
+        options: Mapping[str, Any] = {**self.options}
         method = options.get("method")
         return ServiceSpec(
             shape=self.shape,
@@ -258,4 +259,3 @@ _RULES_OF: dict[str, dict[str, Rule]] = {
     "wsgi": {},
     "web_server": {"port": _port, "startup_timeout": _above_zero},
 }
-

@@ -24,6 +24,10 @@ archive; what hides secrets in text hides them there as everywhere, and volumes 
 sides."""
 
 
+WEB = frozenset({"uvicorn", "uvloop"})
+"""What serves the web; only the folder `web` may import it, which few functions need."""
+
+
 def imported(path: Path) -> Iterator[str]:
     """Every module that the file names in an import, wherever the import stands."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -39,6 +43,7 @@ def is_allowed(module: str, path: Path) -> bool:
     return (
         top in sys.stdlib_module_names
         or top in {"cloudpickle", EXTRA.get(path.name)}
+        or (path.parent.name == "web" and top in WEB)
         or module == OWN
         or module.startswith(f"{OWN}.")
     )

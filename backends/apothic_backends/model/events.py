@@ -9,6 +9,7 @@
 | `deployments:N` | `deployment.snapshot changed deleted`                                          |
 | `dicts:NAME`| `dict.snapshot changed deleted`                                                    |
 | `queues:NAME` | `queue.snapshot changed deleted`                                           |
+| `services:APP/NAME` | `service.snapshot changed deleted`                                   |
 | every topic | `stream.reset`, when its position is not retained any more; a snapshot follows it  |
 """
 
@@ -44,6 +45,10 @@ DEPLOYMENT_EVENTS = ("deployment.snapshot", "deployment.changed", "deployment.de
 
 QUEUE_EVENTS = ("queue.snapshot", "queue.changed", "queue.deleted")
 """Everything that is told of a queue."""
+
+
+SERVICE_EVENTS = ("service.snapshot", "service.changed", "service.deleted")
+"""Everything that is told of a service."""
 
 
 class Cursor(Record):

@@ -11,7 +11,7 @@ from select import EPOLLIN, EPOLLOUT, epoll
 from typing import Any
 
 from apothic_backends.model.errors import ApothicError
-from apothic_backends.ticket import Ticket
+from apothic_emulator.agent.aside import Aside
 from apothic_emulator.agent.limits import Keeper
 from apothic_emulator.agent.line import Line, Post
 from apothic_emulator.agent.logs import LogPipe
@@ -32,8 +32,7 @@ from apothic_emulator.core.effects import (
     Terminate,
     sent,
 )
-from apothic_emulator.core.facts import Asked, Ended, GivenUp, Recalled, Refused, StackDumped
-from apothic_emulator.core.hellos import GpusFound
+from apothic_emulator.core.facts import Ended, GivenUp, Recalled, Refused, StackDumped
 from apothic_emulator.executors import orders, wire
 from apothic_emulator.executors.limits import pack
 from apothic_emulator.executors.orders import Message
@@ -84,14 +83,10 @@ class Agent:
         self.zygote = zygote
         self.keeper = keeper
         keeper.relax = zygote.relax
-        self._finder: threading.Thread | None = None
-        """Whoever asks the driver for GPUs."""
-        self.wake: Callable[[], object] = _nobody
-        """Has the core stepped soon, from any thread."""
+        self.aside = Aside(errands, post)
         self._archives = archives
         self._delivery: Any = delivery
         self._stock: Any = None
-        self._doors: Any = None
         self._first = threading.Lock()
         self.errands.register(self.zygote.control, EPOLLIN)
         self._effects: dict[type, Callable[[Line, Effect], None]] = {
@@ -165,51 +160,12 @@ class Agent:
 
     def _give_back(self, effect: Effect) -> None:
         """The executor has ended, as the core is about to hear: these jobs have not begun."""
-        if type(effect) is FindGpus:
-            self._finder = threading.Thread(target=self._find_gpus, daemon=True)
-            self._finder.start()
-            return
-        if isinstance(effect, Door):
-            self.doors.carry_out(effect)
+        if isinstance(effect, FindGpus | Door):
+            self.aside.carry_out(effect)
             return
         end = self.ends.get(effect.executor)
         if end is not None:
             end.unstarted += sent(effect)
-
-    def _find_gpus(self) -> None:
-        """Tell the core which GPUs there are: a driver may take its time."""
-        from apothic_emulator.agent.gpus import find  # few programs need one  # noqa: PLC0415
-
-        try:
-            asked: Any = GpusFound(*find())
-        except ApothicError as error:
-            asked = GpusFound((), str(error))
-        self._tell(asked)
-
-    def _tell(self, command: Any) -> None:
-        """Tell the core something, from any thread."""
-        nobody: Ticket[None] = Ticket()
-        self.post(Asked(command, nobody))
-        self.wake()
-
-    @property
-    def doors(self) -> Any:
-        """`Doors`, loaded for the first service."""
-        with self._first:
-            if self._doors is None:
-                from apothic_emulator.agent.doors import Doors  # see above  # noqa: PLC0415
-
-                self._doors = Doors(self.errands, self._tell)
-            return self._doors
-
-    def knocked(self, fd: int) -> bool:
-        """Something has come at the door of a service, if that is one."""
-        return self._doors is not None and bool(self._doors.knocked(fd))
-
-    def close_doors(self) -> None:
-        """Listen no more."""
-        if self._doors is not None:
-            self._doors.close()
 
     def _start(self, effect: StartExecutor) -> Line | None:
         try:
@@ -227,15 +183,7 @@ class Agent:
             self.pipes[pipe.fd] = line, pipe
             self.errands.register(pipe.fd, EPOLLIN)
         try:
-            by_value = effect.code.codec != "ref"
-            allowed = pack(self.keeper.allow(line.number, effect.spec))
-            flags = orders.BY_VALUE if by_value else 0
-            if self.keeper.wants_processes:
-                flags |= orders.TELL_PID
-            handed = line.channels.to_hand_over
-            if effect.spec.service is not None:
-                handed += self.doors.to_hand_over(f"{effect.spec.app_name}/{effect.spec.name}")
-            self.zygote.fork(line.number, handed, allowed, flags)
+            self._fork(line, effect)
         except OSError as error:
             self._bury(line, Ended(line.number, "start", detail=str(error)))
         else:
@@ -244,6 +192,16 @@ class Agent:
             if line.needs:
                 self.delivery.begin(line, effect.spec)
         return line
+
+    def _fork(self, line: Line, effect: StartExecutor) -> None:
+        spec = effect.spec
+        flags = orders.BY_VALUE if effect.code.codec != "ref" else 0
+        if self.keeper.wants_processes:
+            flags |= orders.TELL_PID
+        handed = line.channels.to_hand_over
+        if spec.service is not None:
+            handed += self.aside.doors.to_hand_over(f"{spec.app_name}/{spec.name}")
+        self.zygote.fork(line.number, handed, pack(self.keeper.allow(line.number, spec)), flags)
 
     def _environment(self, effect: StartExecutor) -> dict[str, str]:
         own = {MARK: self.zygote.mark, **self.keeper.environment(effect.spec)}
@@ -323,15 +281,24 @@ class Agent:
         except (OSError, ValueError):
             return  # its executor was buried meanwhile
 
-    def read_pipe(self, fd: int) -> None:
+    def run_errand(self, fd: int, busy: Callable[[], list[int]]) -> None:
+        """Something has come that no caller waits for; `busy` says who is at work."""
+        if fd in self.pipes:
+            self._read_pipe(fd)
+        elif fd == self.zygote.control.fileno():
+            self._hear_zygote(busy)
+        else:
+            self.aside.knocked(fd)
+
+    def _read_pipe(self, fd: int) -> None:
         """An executor has printed."""
         line, pipe = self.pipes[fd]
         if line.is_closed or not line.read_log(pipe):
             self.errands.unregister(fd)
             del self.pipes[fd]
 
-    def hear_zygote(self, busy: Callable[[], list[int]]) -> None:
-        """Executors have ended, or were started, or use too much; `busy` says who is at work."""
+    def _hear_zygote(self, busy: Callable[[], list[int]]) -> None:
+        """Executors have ended, or were started, or use too much."""
         for message in self.zygote.hear():
             line = self.lines.get(message.number)
             if message.kind == orders.WATCHED:
@@ -390,8 +357,7 @@ class Agent:
 
     def end_all(self) -> None:
         """Kill every executor and see it end; some are left only if the zygote does not answer."""
-        if self._finder is not None:
-            self._finder.join(_SILENCE_S)
+        self.aside.end(_SILENCE_S)
         for number in self.lines:
             self.zygote.signal(number, signal.SIGKILL)
         while self.lines and self.zygote.control.poll(_SILENCE_S):
@@ -412,7 +378,3 @@ class Agent:
             fd = channel.fileno()
             if self.by_fd.pop(fd, None) is not None:
                 self.channels.unregister(fd)
-
-
-def _nobody() -> None:
-    """Nobody has to be woken."""

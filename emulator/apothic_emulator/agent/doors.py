@@ -39,6 +39,12 @@ class Sockets:
             each.setblocking(False)
 
     @property
+    def port(self) -> int:
+        """Where it listens."""
+        port: int = self.listener.getsockname()[1]
+        return port
+
+    @property
     def to_hand_over(self) -> list[int]:
         """What a process of the service gets."""
         return [self.listener.fileno(), self.handed.fileno(), self.handing.fileno()]
@@ -75,7 +81,11 @@ class Doors:
         return [] if door is None else door.to_hand_over
 
     def _open(self, effect: Listen) -> None:
-        note = ""
+        door, note = self._doors.get(effect.service), ""
+        if door is not None:  # the core has begun anew
+            self._rouse(effect.service)
+            self._tell(Listening(effect.service, door.port))
+            return
         try:
             try:
                 listener = listen(effect.port)
@@ -91,7 +101,7 @@ class Doors:
         for each in (door.listener, door.handed):
             self._by_fd[each.fileno()] = effect.service
             self._errands.register(each, _CALM)
-        self._tell(Listening(effect.service, listener.getsockname()[1], note))
+        self._tell(Listening(effect.service, door.port, note))
 
     def _close(self, service: str) -> None:
         door = self._doors.pop(service, None)

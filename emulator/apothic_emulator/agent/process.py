@@ -201,10 +201,8 @@ class Station:
         elif fd == self.channels.fileno():
             for channel_fd, mask in self.channels.poll(0, _MOST_EVENTS):
                 agent.read_channel(channel_fd, mask)
-        elif fd in agent.pipes:
-            agent.read_pipe(fd)
-        elif fd == self.zygote.control.fileno():
-            agent.hear_zygote(self._busy)
+        else:
+            agent.run_errand(fd, self._busy)
 
     def _busy(self) -> list[int]:
         return list(self.agent.lines)

@@ -200,7 +200,9 @@ def _check_waits(ledger: Ledger, executor: Executor) -> None:
 
 def _check_deadlines(plane: Plane, executor: Executor) -> None:
     _sure(plane.alarm <= executor.step_at, "a step that nothing wakes", executor)
-    if executor.status is ExecutorStatus.READY and not executor.line:
+    if executor.serves:
+        _sure(not executor.line, "jobs where requests are taken", executor)
+    elif executor.status is ExecutorStatus.READY and not executor.line:
         _sure(
             plane.alarm <= executor.idle_since + plane.scheduler.idle_s, "idle for ever", executor
         )

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from apothic_backends.commands.deployments import (
     DeleteDeployment,
@@ -45,6 +44,7 @@ from apothic_emulator.core.feeds import Wants
 from apothic_emulator.core.functions import check_spec
 from apothic_emulator.core.items import check_kind
 from apothic_emulator.core.jobs import Job
+from apothic_emulator.core.naming import Naming
 from apothic_emulator.core.pools import Pool
 from apothic_emulator.core.shared import Rule, Shared
 from apothic_emulator.core.versions import Deployment, Entry, Last, jobs_of
@@ -67,6 +67,7 @@ class Rules:
     def __init__(self, shared: Shared) -> None:
         self.shared = shared
         self.registry = shared.registry
+        self.naming = Naming(shared)
         self.schedules = shared.schedules
         self.attempts = shared.callers.attempts
         self.deployments: dict[int, Deployment] = {}
@@ -84,11 +85,6 @@ class Rules:
             ListDeployments: self._list,
             FindFunction: self._find_function,
         }
-
-    @property
-    def _services(self) -> Any:
-        """The rules for services; loaded for the first."""
-        return self.shared.part("services")
 
     @property
     def _offset(self) -> float:
@@ -201,21 +197,14 @@ class Rules:
         before = self.live.get(app)
         self.deployments[number] = self.live[app] = it
         self.registry.deployed.update(entry.number for entry in entries.values())
-        for name, entry in entries.items():
-            self.registry.name(f"{app}/{name}", entry.pool)
-            if entry.is_service:
-                self._services.put(f"{app}/{name}", entry.pool, version, now)
+        self.naming.give(it, now)
+        for entry in entries.values():
             if entry.schedule is not None:
                 function_id = entry.pool.function.function_id
                 command = StartSchedule(function_id, entry.schedule)
                 self.schedules.begin(entry.pool, command, now)
         if before is not None:
-            for name, entry in before.entries.items():
-                stays = entries.get(name)
-                if stays is None:
-                    self.registry.name(f"{app}/{name}", None)
-                if entry.is_service and not (stays and stays.is_service):
-                    self._services.drop(f"{app}/{name}", now)
+            self.naming.take(before, now, but=entries)
             self._let_go(before, REPLACED, now)
         if self.shared.journal is not None:
             self.shared.journal.keep(f"{TABLE}/last", self.last)
@@ -266,10 +255,7 @@ class Rules:
     def _close(self, it: Deployment, now: float) -> None:
         """Nothing can be called by the names of the app, and nothing of it serves."""
         del self.live[it.app]
-        for name, entry in it.entries.items():
-            self.registry.name(f"{it.app}/{name}", None)
-            if entry.is_service:
-                self._services.drop(f"{it.app}/{name}", now)
+        self.naming.take(it, now)
 
     def _end(self, it: Deployment, now: float, *, drain: bool) -> None:
         """Stop what is left of a deployment."""
@@ -385,10 +371,7 @@ class Rules:
         for it in self.deployments.values():
             if it.status == LIVE:
                 self.live[it.app] = it
-                for name, entry in it.entries.items():
-                    self.registry.name(f"{it.app}/{name}", entry.pool)
-                    if entry.is_service:
-                        self._services.put(f"{it.app}/{name}", entry.pool, it.version, now)
+                self.naming.give(it, now)
             elif self._look(it).unfinished:
                 self.draining[it.number] = it
                 self.shared.wake_at(now + LOOK_S)

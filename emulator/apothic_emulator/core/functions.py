@@ -8,6 +8,7 @@ from apothic_backends.model.archives import check_digest, check_inside
 from apothic_backends.model.errors import InvalidOption
 from apothic_backends.model.functions import BatchPolicy, FunctionSpec
 from apothic_backends.model.payloads import Payload
+from apothic_backends.model.services import SHAPES, ServiceSpec
 
 _AT_LEAST_ONE = (
     "concurrent_requests",
@@ -24,6 +25,11 @@ MOST_BATCHED = 1000
 
 MOST_WAIT_S = 600.0
 """The longest that the first input of a batch may wait for others."""
+
+MOST_GRACE_S = 3600.0
+"""The most that a process of a service gets to finish what it has begun."""
+
+HIGHEST_PORT = 65535
 
 _AT_LEAST_ZERO = ("max_retries", "initial_delay_s", "backoff_coefficient", "max_delay_s")
 
@@ -80,6 +86,8 @@ def check_spec(spec: FunctionSpec) -> None:
             )
     if spec.batch is not None:
         _check_batch(spec.name, spec.batch)
+    if spec.service is not None:
+        _check_service(spec.name, spec.service)
 
 
 def _check_least(spec: FunctionSpec) -> None:
@@ -110,6 +118,22 @@ def _check_gpus(spec: FunctionSpec) -> None:
             f"{spec.name!r} wants a GPU, and gpu_count=0: it must be at least 1",
             option="gpu_count",
         )
+
+
+def _check_service(name: str, service: ServiceSpec) -> None:
+    good = {
+        "shape": service.shape in SHAPES,
+        "keep_warm_s": service.keep_warm_s >= 0,
+        "start_timeout_s": service.start_timeout_s > 0,
+        "grace_s": 0 <= service.grace_s <= MOST_GRACE_S,
+        "port": 0 <= service.port <= HIGHEST_PORT,
+    }
+    for option, is_good in good.items():
+        if not is_good:
+            raise InvalidOption(
+                f"{option}={getattr(service, option)!r} of the service {name!r} cannot be meant",
+                option=option,
+            )
 
 
 def _check_batch(name: str, batch: BatchPolicy) -> None:

@@ -21,6 +21,7 @@ from apothic_backends.commands import (
 from apothic_backends.model.errors import (
     ApothicError,
     InternalError,
+    UsageError,
 )
 from apothic_backends.model.ids import number_of
 from apothic_emulator.core.admission import Admission
@@ -135,7 +136,7 @@ class Plane:
             Accepted: self.attempts.accepted,
             Reported: self.attempts.reported,
             Produced: self.items.produced,
-            Said: lambda executor, item, now: None,
+            Said: self._said,
             Recalled: self.attempts.recalled,
             Refused: self.attempts.refused,
             Printed: self.prints.printed,
@@ -243,27 +244,25 @@ class Plane:
                 if executor is not None and (
                     not executor.deaf or isinstance(item, (Ended, Recalled, Refused))
                 ):
-                    self._facts[type(item)](executor, item, now)
-                    if executor.serves:
-                        self._served(executor, item, now)
-                    pool = self.pools[executor.function.number]
-                    if pool.queue:
-                        self.scheduler.fill(pool, now)
+                    self._heard(executor, item, now)
                 elif executor is None and isinstance(item, Reported):
                     self.attempts.reported_late(item, now)
         return self._outcome(now)
 
-    def _served(self, executor: Executor, item: Any, now: float) -> None:
-        """A process of a service has something to tell."""
-        services: Any = self.shared.part("services")
-        if isinstance(item, Loaded):
-            services.ready(executor, now)
-        elif isinstance(item, Said):
-            services.said(executor, item, now)
-        elif isinstance(item, Ended):
-            services.ended(executor, item, now)
-        elif isinstance(item, Printed):
-            services.printed(executor, item.stream, item.text)
+    def _heard(self, executor: Executor, item: Any, now: float) -> None:
+        """An executor has something to tell."""
+        self._facts[type(item)](executor, item, now)
+        if executor.serves:
+            services: Any = self.shared.part("services")
+            services.heard(executor, item, now)
+        pool = self.pools[executor.function.number]
+        if pool.queue:
+            self.scheduler.fill(pool, now)
+
+    def _said(self, executor: Executor, item: Said, now: float) -> None:
+        """Only processes of services have something to say."""
+        if not executor.serves:
+            self.attempts.breach(executor, now)
 
     def _outcome(self, now: float) -> Outcome:
         """Everything that the inputs have led to."""
@@ -316,6 +315,8 @@ class Plane:
     # --- commands -------------------------------------------------------------------------------
 
     def _register(self, command: RegisterFunction, asked: Asked, now: float) -> str:
+        if command.spec.service is not None:
+            raise UsageError(f"{command.spec.name!r} is a service: it is deployed with its app")
         known = self.registry.known(command.spec, command.code)
         if known is not None:
             return known.function_id

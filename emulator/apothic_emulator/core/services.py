@@ -24,25 +24,16 @@ from apothic_backends.commands.services import GetService, ListServices, StartSe
 from apothic_backends.model.errors import NotFound, SetupFailed
 from apothic_backends.model.events import Cursor, Event
 from apothic_backends.model.jobs import ErrorInfo
-from apothic_backends.model.services import (
-    ASLEEP,
-    FAILED,
-    STARTING,
-    STOPPED,
-    UP,
-    ServiceSnapshot,
-    ServiceSpec,
-)
+from apothic_backends.model.services import ServiceSnapshot
 from apothic_emulator.core.doors import Listen, Listening, Refuse, Rouse, Roused, Unlisten
 from apothic_emulator.core.executors import Executor, ExecutorStatus
-from apothic_emulator.core.facts import Asked, Ended, Said
+from apothic_emulator.core.facts import Asked, Ended, Loaded, Printed, Said
 from apothic_emulator.core.feeds import Wants
 from apothic_emulator.core.jobs import NEVER
-from apothic_emulator.core.journal import Kept
-from apothic_emulator.core.logs import JobLog
 from apothic_emulator.core.pools import Pool
-from apothic_emulator.core.records import pack, unpack
-from apothic_emulator.core.shared import Rule, Shared, SharedWait
+from apothic_emulator.core.records import unpack
+from apothic_emulator.core.served import Service
+from apothic_emulator.core.shared import Rule, Shared
 
 TABLE = "services"
 
@@ -56,75 +47,6 @@ ADDRESS_S = 10.0
 """How long an address may take."""
 
 _STARTING, _READY = ExecutorStatus.STARTING, ExecutorStatus.READY
-
-
-class Service(Kept):
-    """One of them. `service_id` is `app/name`."""
-
-    def __init__(self, service_id: str) -> None:
-        self.service_id = service_id
-        self.pool: Pool | None = None
-        """The function of the version that is live."""
-        self.version = self.port = 0
-        """Of the deployment; and where it listens, kept over restarts."""
-        self.url: str | None = None
-        self.is_wanted = True
-        """Whether it is to listen at all."""
-        self.before: dict[int, Executor] = {}
-        """Processes of versions before, by number."""
-        self.error: ErrorInfo | None = None
-        """Why the last start failed."""
-        self.note = ""
-        """What is the matter with its address."""
-        self.failures = 0
-        """Starts in a row that have failed."""
-        self.rest_until = 0.0
-        self.is_called = False
-        """Whether somebody waits for a process, though none may be started yet."""
-        self.log = JobLog()
-        self.waits: list[SharedWait] = []
-        """Who waits for its address, for a process, or for the end of all."""
-
-    @property
-    def spec(self) -> ServiceSpec:
-        """How it serves."""
-        assert self.pool is not None, "a service has a function"
-        spec = self.pool.function.spec.service
-        assert spec is not None, "the function of a service"
-        return spec
-
-    @property
-    def live(self) -> list[Executor]:
-        """Its processes that answer, or are about to, of the version that is live."""
-        pool = self.pool
-        executors = () if pool is None else pool.executors.values()
-        return [e for e in executors if e.status is _STARTING or e.status is _READY]
-
-    @property
-    def is_up(self) -> bool:
-        """Whether some process answers."""
-        old = any(e.status is _READY for e in self.before.values())
-        return old or any(e.status is _READY for e in self.live)
-
-    @property
-    def status(self) -> str:
-        """What it does."""
-        if not self.is_wanted:
-            return STOPPED
-        if self.is_up:
-            return UP
-        if self.live:
-            return STARTING
-        return ASLEEP if self.error is None else FAILED
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether none of its processes is left."""
-        return not self.before and (self.pool is None or not self.pool.executors)
-
-    def pack(self) -> bytes:
-        """What is kept: the rest is in its deployment."""
-        return pack((self.service_id, self.port, self.is_wanted))
 
 
 class Rules:
@@ -162,36 +84,20 @@ class Rules:
 
     # --- looking --------------------------------------------------------------------------------
 
-    def _look(self, it: Service) -> ServiceSnapshot:
-        error = "" if it.error is None else it.error.message
-        return ServiceSnapshot(
-            service_id=it.service_id,
-            status=it.status,
-            desired="started" if it.is_wanted else "stopped",
-            version=it.version,
-            url=it.url,
-            shape=it.spec.shape,
-            processes=len(it.live) + len(it.before),
-            stale=error,
-            note=it.note,
-        )
-
     def _get(self, command: GetService, asked: Asked, now: float) -> Any:
         it = self.find(command.service)
         if it.url is None and it.is_wanted:
             return self._await(it, asked, ADDRESS_S, now)
-        return self._look(it).replace(log=it.log.read().text)
+        return it.snapshot().replace(log=it.log.read().text)
 
-    def _list(
-        self, command: ListServices, asked: Asked, now: float
-    ) -> tuple[ServiceSnapshot, ...]:
+    def _list(self, command: ListServices, asked: Asked, now: float) -> tuple[ServiceSnapshot, ...]:
         app = command.app_name
         there = [it for it in self.services.values() if it.pool is not None]
-        return tuple(self._look(it) for it in there if app in (None, it.service_id.split("/")[0]))
+        return tuple(it.snapshot() for it in there if app in (None, it.service_id.split("/")[0]))
 
     def _await(self, it: Service, asked: Asked, timeout_s: float, now: float) -> Any:
         """Owe the reply until something has changed that may be waited for."""
-        late = self._look(it)
+        late = it.snapshot()
         return self.shared.wait(asked, it.waits, timeout_s, now, empty=late, lends=False)
 
     def _tell(self, it: Service, what: str, now: float) -> None:
@@ -201,7 +107,7 @@ class Rules:
         for wait in [*it.waits]:
             if self._is_over(it, wait.asked.command):
                 it.waits.remove(wait)
-                self.shared.answer(wait, self._look(it))
+                self.shared.answer(wait, it.snapshot())
 
     def _is_over(self, it: Service, command: Any) -> bool:
         """Whether what somebody waits for has come, or cannot come."""
@@ -217,7 +123,7 @@ class Rules:
         Raises:
             NotFound: there is no such service.
         """
-        seen = self._look(self.find(name))
+        seen = self.find(name).snapshot()
         told = {field: getattr(seen, field) for field in seen.fields if field != "log"}
         return [Event("service.snapshot", told, here)]
 
@@ -256,16 +162,22 @@ class Rules:
         it = self.services[service_id]
         self._close(it, now)
         it.pool = None
-        if self.shared.journal is not None:
-            self.shared.journal.drop(f"{TABLE}/{service_id}")
+        self._forget(it)
         told = {"service": service_id}
         self.shared.tell("service.deleted", f"{TABLE}:{service_id}", now, told)
+        for wait in it.waits:
+            self.shared.answer(wait, None, NotFound(f"{service_id} is not deployed any more"))
+        it.waits.clear()
         if it.has_ended:
             del self.services[service_id]
 
     def _keep(self, it: Service) -> None:
         if self.shared.journal is not None:
             self.shared.journal.keep(f"{TABLE}/{it.service_id}", it)
+
+    def _forget(self, it: Service) -> None:
+        if self.shared.journal is not None:
+            self.shared.journal.drop(f"{TABLE}/{it.service_id}")
 
     # --- addresses ------------------------------------------------------------------------------
 
@@ -303,7 +215,7 @@ class Rules:
             self._keep(it)
             self._tell(it, "started", now)
         if not command.wait or it.is_up:
-            return self._look(it)
+            return it.snapshot()
         it.error, it.rest_until = None, 0.0
         self._run(it, now)
         return self._await(it, asked, command.timeout_s, now)
@@ -316,7 +228,7 @@ class Rules:
             self._keep(it)
             self._tell(it, "stopped", now)
         if not command.wait or it.has_ended:
-            return self._look(it)
+            return it.snapshot()
         return self._await(it, asked, command.timeout_s, now)
 
     # --- processes ------------------------------------------------------------------------------
@@ -346,7 +258,18 @@ class Rules:
             it.rest_until, it.is_called = now + PLACE_S, True
             self.shared.wake_at(it.rest_until)
 
-    def ready(self, executor: Executor, now: float) -> None:
+    def heard(self, executor: Executor, item: Any, now: float) -> None:
+        """A process of a service has something to tell."""
+        if isinstance(item, Loaded):
+            self._ready(executor, now)
+        elif isinstance(item, Said):
+            self._said(executor, item, now)
+        elif isinstance(item, Ended):
+            self._ended(executor, item, now)
+        elif isinstance(item, Printed):
+            self._of_pool[executor.function.number].log.add(1, item.stream, item.text)
+
+    def _ready(self, executor: Executor, now: float) -> None:
         """A process is ready: those of versions before are not needed any more."""
         it = self._of_pool[executor.function.number]
         if executor.function is not (it.pool and it.pool.function) or not it.is_wanted:
@@ -363,31 +286,30 @@ class Rules:
             elif executor.status is _READY:
                 self.scheduler.retire(executor, now)
 
-    def said(self, executor: Executor, fact: Said, now: float) -> None:
+    def _said(self, executor: Executor, fact: Said, now: float) -> None:
         """A process has something to say: that it has had nothing to do, or has too much."""
         it = self._of_pool[executor.function.number]
         if executor.status is not _READY:
             return
         if fact.word == "rests":
             self.scheduler.retire(executor, now)
-        elif fact.word == "crowded" and it.pool is not None and it.is_wanted:
+        elif it.pool is not None and executor in it.live:
             most = it.pool.function.spec.max_containers
             is_settled = all(e.status is _READY for e in it.live)
-            if is_settled and len(it.live) < most and executor in it.live:
+            if is_settled and len(it.live) < most:
                 self.scheduler.start(it.pool, now)
 
-    def ended(self, executor: Executor, fact: Ended, now: float) -> None:
+    def _ended(self, executor: Executor, fact: Ended, now: float) -> None:
         """A process is gone: the next connection has another one started, unless one is there."""
         it = self._of_pool[executor.function.number]
         was_before = it.before.pop(executor.number, None) is not None
         if it.pool is None:
             if it.has_ended:
-                self.services.pop(it.service_id, None)
-            self._tell(it, "ended", now)
+                del self.services[it.service_id]
             return
-        if executor.failure is not None or not executor.loaded:
-            if not was_before and executor.function is it.pool.function:
-                self._cannot(it, executor.failure or _end(executor, fact), now)
+        is_current = not was_before and executor.function is it.pool.function
+        if is_current and not executor.loaded:
+            self._cannot(it, executor.failure or _end(executor, fact), now)
         if not it.live and it.is_wanted:
             self._listen_again(it, now)
         self._tell(it, "ended", now)
@@ -411,10 +333,6 @@ class Rules:
             return
         self.scheduler.effects.append(Rouse(it.service_id))
 
-    def printed(self, executor: Executor, stream: str, text: str) -> None:
-        """A process has printed."""
-        self._of_pool[executor.function.number].log.add(1, stream, text)
-
     # --- time -----------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
@@ -427,7 +345,7 @@ class Rules:
                 it.is_called = False
                 if it.error is None:
                     self._run(it, now)
-                elif not it.live:
+                else:
                     self._listen_again(it, now)
 
     # --- what is kept ---------------------------------------------------------------------------
@@ -440,11 +358,9 @@ class Rules:
 
     def loaded(self, now: float) -> None:
         """All records are back, and deployments have put what is live: the others are of none."""
-        for it in [*self.services.values()]:
-            if it.pool is None:
-                del self.services[it.service_id]
-                if self.shared.journal is not None:
-                    self.shared.journal.drop(f"{TABLE}/{it.service_id}")
+        for it in [it for it in self.services.values() if it.pool is None]:
+            del self.services[it.service_id]
+            self._forget(it)
 
     def check(self) -> None:
         """See to it that everything agrees; for tests."""
@@ -463,5 +379,3 @@ def _end(executor: Executor, fact: Ended) -> ErrorInfo:
         f"{name} cannot be started: its process ended with {how} before it was ready"
         + (f" ({fact.detail})" if fact.detail else ""),
     )
-
-

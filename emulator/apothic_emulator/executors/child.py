@@ -78,9 +78,9 @@ class Executor:
             self._load(spec["codec"], buffers)
         except BaseException as error:  # noqa: BLE001 - an import may raise anything, exit too
             self.stops.leave(0)
-            self.report(0, 0, self._cannot_load(spec["name"], error))
+            self.report(0, 0, self.cannot_load(spec["name"], error))
             return None
-        if spec["service"] is None:
+        if spec["service"] is None:  # which is ready later
             self.is_ready()
         return spec
 
@@ -89,16 +89,6 @@ class Executor:
         self.world = World()
         self.is_loaded = True
         self.report(0, 0, (wire.LOADED, b"", ()))
-
-    def cannot_start(self, name: str, error: BaseException) -> None:
-        """A service cannot be started."""
-        self.report(0, 0, self._cannot_load(name, error))
-
-    def say(self, word: str) -> None:
-        """Tell the host something of a service."""
-        with self._sending:
-            frame = Frame(wire.SAID, 0, 0, 0, word.encode())
-            wire.send_all(self.bulk, wire.frame_parts(frame))
 
     def _meet_needs(self, spec: dict[str, Any]) -> bool:
         from apothic_emulator.executors import needs  # few functions have some  # noqa: PLC0415
@@ -160,7 +150,8 @@ class Executor:
         self.retiring = True
         self.stops.on_signal(signum, frame)
 
-    def _cannot_load(self, name: str, error: BaseException) -> Report:
+    def cannot_load(self, name: str, error: BaseException) -> Report:
+        """A report of why it can never do what it is for."""
         info = self._failure(error).info
         info["code"] = "setup_failed"
         info["message"] = f"{name} cannot be loaded: {info['type_name']}: {info['message']}"
@@ -193,12 +184,11 @@ class Executor:
             )
             self._active -= 1
 
-    def send_items(self, job: int, attempt: int, body: Buffer, buffers: tuple[Buffer, ...]) -> None:
-        """Send what a generator has yielded."""
+    def send(self, frame: Frame) -> None:
+        """Send what is no report: what a generator has yielded, what a service says."""
         if os.getpid() != self.pid:
             os._exit(0)
         with self._sending:
-            frame = Frame(wire.ITEMS, 0, attempt, job, body, buffers)
             wire.send_all(self.bulk, wire.frame_parts(frame))
 
     def report_all(self, reports: Sequence[tuple[int, int, Report]]) -> None:
@@ -320,10 +310,8 @@ class Executor:
         if self.window is None:
             self.control.on_interrupt = self.stops.interrupt
         self.control.start()
-        others = [
-            threading.Thread(target=self._serve_quietly, name="apothic-slot", daemon=True)
-            for _ in range(count - 1)
-        ]
+        how: dict[str, Any] = {"name": "apothic-slot", "daemon": True}
+        others = [threading.Thread(target=self._serve_quietly, **how) for _ in range(count - 1)]
         for thread in others:
             thread.start()
         self._serve_quietly()
@@ -372,32 +360,28 @@ def main(channels: list[int]) -> None:
 
 
 def _serve(executor: Executor, spec: dict[str, Any]) -> None:
+    """Do what it is for; what few functions need is only imported here."""
+    slots: int = spec["slots"]
     if spec["service"] is not None:
-        from apothic_emulator.executors.web import serving  # few functions are one  # noqa: PLC0415
+        from apothic_emulator.executors.web import serving  # noqa: PLC0415
 
         serving.serve(executor, spec)
-    elif spec["is_batched"]:
-        _serve_batches(executor, spec["slots"])
-    elif executor.is_async:
-        from apothic_emulator.executors import tasks  # asyncio is slow to import  # noqa: PLC0415
-
-        tasks.serve(executor, spec["slots"])
-    elif spec["slots"] > 1:
-        executor.serve_threads(spec["slots"])
-    else:
-        executor.serve()
-
-
-def _serve_batches(executor: Executor, slots: int) -> None:
-    """Few functions take them, so what it needs is only imported here."""
-    if executor.is_async:
+    elif spec["is_batched"] and executor.is_async:
         from apothic_emulator.executors import batch_tasks  # noqa: PLC0415
 
         batch_tasks.serve(executor, slots)
-    else:
+    elif spec["is_batched"]:
         from apothic_emulator.executors import batches  # noqa: PLC0415
 
         batches.serve(executor, slots)
+    elif executor.is_async:
+        from apothic_emulator.executors import tasks  # noqa: PLC0415
+
+        tasks.serve(executor, slots)
+    elif slots > 1:
+        executor.serve_threads(slots)
+    else:
+        executor.serve()
 
 
 def _leave(executor: Executor, status: int) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from apothic_emulator.executors import calls, wire
 from apothic_emulator.executors.control import Control
 from apothic_emulator.executors.stops import Stopped, Stops
-from apothic_emulator.executors.wire import Buffer
+from apothic_emulator.executors.wire import Buffer, Frame
 
 _MOST_UNKNOWN = 64
 """Jobs of which it is remembered that they were cancelled before they were received."""
@@ -31,9 +31,15 @@ class Executor(Protocol):
     control: Control
     stops: Stops
 
-    def send_items(self, job: int, attempt: int, body: Buffer, buffers: tuple[Buffer, ...]) -> None:
+    def send(self, frame: Frame) -> None:
         """Send what a generator has yielded."""
         ...
+
+
+def _send(
+    executor: Executor, job: int, attempt: int, body: Buffer, buffers: tuple[Buffer, ...]
+) -> None:
+    executor.send(Frame(wire.ITEMS, 0, attempt, job, body, buffers))
 
 
 class Outlet:
@@ -140,7 +146,7 @@ class Outlets:
         current = calls.CURRENT.get()
         assert current is not None, "a generator runs for a job"
         job, attempt = current
-        outlet = Outlet(partial(self._executor.send_items, job, attempt), self._window, wake)
+        outlet = Outlet(partial(_send, self._executor, job, attempt), self._window, wake)
         self._open[job] = attempt, outlet
         if job in self._unknown:
             outlet.close()

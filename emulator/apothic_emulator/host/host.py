@@ -89,7 +89,7 @@ class Host:
             keeper=keeper,
             archives=None if commits is None else commits.archives,
         )
-        self.agent.wake = self._poke
+        self.agent.aside.wake = self._poke
         self._errands.register(self._wake_fd, EPOLLIN)
         self._wake_at, self._closing = NEVER, False
         self._stay_home()
@@ -305,12 +305,8 @@ class Host:
         try:
             if fd == self._wake_fd:
                 os.eventfd_read(fd)
-            elif fd in self.agent.pipes:
-                self.agent.read_pipe(fd)
-            elif fd == self.agent.zygote.control.fileno():
-                self.agent.hear_zygote(self._busy)
             else:
-                self.agent.knocked(fd)
+                self.agent.run_errand(fd, self._busy)
         finally:
             self._working = 0
 
@@ -389,7 +385,7 @@ class Host:
         for line in list(self.agent.lines.values()):
             line.close()
         self.agent.keeper.close()
-        self.agent.close_doors()
+        self.agent.aside.close()
         self.reader.close()
         self._channels.close()
         self._errands.close()

@@ -11,6 +11,8 @@ from __future__ import annotations
 import array
 import asyncio
 import socket
+from collections import deque
+from collections.abc import Callable
 from email.utils import formatdate
 from typing import Any
 
@@ -20,6 +22,9 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.server import ServerState
 
 from apothic_emulator.executors.web.lifespan import App
+
+UNLIMITED = 1000
+"""A service that takes as many requests at once as this takes whatever comes."""
 
 KEEP_ALIVE_S = 75
 """How long a connection may be between two requests."""
@@ -53,24 +58,36 @@ class Connection(HttpToolsProtocol):
     _open = 0
     """Requests that have begun and are not answered."""
     _head = 0
-    _is_in_head = False
+    _is_in_head = _is_fresh = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """It is there."""
         super().connection_made(transport)
         self.since = self.loop.time()
         self.serves.opened()
+        self._is_fresh = self.serves.is_limited
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone, and with it what it had asked."""
         super().connection_lost(exc)
+        self._settle()
         self.serves.count(-self._open)
         self._open = 0
         self.serves.left()
 
     def data_received(self, data: bytes) -> None:
+        """Part of a request has come."""
         self._head += len(data)
         super().data_received(data)
         if self._head > MOST_HEAD and self._is_in_head:
+            self.send_400_response("")
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request, or one whose head is too large."""
+        if self._head > MOST_HEAD:
             self.refuse(431, b"the head of the request is too large")
+        else:
+            self.refuse(400, b"the request cannot be read")
 
     def refuse(self, status: int, why: bytes) -> None:
         """Answer a request that is not to be carried out, and no other after it."""
@@ -80,29 +97,56 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def on_message_begin(self) -> None:
+        """A request begins."""
         super().on_message_begin()
         self._is_in_head = True
         self.since = self.loop.time()
 
     def on_headers_complete(self) -> None:
+        """The head of a request is here: it is carried out.
+
+        Raises:
+            ValueError: it is too large; the parser ends with that.
+        """
+        if self._head > MOST_HEAD:
+            self._head = sum(len(n) + len(v) + 4 for n, v in self.headers) + len(self.url)
+            if self._head > MOST_HEAD:
+                raise ValueError("the head is too large")
         self._is_in_head = False
+        self._settle()
         self._head = -(1 << 62)  # what follows is the body
         self._open += 1
         self.serves.count(1)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        """All of a request is here."""
         self._head = 0
         super().on_message_complete()
 
+    def _settle(self) -> None:
+        """It is known by now what it wants."""
+        if self._is_fresh:
+            self._is_fresh = False
+            self.serves.fresh -= 1
+
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        cycle.is_stream, cycle.task = False, None
+        if self.serves.has_place():
+            self.start(cycle, app)
+        else:
+            self.serves.waiting.append((self, cycle, app))
+
+    def start(self, cycle: Any, app: Any) -> None:
+        """Carry out a request."""
         serves = self.serves
-        cycle.is_stream = False
+        serves.taken += 1
         cycle.task = task = self.loop.create_task(cycle.run_asgi(serves.answerer(cycle, app)))
-        task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(serves.task_ended)
         self.tasks.add(task)
 
     def on_response_complete(self) -> None:
+        """All of an answer is on its way."""
         self._open -= 1
         self.serves.count(-1)
         self.since = self.loop.time()
@@ -111,6 +155,7 @@ class Connection(HttpToolsProtocol):
             self.serves.let_go(self)
 
     def handle_websocket_upgrade(self) -> None:
+        """It is a WebSocket from now on."""
         self._open = 0  # it counts on, as a WebSocket
         super().handle_websocket_upgrade()
 
@@ -145,7 +190,8 @@ class Connection(HttpToolsProtocol):
             if not cycle.response_started:
                 cycle.disconnected = True
                 self.refuse(504, b"the answer took too long")
-                cycle.task.cancel()
+                if cycle.task is not None:
+                    cycle.task.cancel()
 
 
 class Socket(WebSocketsSansIOProtocol):
@@ -154,6 +200,7 @@ class Socket(WebSocketsSansIOProtocol):
     serves: Server
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone, and with it what it had asked."""
         super().connection_lost(exc)
         self.serves.count(-1)
         self.serves.left()
@@ -162,10 +209,18 @@ class Socket(WebSocketsSansIOProtocol):
 class Server:
     """Takes connections, and counts what is under way."""
 
-    def __init__(self, app: App, state: dict[str, Any], timeout_s: float) -> None:
-        self.open = 0
-        """Requests and WebSockets that are under way."""
-        self.is_draining = False
+    def __init__(self, app: App, state: dict[str, Any], timeout_s: float, places: int) -> None:
+        self.open = self.taken = self.fresh = 0
+        """Requests and WebSockets that are under way; requests that the application works on; and
+        connections that have not asked for anything yet."""
+        self.places = places
+        """How many requests the application works on at once."""
+        self.is_limited = places < UNLIMITED
+        self.waiting: deque[tuple[Connection, Any, Any]] = deque()
+        """Requests that wait for a place."""
+        self.on_crowded: Callable[[], None] = bool
+        """Called when there are more requests than places."""
+        self.is_draining = self.has_served = False
         self.is_empty = asyncio.Event()
         self._app, self._timeout_s, self._app_state = app, timeout_s, state
         self._state = ServerState()
@@ -204,7 +259,10 @@ class Server:
         for each in self._sockets:
             each.setblocking(False)
         self._tick()
-        self._accepting = await self._loop.create_server(self._new, sock=listener)
+        if self.is_limited:
+            self._loop.add_reader(listener, self._accept)
+        else:
+            self._accepting = await self._loop.create_server(self._new, sock=listener)
         self._loop.add_reader(handed, self._take_over, handed)
 
     def _new(self) -> Connection:
@@ -236,6 +294,7 @@ class Server:
         self.open += more
         if not self.open:
             self.idle_since = self._loop.time()
+            self.has_served = True
 
     def answerer(self, cycle: Any, app: App) -> App:
         """The application, for one request; it is seen whether the answer is an event stream."""
@@ -254,6 +313,35 @@ class Server:
 
         return answer
 
+    # --- places ---------------------------------------------------------------------------------
+
+    def has_place(self) -> bool:
+        """Whether the application may work on another request."""
+        return not self.is_limited or self.taken < self.places
+
+    def task_ended(self, task: asyncio.Task[None]) -> None:
+        """The application is done with a request."""
+        self._state.tasks.discard(task)
+        self.taken -= 1
+        while self.waiting and self.has_place():
+            connection, cycle, app = self.waiting.popleft()
+            if not cycle.disconnected:
+                connection.start(cycle, app)
+        if self.is_limited and not self.is_draining:
+            self._loop.add_reader(self._sockets[0], self._accept)
+
+    def _accept(self) -> None:
+        """Take connections for as long as there are places; the others are for other processes."""
+        while self.taken + len(self.waiting) + self.fresh < self.places:
+            try:
+                taken, _ = self._sockets[0].accept()
+            except OSError:
+                return  # another process has taken it
+            self.fresh += 1
+            self._loop.create_task(self._connect(taken))
+        self._loop.remove_reader(self._sockets[0])
+        self.on_crowded()
+
     # --- handing on -----------------------------------------------------------------------------
 
     def _take_over(self, handed: socket.socket) -> None:
@@ -268,6 +356,7 @@ class Server:
                 found.frombytes(data[: len(data) - len(data) % found.itemsize])
                 for fd in found:
                     taken = socket.socket(fileno=fd)
+                    self.fresh += 1
                     self._loop.create_task(self._connect(taken))
 
     async def _connect(self, taken: socket.socket) -> None:
@@ -275,6 +364,7 @@ class Server:
         try:
             await self._loop.connect_accepted_socket(self._new, taken)
         except OSError:
+            self.fresh -= 1
             taken.close()  # whoever was there has gone
 
     def _hand_on(self, connection: Connection) -> bool:
@@ -298,9 +388,12 @@ class Server:
     def drain(self, *, hand_on: bool) -> None:
         """Take no more connections, and end those that are there as soon as that is in order."""
         self.is_draining, self._hands_on = True, hand_on
+        listener, handed, _ = self._sockets
+        self._loop.remove_reader(handed)
         if self._accepting is not None:
             self._accepting.close()
-            self._loop.remove_reader(self._sockets[1])
+        else:
+            self._loop.remove_reader(listener)
         self._let_all_go()
 
     def _let_all_go(self) -> None:
@@ -321,7 +414,8 @@ class Server:
         elif connection.is_stream:
             connection.end_stream()
         elif connection.is_between:
-            if not (self._hands_on and self._hand_on(connection)):
+            is_handed = self._hands_on and self._hand_on(connection)
+            if not is_handed:
                 connection.transport.close()
 
     async def drained(self) -> None:

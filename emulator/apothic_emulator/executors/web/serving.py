@@ -1,8 +1,8 @@
 """The life of a service's process: it starts its application, serves, and ends when it is told to.
 
-    load the function ─► make the application ─► lifespan starts ─► ready: take connections
-                                                                        │
-    exit ◄─ lifespan ends ◄─ what has begun is finished, within its grace ◄─ told to end
+load the function ─► make the application ─► lifespan starts ─► ready: take connections
+                                                                    │
+exit ◄─ lifespan ends ◄─ what has begun is finished, within its grace ◄─ told to end
 """
 
 from __future__ import annotations
@@ -13,9 +13,21 @@ import signal
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from apothic_emulator.executors import wire
 from apothic_emulator.executors.web import shapes
 from apothic_emulator.executors.web.lifespan import Lifespan
 from apothic_emulator.executors.web.server import Server
+from apothic_emulator.executors.wire import Frame
+
+
+FIRST_S = 5.0
+"""The least that a process waits for its first request, for which it was started."""
+
+LOOK_S = 0.05
+"""How often it is looked, at the most, whether there is nothing to do."""
+
+AGAIN_S = 0.2
+"""How often a process that is crowded says so, at the most."""
 
 
 class Executor(Protocol):
@@ -29,12 +41,16 @@ class Executor(Protocol):
         """Tell that it takes requests."""
         ...
 
-    def cannot_start(self, name: str, error: BaseException) -> None:
-        """Tell why it never will."""
+    def cannot_load(self, name: str, error: BaseException) -> Any:
+        """A report of why it never will."""
         ...
 
-    def say(self, word: str) -> None:
-        """Tell the control plane something."""
+    def report(self, job: int, attempt: int, report: Any) -> None:
+        """Tell the host something."""
+        ...
+
+    def send(self, frame: Frame) -> None:
+        """Tell the host something."""
         ...
 
 
@@ -46,12 +62,14 @@ class Serving:
         self.name: str = spec["name"]
         self.service: dict[str, Any] = spec["service"]
         self.timeout_s: float = spec["timeout_s"]
+        self.places: int = spec["slots"]
         self.told_to_end = asyncio.Event()
         self.is_hurried = False
         """Whether it is to end at once."""
         self.rests = False
         """Whether it has said that it has nothing to do."""
         self._loop = asyncio.get_running_loop()
+        self._said_until = 0.0
 
     async def run(self) -> None:
         """Serve, from start to end."""
@@ -74,12 +92,13 @@ class Serving:
             app = await shapes.application(self.executor.function, self.service)
             lifespan = Lifespan(app)
             await lifespan.start()
-            server = Server(app, lifespan.state, self.timeout_s)
+            server = Server(app, lifespan.state, self.timeout_s, self.places)
+            server.on_crowded = self._crowded
             await server.listen(self.executor.door)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - an application may raise anything
-            self.executor.cannot_start(self.name, error)
+            self.executor.report(0, 0, self.executor.cannot_load(self.name, error))
             return None
         self.executor.is_ready()
         self._watch(server)
@@ -87,14 +106,24 @@ class Serving:
 
     def _watch(self, server: Server) -> None:
         """Say so when there was nothing to do for long; nobody is kept waiting by it."""
-        rest_s = server.idle_since + self.service["keep_warm_s"] - self._loop.time()
+        warm_s = self.service["keep_warm_s"]
+        if not server.has_served:
+            warm_s = max(warm_s, FIRST_S)
+        rest_s = server.idle_since + warm_s - self._loop.time()
         if server.open:
-            self._loop.call_later(max(self.service["keep_warm_s"], 0.05), self._watch, server)
+            self._loop.call_later(max(warm_s, LOOK_S), self._watch, server)
         elif rest_s > 0:
             self._loop.call_later(rest_s, self._watch, server)
         elif not self.told_to_end.is_set():
             self.rests = True
-            self.executor.say("rests")
+            self.executor.send(Frame(wire.SAID, 0, 0, 0, b"rests"))
+
+    def _crowded(self) -> None:
+        """There are more connections than places: another process may help."""
+        now = self._loop.time()
+        if now >= self._said_until and not self.told_to_end.is_set():
+            self._said_until = now + AGAIN_S
+            self.executor.send(Frame(wire.SAID, 0, 0, 0, b"crowded"))
 
     def _hear_end(self) -> None:
         """The host has hung up: nothing else comes this way."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from apothic_emulator.executors.web.lifespan import App
 
@@ -28,16 +28,18 @@ async def _given(function: Callable[..., Any]) -> Any:
     return await given if inspect.isawaitable(given) else given
 
 
-async def _asgi(function: Callable[..., Any], service: dict[str, Any]) -> App:
+async def _asgi(function: Callable[..., Any], _: dict[str, Any]) -> App:
     app: Any = await _given(function)
     if not callable(app):
-        raise NoApplication(f"the function gave {app!r}; @app.asgi needs one that gives an ASGI app")
+        raise NoApplication(
+            f"the function gave {app!r}; @app.asgi needs one that gives an ASGI app"
+        )
     if inspect.isclass(app) or _takes_two(app):
         raise NoApplication(
             f"the function gave {app!r}, which is no ASGI app: those take scope, receive and send. "
             "For a WSGI app there is @app.wsgi_app()"
         )
-    return app
+    return cast("App", app)
 
 
 def _takes_two(app: Any) -> bool:

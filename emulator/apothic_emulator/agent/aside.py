@@ -1,0 +1,78 @@
+"""What this machine does for its control plane that is for no executor: doors, and finding GPUs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from select import epoll
+from typing import Any
+
+from apothic_backends.model.errors import ApothicError
+from apothic_backends.ticket import Ticket
+from apothic_emulator.core.doors import Door
+from apothic_emulator.core.effects import FindGpus
+from apothic_emulator.core.facts import Asked
+from apothic_emulator.core.hellos import GpusFound
+
+
+class Aside:
+    """Carries such effects out. `post` and `wake` bring what it finds into the core."""
+
+    def __init__(self, errands: epoll, post: Callable[[Any], object]) -> None:
+        self._errands = errands
+        self._post = post
+        self.wake: Callable[[], object] = bool
+        """Has the core stepped soon, from any thread."""
+        self._doors: Any = None
+        self._finder: threading.Thread | None = None
+        """Whoever asks the driver for GPUs."""
+        self._first = threading.Lock()
+
+    @property
+    def doors(self) -> Any:
+        """`Doors`, loaded for the first service."""
+        with self._first:
+            if self._doors is None:
+                from apothic_emulator.agent.doors import Doors  # few have one  # noqa: PLC0415
+
+                self._doors = Doors(self._errands, self._tell)
+            return self._doors
+
+    def carry_out(self, effect: FindGpus | Door) -> None:
+        """Do one thing, under the core's lock."""
+        if isinstance(effect, FindGpus):
+            self._finder = threading.Thread(target=self._find_gpus, daemon=True)
+            self._finder.start()
+        else:
+            self.doors.carry_out(effect)
+
+    def _find_gpus(self) -> None:
+        """Tell the core which GPUs there are: a driver may take its time."""
+        from apothic_emulator.agent.gpus import find  # few programs need one  # noqa: PLC0415
+
+        try:
+            found = GpusFound(*find())
+        except ApothicError as error:
+            found = GpusFound((), str(error))
+        self._tell(found)
+
+    def _tell(self, command: Any) -> None:
+        """Tell the core something, from any thread."""
+        nobody: Ticket[None] = Ticket()
+        self._post(Asked(command, nobody))
+        self.wake()
+
+    def knocked(self, fd: int) -> None:
+        """Something has come at the door of a service, if that is one."""
+        if self._doors is not None:
+            self._doors.knocked(fd)
+
+    def end(self, patience_s: float) -> None:
+        """Wait for what is under way."""
+        if self._finder is not None:
+            self._finder.join(patience_s)
+
+    def close(self) -> None:
+        """Listen no more."""
+        if self._doors is not None:
+            self._doors.close()

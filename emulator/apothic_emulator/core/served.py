@@ -1,0 +1,106 @@
+"""One service, as it is held and as it is written down."""
+
+from __future__ import annotations
+
+from apothic_backends.model.jobs import ErrorInfo
+from apothic_backends.model.services import (
+    ASLEEP,
+    FAILED,
+    STARTING,
+    STOPPED,
+    UP,
+    ServiceSnapshot,
+    ServiceSpec,
+)
+from apothic_emulator.core.executors import Executor, ExecutorStatus
+from apothic_emulator.core.journal import Kept
+from apothic_emulator.core.logs import JobLog
+from apothic_emulator.core.pools import Pool
+from apothic_emulator.core.records import pack
+from apothic_emulator.core.shared import SharedWait
+
+_STARTING, _READY = ExecutorStatus.STARTING, ExecutorStatus.READY
+
+
+class Service(Kept):
+    """One of them. `service_id` is `app/name`."""
+
+    def __init__(self, service_id: str) -> None:
+        self.service_id = service_id
+        self.pool: Pool | None = None
+        """The function of the version that is live."""
+        self.version = self.port = 0
+        """Of the deployment; and where it listens, kept over restarts."""
+        self.url: str | None = None
+        self.is_wanted = True
+        """Whether it is to listen at all."""
+        self.before: dict[int, Executor] = {}
+        """Processes of versions before, by number."""
+        self.error: ErrorInfo | None = None
+        """Why the last start failed."""
+        self.note = ""
+        """What is the matter with its address."""
+        self.failures = 0
+        """Starts in a row that have failed."""
+        self.rest_until = 0.0
+        self.is_called = False
+        """Whether somebody waits for a process, though none may be started yet."""
+        self.log = JobLog()
+        self.waits: list[SharedWait] = []
+        """Who waits for its address, for a process, or for the end of all."""
+
+    @property
+    def spec(self) -> ServiceSpec:
+        """How it serves."""
+        assert self.pool is not None, "a service has a function"
+        spec = self.pool.function.spec.service
+        assert spec is not None, "the function of a service"
+        return spec
+
+    @property
+    def live(self) -> list[Executor]:
+        """Its processes that answer, or are about to, of the version that is live."""
+        pool = self.pool
+        executors = () if pool is None else pool.executors.values()
+        return [e for e in executors if e.status is _STARTING or e.status is _READY]
+
+    @property
+    def is_up(self) -> bool:
+        """Whether some process answers."""
+        old = any(e.status is _READY for e in self.before.values())
+        return old or any(e.status is _READY for e in self.live)
+
+    @property
+    def status(self) -> str:
+        """What it does."""
+        if not self.is_wanted:
+            return STOPPED
+        if self.is_up:
+            return UP
+        if self.live:
+            return STARTING
+        return ASLEEP if self.error is None else FAILED
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether none of its processes is left."""
+        return not self.before and (self.pool is None or not self.pool.executors)
+
+    def pack(self) -> bytes:
+        """What is kept: the rest is in its deployment."""
+        return pack((self.service_id, self.port, self.is_wanted))
+
+    def snapshot(self) -> ServiceSnapshot:
+        """What its users see."""
+        error = "" if self.error is None else self.error.message
+        return ServiceSnapshot(
+            service_id=self.service_id,
+            status=self.status,
+            desired="started" if self.is_wanted else "stopped",
+            version=self.version,
+            url=self.url,
+            shape=self.spec.shape,
+            processes=len(self.live) + len(self.before),
+            stale=error,
+            note=self.note,
+        )
