@@ -90,7 +90,7 @@ def test_before_it_is_deployed_it_has_no_url(project: Project) -> None:
     serve = scope["serve"]
 
     assert serve.service_url is None  # type: ignore[attr-defined]
-    with pytest.raises(NotFound, match="app.deploy"):
+    with pytest.raises(NotFound, match="deploy"):
         serve.get_web_url()  # type: ignore[attr-defined]
 
 
@@ -321,5 +321,6 @@ def test_a_port_that_is_taken_is_told_with_its_holder(project: Project) -> None:
 
 def test_a_head_that_is_too_large_is_refused(project: Project) -> None:
     url = deploy(project)
+    large = {f"x-{n}": "x" * 8000 for n in range(10)}
 
-    assert project.caller(url).ask("GET", "/", **{f"x-{n}": "x" * 8000 for n in range(10)})[0] == 431
+    assert project.caller(url).ask("GET", "/", **large)[0] == 431

@@ -19,7 +19,6 @@ from apothic_emulator.executors.web.lifespan import Lifespan
 from apothic_emulator.executors.web.server import Server
 from apothic_emulator.executors.wire import Frame
 
-
 FIRST_S = 5.0
 """The least that a process waits for its first request, for which it was started."""
 

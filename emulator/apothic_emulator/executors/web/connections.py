@@ -1,0 +1,216 @@
+"""Connections of a service: uvicorn's protocols, which count what is under way."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from apothic_emulator.executors.web.lifespan import App
+
+HEAD_S = 10.0
+"""How long the head of a request may take."""
+
+MOST_HEAD = 64 * 1024
+"""The largest head of a request, in bytes."""
+
+STREAM_S = 0.1
+"""What an application gets to notice that its event stream has ended."""
+
+
+class Server(Protocol):
+    """What a connection needs of its server."""
+
+    is_draining: bool
+    is_limited: bool
+    fresh: int
+    taken: int
+    waiting: Any
+
+    def opened(self) -> None:
+        """A connection is there."""
+        ...
+
+    def left(self) -> None:
+        """A connection is gone."""
+        ...
+
+    def count(self, more: int) -> None:
+        """So many requests more, or less, are under way."""
+        ...
+
+    def has_place(self) -> bool:
+        """Whether the application may work on another request."""
+        ...
+
+    def answerer(self, cycle: Any, app: App) -> App:
+        """The application, for one request."""
+        ...
+
+    def task_ended(self, task: asyncio.Task[None]) -> None:
+        """The application is done with a request."""
+        ...
+
+    def let_go(self, connection: Any) -> None:
+        """End a connection, if that is in order now."""
+        ...
+
+
+class Connection(HttpToolsProtocol):
+    """One connection, and what of its requests is under way."""
+
+    serves: Server
+    """Set on the class that a server makes its own."""
+    since = 0.0
+    """When the request that is under way began, or the last one ended."""
+    _open = 0
+    """Requests that have begun and are not answered."""
+    _head = 0
+    _is_in_head = _is_fresh = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """It is there."""
+        super().connection_made(transport)
+        self.since = self.loop.time()
+        self.serves.opened()
+        self._is_fresh = self.serves.is_limited
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone, and with it what it had asked."""
+        super().connection_lost(exc)
+        self._settle()
+        self.serves.count(-self._open)
+        self._open = 0
+        self.serves.left()
+
+    def data_received(self, data: bytes) -> None:
+        """Part of a request has come."""
+        self._head += len(data)
+        super().data_received(data)
+        if self._head > MOST_HEAD and self._is_in_head:
+            self.send_400_response("")
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request, or one whose head is too large."""
+        if self._head > MOST_HEAD:
+            self.refuse(431, b"the head of the request is too large")
+        else:
+            self.refuse(400, b"the request cannot be read")
+
+    def refuse(self, status: int, why: bytes) -> None:
+        """Answer a request that is not to be carried out, and no other after it."""
+        if not self.transport.is_closing():
+            head = b"content-type: text/plain\r\nconnection: close\r\ncontent-length: "
+            self.transport.write(STATUS_LINE[status] + head + b"%d\r\n\r\n%b" % (len(why), why))
+            self.transport.close()
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self._is_in_head = True
+        self.since = self.loop.time()
+
+    def on_headers_complete(self) -> None:
+        """The head of a request is here: it is carried out.
+
+        Raises:
+            ValueError: it is too large; the parser ends with that.
+        """
+        if self._head > MOST_HEAD:
+            self._head = sum(len(n) + len(v) + 4 for n, v in self.headers) + len(self.url)
+            if self._head > MOST_HEAD:
+                raise ValueError("the head is too large")
+        self._is_in_head = False
+        self._settle()
+        self._head = -(1 << 62)  # what follows is the body
+        self._open += 1
+        self.serves.count(1)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """All of a request is here."""
+        self._head = 0
+        super().on_message_complete()
+
+    def _settle(self) -> None:
+        """It is known by now what it wants."""
+        if self._is_fresh:
+            self._is_fresh = False
+            self.serves.fresh -= 1
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        cycle.is_stream, cycle.task = False, None
+        if self.serves.has_place():
+            self.start(cycle, app)
+        else:
+            self.serves.waiting.append((self, cycle, app))
+
+    def start(self, cycle: Any, app: Any) -> None:
+        """Carry out a request."""
+        serves = self.serves
+        serves.taken += 1
+        cycle.task = task = self.loop.create_task(cycle.run_asgi(serves.answerer(cycle, app)))
+        task.add_done_callback(serves.task_ended)
+        self.tasks.add(task)
+
+    def on_response_complete(self) -> None:
+        """All of an answer is on its way."""
+        self._open -= 1
+        self.serves.count(-1)
+        self.since = self.loop.time()
+        super().on_response_complete()
+        if self.serves.is_draining:
+            self.serves.let_go(self)
+
+    def handle_websocket_upgrade(self) -> None:
+        """It is a WebSocket from now on."""
+        self._open = 0  # it counts on, as a WebSocket
+        super().handle_websocket_upgrade()
+
+    @property
+    def is_between(self) -> bool:
+        """Whether nothing of a request is here, and nothing of an answer is still to be sent."""
+        is_sent = not self.transport.get_write_buffer_size()
+        return not self._open and not self._is_in_head and is_sent
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it is answered by an event stream, which has no end of its own."""
+        cycle: Any = self.cycle
+        return bool(self._open and cycle.is_stream and not cycle.response_complete)
+
+    def end_stream(self) -> None:
+        """Have the application see that nobody listens any more, and the client a proper end."""
+        cycle: Any = self.cycle
+        if cycle.chunked_encoding:
+            self.transport.write(b"0\r\n\r\n")
+        self.transport.close()
+        cycle.disconnected = True
+        cycle.message_event.set()
+        self.loop.call_later(STREAM_S, cycle.task.cancel)
+
+    def look(self, now: float, timeout_s: float) -> None:
+        """End what has taken too long: a head, or an answer that has not begun."""
+        if self._is_in_head and now - self.since > HEAD_S:
+            self.refuse(408, b"the head of the request took too long")
+        elif self._open and now - self.since > timeout_s:
+            cycle: Any = self.cycle
+            if not cycle.response_started:
+                cycle.disconnected = True
+                self.refuse(504, b"the answer took too long")
+                if cycle.task is not None:
+                    cycle.task.cancel()
+
+
+class Socket(WebSocketsSansIOProtocol):
+    """A WebSocket; it counts as a request for as long as it is open."""
+
+    serves: Server
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone, and with it what it had asked."""
+        super().connection_lost(exc)
+        self.serves.count(-1)
+        self.serves.left()
