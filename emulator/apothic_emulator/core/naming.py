@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from apothic_emulator.core.shared import Shared
 from apothic_emulator.core.versions import Deployment, Entry
@@ -17,17 +16,12 @@ class Naming:
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
 
-    @property
-    def _services(self) -> Any:
-        """The rules for services; loaded for the first."""
-        return self._shared.part("services")
-
     def give(self, it: Deployment, now: float) -> None:
         """The names of its app stand for what it has; its services run."""
         for name, entry in it.entries.items():
             self._shared.registry.name(f"{it.app}/{name}", entry.pool)
             if entry.is_service:
-                self._services.put(f"{it.app}/{name}", entry.pool, it.version, now)
+                self._shared.services.put(f"{it.app}/{name}", entry.pool, it.version, now)
 
     def take(self, it: Deployment, now: float, but: Mapping[str, Entry] = _NOTHING) -> None:
         """Its names stand for nothing, except for those that another version has."""
@@ -36,4 +30,4 @@ class Naming:
             if other is None:
                 self._shared.registry.name(f"{it.app}/{name}", None)
             if entry.is_service and not (other is not None and other.is_service):
-                self._services.drop(f"{it.app}/{name}", now)
+                self._shared.services.drop(f"{it.app}/{name}", now)

@@ -253,8 +253,7 @@ class Plane:
         """An executor has something to tell."""
         self._facts[type(item)](executor, item, now)
         if executor.serves:
-            services: Any = self.shared.part("services")
-            services.heard(executor, item, now)
+            self.shared.services.heard(executor, item, now)
         pool = self.pools[executor.function.number]
         if pool.queue:
             self.scheduler.fill(pool, now)
@@ -369,8 +368,7 @@ class Plane:
         return self.durability
 
     def _release(self, command: ReleaseJob, asked: Asked, now: float) -> None:
-        job = self.ledger.jobs.get(number_of(command.job_id, "jobs"))
-        if job is not None:
+        if job := self.ledger.jobs.get(number_of(command.job_id, "jobs")):
             self.ledger.release(job)
 
     def _fill(self, now: float) -> None:

@@ -350,6 +350,9 @@ class Rules:
 
     # --- what is kept ---------------------------------------------------------------------------
 
+    def number_after(self, number: int) -> None:
+        """Nothing here is numbered."""
+
     def load(self, key: list[str], record: bytes, now: float) -> None:
         """Take back where a service listens, and whether it is to; its deployment puts the rest."""
         (service_id, port, is_wanted), _ = unpack(record)

@@ -165,6 +165,11 @@ class Shared:
         for part in self.parts.values():
             part.number_after(floor)
 
+    @property
+    def services(self) -> Any:
+        """The rules for services; loaded for the first."""
+        return self.part("services")
+
     def state(self, topic: str, wants: Wants | None) -> list[Event]:
         """The snapshot of a topic such as `queues:jobs`.
 

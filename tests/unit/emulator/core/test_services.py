@@ -716,3 +716,9 @@ def test_a_record_that_no_deployment_claims_is_dropped(driver: Serving) -> None:
     driver.restart()
 
     assert not any(key.startswith("services/") for key in driver.records)
+
+
+def test_an_executor_that_serves_nothing_has_nothing_to_say(driver: Serving) -> None:
+    driver.ran()
+
+    assert driver.said(1, "rests") == [Kill(1)]
