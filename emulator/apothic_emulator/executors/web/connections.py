@@ -68,7 +68,7 @@ class Connection(HttpToolsProtocol):
     _open = 0
     """Requests that have begun and are not answered."""
     _head = 0
-    _is_in_head = _is_fresh = False
+    _is_in_head = _is_in_request = _is_fresh = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """It is there."""
@@ -109,7 +109,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
-        self._is_in_head = True
+        self._is_in_head = self._is_in_request = True
         self.since = self.loop.time()
 
     def on_headers_complete(self) -> None:
@@ -131,7 +131,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """All of a request is here."""
-        self._head = 0
+        self._head, self._is_in_request = 0, False
         super().on_message_complete()
 
     def _settle(self) -> None:
@@ -173,7 +173,7 @@ class Connection(HttpToolsProtocol):
     def is_between(self) -> bool:
         """Whether nothing of a request is here, and nothing of an answer is still to be sent."""
         is_sent = not self.transport.get_write_buffer_size()
-        return not self._open and not self._is_in_head and is_sent
+        return not self._open and not self._is_in_request and is_sent
 
     @property
     def is_stream(self) -> bool:
