@@ -9,6 +9,7 @@ from apothic._connect import ask, connect
 from apothic._services import url_of
 from apothic._shipping import running_in, ship
 from apothic.functions import Declared
+from apothic.services import Service
 from apothic_backends.commands import GetDurability, RegisterFunction
 from apothic_backends.commands.deployments import Deploy
 from apothic_backends.model.deployments import Deployed, DeployedFunction
@@ -29,8 +30,12 @@ async def deploy(app_name: str, functions: Mapping[str, Declared[..., Any]]) -> 
         )
     await ask(GetDurability())  # refused while a worker imports the module that deploys
     handles = [*functions.values()]
-    code = [await _introduced(handle) for handle in handles]
     backend = connect()
+    if backend.shares_files:
+        for handle in handles:
+            if isinstance(handle, Service):
+                handle.check_installed()
+    code = [await _introduced(handle) for handle in handles]
     shipped = await ship(backend)
     deployed = await ask(
         Deploy(

@@ -6,14 +6,22 @@ The decorators are methods of an `App`; what they give is a handle that knows th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, get_type_hints
 
 from apothic._twins import twin
 from apothic._values import is_list, number, refuse, whole
-from apothic.functions import DECLARED, Declared, check_function
+from apothic.functions import (
+    DECLARED,
+    IS_ASYNC_GENERATOR,
+    IS_GENERATOR,
+    Declared,
+    check_function,
+    flags_of,
+)
 from apothic.options import DEFAULTS, RULES, FunctionOptions, Rule, checked, flagged
 from apothic_backends.model.errors import InvalidOption, UsageError
 from apothic_backends.model.functions import FunctionSpec
+from apothic_backends.model.payloads import Payload
 from apothic_backends.model.services import ServiceSpec
 
 P = ParamSpec("P")
@@ -112,6 +120,41 @@ class Service(Declared[P, R]):
         """The same methods, to be awaited."""
         return ServiceAio(self)
 
+    @classmethod
+    def check_signature(cls, function: Callable[..., Any]) -> None:
+        """See to it that the function can give what it is to.
+
+        Raises:
+            UsageError: it takes something, or yields.
+        """
+        name, decorator = function.__name__, f"@app.{DECORATORS[cls.shape]}"
+        needed = _needed(function)
+        if needed:
+            raise UsageError(
+                f"{decorator}: {name}() is called without arguments, and takes "
+                f"{', '.join(needed)}. Have it return what serves, as in "
+                f"`def {name}(): return application`"
+            )
+        if flags_of(function) & (IS_GENERATOR | IS_ASYNC_GENERATOR):
+            raise UsageError(f"{decorator}: {name}() yields; have it return what serves")
+
+    def check_installed(self) -> None:
+        """See to it that what serves it is installed here.
+
+        Raises:
+            UsageError: something is not.
+        """
+        from importlib.util import find_spec  # at deployments only  # noqa: PLC0415
+
+        missing = [name for name in _NEEDS.get(self.shape, _NEEDED) if find_spec(name) is None]
+        if missing:
+            extra = "fastapi" if missing == ["fastapi"] else "'apothic[web]'"
+            raise UsageError(
+                f"@app.{DECORATORS[self.shape]} of {self.name}() needs {', '.join(missing)}: "
+                f"pip install {extra}",
+                missing=missing,
+            )
+
     def check_options(self, options: FunctionOptions) -> FunctionOptions:
         """The options of its shape, checked."""
         where = f"@app.{DECORATORS[self.shape]} of {self.name}()"
@@ -160,16 +203,67 @@ class ServiceAio:
         self.get_web_url = service.get_web_url.aio
 
 
-class Endpoint(Service[P, R]):
+class Answering(Service[P, R]):
+    """A service whose function answers one request, by its type hints."""
+
+    def code(self) -> Payload:
+        """What loads to the function elsewhere, with the types that its hints name.
+
+        Raises:
+            UsageError: a hint names what is not known in its module.
+            ArgumentNotSerializable: it refers to something that cannot be pickled.
+        """
+        function = _innermost(self.raw())
+        try:
+            # A pickle takes along what code names, and not what is named in a string.
+            function.__annotations__ = get_type_hints(function, include_extras=True)
+        except NameError as error:
+            raise UsageError(
+                f"a type hint of {self.name}() cannot be resolved: {error}. Define or import that "
+                "at the top of its module, and not below `if TYPE_CHECKING`"
+            ) from error
+        return super().code()
+
+
+class Endpoint(Answering[P, R]):
     """A service whose function answers one request."""
 
     shape = "endpoint"
 
+    @classmethod
+    def check_signature(cls, function: Callable[..., Any]) -> None:
+        """See to it that each parameter has a name, by which a request gives it.
 
-class FastapiEndpoint(Service[P, R]):
+        Raises:
+            UsageError: one has none.
+        """
+        code = getattr(_innermost(function), "__code__", None)
+        if code is not None and (code.co_posonlyargcount or code.co_flags & _TAKES_ANY):
+            raise UsageError(
+                f"@app.endpoint: {function.__name__}() takes parameters without a name, and a "
+                "request gives them by name; leave out `/` and `*args`"
+            )
+
+
+class FastapiEndpoint(Answering[P, R]):
     """A service whose function answers one request, by FastAPI."""
 
     shape = "fastapi"
+
+    @classmethod
+    def check_signature(cls, function: Callable[..., Any]) -> None:
+        """See to it that the function returns.
+
+        Raises:
+            UsageError: it yields.
+        """
+        if flags_of(_innermost(function)) & (IS_GENERATOR | IS_ASYNC_GENERATOR):
+            name = function.__name__
+            raise UsageError(
+                f"@app.fastapi_endpoint: {name}() yields. Return "
+                "fastapi.responses.StreamingResponse(items()) instead, or use @app.endpoint, which "
+                "streams what is yielded"
+            )
 
 
 class AsgiService(Service[P, R]):
@@ -186,6 +280,36 @@ class WebServer(Service[P, R]):
     """A service whose function starts a server of its own."""
 
     shape = "web_server"
+
+
+_TAKES_ANY = 0x04
+"""The flag of code objects that take `*args`."""
+
+_NEEDED = ("anyio", "httptools", "psutil", "uvicorn", "websockets")
+_NEEDS = {
+    "endpoint": (*_NEEDED, "msgspec", "starlette"),
+    "fastapi": (*_NEEDED, "msgspec", "starlette", "fastapi"),
+}
+"""What has to be installed where a service of a shape runs."""
+
+
+def _innermost(function: Any) -> Any:
+    """The function that others are wrapped around."""
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    return function
+
+
+def _needed(function: Any) -> list[str]:
+    """The parameters that have to be given, as far as that can be seen."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return []
+    count = code.co_argcount - len(function.__defaults__ or ())
+    end = code.co_argcount + code.co_kwonlyargcount
+    by_name = code.co_varnames[code.co_argcount : end]
+    defaults: Any = function.__kwdefaults__ or ()
+    return [*code.co_varnames[:count], *(name for name in by_name if name not in defaults)]
 
 
 DECORATORS = {
@@ -217,6 +341,7 @@ class ServiceDecorator:
         if isinstance(function, Declared):
             raise UsageError(f"{function.name}() is declared already; {decorator} needs a function")
         check_function(function, decorator)
+        self._kind.check_signature(function)
         handle = self._kind(function, self._app.name, self._options)
         DECLARED[self._app.name, handle.name] = handle
         self._app.functions[handle.name] = handle

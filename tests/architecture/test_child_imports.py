@@ -24,7 +24,7 @@ archive; what hides secrets in text hides them there as everywhere, and volumes 
 sides."""
 
 
-WEB = frozenset({"uvicorn", "uvloop"})
+WEB = frozenset({"anyio", "fastapi", "msgspec", "psutil", "starlette", "uvicorn", "uvloop"})
 """What serves the web; only the folder `web` may import it, which few functions need."""
 
 

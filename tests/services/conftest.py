@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from apothic.functions import DECLARED
 from apothic_backends.connection import use
 from apothic_backends.registry import open_backend
 from tests.services.project import Project
+from tests.services.served import Served
 
 
 @pytest.fixture
@@ -32,3 +35,35 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
         backend.close()
         DECLARED.clear()
         DECLARED.update(declared)
+
+
+@pytest.fixture(scope="module")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Served]]:
+    """Deploys an app of the folder `apps` to a backend of its own, for a module's tests."""
+    place = tmp_path_factory.mktemp("services")
+    root = place / "project"
+    root.mkdir()
+    (root / "pyproject.toml").touch()
+    before, here, declared = dict(os.environ), Path.cwd(), dict(DECLARED)
+    os.chdir(root)
+    sys.path.insert(0, str(root))
+    os.environ |= {"APOTHIC_HOME": str(place / "home"), "GATE": str(place / "gate")}
+    os.environ["CLOSED"] = str(place / "closed")
+    os.mkfifo(place / "gate")
+    backend = open_backend("local")
+    used = use(backend)
+
+    def deploy(name: str) -> Served:
+        served = Served(root, name, backend)
+        served.deploy()
+        return served
+
+    yield deploy
+    use(used)
+    backend.close()
+    DECLARED.clear()
+    DECLARED.update(declared)
+    sys.path.remove(str(root))
+    os.chdir(here)
+    os.environ.clear()
+    os.environ.update(before)

@@ -79,7 +79,10 @@ class Reported(Record):
 
 
 class Said(Record):
-    """A service's process says that it "rests", or is "crowded"."""
+    """A service's process says that it "rests", is "crowded", or cannot begin.
+
+    That is "taken": those of versions before have what it needs.
+    """
 
     executor: int
     word: str

@@ -287,8 +287,12 @@ class Rules:
                 self.scheduler.retire(executor, now)
 
     def _said(self, executor: Executor, fact: Said, now: float) -> None:
-        """A process has something to say: that it has had nothing to do, or has too much."""
+        """A process has something to say, while it begins or serves."""
         it = self._of_pool[executor.function.number]
+        if fact.word == "taken":
+            if executor in it.live:
+                self._drain(it, now)
+            return
         if executor.status is not _READY:
             return
         if fact.word == "rests":

@@ -8,7 +8,6 @@ stand, closes WebSockets (1012, service restart), and lets every other request f
 
 from __future__ import annotations
 
-import array
 import asyncio
 import socket
 from collections import deque
@@ -20,6 +19,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from apothic_emulator.executors.web.connections import Connection, Socket
+from apothic_emulator.executors.web.door import hand_on, taken_over
 from apothic_emulator.executors.web.lifespan import App
 
 UNLIMITED = 1000
@@ -34,7 +34,6 @@ MOST_MESSAGE = 16 << 20
 LOOK_S = 0.02
 """How often it is looked, at the end, whether a connection can go."""
 
-_RIGHTS = socket.CMSG_SPACE(array.array("i").itemsize)
 _STREAMS = b"text/event-stream"
 
 
@@ -139,7 +138,7 @@ class Server:
                         for name, value in message.get("headers", ())
                         if name.lower() == b"content-type"
                     )
-                return send(message)
+                return _fairly(send, message) if message.get("more_body") else send(message)
 
             return app(scope, receive, watched)
 
@@ -178,21 +177,11 @@ class Server:
 
     def _take_over(self, handed: socket.socket) -> None:
         """Take connections that a process before this one has handed on."""
-        while not self.is_draining:
-            try:
-                _, ancillary, _, _ = handed.recvmsg(1, _RIGHTS)
-            except OSError:
-                return
-            for _, _, data in ancillary:
-                found = array.array("i")
-                found.frombytes(data[: len(data) - len(data) % found.itemsize])
-                for fd in found:
-                    taken = socket.socket(fileno=fd)
-                    self.fresh += 1
-                    self._loop.create_task(self._connect(taken))
+        for taken in taken_over(handed):
+            self.fresh += 1
+            self._loop.create_task(self._connect(taken))
 
     async def _connect(self, taken: socket.socket) -> None:
-        taken.setblocking(False)
         try:
             await self._loop.connect_accepted_socket(self._new, taken)
         except OSError:
@@ -206,10 +195,7 @@ class Server:
         if fd is None or fd < 0:
             return False
         connection.transport.pause_reading()
-        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))
-        try:
-            self._sockets[2].sendmsg([b"\0"], [rights])
-        except OSError:
+        if not hand_on(self._sockets[2], fd):
             connection.transport.resume_reading()
             return False
         connection.transport.abort()
@@ -262,3 +248,12 @@ class Server:
             task.cancel()
         for connection in [*self.connections]:
             connection.transport.abort()
+
+
+async def _fairly(send: Any, message: Any) -> None:
+    """Send part of an answer, and let others have their turn.
+
+    Whoever sends without end would never hear that nobody listens any more.
+    """
+    await send(message)
+    await asyncio.sleep(0)

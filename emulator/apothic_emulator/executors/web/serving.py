@@ -16,7 +16,6 @@ from typing import Any, Protocol
 from apothic_emulator.executors import wire
 from apothic_emulator.executors.web import shapes
 from apothic_emulator.executors.web.lifespan import Lifespan
-from apothic_emulator.executors.web.server import Server
 from apothic_emulator.executors.wire import Frame
 
 FIRST_S = 5.0
@@ -53,11 +52,51 @@ class Executor(Protocol):
         ...
 
 
+class Serves(Protocol):
+    """What takes connections."""
+
+    @property
+    def open(self) -> int:
+        """Requests that are under way."""
+        ...
+
+    @property
+    def has_served(self) -> bool:
+        """Whether there was one."""
+        ...
+
+    @property
+    def idle_since(self) -> float:
+        """When the last of them ended."""
+        ...
+
+    def drain(self, *, hand_on: bool) -> None:
+        """Take no more, and end what is there as soon as that is in order."""
+        ...
+
+    async def drained(self) -> None:
+        """Wait until nothing is left."""
+        ...
+
+    def abort(self) -> None:
+        """Cut off what is left."""
+        ...
+
+
+class Stops(Protocol):
+    """What is told when all is over."""
+
+    async def stop(self) -> None:
+        """End."""
+        ...
+
+
 class Serving:
     """One process of a service."""
 
     def __init__(self, executor: Executor, spec: dict[str, Any]) -> None:
         self.executor = executor
+        self.spec = spec
         self.name: str = spec["name"]
         self.service: dict[str, Any] = spec["service"]
         self.timeout_s: float = spec["timeout_s"]
@@ -81,29 +120,47 @@ class Serving:
             started.cancel()  # it is not wanted any more, before it was there
             return
         if started.result() is not None:
-            server, lifespan = started.result()
+            server, ending = started.result()
             await ended
-            await self._end(server, lifespan)
+            await self._end(server, ending)
 
     async def _start(self) -> Any:
         """The server and the lifespan of the application; None, and it is told, if it cannot."""
         try:
-            app = await shapes.application(self.executor.function, self.service)
-            lifespan = Lifespan(app)
-            await lifespan.start()
-            server = Server(app, lifespan.state, self.timeout_s, self.places)
-            server.on_crowded = self._crowded
-            await server.listen(self.executor.door)
+            if self.service["shape"] == "web_server":
+                server, ending = await self._start_web_server()
+            else:
+                server, ending = await self._start_application()
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - an application may raise anything
+            if isinstance(error, ModuleNotFoundError) and error.name in shapes.NEEDED:
+                error.add_note("Services need it where they run: pip install 'apothic[web]'")
             self.executor.report(0, 0, self.executor.cannot_load(self.name, error))
             return None
         self.executor.is_ready()
         self._watch(server)
+        return server, ending
+
+    async def _start_application(self) -> tuple[Serves, Stops]:
+        from apothic_emulator.executors.web.server import Server  # what it needs  # noqa: PLC0415
+
+        app = await shapes.application(self.executor.function, self.spec)
+        lifespan = Lifespan(app)
+        await lifespan.start()
+        server = Server(app, lifespan.state, self.timeout_s, self.places)
+        server.on_crowded = self._crowded
+        await server.listen(self.executor.door)
         return server, lifespan
 
-    def _watch(self, server: Server) -> None:
+    async def _start_web_server(self) -> tuple[Serves, Stops]:
+        from apothic_emulator.executors.web import web_server  # as above  # noqa: PLC0415
+
+        server = await web_server.start(self.executor, self.spec)
+        server.when_gone(self.told_to_end.set)
+        return server, server
+
+    def _watch(self, server: Serves) -> None:
         """Say so when there was nothing to do for long; nobody is kept waiting by it."""
         warm_s = self.service["keep_warm_s"]
         if not server.has_served:
@@ -133,14 +190,14 @@ class Serving:
         self.is_hurried = True
         self.told_to_end.set()
 
-    async def _end(self, server: Server, lifespan: Lifespan) -> None:
+    async def _end(self, server: Serves, ending: Stops) -> None:
         """Finish what has begun, within the grace, and have the application end."""
         server.drain(hand_on=not self.rests and not self.is_hurried)
         grace_s = 0.25 if self.is_hurried else self.service["grace_s"]
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(server.drained(), grace_s)
         server.abort()
-        await lifespan.stop()
+        await ending.stop()
 
 
 def serve(executor: Executor, spec: dict[str, Any]) -> None:

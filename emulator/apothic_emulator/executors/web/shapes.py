@@ -4,32 +4,41 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, cast
 
+from apothic_emulator.executors.web.given import NoApplication, given
 from apothic_emulator.executors.web.lifespan import App
 
+NEEDED = ("anyio", "httptools", "msgspec", "psutil", "starlette", "uvicorn", "websockets")
+"""What is not there where Apothic was installed without its `web` extra."""
 
-class NoApplication(TypeError):
-    """What a function gave is no application of its kind."""
+_ELSEWHERE = {
+    "endpoint": ("endpoint", "endpoint"),
+    "fastapi": ("fastapi_endpoint", "fastapi_endpoint"),
+    "wsgi": ("wsgi", "wsgi_app"),
+}
+"""The module and the function that make the application of a shape; a process needs one."""
 
 
-async def application(function: Callable[..., Any], service: dict[str, Any]) -> App:
+async def application(function: Callable[..., Any], spec: dict[str, Any]) -> App:
     """The ASGI application of a service.
 
     Raises:
         NoApplication: its function did not give one.
         BaseException: what its function raised.
     """
-    return await _SHAPES[service["shape"]](function, service)
+    shape = spec["service"]["shape"]
+    if shape == "asgi":
+        return await _asgi(function)
+    module, name = _ELSEWHERE[shape]
+    make: Any = getattr(import_module(f"{__package__}.{module}"), name)
+    app: App = await make(function, spec)
+    return app
 
 
-async def _given(function: Callable[..., Any]) -> Any:
-    given = function()
-    return await given if inspect.isawaitable(given) else given
-
-
-async def _asgi(function: Callable[..., Any], _: dict[str, Any]) -> App:
-    app: Any = await _given(function)
+async def _asgi(function: Callable[..., Any]) -> App:
+    app: Any = await given(function)
     if not callable(app):
         raise NoApplication(
             f"the function gave {app!r}; @app.asgi needs one that gives an ASGI app"
@@ -53,6 +62,3 @@ def _takes_two(app: Any) -> bool:
     except TypeError:
         return True
     return False
-
-
-_SHAPES: dict[str, Callable[..., Any]] = {"asgi": _asgi}

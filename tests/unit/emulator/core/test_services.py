@@ -232,6 +232,21 @@ def test_what_a_process_says_that_is_about_to_end_changes_nothing(driver: Servin
     assert driver.said(1, "crowded") == []
 
 
+def test_who_needs_what_those_before_have_has_them_end(driver: Serving) -> None:
+    driver.up()
+    driver.deploy(web("2"))
+
+    assert driver.said(2, "taken") == [Retire(1)]
+
+
+def test_who_is_not_needed_any_more_has_nobody_end(driver: Serving) -> None:
+    driver.up()
+    driver.deploy(web("2"))
+    driver.deploy(web("3"))
+
+    assert driver.said(2, "taken") == []
+
+
 # --- failures -----------------------------------------------------------------------------------
 
 

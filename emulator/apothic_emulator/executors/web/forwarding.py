@@ -1,0 +1,246 @@
+"""Forwards connections to a server of the user's, byte by byte, both ways.
+
+    client ◄──► Side ─ Link ─ Side ◄──► the user's server
+
+Nothing is read that the other side cannot take. Either side may end its half and still hear the
+other. What is said is not looked into, but for one thing: whether an answer has no end of its own,
+which WebSockets and event streams have not; those are not waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+from apothic_emulator.executors.web.door import taken_over
+from apothic_emulator.executors.web.ports import Address
+
+QUIET_S = 1.0
+"""After so long without a byte, what was answered is taken to be between two requests."""
+
+LOOK_S = 0.02
+"""How often it is looked, at the end, whether a connection can go."""
+
+_GONE = b"the server of this service is gone\n"
+_REFUSAL = (
+    b"HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/plain\r\nconnection: close\r\n"
+    b"content-length: %d\r\n\r\n%b" % (len(_GONE), _GONE)
+)
+_SWITCHED = b"HTTP/1.1 101"
+_STREAM = b"text/event-stream"
+_HEAD = 4096
+"""Where the head of an answer is looked for what it is, in bytes."""
+
+
+class Side(asyncio.Protocol):
+    """One end of a link: what comes here is written to the other."""
+
+    transport: Any = None
+    is_over = False
+    """Whether nothing more will come here."""
+
+    def __init__(self, link: Link, *, is_client: bool) -> None:
+        self._early: list[bytes] = []
+        """What has come before there was somewhere to write it; nothing more is read then."""
+        self._link = link
+        self._is_client = is_client
+
+    @property
+    def _other(self) -> Side:
+        return self._link.server if self._is_client else self._link.client
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It is there."""
+        self.transport = transport
+        self._link.made(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Pass it on."""
+        self._link.passes(data, is_asking=self._is_client)
+        other = self._other.transport
+        if other is None:
+            self.transport.pause_reading()  # uvloop begins to read in spite of the first time
+            self._early.append(data)
+        else:
+            other.write(data)
+
+    def join(self) -> None:
+        """The other is there: go on."""
+        other = self._other.transport
+        other.writelines(self._early)
+        self._early.clear()
+        if self.is_over:
+            other.write_eof()
+        else:
+            self.transport.resume_reading()
+
+    def pause_writing(self) -> None:
+        """The other is to wait: what it sends cannot be taken here."""
+        other = self._other.transport
+        if other is not None and not self._other.is_over:
+            other.pause_reading()
+
+    def resume_writing(self) -> None:
+        """The other may go on."""
+        other = self._other.transport
+        if other is not None and not other.is_closing() and not self._other.is_over:
+            other.resume_reading()
+
+    def eof_received(self) -> bool:
+        """It says no more, and may still hear."""
+        self.is_over = True
+        other = self._other
+        if other.is_over:
+            self._link.close()
+        elif other.transport is not None and not other.transport.is_closing():
+            other.transport.write_eof()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone; so is the other, once it has all that was said, or at once if this broke."""
+        self._link.lost(self._other, is_broken=exc is not None)
+
+
+class Link:
+    """One connection, and the one to the user's server that it is forwarded by."""
+
+    def __init__(self, forwarder: Forwarder) -> None:
+        self.client = Side(self, is_client=True)
+        self.server = Side(self, is_client=False)
+        self.has_no_end = False
+        """Whether what it is in the middle of never ends by itself."""
+        self._forwarder = forwarder
+        self._is_asked = True
+        self._at = forwarder.loop.time()
+
+    def made(self, side: Side) -> None:
+        """A side is there; the client's waits for the other."""
+        if side is self.client:
+            self._forwarder.links.add(self)
+            self._forwarder.has_served = True
+            side.transport.pause_reading()
+            self._reaching = self._forwarder.loop.create_task(self._reach())
+
+    async def _reach(self) -> None:
+        try:
+            host, port = self._forwarder.target
+            await self._forwarder.loop.create_connection(lambda: self.server, host, port)
+        except OSError:
+            self._forwarder.is_gone.set()
+            self.client.transport.write(_REFUSAL)
+            self.client.transport.close()
+            return
+        if self.client.transport.is_closing():
+            self.server.transport.close()
+        else:
+            self.client.join()
+
+    def passes(self, data: bytes, *, is_asking: bool) -> None:
+        """Something passes."""
+        self._at = self._forwarder.idle_since = self._forwarder.loop.time()
+        if is_asking:
+            self._is_asked = True
+        elif self._is_asked:
+            self._is_asked = False
+            head = data[:_HEAD]
+            self.has_no_end |= head.startswith(_SWITCHED) or _STREAM in head.lower()
+
+    def is_busy(self, now: float) -> bool:
+        """Whether something is under way that ends by itself."""
+        return not self.has_no_end and (self._is_asked or now - self._at < QUIET_S)
+
+    def is_open(self, now: float) -> bool:
+        """Whether something is under way at all."""
+        return self.has_no_end or self.is_busy(now)
+
+    def lost(self, other: Side, *, is_broken: bool) -> None:
+        """A side is gone."""
+        if other.transport is not None:
+            if is_broken:
+                other.transport.abort()
+            else:
+                other.transport.close()
+        self._forwarder.left(self)
+
+    def close(self) -> None:
+        """Both sides have said all."""
+        for side in (self.client, self.server):
+            if side.transport is not None:
+                side.transport.close()
+
+    def abort(self) -> None:
+        """Cut it."""
+        for side in (self.client, self.server):
+            if side.transport is not None:
+                side.transport.abort()
+
+
+class Forwarder:
+    """Takes connections from a service's door, and forwards them to `target`."""
+
+    def __init__(self, target: Address) -> None:
+        self.target = target
+        self.loop = asyncio.get_running_loop()
+        self.links: set[Link] = set()
+        self.idle_since = self.loop.time()
+        """When something last passed."""
+        self.has_served = False
+        """Whether there was a connection."""
+        self.is_gone = asyncio.Event()
+        """Whether the user's server was not there any more."""
+        self._accepting: asyncio.Server | None = None
+        self._handed: socket.socket | None = None
+        self._taking: set[asyncio.Task[None]] = set()
+
+    @property
+    def open(self) -> int:
+        """Connections that something is under way on."""
+        now = self.loop.time()
+        return sum(link.is_open(now) for link in self.links)
+
+    @property
+    def busy(self) -> int:
+        """Those of them that will end by themselves."""
+        now = self.loop.time()
+        return sum(link.is_busy(now) for link in self.links)
+
+    async def listen(self, door: list[int]) -> None:
+        """Take connections from a door: where it listens, and what is handed on."""
+        listener, handed = (socket.socket(fileno=fd) for fd in door[:2])
+        for each in (listener, handed):
+            each.setblocking(False)
+        self._accepting = await self.loop.create_server(self._new, sock=listener)
+        self._handed = handed
+        self.loop.add_reader(handed, self._take_over, handed)
+
+    def _new(self) -> Side:
+        return Link(self).client
+
+    def _take_over(self, handed: socket.socket) -> None:
+        for taken in taken_over(handed):
+            task = self.loop.create_task(self._connect(taken))
+            self._taking.add(task)
+            task.add_done_callback(self._taking.discard)
+
+    async def _connect(self, taken: socket.socket) -> None:
+        try:
+            await self.loop.connect_accepted_socket(self._new, taken)
+        except OSError:
+            taken.close()  # whoever was there has gone
+
+    def left(self, link: Link) -> None:
+        """A connection is gone."""
+        self.links.discard(link)
+
+    def close(self) -> None:
+        """Take no more connections."""
+        if self._accepting is not None:
+            self._accepting.close()
+            self.loop.remove_reader(self._handed)  # type: ignore[arg-type]
+            self._accepting = None
+
+    def abort(self) -> None:
+        """Cut off what is left."""
+        for link in [*self.links]:
+            link.abort()

@@ -1,0 +1,182 @@
+"""Servers that functions start for themselves, in their own process and beside it, with real
+clients."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect as open_websocket
+
+from apothic_backends.commands.services import StartService, StopService
+from apothic_backends.connection import connect
+from tests.services.served import Served, port_of
+
+
+@pytest.fixture(scope="module")
+def served(serve: Callable[[str], Served]) -> Served:
+    """The servers, deployed."""
+    return serve("servers")
+
+
+def raw(served: Served, service: str) -> socket.socket:
+    """A plain connection to a service."""
+    http = served.connect(service)
+    return socket.create_connection((http.host, http.port), timeout=30)
+
+
+def version(served: Served, service: str) -> str:
+    return served.ask(service).body.decode().split()[0]
+
+
+def until_version(served: Served, service: str, wanted: str) -> None:
+    while version(served, service) != wanted:
+        pass
+
+
+def until_answered(served: Served, service: str) -> str:
+    """Which process answers, once one does: a server that has ended is seen when it is asked."""
+    while True:
+        try:
+            answer = served.ask(service)
+        except (http.client.HTTPException, ConnectionError):
+            continue
+        if answer.status == 200:
+            return answer.body.decode().split()[1]
+
+
+# --- connections --------------------------------------------------------------------------------
+
+
+def test_a_server_on_a_thread_is_reached(served: Served) -> None:
+    assert served.ask("threads").status == 200
+
+
+def test_a_server_that_is_another_program_is_reached(served: Served) -> None:
+    assert served.ask("program").status == 200
+
+
+def test_a_function_that_does_not_return_is_reached(served: Served) -> None:
+    assert served.ask("stays").status == 200
+
+
+def test_a_large_body_goes_through(served: Served) -> None:
+    assert served.ask("threads", method="POST", data=b"x" * 20_000_000).status == 200
+
+
+def test_a_websocket_goes_through(served: Served) -> None:
+    address = served.connect("sockets")
+    with open_websocket(f"ws://{address.host}:{address.port}") as client:
+        client.send("hello")
+        assert str(client.recv()).endswith(" hello")
+
+
+def test_each_half_of_a_connection_ends_by_itself(served: Served) -> None:
+    with raw(served, "echo") as client:
+        client.sendall(b"hello")
+        client.shutdown(socket.SHUT_WR)
+
+        assert client.makefile("rb").read() == b"HELLO"
+
+
+def test_what_is_said_before_the_server_is_there_is_not_lost(served: Served) -> None:
+    with ThreadPoolExecutor(16) as threads:
+        answers = list(threads.map(lambda _: served.ask("threads").status, range(64)))
+
+    assert answers == [200] * 64
+
+
+# --- starts that fail ---------------------------------------------------------------------------
+
+
+def test_a_server_at_another_port_is_named_with_it(served: Served) -> None:
+    told = served.ask("elsewhere").body.decode()
+
+    assert f"at port {port_of(18770)} within startup_timeout=0.3 s" in told
+    assert f"listens at 0.0.0.0:{port_of(18771)}" in told
+
+
+def test_a_function_that_starts_nothing_is_told_so(served: Served) -> None:
+    told = served.ask("nowhere").body.decode()
+
+    assert "the function has started nothing that listens" in told
+
+
+def test_a_port_that_a_stranger_has_is_told_with_its_holder(served: Served) -> None:
+    port = port_of(18773)
+    with socket.create_server(("127.0.0.1", port)):
+        told = served.ask("taken").body.decode()
+
+    assert f"port {port} is taken by 127.0.0.1:{port} (process {os.getpid()}, " in told
+
+
+def test_a_stranger_at_the_port_is_not_in_the_way_of_this_interpreter(served: Served) -> None:
+    with socket.create_server(("127.0.0.1", port_of(18774))):
+        assert served.ask("dies").status == 200
+
+
+def test_a_server_that_has_ended_is_started_again(served: Served) -> None:
+    first = until_answered(served, "dies")
+
+    assert until_answered(served, "dies") != first
+
+
+# --- reload -------------------------------------------------------------------------------------
+
+
+def test_the_next_version_starts_beside_the_one_before(served: Served) -> None:
+    assert version(served, "threads")
+
+    served.deploy("beside")
+
+    until_version(served, "threads", "beside")
+
+
+def test_programs_with_one_port_take_turns(served: Served) -> None:
+    assert version(served, "program")
+
+    served.deploy("turn")
+
+    until_version(served, "program", "turn")
+
+
+def test_what_was_returned_is_closed_at_the_end(served: Served) -> None:
+    served.deploy("closing")
+    until_version(served, "threads", "closing")
+    connect().start(StopService("servers/threads", wait=True)).wait(30)
+    said = Path(os.environ["CLOSED"]).read_text("utf-8").split()
+    connect().start(StartService("servers/threads")).wait(30)
+
+    assert "closing" in said
+
+
+def test_a_request_that_has_begun_is_finished_by_its_version(served: Served) -> None:
+    served.deploy("slow")
+    until_version(served, "threads", "slow")
+    with ThreadPoolExecutor(1) as threads:
+        slow = threads.submit(served.ask, "threads", "/slow")
+        gate = os.open(os.environ["GATE"], os.O_WRONLY)  # once it is being answered
+        served.deploy("quick")
+        until_version(served, "threads", "quick")
+        os.close(gate)
+
+        assert slow.result().body.split()[0] == b"slow"
+
+
+def test_a_websocket_hears_what_its_server_says_at_the_end(served: Served) -> None:
+    address = served.connect("sockets")
+    with open_websocket(f"ws://{address.host}:{address.port}") as client:
+        client.send("hello")
+        client.recv()
+        served.deploy("going")
+        with pytest.raises(ConnectionClosed) as closed:
+            client.recv(timeout=30)
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1001
