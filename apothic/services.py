@@ -5,9 +5,12 @@ The decorators are methods of an `App`; what they give is a handle that knows th
 
 from __future__ import annotations
 
+import copyreg
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar, get_type_hints
 
+from apothic._shapes import NEEDED, NEEDS, TAKES_ANY, innermost, needed, remade
 from apothic._twins import twin
 from apothic._values import is_list, number, refuse, whole
 from apothic.functions import (
@@ -103,6 +106,17 @@ class Service(Declared[P, R]):
         self.service_url = await url_of(f"{self.app_name}/{self.name}", self.name)
         return self.service_url
 
+    def code(self) -> Payload:
+        """What loads to the function elsewhere.
+
+        Raises:
+            ArgumentNotSerializable: it refers to something that cannot be pickled.
+        """
+        starlette = sys.modules.get("starlette.datastructures")
+        if starlette is not None:
+            copyreg.pickle(starlette.State, remade)
+        return super().code()
+
     @property
     def calls(self) -> Any:
         """None: it takes requests.
@@ -128,11 +142,11 @@ class Service(Declared[P, R]):
             UsageError: it takes something, or yields.
         """
         name, decorator = function.__name__, f"@app.{DECORATORS[cls.shape]}"
-        needed = _needed(function)
-        if needed:
+        lacks = needed(function)
+        if lacks:
             raise UsageError(
                 f"{decorator}: {name}() is called without arguments, and takes "
-                f"{', '.join(needed)}. Have it return what serves, as in "
+                f"{', '.join(lacks)}. Have it return what serves, as in "
                 f"`def {name}(): return application`"
             )
         if flags_of(function) & (IS_GENERATOR | IS_ASYNC_GENERATOR):
@@ -146,7 +160,7 @@ class Service(Declared[P, R]):
         """
         from importlib.util import find_spec  # at deployments only  # noqa: PLC0415
 
-        missing = [name for name in _NEEDS.get(self.shape, _NEEDED) if find_spec(name) is None]
+        missing = [name for name in NEEDS.get(self.shape, NEEDED) if find_spec(name) is None]
         if missing:
             extra = "fastapi" if missing == ["fastapi"] else "'apothic[web]'"
             raise UsageError(
@@ -213,7 +227,7 @@ class Answering(Service[P, R]):
             UsageError: a hint names what is not known in its module.
             ArgumentNotSerializable: it refers to something that cannot be pickled.
         """
-        function = _innermost(self.raw())
+        function = innermost(self.raw())
         try:
             # A pickle takes along what code names, and not what is named in a string.
             function.__annotations__ = get_type_hints(function, include_extras=True)
@@ -237,8 +251,8 @@ class Endpoint(Answering[P, R]):
         Raises:
             UsageError: one has none.
         """
-        code = getattr(_innermost(function), "__code__", None)
-        if code is not None and (code.co_posonlyargcount or code.co_flags & _TAKES_ANY):
+        code = getattr(innermost(function), "__code__", None)
+        if code is not None and (code.co_posonlyargcount or code.co_flags & TAKES_ANY):
             raise UsageError(
                 f"@app.endpoint: {function.__name__}() takes parameters without a name, and a "
                 "request gives them by name; leave out `/` and `*args`"
@@ -257,7 +271,7 @@ class FastapiEndpoint(Answering[P, R]):
         Raises:
             UsageError: it yields.
         """
-        if flags_of(_innermost(function)) & (IS_GENERATOR | IS_ASYNC_GENERATOR):
+        if flags_of(innermost(function)) & (IS_GENERATOR | IS_ASYNC_GENERATOR):
             name = function.__name__
             raise UsageError(
                 f"@app.fastapi_endpoint: {name}() yields. Return "
@@ -280,36 +294,6 @@ class WebServer(Service[P, R]):
     """A service whose function starts a server of its own."""
 
     shape = "web_server"
-
-
-_TAKES_ANY = 0x04
-"""The flag of code objects that take `*args`."""
-
-_NEEDED = ("anyio", "httptools", "psutil", "uvicorn", "websockets")
-_NEEDS = {
-    "endpoint": (*_NEEDED, "msgspec", "starlette"),
-    "fastapi": (*_NEEDED, "msgspec", "starlette", "fastapi"),
-}
-"""What has to be installed where a service of a shape runs."""
-
-
-def _innermost(function: Any) -> Any:
-    """The function that others are wrapped around."""
-    while hasattr(function, "__wrapped__"):
-        function = function.__wrapped__
-    return function
-
-
-def _needed(function: Any) -> list[str]:
-    """The parameters that have to be given, as far as that can be seen."""
-    code = getattr(function, "__code__", None)
-    if code is None:
-        return []
-    count = code.co_argcount - len(function.__defaults__ or ())
-    end = code.co_argcount + code.co_kwonlyargcount
-    by_name = code.co_varnames[code.co_argcount : end]
-    defaults: Any = function.__kwdefaults__ or ()
-    return [*code.co_varnames[:count], *(name for name in by_name if name not in defaults)]
 
 
 DECORATORS = {

@@ -49,6 +49,31 @@ def infer(value: str) -> str:
     return value.upper()
 """
 
+WEB_SERVER = """
+import http.server
+import threading
+from apothic import App
+app = App("web-server-demo")
+PORT = 8765
+class _Handle:
+    def __init__(self, server, thread):
+        self.server = server
+        self.thread = thread
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join(timeout=1)
+@app.web_server(PORT)
+def serve():
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", PORT),
+        http.server.SimpleHTTPRequestHandler,
+    )
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    return _Handle(server, thread)
+"""
+
 FUNCTIONS = [
     Block("001", "a minimal function", MINIMAL),
     Block("001", "generated functions", waits_for="I", is_declaration=True, code='''
@@ -214,7 +239,7 @@ def prepare() -> str:
 ]  # fmt: skip
 
 SERVICES = [
-    Block("000", "a lightweight endpoint", waits_for="E", code='''
+    Block("000", "a lightweight endpoint", code='''
 from apothic import App
 app = App("hello-endpoint")
 @app.endpoint()
@@ -234,7 +259,7 @@ def status() -> dict[str, str]:
     """Return exactly a JSON object with two string keys: `status` set to `ready` and `source` set to `liv`."""
     raise NotImplementedError
 '''),
-    Block("000", "an ASGI app", waits_for="E", code='''
+    Block("000", "an ASGI app", code='''
 from apothic import App
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
@@ -263,38 +288,15 @@ app = App("heavy-service")
 def serve():
     ...
 '''),
-    Block("000", "a local web server", waits_for="E", code='''
-import http.server
-import threading
-from apothic import App
-app = App("web-server-demo")
-PORT = 8765
-class _Handle:
-    def __init__(self, server, thread):
-        self.server = server
-        self.thread = thread
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join(timeout=1)
-@app.web_server(PORT)
-def serve():
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", PORT),
-        http.server.SimpleHTTPRequestHandler,
-    )
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    return _Handle(server, thread)
-'''),
-    Block("000", "the live service URL", waits_for="E", code='''
+    Block("000", "a local web server", WEB_SERVER),
+    Block("000", "the live service URL", after=WEB_SERVER, code='''
 deployment_id = app.deploy()
 service = app.functions["serve"]
 print(deployment_id)
 print(service.service_url)
 print(service.get_web_url())
 '''),
-    Block("000", "the live service URL, awaited", waits_for="E", code='''
+    Block("000", "the live service URL, awaited", after=WEB_SERVER + "app.deploy()\n", code='''
 async def url():
     service = app.functions["serve"]
     print(await service.aio.get_web_url())

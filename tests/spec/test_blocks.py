@@ -5,11 +5,15 @@ import asyncio
 import inspect
 import sys
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
 from types import ModuleType
+from urllib.parse import urlsplit
 
 import pytest
 
-from apothic import JobStatus, RemoteFunction
+from apothic import App, JobStatus, RemoteFunction
 from apothic._connect import use
 from apothic.options import DEFAULTS, FunctionOptions
 from apothic_backends.registry import open_backend
@@ -69,10 +73,14 @@ def test_a_block_that_waits_for_nothing_runs(
     block: Block, module: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
     execute(block, module)
-    if "async def run()" in block.code:
-        asyncio.run(vars(module)["run"]())
+    for name in ("run", "url"):
+        if f"async def {name}()" in block.code:
+            asyncio.run(vars(module)[name]())
 
     told = capsys.readouterr().out.splitlines()
+    if "get_web_url()" in block.code:
+        assert told[-1].startswith("http://127.0.0.1:")
+        return
     if ".watch(" in block.code or "remote_events(" in block.code:
         assert told[0].startswith("job.snapshot {'job_id': 'jobs:1'")
         assert told[-1].startswith("job.end {'job_id': 'jobs:1'")
@@ -121,3 +129,32 @@ def test_functions_are_looked_up_as_the_spec_says() -> None:
     )
     function = RemoteFunction.from_name("app", "function")
     assert all(callable(getattr(function, way)) for way in WAYS.split())
+
+
+@pytest.mark.parametrize(
+    ("title", "path", "told"),
+    [
+        ("a lightweight endpoint", "/", b'{"message":"hello"}'),
+        ("an ASGI app", "/health", b'{"ok":true}'),
+        ("a local web server", "/", b"Directory listing"),
+    ],
+)
+def test_a_service_of_a_block_answers(
+    module: ModuleType,
+    title: str,
+    path: str,
+    told: bytes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    monkeypatch.chdir(tmp_path)
+    execute(next(block for block in BLOCKS if block.title == title), module)
+    app: App = vars(module)["app"]
+    app.deploy()
+    (service,) = app.functions.values()
+
+    url = urlsplit(service.get_web_url())
+    with closing(HTTPConnection(url.netloc, timeout=60)) as connection:
+        connection.request("GET", path)
+        assert told in connection.getresponse().read()
