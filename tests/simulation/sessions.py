@@ -213,12 +213,14 @@ class SessionWorld(Driven):
         for token, value, _ in replies:
             if isinstance(token, Ask) and isinstance(value, QueueItems):
                 self._handed.append((token, value))
-                if value.count and self.chance.random() < LOSES_INTEREST:
-                    delay_s = self.chance.choice((0.0, 0.01, 0.3))
-                    self.at(self.now + delay_s, self._lose_interest, token)
+            is_much = isinstance(value, QueueItems) and value.count
+            is_call = isinstance(token, Ask) and isinstance(token.command, SubmitJob)
+            if (is_much or is_call) and self.chance.random() < LOSES_INTEREST:
+                delay_s = self.chance.choice((0.0, 0.01, 0.3))
+                self.at(self.now + delay_s, self._lose_interest, token)
 
-    def _lose_interest(self, ask: Ask) -> None:
-        """Items are on their way to a client, which gives up waiting for them."""
+    def _lose_interest(self, ask: Any) -> None:
+        """A reply is on its way to a client, which gives up waiting for it."""
         token = self.tokens[ask.session.client, ask.number]
         for client in self.clients:
             if client.token == token:

@@ -9,6 +9,7 @@ from typing import Any
 from apothic_backends.commands import (
     CancelJob,
     Command,
+    GetDurability,
     OpenItems,
     ReadItems,
     ReleaseJob,
@@ -74,6 +75,28 @@ class Word:
     def fail(self, error: BaseException) -> bool:
         """The client says it again, to whoever comes next."""
         self.done = True
+        return True
+
+
+class Farewell(Word):
+    """A command was given up: that is answered when what comes of it is durable, too.
+
+    By then it may have been carried out; what undoes that follows, and is awaited by a second one.
+    """
+
+    __slots__ = ("is_last",)
+
+    def __init__(self, session: Session, number: int, *, is_last: bool = False) -> None:
+        super().__init__(session, number)
+        self.is_last = is_last
+
+    def complete(self, value: Any) -> bool:
+        """All is durable that was asked for before."""
+        self.done = True
+        if self.is_last:
+            self.session.refuse(self.number)
+        else:
+            self.session.part(self.number, is_last=True)
         return True
 
 
@@ -203,8 +226,17 @@ class Session:
         if self.host.dead is None:
             self.host.post(GivenUp(ask))
             self.host.reader.watch()
+        if ask.once:
+            self.part(number)
+
+    def part(self, number: int, *, is_last: bool = False) -> None:
+        """Tell the client that a command was given up, once that holds."""
+        self._tell(GetDurability(), Farewell(self, number, is_last=is_last))
+
+    def refuse(self, number: int) -> None:
+        """What was given up is over, unless it was asked for again."""
         connection = self.connection
-        if ask.once and connection is not None:
+        if connection is not None and number not in self._asks:
             error = TicketCancelled("the reply was given up")
             connection.put(frames.pack_value(frames.FAIL, number, error))
 

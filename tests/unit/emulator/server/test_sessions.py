@@ -7,9 +7,11 @@ from typing import Any
 import anyio
 import pytest
 
+from apothic_backends.commands.queues import OpenQueue
 from apothic_backends.remote import frames
 from apothic_backends.remote.frames import Hello
 from apothic_emulator.server import sessions
+from apothic_emulator.server.session import Session
 from apothic_emulator.server.sessions import Sessions
 
 
@@ -20,11 +22,14 @@ class Quiet:
     durability = "disk"
 
     def __init__(self) -> None:
-        self.plane = self
+        self.plane = self.reader = self
         self.posted: list[Any] = []
 
     def post(self, item: Any) -> None:
         self.posted.append(item)
+
+    def watch(self) -> None:
+        """Somebody looks anyway."""
 
 
 async def visit(known: Sessions, client: int) -> None:
@@ -58,3 +63,29 @@ def test_of_clients_that_are_cut_off_the_first_is_over_when_there_are_too_many(
         return [int(client, 16) for client in known._known]
 
     assert anyio.run(visits) == ([1, 4, 5] if comes_back else [3, 4, 5])
+
+
+def test_what_is_given_up_is_answered_when_that_and_what_undoes_it_is_durable() -> None:
+    host, told = Quiet(), Told()
+    session = Session("c", host, frames.MOST_BYTES)  # type: ignore[arg-type]
+    session.attach(told, set())  # type: ignore[arg-type]
+    ask = frames.unpack(frames.pack_value(frames.ASK, 1, OpenQueue("q"), once=True))
+    session.take(ask, bool)
+    session.take(frames.unpack(frames.pack(frames.GIVE_UP, 1)), bool)
+    assert told.kinds == []
+
+    host.posted[-1].token.complete("disk")
+    assert told.kinds == []
+    host.posted[-1].token.complete("disk")
+
+    assert told.kinds == [frames.FAIL]
+
+
+class Told:
+    """A connection."""
+
+    def __init__(self) -> None:
+        self.kinds: list[str] = []
+
+    def put(self, data: bytes) -> None:
+        self.kinds.append(frames.unpack(data).kind)
