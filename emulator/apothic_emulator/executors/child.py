@@ -23,7 +23,7 @@ from apothic_emulator.executors.control import Control
 from apothic_emulator.executors.output import Output
 from apothic_emulator.executors.stops import Stopped, Stops
 from apothic_emulator.executors.wire import Buffer, Frame, Packet
-from apothic_emulator.executors.world import World
+from apothic_emulator.executors.world import OwnWorld
 
 Report = tuple[int, Buffer, tuple[Buffer, ...]]
 """The kind of a frame, its body, and its buffers."""
@@ -52,7 +52,7 @@ class Executor:
         """Its exit handlers run, or are about to: asking it to end once more must not tear them."""
         self._shared = shared
         self._logs = (out, err)
-        self.world = World()
+        self.world = OwnWorld()
         self.receive_rest: Callable[[socket, Packet], tuple[Buffer, list[Any]]] = wire.receive_rest
         """What follows a packet; for a batch, the frames of its inputs."""
         self.work: Callable[[Packet, Buffer, list[Any]], None] = self.run_job
@@ -86,7 +86,7 @@ class Executor:
 
     def is_ready(self) -> None:
         """It can do what it is for, from now on."""
-        self.world = World()
+        self.world = OwnWorld()
         self.is_loaded = True
         self.report(0, 0, (wire.LOADED, b"", ()))
 

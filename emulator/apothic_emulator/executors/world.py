@@ -24,8 +24,6 @@ class World:
         environ: Any = os.environ
         self._raw: Any = environ._data  # noqa: SLF001
         self._raw_before: Any = self._raw.copy()
-        self._threads = set(active)
-        self._children = set(descent.children()) if linux.has_child() else set[int]()
 
     def restore(self) -> None:
         """Put back what a call has changed."""
@@ -38,6 +36,15 @@ class World:
         except OSError:
             os.chdir("/")  # it was deleted meanwhile
         os.umask(self._umask)
+
+
+class OwnWorld(World):
+    """The same, of a process that is there for calls alone: what lives in it, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._threads = set(active)
+        self._children = set(descent.children()) if linux.has_child() else set[int]()
 
     def has_leftovers(self) -> bool:
         """Whether a call left a process, or a thread that would keep the process alive.
