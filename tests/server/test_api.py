@@ -107,6 +107,7 @@ STATUSES: tuple[tuple[str, dict[str, Any], int, str], ...] = (
     ("submit-job", {"function_id": "functions:1", "arguments": 5}, 400, "usage"),
     ("submit-job", {"function_id": "f", "arguments": {"data": [1]}}, 400, "usage"),
     ("submit-job", {"function_id": "f", "arguments": {"codec": "x", "data": "%"}}, 400, "usage"),
+    ("put-key", {"name": "d", "key": '"k"', "value": {"codec": "x", "data": "eA=="}}, 400, "usage"),
     ("register-function", {"spec": {"app_name": "a"}, "code": {"data": 1}}, 400, "usage"),
 )
 

@@ -20,6 +20,9 @@ from typing import Final
 
 Buffer = bytes | bytearray | memoryview
 
+VERSION: Final = 1
+"""Of what agents and control planes say to one another; a hello has it for its flags."""
+
 DATA: Final = 1
 ACK: Final = 2
 BEAT: Final = 3

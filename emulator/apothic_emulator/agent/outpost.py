@@ -124,7 +124,8 @@ class Outpost:
         before = "" if self.session is None else self.session.channel
         who = self.name, self.incarnation, self.capacity
         join = Join(*who, before, held, self.python, self.platform)
-        return Frame(channel.HELLO, self.channel.taken, 0, messages.to_bytes(join)).pack()
+        body = messages.to_bytes(join)
+        return Frame(channel.HELLO, self.channel.taken, 0, body, channel.VERSION).pack()
 
     def welcomed(self, frame: Frame, now: float) -> None:
         """The connection is taken: go on, or begin anew with what the control plane has left us.

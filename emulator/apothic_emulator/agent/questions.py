@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from apothic_backends import codec
 from apothic_backends.commands import Command, ReleaseJob, SubmitJob, WaitJob
-from apothic_backends.model.errors import ApothicError
+from apothic_backends.model.errors import ApothicError, UsageError
 from apothic_backends.model.record import Record
 from apothic_backends.remote.operations import changes_something
 from apothic_emulator.agent import messages
@@ -68,7 +68,7 @@ class Questions:
         """
         request = RemoteRequest(self, ask.executor, ask.request)
         try:
-            command = codec.from_bytes(ask.body, ask.buffers)
+            command = _command_in(ask)
         except (ValueError, RecursionError) as error:
             raise ChannelError(f"a command that cannot be read: {error}") from error
         except ApothicError as error:
@@ -190,3 +190,16 @@ class RemoteRequest:
         """Send the error."""
         self.done = True
         return self._questions.answer(self, wire.FAILURE, error)
+
+
+def _command_in(ask: Ask) -> Any:
+    """What code asks.
+
+    Raises:
+        ValueError: nothing that can be read.
+        UsageError: it is no command.
+    """
+    command = codec.from_bytes(ask.body, ask.buffers)
+    if not isinstance(command, Command):
+        raise UsageError("code asks for something that is no command")
+    return command  # pyright: ignore[reportUnknownVariableType] - whose reply may be anything

@@ -12,7 +12,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from apothic_backends.model.agents import AgentSuperseded, StaleSession
-from apothic_backends.model.errors import ApothicError, BackendError
+from apothic_backends.model.errors import ApothicError, BackendError, UsageError
 from apothic_backends.ticket import Ticket
 from apothic_emulator.agent import channel, messages
 from apothic_emulator.agent.channel import ChannelError, Frame
@@ -98,6 +98,11 @@ async def _join(connection: Connection, host: Joined) -> tuple[RemoteAgent, int,
     frame = channel.parse(data)
     if frame.kind != channel.HELLO:
         raise ChannelError("a connection that does not begin with a hello")
+    if frame.flags != channel.VERSION:
+        raise UsageError(
+            f"this control plane speaks version {channel.VERSION} of the protocol of agents, and "
+            f"the agent version {frame.flags}: install the same version of apothic on both"
+        )
     join: Join = messages.from_bytes(frame.body, frozenset({"Join"}))
     welcome: Welcome = await _ask(host, join)
     agent = fleet.agents.get(welcome.agent)

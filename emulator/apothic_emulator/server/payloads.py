@@ -28,6 +28,9 @@ REF = "ref"
 ARGUMENTS = "arguments"
 """The field that holds what a function is called with."""
 
+_CODECS = frozenset({JSON, REF, PICKLE, PICKLES, "bytes"})
+"""There are no others: what says to be of one is not read as if it were of another."""
+
 _TEXTS = frozenset({"KeepSecret"})
 """Commands whose payload is the text of JSON, and no pickle."""
 
@@ -47,10 +50,7 @@ def read(told: Any, owner: str, field: str) -> Payload:
     given = cast("dict[str, Any]", told)
     if "items" in given:
         return _several(given, owner, field)
-    codec = given.get("codec", JSON)
-    unknown = given.keys() - {"codec", "data", "buffers"}
-    if unknown or not isinstance(codec, str) or "data" not in given:
-        raise NoPayload("has codec, data and, except for json and ref, buffers, and nothing else")
+    codec = _codec(given)
     if codec not in (JSON, REF):
         return Payload(_bytes(given["data"]), _buffers(given.get("buffers", [])), codec)
     if "buffers" in given:
@@ -61,6 +61,16 @@ def read(told: Any, owner: str, field: str) -> Payload:
         return Payload(json.dumps(given["data"]).encode(), codec=JSON)
     data = _call(given["data"]) if field == ARGUMENTS else given["data"]
     return Payload(plain.dump(data))
+
+
+def _codec(given: dict[str, Any]) -> str:
+    codec = given.get("codec", JSON)
+    unknown = given.keys() - {"codec", "data", "buffers"}
+    if unknown or not isinstance(codec, str) or "data" not in given:
+        raise NoPayload("has codec, data and, except for json and ref, buffers, and nothing else")
+    if codec not in _CODECS:
+        raise NoPayload(f"is of codec json, ref or pickle5, not {codec!r:.40}")
+    return codec
 
 
 def _several(given: dict[str, Any], owner: str, field: str) -> Payload:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,21 +9,19 @@ from typing import Any
 from apothic import Job
 from apothic_backends.connection import use
 from tests.integration.agents import functions as f
+from tests.integration.agents.gates import Gated
 from tests.integration.agents.server import Server, start_agent
 from tests.integration.support import wait_until
 
 
-class Setting:
+class Setting(Gated):
     """A server, agents, and a job that stays until it is let go."""
 
     def __init__(self, folder: Path, **how: Any) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self.server = Server(**how)
         self.before = use(self.server.backend)
         self.agents: list[subprocess.Popen[bytes]] = []
-        self.began = folder / "began"
-        self.gate = folder / "gate"
-        os.mkfifo(self.gate)
 
     def agent(self, name: str = "a", *more: str) -> subprocess.Popen[bytes]:
         process = start_agent(self.server.url, self.folder, *more, name=name)
@@ -36,14 +33,6 @@ class Setting:
         job: Job[int] = function.spawn(str(self.began), str(self.gate))
         wait_until(lambda: self.pids)
         return job
-
-    @property
-    def pids(self) -> list[int]:
-        return [int(pid) for pid in self.began.read_text().split()] if self.began.exists() else []
-
-    def let_go(self) -> None:
-        with self.gate.open("w") as gate:
-            gate.write("x")
 
     def close(self) -> None:
         self.server.mend()

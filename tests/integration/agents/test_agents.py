@@ -16,7 +16,8 @@ from apothic_backends.connection import use
 from apothic_backends.model.errors import WorkerLost
 from tests.integration.agents import functions as f
 from tests.integration.agents.server import Server, start_agent
-from tests.integration.support import logs, wait_gone, wait_until
+from tests.integration.agents.setting import Setting
+from tests.integration.support import logs, wait_gone
 
 
 @pytest.fixture(scope="module")
@@ -124,50 +125,19 @@ def test_an_agent_that_is_stopped_ends_all_that_it_runs_and_says_so(tmp_path: Pa
     server.close()
 
 
-class Leaving:
-    """A server, and a job that stays until it is let go."""
-
-    def __init__(self, folder: Path) -> None:
-        self.server = Server(lease_s=600.0)
-        self.folder = folder
-        self.before = use(self.server.backend)
-        self.began, self.gate = folder / "began", folder / "gate"
-        os.mkfifo(self.gate)
-
-    def start(self, name: str, *more: str) -> subprocess.Popen[bytes]:
-        process = start_agent(self.server.url, self.folder, *more, name=name)
-        self.server.until(
-            lambda plane: any(it.name == name for it in plane.fleet.agents.far.values())
-        )
-        return process
-
-    def begin(self) -> Any:
-        job = f.stay.spawn(str(self.began), str(self.gate))
-        wait_until(self.began.exists)
-        return job
-
-    def let_go(self) -> None:
-        with self.gate.open("w") as gate:
-            gate.write("x")
-
-    def close(self) -> None:
-        use(self.before)
-        self.server.close()
-
-
 @pytest.fixture
-def leaving(tmp_path: Path) -> Iterator[Leaving]:
-    leaving = Leaving(tmp_path)
+def leaving(tmp_path: Path) -> Iterator[Setting]:
+    leaving = Setting(tmp_path, lease_s=600.0)
     yield leaving
     leaving.close()
 
 
 def test_an_agent_that_is_asked_to_stop_lets_what_runs_end_and_takes_nothing_new(
-    leaving: Leaving,
+    leaving: Setting,
 ) -> None:
-    first = leaving.start("first")
+    first = leaving.agent("first")
     job = leaving.begin()
-    second = leaving.start("second")
+    second = leaving.agent("second")
 
     first.terminate()
     leaving.server.until(
@@ -185,8 +155,8 @@ def test_an_agent_that_is_asked_to_stop_lets_what_runs_end_and_takes_nothing_new
     second.wait()
 
 
-def test_a_second_signal_ends_it_at_once(leaving: Leaving) -> None:
-    agent = leaving.start("first")
+def test_a_second_signal_ends_it_at_once(leaving: Setting) -> None:
+    agent = leaving.agent("first")
     job = leaving.begin()
     agent.terminate()
     leaving.server.until(
@@ -199,8 +169,8 @@ def test_a_second_signal_ends_it_at_once(leaving: Leaving) -> None:
     assert leaving.server.outcome(job).status.value == "lost"
 
 
-def test_what_has_not_ended_when_the_grace_is_over_is_ended(leaving: Leaving) -> None:
-    agent = leaving.start("first", "--grace", "0.2")
+def test_what_has_not_ended_when_the_grace_is_over_is_ended(leaving: Setting) -> None:
+    agent = leaving.agent("first", "--grace", "0.2")
     job = leaving.begin()
 
     agent.terminate()

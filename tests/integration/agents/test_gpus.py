@@ -159,7 +159,7 @@ def test_agents_are_listed_with_what_is_taken(
 ) -> None:
     monkeypatch.setenv("APOTHIC_FAKE_GPUS", "1xH100-80GB")
     with served(tmp_path, "--no-agent") as server:
-        url = f"http://{server.own_host}"
+        url = server.url
         env = {**os.environ, "APOTHIC_HOME": str(tmp_path / "machine")}
         (tmp_path / "machine").mkdir()
         machine = subprocess.Popen(

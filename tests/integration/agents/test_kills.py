@@ -31,6 +31,7 @@ from apothic_emulator.agent.channel import Frame
 from apothic_emulator.core.hellos import Capacity, Join
 from apothic_emulator.stores.store import Store
 from tests.integration.agents import functions as f
+from tests.integration.agents.gates import Gated
 from tests.integration.agents.server import Server, start_agent
 from tests.integration.agents.steps import Stop
 from tests.integration.support import descendants, logs, wait_gone, wait_until
@@ -59,14 +60,13 @@ class Home:
         self.server.close()
 
 
-class Victim:
+class Victim(Gated):
     """An agent that gets the next job, and is killed."""
 
     def __init__(self, home: Home, folder: Path) -> None:
-        self.server, self.home, self.folder = home.server, home, folder
+        super().__init__(folder)
+        self.server, self.home = home.server, home
         self.name = home.new_name()
-        self.began, self.gate = folder / "began", folder / "gate"
-        os.mkfifo(self.gate)
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -87,15 +87,6 @@ class Victim:
     def spawn(self, what: Callable[..., Any], retries: int = 0, nbytes: int = 0) -> Job[Any]:
         function = self.function(what, retries)
         return function.spawn(str(self.began), str(self.gate), nbytes)
-
-    @property
-    def pids(self) -> list[int]:
-        """Who has run user code."""
-        return [int(pid) for pid in self.began.read_text().split()] if self.began.exists() else []
-
-    def let_go(self) -> None:
-        with self.gate.open("w") as gate:
-            gate.write("x")
 
     def kill(self) -> None:
         """Kill it; what runs below it goes with it."""
@@ -137,7 +128,7 @@ def ends(server: Server, job: Job[Any]) -> int:
 def test_k1_half_a_hello_is_no_agent(home: Home) -> None:
     known = home.server.look(lambda plane: set(plane.fleet.agents.far))
     join = Join("half", "1", Capacity(100, 100_000))
-    hello = Frame(channel.HELLO, 0, 0, messages.to_bytes(join)).pack()
+    hello = Frame(channel.HELLO, 0, 0, messages.to_bytes(join), channel.VERSION).pack()
     with connect(home.server.url.replace("http", "ws"), close_timeout=0.1) as connection:
         head = b"\x82\xfe" + len(hello).to_bytes(2, "big") + bytes(4)  # binary, masked with zeros
         connection.socket.sendall(head + hello[: len(hello) // 2])

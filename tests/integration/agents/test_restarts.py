@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from apothic_backends.remote.address import address_of
 from apothic_backends.remote.backend import RemoteBackend
 from apothic_backends.remote.connection import Connection
 from tests.integration.agents import functions as f
+from tests.integration.agents.gates import Gated
 from tests.integration.agents.server import start_agent
 from tests.integration.support import wait_until
 from tests.server.served import Served
@@ -26,30 +26,24 @@ class Same(RemoteBackend):
     shares_files = True
 
 
-class Setting:
+class Setting(Gated):
     """A server that runs nothing itself, an agent, and a client."""
 
     def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
         self.home = folder / "server"
         self.home.mkdir()
         self.server = Served(self.home, "--no-agent")
-        url = f"http://{self.server.own_host}"
         token = self.server.key("agent")
-        self.agent = start_agent(url, folder, APOTHIC_AGENT_TOKEN=token)
-        self.backend = Same(Connection(address_of(url), self.server.token))
+        self.agent = start_agent(self.server.url, folder, APOTHIC_AGENT_TOKEN=token)
+        self.backend = Same(Connection(address_of(self.server.url), self.server.token))
         self.before = use(self.backend)
-        self.began, self.gate = folder / "began", folder / "gate"
-        os.mkfifo(self.gate)
 
     def restart(self) -> None:
         """Kill the server, and start the next."""
         self.server.kill()
         self.server.close()
         self.server = Served(self.home, "--no-agent", port=self.server.port)
-
-    def let_go(self) -> None:
-        with self.gate.open("w") as gate:
-            gate.write("x")
 
     def close(self) -> None:
         use(self.before)

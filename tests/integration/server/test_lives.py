@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.chaos.servers import Client
+from tests.integration.agents.gates import Gated
 from tests.integration.agents.server import ROOT, start_agent
 from tests.integration.support import wait_until
 
@@ -56,21 +57,12 @@ class Lives:
         assert self.process.wait(30) == 0
 
 
-class Gate:
+class Gate(Gated):
     """A job on the agent that says that it has begun, and waits until it is let go."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        self.began, self.gate = folder / f"{name}.began", folder / f"{name}.gate"
-        os.mkfifo(self.gate)
+        super().__init__(folder, f"{name}.")
         self.arguments = {"data": {"args": [str(self.began), str(self.gate)]}}
-
-    @property
-    def runs(self) -> int:
-        return len(self.began.read_text().split()) if self.began.exists() else 0
-
-    def let_go(self) -> None:
-        with self.gate.open("w") as gate:
-            gate.write("x")
 
 
 @pytest.fixture
@@ -101,7 +93,7 @@ def test_every_commit_may_be_the_last_and_none_is_lost_or_made_twice(lives: Live
     gates = {name: Gate(lives.folder, name) for name in names}
     jobs = {name: submit(one, gates[name]) for name in names[:3]}
     jobs["stopped"] = submit(two, gates["stopped"])
-    wait_until(lambda: gates["running"].runs and gates["stopped"].runs)
+    wait_until(lambda: gates["running"].pids and gates["stopped"].pids)
     ask("cancel-job", job_id=jobs["stopped"])
     ask("cancel-job", job_id=jobs["never"])
     ask("open-queue", queue="q")
@@ -111,7 +103,7 @@ def test_every_commit_may_be_the_last_and_none_is_lost_or_made_twice(lives: Live
     rev = ask("put-key", name="d", key='"k"', value={"data": 1}, create=True)
     assert ask("put-key", name="d", key='"k"', value={"data": 2}, if_rev=rev) is not None
     gates["running"].let_go()
-    wait_until(lambda: gates["next"].runs)
+    wait_until(lambda: gates["next"].pids)
     gates["next"].let_go()
 
     ends = {name: ask("wait-job", job_id=job)["status"] for name, job in jobs.items()}
@@ -122,7 +114,7 @@ def test_every_commit_may_be_the_last_and_none_is_lost_or_made_twice(lives: Live
         "never": "cancelled",
         "stopped": "cancelled",
     }
-    assert {name: gate.runs for name, gate in gates.items()} == {
+    assert {name: len(gate.pids) for name, gate in gates.items()} == {
         "running": 1,
         "next": 1,
         "never": 0,
