@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -11,16 +12,16 @@ from apothic._twins import awaited, blocking_in
 T = TypeVar("T")
 
 
-class Block(Generic[T]):
+class Block(ABC, Generic[T]):
     """Something for `with` and for `async with`: a procedure at each end, written once."""
 
+    @abstractmethod
     async def _begin(self) -> T:
         """Begin; what is given after `as`."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def _end(self, error: BaseException | None) -> None:
         """End, with what the block has raised."""
-        raise NotImplementedError
 
     def __enter__(self) -> T:
         """Begin.

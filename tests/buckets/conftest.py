@@ -39,6 +39,9 @@ collect_ignore = [] if "fuse" in IN_WORKERS else ["test_fuse.py"]
 _OPEN_ACTIONS = 6
 """Actions of ours before it begins to check keys: those that make two users."""
 
+PAGE = 10
+"""How many keys the server tells at once, where the real one tells a thousand."""
+
 _SERVE = """
 import json, sys, threading
 from moto.server import DomainDispatcherApplication, create_backend_app
@@ -97,7 +100,11 @@ def _user(iam: Any, name: str, *actions: str) -> tuple[str, str]:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    env = {**os.environ, "INITIAL_NO_AUTH_ACTION_COUNT": str(_OPEN_ACTIONS)}
+    env = {
+        **os.environ,
+        "INITIAL_NO_AUTH_ACTION_COUNT": str(_OPEN_ACTIONS),
+        "MOTO_S3_DEFAULT_MAX_KEYS": str(PAGE),
+    }
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", _SERVE],
         env=env,

@@ -12,7 +12,6 @@ import pytest
 
 from apothic_backends.base import Backend
 from apothic_backends.connection import use
-from apothic_backends.project import NAMESPACE, STATE
 from apothic_backends.registry import open_backend
 from tests.conformance.client import Client, Gate
 from tests.remote.joined import Joined
@@ -20,10 +19,11 @@ from tests.remote.proxy import Faults
 from tests.remote.serving import open_served
 from tests.stores.engines import LASTING, fresh_name, url_of
 from tests.stores.postgres import Server, serving
+from tests.warm import open_warm
 
 OPENERS: dict[str, Callable[[Path], Backend]] = {
     "inline": lambda _: open_backend("inline"),
-    "local": lambda _: open_backend("local"),
+    "local": lambda folder: open_warm("memory", folder, fresh_name()),
     "remote": open_served,
 }
 """Every backend by name; each has to pass every test of this folder. The server that is behind
@@ -66,21 +66,6 @@ def joined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Joined]:
     joined = Joined(tmp_path_factory.mktemp("joined"), BAD)
     yield joined
     joined.close()
-
-
-def _open_over(url: str) -> Backend:
-    """`local` with a store, a fresh one each time."""
-    wanted = {STATE: url, NAMESPACE: fresh_name()}
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        return open_backend("local")
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 LACKS = {
@@ -136,7 +121,8 @@ def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Client]:
     elif name == AGENTS:
         backend = request.getfixturevalue("joined").open()
     else:
-        backend = _open_over(url_of(name, tmp_path, lambda: request.getfixturevalue("server")))
+        url = url_of(name, tmp_path, lambda: request.getfixturevalue("server"))
+        backend = open_warm(url, tmp_path, fresh_name())
     before = use(backend)  # what code finds that runs in this very process
     yield Client(backend)
     use(before)

@@ -74,6 +74,23 @@ def descendants(pid: int | None = None) -> set[int]:
     return below
 
 
+def listening(tree: set[int]) -> set[str]:
+    """Where these processes can be reached: by TCP and UDP, and by Unix sockets with a name."""
+    files = [fd for pid in tree for fd in Path(f"/proc/{pid}/fd").iterdir()]
+    inodes = {str(fd.readlink()) for fd in files if fd.is_symlink()}
+    found: set[str] = set()
+    for table in ("tcp", "tcp6", "udp", "udp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            _, local, _, state, *_, inode = line.split()[:10]
+            if f"socket:[{inode}]" in inodes and (state == "0A" or table.startswith("udp")):
+                found.add(f"{table} {local}")
+    for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
+        fields = line.split()
+        if f"socket:[{fields[6]}]" in inodes and len(fields) > 7:
+            found.add(f"unix {fields[7]}")
+    return found
+
+
 def name_of(pid: int) -> str:
     """What `ps` calls a process."""
     try:

@@ -16,10 +16,28 @@ from typing import Any
 import pytest
 
 from apothic import Function, JobCancelled, WorkerLost
-from tests.integration.support import is_alive, read_when_there, runner, wait_gone, wait_until
+from tests.integration.support import (
+    descendants,
+    is_alive,
+    listening,
+    read_when_there,
+    runner,
+    wait_gone,
+    wait_until,
+)
 
 pytestmark = pytest.mark.usefixtures("clean")
 Run = Function[..., Any]
+
+
+def test_a_program_and_its_workers_can_be_reached_from_nowhere(run: Run) -> None:
+    before = listening({os.getpid(), *descendants()})
+    run.remote(os.getpid)
+
+    below = descendants()
+
+    assert len(below) > 1
+    assert listening({os.getpid(), *below}) == before
 
 
 def test_a_child_that_is_left_ends_with_its_job(run: Run) -> None:

@@ -17,15 +17,11 @@ from apothic_backends.remote import frames
 from apothic_backends.remote.address import address_of
 from apothic_backends.remote.backend import RemoteBackend
 from apothic_backends.remote.connection import Connection
-from apothic_emulator.agent.zygote import Zygote
-from apothic_emulator.host.commits import Commits
-from apothic_emulator.host.host import Host
 from apothic_emulator.host.joining import serve_agent
-from apothic_emulator.host.thread import HostThread
 from apothic_emulator.server.agents import Socket
 from apothic_emulator.server.sessions import Sessions
-from apothic_emulator.stores.opening import open_store
 from tests.remote.proxy import Faults, Proxy
+from tests.warm import WarmHost, opened
 
 AGENT_PATH = "/v1/agent"
 
@@ -34,14 +30,8 @@ class Served:
     """One control plane that can be reached with a key."""
 
     def __init__(self, folder: Path | None, grace_s: float, *, has_home: bool = True) -> None:
-        thread = HostThread(Zygote())
-        thread.start()
-        commits = None
-        if folder is not None:
-            store = open_store("sqlite", folder, "served")
-            store.open()
-            commits = Commits(store)
-        self.host = Host(thread, commits=commits, has_home=has_home)
+        commits = None if folder is None else opened("sqlite", folder, "served")
+        self.host = WarmHost(commits=commits, has_home=has_home)
         self.sessions = Sessions(self.host, grace_s=grace_s)
 
 

@@ -17,6 +17,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield one
 
 
+HASTY = """
+from apothic_emulator.server import guard, protocol
+protocol.HEAD_S = protocol.LINGER_S = guard.WRITE_S = 2.0
+"""
+
+
+@pytest.fixture(scope="session")
+def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One with less patience for those who are slow."""
+    with served(tmp_path_factory.mktemp("hasty"), before=HASTY) as one:
+        yield one
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A folder for a server of the test's own."""

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 
 PATIENCE_S = 20.0
 
+_MAIN = "from apothic.cli import main; main()"
+
 _sources = itertools.count(2)
 
 
@@ -43,14 +45,20 @@ class Served:
     """`apothic serve` in a process of its own."""
 
     def __init__(
-        self, home: Path, *options: str, port: int = 0, state: str = "sqlite", **how: Any
+        self,
+        home: Path,
+        *options: str,
+        port: int = 0,
+        state: str = "sqlite",
+        before: str = "",
+        **how: Any,
     ) -> None:
-        """`how` is how the process is started, as what user."""
+        """`before` is run in the process first; `how` is how it is started, as what user."""
         self.home = home
         self.said: list[str] = []
         self._is_up = threading.Event()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "apothic.cli", "serve", "--port", str(port), *options],
+            [sys.executable, "-c", before + _MAIN, "serve", "--port", str(port), *options],
             cwd=home,
             env={**os.environ, "APOTHIC_HOME": str(home), "APOTHIC_STATE": state},
             stdin=subprocess.DEVNULL,
@@ -82,6 +90,10 @@ class Served:
     @property
     def own_host(self) -> str:
         return f"{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://{self.own_host}"
 
     @property
     def token(self) -> str:
@@ -140,6 +152,28 @@ class Served:
         """A token of a new key."""
         return str(self.reply("create-api-key", scopes=list(scopes), **fields)["token"])
 
+    def cli(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """What `apothic` says to its operator."""
+        return cli(self.home, *words, **environment)
+
+    def program(self, folder: Path, text: str, token: str = "") -> subprocess.Popen[str]:
+        """A program that runs in this home, with its operator's key unless another is said."""
+        (folder / "program.py").write_text(text)
+        own = {
+            "APOTHIC_BACKEND": self.url,
+            "APOTHIC_TEST_BACKEND": self.url,
+            "APOTHIC_API_KEY": token or self.token,
+            "APOTHIC_HOME": str(folder / "home"),
+        }
+        return subprocess.Popen(
+            [sys.executable, "program.py"],
+            cwd=folder,
+            env={**os.environ, **own},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
@@ -157,6 +191,19 @@ class Served:
         self._listener.join()
         assert self.process.stderr is not None
         self.process.stderr.close()
+
+
+def cli(home: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """What `apothic` says to the user of that home."""
+    return subprocess.run(
+        [sys.executable, "-m", "apothic.cli", *words],
+        cwd=home,
+        env={**os.environ, "APOTHIC_HOME": str(home), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 @contextmanager

@@ -4,8 +4,10 @@
 |---------------------------------------------------|------------------------------------|
 | no key, another host or origin, by any method     | `test_guard`                       |
 | bodies of forms, markup, keys in addresses        | `test_guard`                       |
-| names that are bound anew, where it listens       | here, `test_serving`               |
+| names that are bound anew, where it listens       | here                               |
+| where a program without a server listens          | `test_processes`                   |
 | keys: wrong, many, revoked, of other scopes       | `test_guard`, `test_keys`, here    |
+| agents that speak for others                      | `test_rogue_agents`                |
 | files of keys that others may read, or have       | `test_key_cli`, `test_profiles`    |
 | keys that would be sent elsewhere, or in the clear| `test_address`, `test_trust`       |
 | comparing secrets, and unpickling, in the source  | `test_sources`                     |
@@ -50,7 +52,7 @@ from apothic_backends.model.payloads import Payload
 from apothic_backends.private import read_private
 from apothic_backends.remote import frames
 from apothic_backends.remote.frames import Hello
-from tests.integration.support import descendants
+from tests.integration.support import descendants, listening
 from tests.server.served import Answer, Served
 
 NOBODY = 65534
@@ -128,23 +130,6 @@ def test_with_executors_at_work_it_listens_nowhere_else(server: Served) -> None:
     tree = {server.process.pid, *descendants(server.process.pid)}
     assert len(tree) > 2
     assert listening(tree) == {f"tcp 0100007F:{server.port:04X}"}
-
-
-def listening(tree: set[int]) -> set[str]:
-    """Where these processes can be reached: by TCP and UDP, and by Unix sockets with a name."""
-    files = [fd for pid in tree for fd in Path(f"/proc/{pid}/fd").iterdir()]
-    inodes = {str(fd.readlink()) for fd in files if fd.is_symlink()}
-    found: set[str] = set()
-    for table in ("tcp", "tcp6", "udp", "udp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            _, local, _, state, *_, inode = line.split()[:10]
-            if f"socket:[{inode}]" in inodes and (state == "0A" or table.startswith("udp")):
-                found.add(f"{table} {local}")
-    for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
-        fields = line.split()
-        if f"socket:[{fields[6]}]" in inodes and len(fields) > 7:
-            found.add(f"unix {fields[7]}")
-    return found
 
 
 # --- keys -----------------------------------------------------------------------------------------

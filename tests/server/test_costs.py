@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.server.served import Served, served
+from tests.server.served import Served, cli, served
 
 NANO = 10**9
 PRICES = "cpu = 1000\nmemory_gib = 1\n"
 """So dear that any call costs more than a little."""
+
+_numbers = count()
 
 
 @pytest.fixture(scope="module")
@@ -28,36 +29,30 @@ def priced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield one
 
 
-def cli(server: Served, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "apothic.cli", *words],
-        cwd=server.home,
-        env={**os.environ, "APOTHIC_HOME": str(server.home), **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 def top_up(server: Served, account: str, usd: int, operation: str, token: str = "") -> Any:
     fields = {"account": account, "nano_usd": usd * NANO, "operation": operation}
     return server.call("top-up-account", token, **fields)
 
 
 def register(server: Served, token: str = "") -> str:
-    spec = {"app_name": "shop", "name": "add", "memory_mb": 1024}
-    code = {"codec": "ref", "data": "operator:add"}
+    spec = {"app_name": "shop", "name": "call", "memory_mb": 1024}
+    code = {"codec": "ref", "data": "subprocess:call"}
     return str(server.reply("register-function", token, spec=spec, code=code))
 
 
-ADD = {"data": {"args": [1, 2]}}
+TRUE = {"data": {"args": [["true"]]}}
 
 
 def run(server: Served) -> None:
-    """Two calls: the second has a worker that is known to be ready, so some time of it is seen."""
-    for _ in range(2):
-        server.reply("run-job", function_id=register(server), arguments=ADD)
+    """A call whose beginning is seen before its end, so that some time lies between them."""
+    gate = server.home / f"gate-{next(_numbers)}"
+    os.mkfifo(gate)
+    arguments = {"data": {"args": [["cat", str(gate)]]}}
+    job = server.reply("submit-job", function_id=register(server), arguments=arguments)
+    while (status := server.reply("get-job", job_id=job)["status"]) != "running":
+        assert status in ("queued", "dispatched")
+    gate.write_text("")
+    assert server.reply("wait-job", job_id=job)["result"]["data"] == 0
 
 
 def test_a_call_costs_what_the_operators_prices_say(priced: Served) -> None:
@@ -67,7 +62,7 @@ def test_a_call_costs_what_the_operators_prices_say(priced: Served) -> None:
 
     (line,) = report["lines"]
     assert line["nano_usd"] == line["microseconds"] * 1001 * 1000 > 0
-    assert (line["function_name"], line["kind"], report["has_prices"]) == ("add", "job", True)
+    assert (line["function_name"], line["kind"], report["has_prices"]) == ("call", "job", True)
 
 
 def test_without_prices_all_is_free(server: Served) -> None:
@@ -102,13 +97,13 @@ def test_nothing_is_taken_on_when_nothing_is_left(priced: Served) -> None:
     function = register(priced, token)
     assert top_up(priced, "broke", 0, "begin").json["reply"]["balance_nano_usd"] == 0
 
-    refused = priced.call("submit-job", token, function_id=function, arguments=ADD)
+    refused = priced.call("submit-job", token, function_id=function, arguments=TRUE)
 
     assert (refused.status, refused.code) == (402, "balance_exhausted")
     assert refused.json["error"]["data"] == {"balance_nano_usd": 0}
 
     assert top_up(priced, "broke", 5, "more").status == 200
-    assert priced.call("submit-job", token, function_id=function, arguments=ADD).status == 200
+    assert priced.call("submit-job", token, function_id=function, arguments=TRUE).status == 200
 
 
 def test_a_top_up_is_done_once(priced: Served) -> None:
@@ -143,12 +138,8 @@ def test_balances_outlive_the_server(home: Path) -> None:
 
 def test_prices_that_cannot_be_meant_stop_the_start(home: Path) -> None:
     (home / "prices.toml").write_text("cpu = -1\n")
-    environment = {**os.environ, "APOTHIC_HOME": str(home)}
-    words = [sys.executable, "-m", "apothic.cli", "serve", "--port", "0", "--prices", "prices.toml"]
 
-    ran = subprocess.run(
-        words, cwd=home, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
+    ran = cli(home, "serve", "--port", "0", "--prices", "prices.toml")
 
     assert ran.returncode == 2
     assert "cpu in prices.toml has to be dollars a second" in ran.stderr
@@ -157,8 +148,8 @@ def test_prices_that_cannot_be_meant_stop_the_start(home: Path) -> None:
 def test_the_operator_tops_up_from_the_command_line(priced: Served) -> None:
     priced.key("run", account="shell")
 
-    said = cli(priced, "top-up", "shell", "2.50", "--operation", "a").stdout
-    again = cli(priced, "--json", "top-up", "shell", "2.50", "--operation", "a").stdout
+    said = priced.cli("top-up", "shell", "2.50", "--operation", "a").stdout
+    again = priced.cli("--json", "top-up", "shell", "2.50", "--operation", "a").stdout
 
     assert said == "shell has 2.500000 USD\n"
     assert json.loads(again) == {"account": "shell", "balance_nano_usd": 2_500_000_000}
@@ -166,7 +157,7 @@ def test_the_operator_tops_up_from_the_command_line(priced: Served) -> None:
 
 @pytest.mark.parametrize("usd", ["much", "nan", "inf", "0.0000000001"])
 def test_what_is_no_amount_is_refused(priced: Served, usd: str) -> None:
-    ran = cli(priced, "top-up", "default", usd)
+    ran = priced.cli("top-up", "default", usd)
 
     assert (ran.returncode, "write dollars as 25" in ran.stderr) == (2, True)
 
@@ -174,14 +165,17 @@ def test_what_is_no_amount_is_refused(priced: Served, usd: str) -> None:
 def test_costs_are_shown_to_who_has_a_key_of_the_account(priced: Served) -> None:
     run(priced)
     key = priced.key("read", account="default")
-    url = f"http://{priced.own_host}"
-    where = {"APOTHIC_BACKEND": url, "APOTHIC_TEST_BACKEND": url, "APOTHIC_API_KEY": key}
+    where = {
+        "APOTHIC_BACKEND": priced.url,
+        "APOTHIC_TEST_BACKEND": priced.url,
+        "APOTHIC_API_KEY": key,
+    }
 
-    table = cli(priced, "cost", "--app", "shop", "--since", "7d", **where).stdout.splitlines()
-    told = json.loads(cli(priced, "cost", "--json", **where).stdout)
+    table = priced.cli("cost", "--app", "shop", "--since", "7d", **where).stdout.splitlines()
+    told = json.loads(priced.cli("cost", "--json", **where).stdout)
 
     assert table[0].split() == ["APP", "FUNCTION", "ATTEMPTS", "SECONDS", "USD"]
-    assert table[1].split()[:2] == ["shop", "add"]
+    assert table[1].split()[:2] == ["shop", "call"]
     assert table[-1].endswith("no limit")
     assert told["schema"] == "apothic.cost.v1"
     assert told["nano_usd"] == sum(line["nano_usd"] for line in told["lines"]) > 0

@@ -155,19 +155,18 @@ def test_a_stream_is_told_that_the_server_ends(home: Path) -> None:
         assert b'"reason":"shutdown"' in told + sock.recv(65536)
 
 
-def test_a_watcher_that_takes_nothing_is_cut_off(home: Path) -> None:
-    with served(home) as server:
-        server.reply("put-key", name="d", key='"k"', value={"data": 0}, create=True)
-        with watching(server, "topic=dicts:d") as sock:
-            read_until(sock, b": apothic")
-            for _ in range(30):  # 27 MB, of which the sockets hold a few
-                server.reply("put-key", name="d", key='"k"', value={"data": "x" * 900_000})
+def test_a_watcher_that_takes_nothing_is_cut_off(hasty: Served) -> None:
+    hasty.reply("put-key", name="d", key='"k"', value={"data": 0}, create=True)
+    with watching(hasty, "topic=dicts:d") as sock:
+        read_until(sock, b": apothic")
+        for _ in range(30):  # 27 MB, of which the sockets hold a few
+            hasty.reply("put-key", name="d", key='"k"', value={"data": "x" * 900_000})
 
-            while "apothic_open_requests 1.0" not in server.ask("GET", "/metrics").body.decode():
-                pass  # the watcher is one more
+        while "apothic_open_requests 1.0" not in hasty.ask("GET", "/metrics").body.decode():
+            pass  # the watcher is one more
 
-            with pytest.raises((ConnectionResetError, AssertionError)):
-                read_until(sock, b"this is never told")
+        with pytest.raises((ConnectionResetError, AssertionError)):
+            read_until(sock, b"this is never told")
 
 
 def test_a_hundred_watchers_are_told_everything_and_the_slow_ones_too(home: Path) -> None:

@@ -167,7 +167,7 @@ def test_a_websocket_whose_target_is_no_path_is_refused(server: Served) -> None:
 
 
 def test_a_page_of_our_own_may_ask(server: Served) -> None:
-    origin = [("Origin", f"http://{server.own_host}"), ("Sec-Fetch-Site", "same-origin")]
+    origin = [("Origin", server.url), ("Sec-Fetch-Site", "same-origin")]
 
     assert server.ask("GET", "/openapi.json", headers=origin).status == 200
 

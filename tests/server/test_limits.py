@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -23,7 +20,7 @@ from apothic_backends.remote.address import address_of
 from apothic_backends.remote.backend import RemoteBackend
 from apothic_backends.remote.connection import Connection
 from apothic_emulator.server.protocol import MOST_FRAGMENTS
-from tests.server.served import Answer, Served, served
+from tests.server.served import Answer, Served, cli, served
 
 LIMITS = {
     "connections": 20,
@@ -95,7 +92,7 @@ def test_a_program_that_is_refused_comes_again_and_is_told_at_last(
 ) -> None:
     with ExitStack() as stack:
         held = [stream(stack, small, token) for _ in range(LIMITS["requests"])]
-        url = address_of(f"http://{small.own_host}")
+        url = address_of(small.url)
         backend = RemoteBackend(Connection(url, token, first_s=0.5, random=Random(1)))
         with closing(backend):
             with pytest.raises(OverLimit, match="--limit") as refused:
@@ -217,20 +214,9 @@ if __name__ == "__main__":
 def test_a_map_waits_for_room_where_there_is_less_of_it_than_it_has_calls(
     small: Served, tmp_path: Path
 ) -> None:
-    (tmp_path / "program.py").write_text(PROGRAM)
-    url = f"http://{small.own_host}"
-    own = {"APOTHIC_BACKEND": url, "APOTHIC_TEST_BACKEND": url, "APOTHIC_API_KEY": small.token}
-    ran = subprocess.run(
-        [sys.executable, "program.py"],
-        cwd=tmp_path,
-        env={**os.environ, **own, "APOTHIC_HOME": str(tmp_path / "home")},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    program = small.program(tmp_path, PROGRAM)
 
-    assert (ran.stdout, ran.stderr) == (f"{300 * 299}\n", "")
+    assert program.communicate(timeout=60) == (f"{300 * 299}\n", "")
 
 
 # --- heads ----------------------------------------------------------------------------------------
@@ -250,24 +236,22 @@ def test_a_hundred_thousand_headers_are_too_many(server: Served) -> None:
     assert heard.startswith(b"HTTP/1.1 431 ")
 
 
-def test_a_head_that_never_ends_is_not_waited_for(server: Served) -> None:
+def test_a_head_that_never_ends_is_not_waited_for(hasty: Served) -> None:
     """Several of them at once, while others are served."""
     with ExitStack() as stack:
-        slow = [stack.enter_context(open_from(server, "127.9.0.3")) for _ in range(50)]
+        slow = [stack.enter_context(open_from(hasty, "127.9.0.3")) for _ in range(50)]
         for sock in slow:
             sock.sendall(b"GET / HTTP/1.1\r\nX: ")
-        assert server.ask("GET", "/healthz", token=None).status == 200
+        assert hasty.ask("GET", "/healthz", token=None).status == 200
 
         for sock in slow:
             sock.settimeout(20)
             assert sock.recv(64).startswith(b"HTTP/1.1 408 ")
 
 
-def test_the_rest_of_a_request_that_was_refused_is_not_waited_for(server: Served) -> None:
-    head = (
-        f"POST /v1/get-job HTTP/1.1\r\nHost: {server.own_host}\r\nContent-Length: 1000000\r\n\r\n"
-    )
-    with open_from(server, "127.9.0.4") as sock:
+def test_the_rest_of_a_request_that_was_refused_is_not_waited_for(hasty: Served) -> None:
+    head = f"POST /v1/get-job HTTP/1.1\r\nHost: {hasty.own_host}\r\nContent-Length: 1000000\r\n\r\n"
+    with open_from(hasty, "127.9.0.4") as sock:
         sock.sendall(head.encode() + b"{")
         assert sock.recv(4096).startswith(b"HTTP/1.1 401 ")
 
@@ -347,15 +331,7 @@ def test_messages_are_not_compressed(server: Served) -> None:
 
 
 def test_a_limit_that_cannot_be_is_refused(tmp_path: Path) -> None:
-    ran = subprocess.run(
-        [sys.executable, "-m", "apothic.cli", "serve", "--port", "0", "--limit", "jobs=0"],
-        cwd=tmp_path,
-        env={**os.environ, "APOTHIC_HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    ran = cli(tmp_path, "serve", "--port", "0", "--limit", "jobs=0")
 
     assert ran.returncode != 0
     assert "the limit jobs is a whole number from 1" in ran.stderr

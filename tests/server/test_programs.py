@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -36,35 +34,15 @@ if __name__ == "__main__":
 """
 
 
-def run(server: Served, program: str, token: str) -> subprocess.CompletedProcess[str]:
-    path = server.home / "program.py"
-    path.write_text(program)
-    return subprocess.run(
-        [sys.executable, str(path)],
-        cwd=server.home,
-        env={
-            **os.environ,
-            "APOTHIC_HOME": str(server.home / "client"),
-            "APOTHIC_BACKEND": f"http://{server.own_host}",
-            "APOTHIC_TEST_BACKEND": f"http://{server.own_host}",
-            "APOTHIC_API_KEY": token,
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def test_a_program_and_a_shell_hand_things_to_one_another(server: Served) -> None:
+def test_a_program_and_a_shell_hand_things_to_one_another(server: Served, tmp_path: Path) -> None:
     server.reply("open-queue", queue="both")
     back = {"items": [{"data": ["from", {"a": "shell"}]}]}
     server.reply("put-items", queue="both", partition="back", items=back, count=1)
 
-    ran = run(server, PROGRAM, server.key("run"))
+    out, said = server.program(tmp_path, PROGRAM, server.key("run")).communicate(timeout=60)
 
-    assert ran.returncode == 0, ran.stderr
-    result, got = ran.stdout.splitlines()
+    assert said == ""
+    result, got = out.splitlines()
     assert result == "{'said': 'HELLO', 'by': [1, None, 2.5]}"
     assert got == "['from', {'a': 'shell'}]"
     taken = server.reply("take-items", queue="both", timeout_s=0)

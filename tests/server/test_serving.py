@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import signal
 import socket
-import subprocess
-import sys
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -20,21 +17,12 @@ from apothic_backends.remote.address import address_of
 from apothic_backends.remote.backend import RemoteBackend, open_remote
 from apothic_backends.remote.connection import Connection
 from apothic_backends.remote.errors import Unreachable
-from tests.integration.support import descendants
-from tests.server.served import Served, served
+from tests.server.served import Served, cli, served
 
 
 def refused(home: Path, *options: str) -> str:
     """What a server says that does not start."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "apothic.cli", "serve", "--port", "0", *options],
-        cwd=home,
-        env={**os.environ, "APOTHIC_HOME": str(home)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    ran = cli(home, "serve", "--port", "0", *options)
     assert ran.returncode != 0
     return ran.stderr
 
@@ -59,28 +47,6 @@ def test_a_name_that_was_listed_is_ours(home: Path) -> None:
     with served(home, "--allow-host", "api.example.com") as server:
         assert server.ask("GET", "/openapi.json", host="api.example.com").status == 200
         assert server.ask("GET", "/openapi.json", host="evil.example.com").status == 403
-
-
-def test_it_listens_on_loopback_and_nowhere_else(server: Served) -> None:
-    assert listening(server.process.pid) == {("0100007F", server.port)}
-
-
-def listening(pid: int) -> set[tuple[str, int]]:
-    """Where a process and all below it listen, by address and port."""
-    inodes = {
-        str(fd.readlink())
-        for one in (pid, *descendants(pid))
-        for fd in Path(f"/proc/{one}/fd").iterdir()
-        if fd.is_symlink()
-    }
-    found: set[tuple[str, int]] = set()
-    for table in ("tcp", "tcp6", "udp", "udp6"):
-        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
-            _, local, _, state, *_, inode = line.split()[:10]
-            if f"socket:[{inode}]" in inodes and (state == "0A" or table.startswith("udp")):
-                address, port = local.split(":")
-                found.add((address, int(port, 16)))
-    return found
 
 
 def test_a_second_server_on_the_same_state_is_refused_by_name_of_the_first(home: Path) -> None:

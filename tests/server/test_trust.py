@@ -108,10 +108,6 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield server
 
 
-def url_of(server: Served) -> str:
-    return f"https://{server.own_host}"
-
-
 # --- those who ask --------------------------------------------------------------------------------
 
 
@@ -139,17 +135,17 @@ def run_agent(url: str, folder: Path, token: str = KEY) -> subprocess.Popen[str]
 
 
 def test_a_program_and_the_command_line_talk_to_a_server_that_is_trusted(secure: Served) -> None:
-    with closing(open_remote(url_of(secure), secure.token)) as backend:
+    with closing(open_remote(secure.url, secure.token)) as backend:
         assert backend.start(GetDurability()).wait(20) == "disk"
-    assert ask(Target(address_of(url_of(secure)), secure.token), "list-api-keys", {})
+    assert ask(Target(address_of(secure.url), secure.token), "list-api-keys", {})
 
 
 def test_an_agent_joins_a_server_that_is_trusted_and_runs_its_jobs(
     secure: Served, tmp_path: Path
 ) -> None:
-    target = Target(address_of(url_of(secure)), secure.token)
+    target = Target(address_of(secure.url), secure.token)
     token = ask(target, "create-api-key", {"scopes": ["agent"]})["token"]
-    agent = run_agent(url_of(secure), tmp_path, token)
+    agent = run_agent(secure.url, tmp_path, token)
     spec = {"app_name": "a", "name": "len"}
     code = {"codec": "ref", "data": "builtins:len"}
     function = ask(target, "register-function", {"spec": spec, "code": code})
@@ -250,17 +246,7 @@ if __name__ == "__main__":
 def test_a_call_that_is_interrupted_leaves_no_lock_and_no_job(
     server: Served, tmp_path: Path
 ) -> None:
-    (tmp_path / "program.py").write_text(HOLDS)
-    url = f"http://{server.own_host}"
-    own = {"APOTHIC_BACKEND": url, "APOTHIC_TEST_BACKEND": url, "APOTHIC_API_KEY": server.token}
-    program = subprocess.Popen(
-        [sys.executable, "program.py"],
-        cwd=tmp_path,
-        env={**os.environ, **own, "APOTHIC_HOME": str(tmp_path / "home")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    program = server.program(tmp_path, HOLDS)
     while not (jobs := running(server)):
         assert program.poll() is None, program.communicate()
 

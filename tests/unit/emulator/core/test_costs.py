@@ -254,6 +254,20 @@ def test_versions_of_a_function_that_need_something_else_are_lines_of_their_own(
     assert [line.memory_mb for line in report(driver).lines] == [1024, 2048]
 
 
+@pytest.fixture(scope="module")
+def two_days() -> Priced:
+    """A call yesterday, and one today."""
+    driver = Priced()
+    run(driver, 1.0)
+    driver.pass_s(DAY_S)
+    driver.now += 1.0
+    job = driver.submit()
+    driver.loaded(max(driver.plane.ledger.executors))
+    driver.pass_s(1.0)
+    driver.report(job)
+    return driver
+
+
 @pytest.mark.parametrize(
     ("asked", "count"),
     [
@@ -266,17 +280,8 @@ def test_versions_of_a_function_that_need_something_else_are_lines_of_their_own(
         ({"since": NOON + 3 * DAY_S}, 0),
     ],
 )
-def test_what_is_asked_for_is_told(asked: dict[str, Any], count: int) -> None:
-    driver = Priced()
-    run(driver, 1.0)
-    driver.pass_s(DAY_S)
-    driver.now += 1.0
-    job = driver.submit()
-    driver.loaded(max(driver.plane.ledger.executors))
-    driver.pass_s(1.0)
-    driver.report(job)
-
-    assert len(report(driver, **asked).lines) == count
+def test_what_is_asked_for_is_told(two_days: Priced, asked: dict[str, Any], count: int) -> None:
+    assert len(report(two_days, **asked).lines) == count
 
 
 def test_rows_that_are_too_many_become_one_which_costs_what_they_did(
