@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from apothic._connect import ask, connect
-from apothic._services import url_of
 from apothic._shipping import running_in, ship
 from apothic.functions import Declared
 from apothic.services import Service
 from apothic_backends.commands import GetDurability, RegisterFunction
 from apothic_backends.commands.deployments import Deploy
+from apothic_backends.commands.services import GetService
 from apothic_backends.model.deployments import Deployed, DeployedFunction
 from apothic_backends.model.errors import UsageError
 
@@ -51,7 +51,7 @@ async def deploy(app_name: str, functions: Mapping[str, Declared[..., Any]]) -> 
             handle.calls.go_to(backend, f"{app_name}/{handle.name}")
         else:
             service: Any = handle
-            service.service_url = await url_of(f"{app_name}/{handle.name}", handle.name)
+            service.service_url = (await ask(GetService(f"{app_name}/{handle.name}"))).url
     return deployed
 
 

@@ -297,6 +297,18 @@ def test_a_stopped_service_listens_no_more_and_comes_back_where_it_was(project: 
     assert get(url) == (200, "1")
 
 
+def test_the_next_version_of_a_stopped_service_is_deployed_and_stays_stopped(
+    project: Project,
+) -> None:
+    deploy(project)
+    project.stop()
+
+    app = project.deploy(program(project, "2"))
+
+    assert app.functions["serve"].service_url is None
+    assert (project.seen().version, project.seen().status) == (2, "stopped")
+
+
 def test_several_processes_answer_on_one_socket(project: Project) -> None:
     url = deploy(project, options="max_containers=2, concurrent_requests=1")
     held = project.caller(url).begin("/slow")
