@@ -27,6 +27,8 @@ class Watcher:
         self.seen = after.seq if after is not None else 0 if self.job and not snapshot else -1
         self.state_at = -1
         """Where the latest snapshot was taken."""
+        self.snapshot_at = -1
+        """The position of the last snapshot."""
         self.folded: dict[int, str] = {}
         self.is_over = False
 
@@ -48,6 +50,8 @@ class Watcher:
             elif event.event == "job.snapshot" or self._is_retold(event):
                 self._is_state(event)
                 self.seen = self.state_at = seq
+                if event.event == "job.snapshot":
+                    self.snapshot_at = seq
             else:
                 self._follow(event)
         sure(batch.cursor.seq >= self.seen, "I10", "the cursor went back")
@@ -63,7 +67,9 @@ class Watcher:
         """Whether it is told after a snapshot how a job ended, and not as the log had it."""
         if not self.job or event.event not in _ENDING or self.seen != self.state_at:
             return False
-        seq = event.cursor.seq
+        seq = event.cursor.seq  # at the place of the snapshot, whatever the log has had there
+        if seq == self.snapshot_at:
+            return True
         return self.history.log[max(0, seq - 1) : seq] != [(event.event, self.job)]
 
     def _is_state(self, event: Event) -> None:
