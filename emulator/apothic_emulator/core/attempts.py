@@ -106,7 +106,9 @@ class Attempts:
         executor.is_used_up |= fact.retire
         pool = self.pools[executor.function.number]
         pool.failed_starts = 0
-        pool.measure(now - (now if job.started_at is None else job.started_at))
+        took_s = now - (now if job.started_at is None else job.started_at)
+        told_s = took_s if fact.ran_s is None else fact.ran_s  # without the way here and back
+        pool.measure(min(took_s, max(told_s, 0.0)))
         if job.stop and (error is not None or job.stop == "time_out" or executor.takes_batches):
             self._end_stopped(executor, job, now)
         elif error is not None:

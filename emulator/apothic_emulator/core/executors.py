@@ -48,6 +48,9 @@ IDLE_S = 60.0
 PREFETCH_BELOW_S = 0.005
 """Only calls that take less than this are sent ahead of time; longer ones would wait in line."""
 
+FAR_S = 0.1
+"""As long as this, news of a call that takes no longer may be on their way from an agent."""
+
 LOAD_S = 60.0
 """What an executor gets at the least to load its function; `timeout_s` if that is longer."""
 
@@ -280,7 +283,8 @@ class Executor(Placed):
     def relieve_at(self, now: float) -> float:
         """When its call takes so long that nobody should wait behind it."""
         started_at = self.line[0].started_at if self.line else None
-        return (now if started_at is None else started_at) + PREFETCH_BELOW_S
+        patience_s = PREFETCH_BELOW_S if self.accepted is None else FAR_S
+        return (now if started_at is None else started_at) + patience_s
 
     def may_be_queued_at(self, now: float) -> bool:
         """Whether it looks as if it were done soon."""
