@@ -42,6 +42,7 @@ def deployment(context: click.Context, **given: Any) -> None:
     apothic deployment rollback demo --version 3
     apothic deployment stop deployments:123 --drain
     apothic deployment watch deployments:123 --snapshot
+    apothic deployment logs deployments:123 --health-path /healthz
 
     One is named by its id, or by its app: then the live one is meant, else the latest.
     """  # noqa: D301 - as above
@@ -109,6 +110,18 @@ def stop() -> None:
 @does("deployments.delete")
 def delete() -> None:
     """Stop a deployment, and forget it; by the name of an app, all of its deployments."""
+
+
+@deployment.command(short_help="How far its services are with their start.")
+@named()
+@click.option("--function-name", metavar="NAME", help="Of this service only.")
+@click.option("--health-path", metavar="PATH", help="Ask there; else at /health, then /healthz.")
+@does("logs.show")
+def logs() -> None:
+    """Show how far services are: the `startup_log_tail` of what each says of its health.
+
+    Of one that says nothing of that kind, or does not run, it is what it has printed.
+    """
 
 
 @deployment.command(short_help="What becomes of it, as it happens.")
