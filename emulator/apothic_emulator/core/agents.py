@@ -160,6 +160,14 @@ class Agents:
             return agent.number, tuple(gpu.uuid for gpu in its.gpus)
         return (0, ()) if not spec.gpu_count and self.home.takes(spec) else None
 
+    def place_here(self, function: Function) -> Place | None:
+        """Where a new executor goes that has to be on this machine; None if there is no room."""
+        spec = function.spec
+        if not self.home.takes(spec):
+            return None
+        its = self.offer(self.home, spec, 0)
+        return None if its is None else (0, tuple(gpu.uuid for gpu in its.gpus))
+
     def machines(self, spec: FunctionSpec) -> Sequence[Agent]:
         """Those of which an executor of a function needs a part that others may have taken."""
         far = self.far.values()

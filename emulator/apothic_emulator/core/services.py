@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from apothic_backends.commands.services import GetService, ListServices, StartService, StopService
-from apothic_backends.model.errors import NotFound, SetupFailed
+from apothic_backends.model.errors import NotBuiltYet, NotFound, SetupFailed
 from apothic_backends.model.events import Cursor, Event
 from apothic_backends.model.jobs import ErrorInfo
 from apothic_backends.model.services import ServiceSnapshot
@@ -45,6 +45,11 @@ PLACE_S = 0.5
 
 ADDRESS_S = 10.0
 """How long an address may take."""
+
+_NO_HOME = ErrorInfo(
+    NotBuiltYet.code,
+    "services run on the machine of their control plane so far, and this one runs nothing itself",
+)
 
 _STARTING, _READY = ExecutorStatus.STARTING, ExecutorStatus.READY
 
@@ -250,7 +255,7 @@ class Rules:
         if self.scheduler.start(it.pool, now) is not None:
             self._tell(it, "starts", now)
             return
-        never = self.scheduler.why_not(it.pool)
+        never = self.scheduler.why_not_here(it.pool) if self.scheduler.agents.has_home else _NO_HOME
         if never is not None:
             self._cannot(it, never, now)
             self._listen_again(it, now)

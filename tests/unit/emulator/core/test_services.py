@@ -25,6 +25,7 @@ from apothic_emulator.core.effects import Effect, FindGpus, Kill, Retire, StartE
 from apothic_emulator.core.facts import Ended, LoadFailed, Printed, Said
 from apothic_emulator.core.hellos import Gpu, GpusFound
 from apothic_emulator.core.services import PLACE_S, REST_S
+from tests.unit.emulator.core.agents import Far
 from tests.unit.emulator.core.driving import Driver, kinds, only
 from tests.unit.emulator.core.restarting import Restarting
 
@@ -630,6 +631,17 @@ def test_a_machine_that_cannot_load_its_code_is_named(driver: Serving) -> None:
     driver.roused()
 
     assert "3.99" in driver.seen().stale
+
+
+def test_it_runs_on_the_machine_of_its_control_plane() -> None:
+    driver = Far()
+    driver.join()
+    driver.ask(Deploy("demo", (web(),)))
+    driver.start(Listening(NAME, 4000))
+    driver.start(Roused(NAME))
+
+    assert kinds(driver.effects) == ["Refuse"]
+    assert "on the machine of their control plane" in driver.ask(GetService(NAME)).stale
 
 
 # --- calls, and bad input -----------------------------------------------------------------------
