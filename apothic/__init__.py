@@ -31,6 +31,7 @@ _HOMES = {
     "apothic.policies": ("Retries", "batched", "concurrent"),
     "apothic.errors": ("Empty", "Full"),
     "apothic.queues": ("Queue",),
+    "apothic.remote": ("RemoteApp",),
     "apothic.runtime": ("CurrentJob", "current_job", "is_local", "progress"),
     "apothic.schedules": ("Cron", "Period"),
     "apothic.secret": ("Secret",),

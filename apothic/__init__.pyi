@@ -26,6 +26,7 @@ from apothic.policies import (
     concurrent as concurrent,
 )
 from apothic.queues import Queue as Queue
+from apothic.remote import RemoteApp as RemoteApp
 from apothic.runtime import (
     CurrentJob as CurrentJob,
     current_job as current_job,

@@ -119,6 +119,27 @@ class twin(Generic[OwnerT, P, T]):  # noqa: N801 - a decorator
         return self if owner is None else BoundTwin(self.procedure, owner)
 
 
+class class_twin(Generic[P, T]):  # noqa: N801 - a decorator
+    """The same for a static procedure: `Kind.get(...)`, and `await Kind.get.aio(...)`."""
+
+    def __init__(self, procedure: Callable[P, Coroutine[Any, Any, T]]) -> None:
+        self._procedure = procedure
+        self._owner: object = procedure
+        self.__doc__ = procedure.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Know whose it is, for messages."""
+        self._owner, self._name = owner, name
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Block this thread until it is done."""
+        return blocking(self._owner, self._name, lambda: self._procedure(*args, **kwargs))
+
+    async def aio(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Await it on asyncio or trio."""
+        return await awaited(self._procedure(*args, **kwargs))
+
+
 class BoundStream(Generic[P, T]):
     """A method that gives something to iterate over, by `for` or by `async for`."""
 

@@ -3,7 +3,6 @@
 A block runs as a test as soon as everything it uses is built. Until then `waits_for` names the part
 of the plan that brings the last thing it needs:
 
-    E  services and remote apps
     G  images, GPUs and placement
     I  generated functions
 """
@@ -355,21 +354,52 @@ def normalize_status(status: str) -> str:
 '''),
 ]  # fmt: skip
 
+DEPLOYED = """
+import apothic
+
+declared = apothic.App("my-service")
+
+
+@declared.asgi()
+def serve():
+    async def answer(scope, receive, send):
+        assert scope["type"] == "http"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    return answer
+
+
+declared.deploy()
+"""
+
+GOT = (
+    DEPLOYED
+    + """
+from apothic.remote import App
+app = App.get(name="my-service")
+
+
+async def perform_async_tasks(endpoint):
+    print(f"working at {endpoint}")
+"""
+)
+
 REMOTE_APPS = [
-    Block("004", "activation", waits_for="E", code='''
+    Block("004", "activation", after=DEPLOYED, code='''
 from apothic.remote import App
 app = App.get(name="my-service")
 app.activate(wait=True)
 app.deactivate(wait=False)
 '''),
-    Block("004", "ephemeral contexts", waits_for="E", code='''
+    Block("004", "ephemeral contexts", after=GOT, code='''
 with app.ephemeral_ctx_sync():
     print(f"App is live at: {app.endpoint}")
 async def use():
     async with app.ephemeral_ctx():
         await perform_async_tasks(app.endpoint)
 '''),
-    Block("004", "watching an app", waits_for="E", code='''
+    Block("004", "watching an app", after=GOT + "app.activate(wait=True)\n", code='''
 try:
     updated_app = app.watch(wait_for="activated")
     print(f"App {updated_app.name} is now {updated_app.deployment_status}")
@@ -381,9 +411,9 @@ except RuntimeError as e:
 BLOCKS = [*FUNCTIONS, *SERVICES, *GENERATED, *REMOTE_APPS]
 
 COMMANDS = {
-    "apothic deployment logs deployments:123": "E",
-    "apothic deployment logs deployments:123 --function-name serve": "E",
-    "apothic deployment logs deployments:123 --health-path /healthz": "E",
+    "apothic deployment logs deployments:123": "",
+    "apothic deployment logs deployments:123 --function-name serve": "",
+    "apothic deployment logs deployments:123 --health-path /healthz": "",
     """apothic run infer --app-name demo --payload '{"args":["hello"],"kwargs":{}}' --watch""": "",
     "apothic job watch jobs:123 --snapshot": "",
 }

@@ -19,7 +19,8 @@ from apothic.options import DEFAULTS, FunctionOptions
 from apothic_backends.registry import open_backend
 from tests.spec.blocks import BLOCKS, Block
 
-RUNNING = [block for block in BLOCKS if not block.waits_for]
+RUNNING = [block for block in BLOCKS if not block.waits_for and block.spec != "004"]
+REMOTE_APPS = [block for block in BLOCKS if block.spec == "004"]
 DECLARING = [block for block in BLOCKS if block.is_declaration]
 
 PRINTED = {
@@ -89,6 +90,38 @@ def test_a_block_that_waits_for_nothing_runs(
     assert [
         line for line in told if line not in {"queued", "dispatched", "running", "succeeded"}
     ] == (PRINTED.get(block.title, []))
+
+
+@pytest.mark.parametrize(
+    ("block", "told"),
+    [
+        *zip(
+            REMOTE_APPS,
+            (
+                [],
+                ["App is live at: http://127.0.0.1:", "working at http://127.0.0.1:"],
+                ["App my-service is now up"],
+            ),
+            strict=True,
+        )
+    ],
+)
+def test_a_block_about_remote_apps_runs(
+    module: ModuleType,
+    block: Block,
+    told: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    monkeypatch.chdir(tmp_path)
+    execute(block, module)
+    if "async def use()" in block.code:
+        asyncio.run(vars(module)["use"]())
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.rstrip("0123456789") for line in lines] == told
 
 
 @pytest.mark.parametrize("block", DECLARING, ids=title)

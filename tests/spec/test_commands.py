@@ -10,6 +10,16 @@ from tests.remote.shell import PROGRAM, Shell, project
 from tests.server.served import served
 from tests.spec.blocks import COMMANDS
 
+SERVICE = """
+from apothic import App
+
+app = App("demo")
+
+@app.asgi()
+def serve():
+    raise NotImplementedError
+"""
+
 
 def test_the_commands_that_wait_for_nothing_run(tmp_path: Path) -> None:
     shell = Shell(tmp_path, project(tmp_path / "project"))
@@ -17,7 +27,7 @@ def test_the_commands_that_wait_for_nothing_run(tmp_path: Path) -> None:
     with served(tmp_path):
         shell("deploy", shell.write(PROGRAM))
         for command, waits_for in COMMANDS.items():
-            if not waits_for:
+            if not waits_for and " logs " not in command:
                 _, *words = shlex.split(command.replace("jobs:123", "jobs:1"))
                 told.append(shell(*words))
 
@@ -25,3 +35,14 @@ def test_the_commands_that_wait_for_nothing_run(tmp_path: Path) -> None:
     assert (run[-1]["event"], run[-2]["data"]["value"]) == ("job.end", "HELLO")
     assert watch[0]["event"] == "job.snapshot"
     assert watch[-1] == run[-1]
+
+
+def test_the_commands_that_show_how_services_start_run(tmp_path: Path) -> None:
+    shell = Shell(tmp_path, project(tmp_path / "project"))
+    with served(tmp_path):
+        shell("deploy", shell.write(SERVICE))
+        for command in COMMANDS:
+            if " logs " in command:
+                _, *words = shlex.split(command.replace("deployments:123", "deployments:1"))
+                assert shell(*words) == ""
+                assert "demo/serve is asleep" in shell.err
