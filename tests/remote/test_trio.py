@@ -62,9 +62,10 @@ True still here
 
 
 def test_a_program_on_trio_runs_on_a_machine_that_has_joined(tmp_path: Path) -> None:
-    for folder in ("server", "machine", "home"):
+    for folder in ("server", "machine", "home", "project"):
         (tmp_path / folder).mkdir()
-    (tmp_path / "program.py").write_text(PROGRAM)
+    (tmp_path / "project" / "pyproject.toml").touch()
+    (tmp_path / "project" / "program.py").write_text(PROGRAM)
     with served(tmp_path / "server", "--no-agent") as server:
         url = f"http://{server.own_host}"
         machine = subprocess.Popen(
@@ -85,7 +86,7 @@ def test_a_program_on_trio_runs_on_a_machine_that_has_joined(tmp_path: Path) -> 
         try:
             ran = subprocess.run(
                 [sys.executable, "program.py"],
-                cwd=tmp_path,
+                cwd=tmp_path / "project",
                 env={**os.environ, **own},
                 capture_output=True,
                 text=True,
