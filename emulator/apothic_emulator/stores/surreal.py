@@ -246,10 +246,10 @@ class SurrealEngine:
                 self._ownership = None
 
     async def _let_go(self) -> None:
-        if self._heart is not None:
-            self._heart.cancel()
-            self._heart = None
+        heart, self._heart = self._heart, None
         async with self._link.turn:
+            if heart is not None:
+                heart.cancel()  # it sends nothing now, so nothing is cut off halfway
             if self._link.is_remote:
                 with suppress(Lost, Refused):
                     await self._link.send(_GIVE_BACK, who=self._who)
