@@ -1,10 +1,25 @@
-"""What processes of a service hand to each other: connections that are between two requests."""
+"""The door of a service, as one of its processes has it.
+
+Connections come through it from a socket that the control plane listens on, and from processes
+before this one, which hand on those that are between two requests.
+"""
 
 from __future__ import annotations
 
 import array
+import asyncio
+import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
+
+MOST_AT_ONCE = 64
+"""How many connections are taken before others have their turn."""
+
+FULL_S = 1.0
+"""How long none is taken by a process that cannot have more of them."""
+
+_FULL = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 _RIGHTS = socket.CMSG_SPACE(array.array("i").itemsize)
 
@@ -33,3 +48,96 @@ def hand_on(handing: socket.socket, fd: int) -> bool:
     except OSError:
         return False
     return True
+
+
+class Door:
+    """Where connections come from: where it listens, what is handed on, and where to hand."""
+
+    def __init__(
+        self,
+        fds: list[int],
+        make: Callable[[], asyncio.Protocol],
+        has_room: Callable[[], bool] | None = None,
+        count: Callable[[int], object] = int,
+    ) -> None:
+        """Make it; it is closed at first.
+
+        Args:
+            fds: Its sockets.
+            make: Gives the protocol of a connection.
+            has_room: Whether another connection may be taken; `open` again once that is so.
+            count: Called with 1 for each that is taken, with -1 for each that came to nothing.
+        """
+        self.coming = 0
+        """Connections that are taken, and whose protocols do not know of it yet."""
+        self.is_closed = False
+        self._make, self._has_room, self._count = make, has_room, count
+        self._listener, self._handed, self._handing = (socket.socket(fileno=fd) for fd in fds)
+        self._loop = asyncio.get_running_loop()
+        for each in (self._listener, self._handed, self._handing):
+            each.setblocking(False)
+        self.open()
+        self._loop.add_reader(self._handed, self._take_over)
+
+    def open(self) -> None:
+        """Take connections."""
+        if not self.is_closed:
+            self._loop.add_reader(self._listener, self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(MOST_AT_ONCE):
+            if self._has_room is not None and not self._has_room():
+                self._loop.remove_reader(self._listener)
+                return
+            try:
+                taken, _ = self._listener.accept()
+            except OSError as error:
+                if error.errno in _FULL:
+                    self._loop.remove_reader(self._listener)
+                    self._loop.call_later(FULL_S, self.open)
+                return  # or another process has taken it
+            self._take(taken)
+
+    def _take_over(self) -> None:
+        for taken in taken_over(self._handed):
+            self._take(taken)
+
+    def _take(self, taken: socket.socket) -> None:
+        self.coming += 1
+        self._count(1)
+        self._loop.create_task(self._connect(taken))
+
+    async def _connect(self, taken: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(self._make, taken)
+        except OSError:
+            taken.close()  # whoever was there has gone
+            self._count(-1)
+        finally:
+            self.coming -= 1
+
+    def hand_on(self, transport: Any) -> bool:
+        """Hand a connection to the process that comes after this one, as it is; it is gone here."""
+        its = transport.get_extra_info("socket")
+        fd = None if its is None else its.fileno()
+        if fd is None or fd < 0:
+            return False
+        transport.pause_reading()
+        if not hand_on(self._handing, fd):
+            transport.resume_reading()
+            return False
+        transport.abort()
+        return True
+
+    def close(self) -> None:
+        """Take no more."""
+        if not self.is_closed:
+            self.is_closed = True
+            self._loop.remove_reader(self._listener)
+            self._loop.remove_reader(self._handed)
+
+    def leave(self) -> None:
+        """Have nothing to do with it any more."""
+        self.close()
+        for each in (self._listener, self._handed, self._handing):
+            each.close()

@@ -10,10 +10,9 @@ which WebSockets and event streams have not; those are not waited for.
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import Any
 
-from apothic_emulator.executors.web.door import taken_over
+from apothic_emulator.executors.web.door import Door
 from apothic_emulator.executors.web.ports import Address
 
 QUIET_S = 1.0
@@ -189,9 +188,7 @@ class Forwarder:
         """Whether there was a connection."""
         self.is_gone = asyncio.Event()
         """Whether the user's server was not there any more."""
-        self._accepting: asyncio.Server | None = None
-        self._handed: socket.socket | None = None
-        self._taking: set[asyncio.Task[None]] = set()
+        self._door: Door
 
     @property
     def open(self) -> int:
@@ -203,31 +200,19 @@ class Forwarder:
     def busy(self) -> int:
         """Those of them that will end by themselves."""
         now = self.loop.time()
-        return sum(link.is_busy(now) for link in self.links)
+        return self._door.coming + sum(link.is_busy(now) for link in self.links)
 
-    async def listen(self, door: list[int]) -> None:
-        """Take connections from a door: where it listens, and what is handed on."""
-        listener, handed = (socket.socket(fileno=fd) for fd in door[:2])
-        for each in (listener, handed):
-            each.setblocking(False)
-        self._accepting = await self.loop.create_server(self._new, sock=listener)
-        self._handed = handed
-        self.loop.add_reader(handed, self._take_over, handed)
+    def listen(self, fds: list[int]) -> None:
+        """Take connections from a door."""
+        self._door = Door(fds, self._new)
 
     def _new(self) -> Side:
         return Link(self).client
 
-    def _take_over(self, handed: socket.socket) -> None:
-        for taken in taken_over(handed):
-            task = self.loop.create_task(self._connect(taken))
-            self._taking.add(task)
-            task.add_done_callback(self._taking.discard)
-
-    async def _connect(self, taken: socket.socket) -> None:
-        try:
-            await self.loop.connect_accepted_socket(self._new, taken)
-        except OSError:
-            taken.close()  # whoever was there has gone
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody is there, or about to be."""
+        return not self.links and not self._door.coming
 
     def left(self, link: Link) -> None:
         """A connection is gone."""
@@ -235,12 +220,10 @@ class Forwarder:
 
     def close(self) -> None:
         """Take no more connections."""
-        if self._accepting is not None:
-            self._accepting.close()
-            self.loop.remove_reader(self._handed)  # type: ignore[arg-type]
-            self._accepting = None
+        self._door.close()
 
     def abort(self) -> None:
-        """Cut off what is left."""
+        """Cut off what is left, and leave the door."""
+        self._door.leave()
         for link in [*self.links]:
             link.abort()

@@ -9,6 +9,7 @@ stand, closes WebSockets (1012, service restart), and lets every other request f
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from apothic_emulator.executors.web.connections import Connection, Socket
-from apothic_emulator.executors.web.door import hand_on, taken_over
+from apothic_emulator.executors.web.door import Door
 from apothic_emulator.executors.web.lifespan import App
 
 UNLIMITED = 1000
@@ -58,8 +59,7 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self.idle_since = self._loop.time()
         """When the last request ended."""
-        self._sockets: list[socket.socket] = []
-        self._accepting: asyncio.Server | None = None
+        self._door: Door
         self._clock: asyncio.TimerHandle | None = None
         self._hands_on = False
         own: dict[str, Any] = {"serves": self}
@@ -83,18 +83,11 @@ class Server:
         """All that there are, WebSockets among them."""
         return self._state.connections
 
-    async def listen(self, door: list[int]) -> None:
-        """Take connections from a door: where it listens, what is handed on, and where to hand."""
-        listener, handed, handing = (socket.socket(fileno=fd) for fd in door)
-        self._sockets = [listener, handed, handing]
-        for each in self._sockets:
-            each.setblocking(False)
+    def listen(self, fds: list[int]) -> None:
+        """Take connections from a door."""
         self._tick()
-        if self.is_limited:
-            self._loop.add_reader(listener, self._accept)
-        else:
-            self._accepting = await self._loop.create_server(self._new, sock=listener)
-        self._loop.add_reader(handed, self._take_over, handed)
+        has_room, count = (self._has_room, self._count_fresh) if self.is_limited else (None, int)
+        self._door = Door(fds, self._new, has_room, count)
 
     def _new(self) -> Connection:
         made: Connection = self._protocol(self._config, self._state, self._app_state, self._loop)
@@ -117,7 +110,7 @@ class Server:
 
     def left(self) -> None:
         """A connection is gone."""
-        if self.is_draining and not self.connections:
+        if self.is_draining and not self._is_left():
             self.is_empty.set()
 
     def count(self, more: int) -> None:
@@ -158,66 +151,35 @@ class Server:
             connection, cycle, app = self.waiting.popleft()
             if not cycle.disconnected:
                 connection.start(cycle, app)
-        if self.is_limited and not self.is_draining:
-            self._loop.add_reader(self._sockets[0], self._accept)
+        if self.is_limited:
+            self._door.open()
 
-    def _accept(self) -> None:
-        """Take connections for as long as there are places; the others are for other processes."""
-        while self.taken + len(self.waiting) + self.fresh < self.places:
-            try:
-                taken, _ = self._sockets[0].accept()
-            except OSError:
-                return  # another process has taken it
-            self.fresh += 1
-            self._loop.create_task(self._connect(taken))
-        self._loop.remove_reader(self._sockets[0])
+    def _has_room(self) -> bool:
+        """Whether another connection may come; the others are for other processes."""
+        if self.taken + len(self.waiting) + self.fresh < self.places:
+            return True
         self.on_crowded()
+        return False
 
-    # --- handing on -----------------------------------------------------------------------------
-
-    def _take_over(self, handed: socket.socket) -> None:
-        """Take connections that a process before this one has handed on."""
-        for taken in taken_over(handed):
-            self.fresh += 1
-            self._loop.create_task(self._connect(taken))
-
-    async def _connect(self, taken: socket.socket) -> None:
-        try:
-            await self._loop.connect_accepted_socket(self._new, taken)
-        except OSError:
-            self.fresh -= 1
-            taken.close()  # whoever was there has gone
-
-    def _hand_on(self, connection: Connection) -> bool:
-        """Hand a connection to the process that comes after this one, as it is."""
-        its = connection.transport.get_extra_info("socket")
-        fd = None if its is None else its.fileno()
-        if fd is None or fd < 0:
-            return False
-        connection.transport.pause_reading()
-        if not hand_on(self._sockets[2], fd):
-            connection.transport.resume_reading()
-            return False
-        connection.transport.abort()
-        return True
+    def _count_fresh(self, more: int) -> None:
+        self.fresh += more
 
     # --- the end --------------------------------------------------------------------------------
 
     def drain(self, *, hand_on: bool) -> None:
         """Take no more connections, and end those that are there as soon as that is in order."""
         self.is_draining, self._hands_on = True, hand_on
-        listener, handed, _ = self._sockets
-        self._loop.remove_reader(handed)
-        if self._accepting is not None:
-            self._accepting.close()
-        else:
-            self._loop.remove_reader(listener)
+        self._door.close()
         self._let_all_go()
+
+    def _is_left(self) -> bool:
+        """Whether somebody is there, or about to be."""
+        return bool(self.connections or self._door.coming)
 
     def _let_all_go(self) -> None:
         for connection in [*self.connections]:
             self.let_go(connection)
-        if self.connections:
+        if self._is_left():
             self._loop.call_later(LOOK_S, self._let_all_go)
         else:
             self.is_empty.set()
@@ -232,8 +194,8 @@ class Server:
         elif connection.is_stream:
             connection.end_stream()
         elif connection.is_between:
-            is_handed = self._hands_on and self._hand_on(connection)
-            if not is_handed:
+            goes_on = self._hands_on or _has_more(connection)
+            if not goes_on or not self._door.hand_on(connection.transport):
                 connection.transport.close()
 
     async def drained(self) -> None:
@@ -243,11 +205,22 @@ class Server:
             await asyncio.wait(self._state.tasks)
 
     def abort(self) -> None:
-        """Cut off what is left."""
+        """Cut off what is left, and leave the door."""
+        self._door.leave()
         for task in self._state.tasks:
             task.cancel()
         for connection in [*self.connections]:
             connection.transport.abort()
+
+
+def _has_more(connection: Connection) -> bool:
+    """Whether another request has come just now: it wakes a process, instead of being cut off."""
+    its = connection.transport.get_extra_info("socket")
+    try:
+        with socket.socket(fileno=os.dup(its.fileno())) as same:
+            return bool(same.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except OSError:
+        return False
 
 
 async def _fairly(send: Any, message: Any) -> None:

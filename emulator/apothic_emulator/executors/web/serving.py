@@ -150,7 +150,7 @@ class Serving:
         await lifespan.start()
         server = Server(app, lifespan.state, self.timeout_s, self.places)
         server.on_crowded = self._crowded
-        await server.listen(self.executor.door)
+        server.listen(self.executor.door)
         return server, lifespan
 
     async def _start_web_server(self) -> tuple[Serves, Stops]:

@@ -76,7 +76,7 @@ async def start(process: Process, spec: dict[str, Any]) -> WebServer:
     own = _port_of(process.door[0])
     target = await _accepting(running, moved, service["startup_timeout_s"], besides=own)
     server = WebServer(target, running, service["grace_s"])
-    await server.forwarder.listen(process.door)
+    server.forwarder.listen(process.door)
     return server
 
 
@@ -238,7 +238,7 @@ class WebServer:
         """Wait for what is busy, half of the grace at most; then have the server end the rest."""
         await self._until(lambda: not self.forwarder.busy, self._grace_s / 2)
         await self.stop()
-        await self._until(lambda: not self.forwarder.links, END_S)
+        await self._until(lambda: self.forwarder.is_empty, END_S)
         await self._until(lambda: not self.forwarder.busy, self._grace_s)
 
     async def _until(self, is_so: Callable[[], bool], most_s: float) -> None:

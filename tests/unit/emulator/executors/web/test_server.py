@@ -1,0 +1,138 @@
+"""The server of a service: whoever has connected is answered, by it or by the one after it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import uvloop
+
+from apothic_emulator.executors.web.door import hand_on
+from apothic_emulator.executors.web.server import Server
+
+HEADERS = [(b"content-length", b"5")]
+ASK = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+class Door:
+    """Where two processes of a service take connections."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.handed, self.handing = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.handed.setblocking(False)
+        self.callers: list[socket.socket] = []
+
+    def duplicates(self) -> list[int]:
+        """What one process gets."""
+        return [each.dup().detach() for each in (self.listener, self.handed, self.handing)]
+
+    def caller(self) -> socket.socket:
+        """Somebody who connects."""
+        caller = socket.create_connection(self.listener.getsockname())
+        self.callers.append(caller)
+        return caller
+
+    def close(self) -> None:
+        for each in (self.listener, self.handed, self.handing, *self.callers):
+            each.close()
+
+
+@pytest.fixture
+def door() -> Iterator[Door]:
+    made = Door()
+    yield made
+    made.close()
+
+
+def serving(door: Door, places: int = 1000, says: bytes = b"hello") -> Server:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        await send({"type": "http.response.body", "body": says})
+
+    made = Server(app, {}, 60.0, places)
+    made.listen(door.duplicates())
+    return made
+
+
+async def turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def end(server: Server, *, hand_on: bool = False) -> None:
+    server.drain(hand_on=hand_on)
+    await server.drained()
+    server.abort()
+
+
+async def answer(caller: socket.socket) -> bytes:
+    """What somebody hears who has asked; nothing, if that is cut off."""
+    loop, heard = asyncio.get_running_loop(), b""
+    caller.settimeout(10)
+    while not heard.endswith((b"hello", b"wrong")):
+        more = await loop.run_in_executor(None, caller.recv, 65536)
+        if not more:
+            return b""
+        heard += more
+    return heard[-5:]
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize("places", [1000, 1])
+@pytest.mark.parametrize("is_handed_on", [False, True])
+@pytest.mark.parametrize("count", range(8))
+def test_whoever_connects_while_it_ends_is_answered_by_the_next(
+    door: Door, loop: Any, places: int, is_handed_on: bool, count: int
+) -> None:
+    async def run() -> None:
+        ending = serving(door, places, b"wrong")
+        caller = door.caller()
+        if is_handed_on:
+            with door.listener.accept()[0] as accepted:
+                hand_on(door.handing, accepted.fileno())
+
+        await turns(count)
+        await end(ending, hand_on=True)
+        after = serving(door, places)
+
+        caller.sendall(ASK)
+        assert await answer(caller) == b"hello"
+        await end(after)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(run())
+
+
+def test_whoever_asks_as_it_rests_is_answered_by_the_next(door: Door) -> None:
+    async def run() -> None:
+        ending = serving(door)
+        caller = door.caller()
+        caller.sendall(ASK)
+        assert await answer(caller) == b"hello"
+
+        caller.sendall(ASK)
+        await end(ending)
+        after = serving(door)
+
+        assert await answer(caller) == b"hello"
+        await end(after)
+
+    asyncio.run(run())
+
+
+def test_whoever_asks_for_nothing_as_it_rests_sees_the_end(door: Door) -> None:
+    async def run() -> None:
+        ending = serving(door)
+        caller = door.caller()
+        caller.sendall(ASK)
+        assert await answer(caller) == b"hello"
+
+        await end(ending)
+
+        assert await answer(caller) == b""
+
+    asyncio.run(run())
