@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from apothic._connect import ask, connect
+from apothic._services import url_if_started
 from apothic._shipping import running_in, ship
 from apothic.functions import Declared
 from apothic.services import Service
 from apothic_backends.commands import GetDurability, RegisterFunction
 from apothic_backends.commands.deployments import Deploy
-from apothic_backends.commands.services import GetService
 from apothic_backends.model.deployments import Deployed, DeployedFunction
 from apothic_backends.model.errors import UsageError
 
@@ -22,6 +22,7 @@ async def deploy(app_name: str, functions: Mapping[str, Declared[..., Any]]) -> 
     Raises:
         UsageError: there are none.
         PackageRefused: the project cannot be shipped as it is.
+        BackendError: a service has no address.
     """
     if not functions:
         raise UsageError(
@@ -51,7 +52,7 @@ async def deploy(app_name: str, functions: Mapping[str, Declared[..., Any]]) -> 
             handle.calls.go_to(backend, f"{app_name}/{handle.name}")
         else:
             service: Any = handle
-            service.service_url = (await ask(GetService(f"{app_name}/{handle.name}"))).url
+            service.service_url = await url_if_started(f"{app_name}/{handle.name}")
     return deployed
 
 

@@ -11,7 +11,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect as open_websocket
 
-from apothic import NotFound, UsageError
+from apothic import BackendError, NotFound, UsageError
+from apothic_backends.connection import use
+from apothic_backends.registry import open_backend
 from tests.services.project import Project, get
 
 PROGRAM = """
@@ -334,3 +336,14 @@ def test_a_head_that_is_too_large_is_refused(project: Project) -> None:
     large = {f"x-{n}": "x" * 8000 for n in range(10)}
 
     assert project.caller(url).ask("GET", "/", **large)[0] == 431
+
+
+def test_where_nothing_is_served_its_deployment_says_so(project: Project) -> None:
+    inline = open_backend("inline")
+    before = use(inline)
+    try:
+        with pytest.raises(BackendError, match="listens nowhere: the inline backend serves noth"):
+            deploy(project)
+    finally:
+        use(before)
+        inline.close()

@@ -91,7 +91,7 @@ class Rules:
 
     def _get(self, command: GetService, asked: Asked, now: float) -> Any:
         it = self.find(command.service)
-        if it.url is None and it.is_wanted:
+        if not self._is_over(it, command):
             return self._await(it, asked, ADDRESS_S, now)
         return it.snapshot().replace(log=it.log.read().text)
 
@@ -187,6 +187,7 @@ class Rules:
     # --- addresses ------------------------------------------------------------------------------
 
     def _open(self, it: Service) -> None:
+        it.note = ""
         self.scheduler.effects.append(Listen(it.service_id, it.port))
 
     def _listening(self, command: Listening, asked: Asked, now: float) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from apothic_backends.ticket import Ticket
+from apothic_emulator.core.doors import Listen, Listening
 from apothic_emulator.core.effects import (
     Credit,
     Dispatch,
@@ -19,10 +21,12 @@ from apothic_emulator.core.effects import (
     Terminate,
     sent,
 )
-from apothic_emulator.core.facts import Ended, Input, Recalled, Refused, Reported
+from apothic_emulator.core.facts import Asked, Ended, Input, Recalled, Refused, Reported
 from apothic_emulator.inline.executor import Executor, Work
 
 Make = Callable[[StartExecutor], Executor]
+
+NO_DOORS = "the inline backend serves nothing; services need APOTHIC_BACKEND=local, or a server"
 
 
 class Agent:
@@ -52,6 +56,11 @@ class Agent:
         """Do one thing, as far as it can be done without a process."""
         if type(effect) is StartExecutor:
             self.executors[effect.executor] = self._make(effect)
+            return
+        if type(effect) is Listen:
+            nobody: Ticket[None] = Ticket()
+            answer: Any = Listening(effect.service, 0, NO_DOORS)
+            self._post(Asked(answer, nobody))
             return
         executor = self.executors.get(effect.executor)
         if executor is None:

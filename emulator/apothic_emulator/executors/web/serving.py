@@ -163,13 +163,11 @@ class Serving:
     def _watch(self, server: Serves) -> None:
         """Say so when there was nothing to do for long; nobody is kept waiting by it."""
         warm_s = self.service["keep_warm_s"]
-        if not server.has_served:
-            warm_s = max(warm_s, FIRST_S)
-        rest_s = server.idle_since + warm_s - self._loop.time()
-        if server.open:
-            self._loop.call_later(max(warm_s, LOOK_S), self._watch, server)
-        elif rest_s > 0:
-            self._loop.call_later(rest_s, self._watch, server)
+        least_s = 0.0 if server.has_served else FIRST_S
+        rest_s = server.idle_since + max(warm_s, least_s) - self._loop.time()
+        if server.open or rest_s > 0:
+            look_s = warm_s if server.open else min(rest_s, warm_s)
+            self._loop.call_later(max(look_s, LOOK_S), self._watch, server)
         elif not self.told_to_end.is_set():
             self.rests = True
             self.executor.send(Frame(wire.SAID, 0, 0, 0, b"rests"))

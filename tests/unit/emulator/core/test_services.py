@@ -131,6 +131,25 @@ def test_why_it_cannot_listen_is_told(driver: Serving) -> None:
     )
 
 
+def test_whoever_asks_later_is_told_at_once_why_it_cannot_listen(driver: Serving) -> None:
+    driver.deploy()
+    driver.listens(0, "it cannot listen: no descriptors")
+
+    token = driver.start(GetService(NAME))
+
+    assert driver.answers[token].note == "it cannot listen: no descriptors"
+
+
+def test_with_its_next_version_it_is_tried_again_to_listen(driver: Serving) -> None:
+    driver.deploy()
+    driver.listens(0, "it cannot listen: no descriptors")
+
+    assert driver.deploy(web("2")) == [Listen(NAME, 0)]
+
+    token = driver.start(GetService(NAME))
+    assert token not in driver.answers
+
+
 def test_a_service_that_is_not_there_is_an_error_that_lists_those_that_are(driver: Serving) -> None:
     driver.deploy()
 
