@@ -281,7 +281,7 @@ def failure_of(kind: type[Driven], seed: int) -> str:
     """What a seed finds; empty if nothing."""
     try:
         kind(seed).run()
-    except (Violation, AssertionError, ApothicError) as error:
+    except (Violation, AssertionError, LookupError, ApothicError) as error:
         return f"seed {seed}: {type(error).__name__}: {error}"
     return ""
 

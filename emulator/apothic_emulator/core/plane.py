@@ -194,8 +194,7 @@ class Plane:
         for key, record in others:
             kind, *path = key.split("/")
             self.shared.load(kind, path, record, now)
-        for part in self.shared.parts.values():
-            part.loaded(now)
+        self.shared.loaded(now)
         self.operations.loaded(self._undo_of, now)
         self._number_after(floor_in(mine["last"]))
         if self.journal is not None and is_put_back(mine["last"]):

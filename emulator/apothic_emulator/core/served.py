@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apothic_backends.model.errors import SetupFailed
 from apothic_backends.model.jobs import ErrorInfo
 from apothic_backends.model.services import (
     ASLEEP,
@@ -13,6 +14,8 @@ from apothic_backends.model.services import (
     ServiceSpec,
 )
 from apothic_emulator.core.executors import Executor, ExecutorStatus
+from apothic_emulator.core.facts import Ended
+from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.journal import Kept
 from apothic_emulator.core.logs import JobLog
 from apothic_emulator.core.pools import Pool
@@ -32,6 +35,8 @@ class Service(Kept):
         self.version = self.port = 0
         """Of the deployment; and where it listens, kept over restarts."""
         self.url: str | None = None
+        self.listen_at = NEVER
+        """When to try again to listen."""
         self.is_wanted = True
         """Whether it is to listen at all."""
         self.before: dict[int, Executor] = {}
@@ -104,3 +109,14 @@ class Service(Kept):
             stale=error,
             note=self.note,
         )
+
+
+def unready(executor: Executor, fact: Ended) -> ErrorInfo:
+    """Why a process could not be started that has ended."""
+    how = f"signal {fact.signal}" if fact.signal else f"exit code {fact.exit_code}"
+    name = executor.function.spec.name
+    return ErrorInfo(
+        SetupFailed.code,
+        f"{name} cannot be started: its process ended with {how} before it was ready"
+        + (f" ({fact.detail})" if fact.detail else ""),
+    )

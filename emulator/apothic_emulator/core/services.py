@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from apothic_backends.commands.services import GetService, ListServices, StartService, StopService
-from apothic_backends.model.errors import NotBuiltYet, NotFound, SetupFailed
+from apothic_backends.model.errors import NotBuiltYet, NotFound
 from apothic_backends.model.events import Cursor, Event
 from apothic_backends.model.jobs import ErrorInfo
 from apothic_backends.model.services import ServiceSnapshot
@@ -32,7 +32,7 @@ from apothic_emulator.core.feeds import Wants
 from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.pools import Pool
 from apothic_emulator.core.records import unpack
-from apothic_emulator.core.served import Service
+from apothic_emulator.core.served import Service, unready
 from apothic_emulator.core.shared import Rule, Shared
 
 TABLE = "services"
@@ -40,8 +40,14 @@ TABLE = "services"
 REST_S, MOST_REST_S = 0.5, 30.0
 """The pause after a start that failed: it doubles with each in a row, up to the second."""
 
+MOST_FAILURES = 10
+"""More in a row make no difference."""
+
 PLACE_S = 0.5
 """How often a place is looked for where there is none."""
+
+LISTEN_S = 5.0
+"""How often a door is tried again that could not be opened."""
 
 ADDRESS_S = 10.0
 """How long an address may take."""
@@ -102,8 +108,7 @@ class Rules:
 
     def _await(self, it: Service, asked: Asked, timeout_s: float, now: float) -> Any:
         """Owe the reply until something has changed that may be waited for."""
-        late = it.snapshot()
-        return self.shared.wait(asked, it.waits, timeout_s, now, empty=late, lends=False)
+        return self.shared.wait(asked, it.waits, timeout_s, now, empty=it.snapshot, lends=False)
 
     def _tell(self, it: Service, what: str, now: float) -> None:
         """Something has changed: say so, and answer those who waited for that."""
@@ -119,7 +124,8 @@ class Rules:
         if isinstance(command, StopService):
             return it.has_ended or it.is_wanted
         if isinstance(command, StartService):
-            return it.is_up or it.error is not None or not it.is_wanted
+            is_shut = it.url is None and bool(it.note)
+            return it.is_up or it.error is not None or is_shut or not it.is_wanted
         return it.url is not None or bool(it.note) or not it.is_wanted
 
     def state(self, name: str, wants: Wants | None, here: Cursor) -> list[Event]:
@@ -148,8 +154,8 @@ class Rules:
         if it is None:
             it = self.services[service_id] = Service(service_id)
         was_up = bool(it.live or it.before)
-        before = it.before | {e.number: e for e in it.live}
-        it.before = {n: e for n, e in before.items() if e.function is not pool.function}
+        it.before |= {} if it.pool is None else it.pool.executors
+        it.before = {n: e for n, e in it.before.items() if e.function is not pool.function}
         it.pool, it.version = pool, version
         it.error, it.failures, it.rest_until = None, 0, 0.0
         self._of_pool[pool.function.number] = it
@@ -166,7 +172,7 @@ class Rules:
         """No version that is live has the service any more."""
         it = self.services[service_id]
         self._close(it, now)
-        it.pool = None
+        it.pool, it.is_wanted = None, True
         self._forget(it)
         told = {"service": service_id}
         self.shared.tell("service.deleted", f"{TABLE}:{service_id}", now, told)
@@ -187,7 +193,7 @@ class Rules:
     # --- addresses ------------------------------------------------------------------------------
 
     def _open(self, it: Service) -> None:
-        it.note = ""
+        it.note, it.listen_at = "", NEVER
         self.scheduler.effects.append(Listen(it.service_id, it.port))
 
     def _listening(self, command: Listening, asked: Asked, now: float) -> None:
@@ -201,14 +207,16 @@ class Rules:
             self._keep(it)
             if it.is_called:
                 self._run(it, now)
+        else:
+            it.listen_at = now + LISTEN_S
+            self.shared.wake_at(it.listen_at)
         self._tell(it, "listens" if command.port else "cannot listen", now)
 
     def _close(self, it: Service, now: float) -> None:
         """Nobody listens, and processes finish what they have begun."""
-        if it.url is not None:
-            self.scheduler.effects.append(Unlisten(it.service_id))
-        it.url, it.is_called = None, False
-        it.before |= {e.number: e for e in it.live}
+        self.scheduler.effects.append(Unlisten(it.service_id))
+        it.url, it.is_called, it.listen_at = None, False, NEVER
+        it.before |= {} if it.pool is None else it.pool.executors
         self._drain(it, now)
 
     # --- commands -------------------------------------------------------------------------------
@@ -319,7 +327,7 @@ class Rules:
             return
         is_current = not was_before and executor.function is it.pool.function
         if is_current and not executor.loaded:
-            self._cannot(it, executor.failure or _end(executor, fact), now)
+            self._cannot(it, executor.failure or unready(executor, fact), now)
         if not it.live and it.is_wanted:
             self._listen_again(it, now)
         self._tell(it, "ended", now)
@@ -327,15 +335,15 @@ class Rules:
     def _cannot(self, it: Service, error: ErrorInfo, now: float) -> None:
         """A start has failed: those who wait for it are told, unless an older version goes on."""
         it.error = error
-        it.failures += 1
-        it.rest_until = now + min(MOST_REST_S, REST_S * 2.0 ** (it.failures - 1))
+        it.rest_until = now + min(MOST_REST_S, REST_S * 2.0**it.failures)
+        it.failures = min(it.failures + 1, MOST_FAILURES)
         if not it.is_up and it.url is not None:
             self.scheduler.effects.append(Refuse(it.service_id, error.message))
         self._tell(it, "failed", now)
 
     def _listen_again(self, it: Service, now: float) -> None:
         """Be told of the next connection, once one may lead to a start."""
-        if it.url is None or it.before:
+        if it.url is None or it.is_up:
             return
         if now < it.rest_until:
             it.is_called = True
@@ -346,8 +354,12 @@ class Rules:
     # --- time -----------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """Go on where a start was put off."""
+        """Go on where a start was put off, or a door could not be opened."""
         for it in self.services.values():
+            if it.listen_at <= now:
+                self._open(it)
+            else:
+                self.shared.wake_at(it.listen_at)
             if it.is_called and it.url is not None:
                 if it.rest_until > now:
                     self.shared.wake_at(it.rest_until)
@@ -382,13 +394,3 @@ class Rules:
             assert it.is_wanted or it.url is None, "stopped, and listens"
             for executor in it.before.values():
                 assert executor.number in self.shared.ledger.executors, "one that is gone"
-
-
-def _end(executor: Executor, fact: Ended) -> ErrorInfo:
-    how = f"signal {fact.signal}" if fact.signal else f"exit code {fact.exit_code}"
-    name = executor.function.spec.name
-    return ErrorInfo(
-        SetupFailed.code,
-        f"{name} cannot be started: its process ended with {how} before it was ready"
-        + (f" ({fact.detail})" if fact.detail else ""),
-    )

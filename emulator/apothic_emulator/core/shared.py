@@ -81,7 +81,7 @@ class Part(Protocol):
 
 
 class SharedWait(Wait):
-    """A reply that is owed until a deadline; `empty` is what it is then, or the error."""
+    """A reply that is owed until a deadline; `empty` is what it is then, says it, or the error."""
 
     __slots__ = ("again", "asked", "empty", "shared")
 
@@ -157,6 +157,12 @@ class Shared:
             part = self.parts[name] = module.Rules(self)
             part.number_after(self.floor)
         return part
+
+    def loaded(self, now: float) -> None:
+        """All records are back, in whatever order: deployments say what services there are."""
+        for name in PARTS:
+            if name in self.parts:
+                self.parts[name].loaded(now)
 
     def number_after(self, floor: int) -> None:
         """Give higher numbers than that, of whatever kind."""
@@ -238,7 +244,8 @@ class Shared:
     ) -> Any:
         """Owe the reply to whoever stands in `among`; after `timeout_s` it is `empty`.
 
-        That may be an error. A job whose code waits lends its place, unless that goes on meanwhile.
+        That may be an error, or a function which gives it. A job whose code waits lends its place,
+        unless that goes on meanwhile.
 
         Raises:
             OverLimit: too many wait.
@@ -277,10 +284,11 @@ class Shared:
             if _is_owed(waits, wait):
                 wait.among.remove(wait)
                 wait.left()
-                if isinstance(wait.empty, ApothicError):
-                    self.ledger.answer(wait, None, wait.empty)
+                empty = wait.empty() if callable(wait.empty) else wait.empty
+                if isinstance(empty, ApothicError):
+                    self.ledger.answer(wait, None, empty)
                 else:
-                    self.ledger.answer(wait, wait.empty)
+                    self.ledger.answer(wait, empty)
         if deadlines:
             self.wake_at(deadlines[0][0])
         for part in self.parts.values():

@@ -24,7 +24,7 @@ from apothic_emulator.core.doors import Listen, Listening, Refuse, Rouse, Roused
 from apothic_emulator.core.effects import Effect, FindGpus, Kill, Retire, StartExecutor
 from apothic_emulator.core.facts import Ended, LoadFailed, Printed, Said
 from apothic_emulator.core.hellos import Gpu, GpusFound
-from apothic_emulator.core.services import PLACE_S, REST_S
+from apothic_emulator.core.services import LISTEN_S, MOST_FAILURES, PLACE_S, REST_S
 from tests.unit.emulator.core.agents import Far
 from tests.unit.emulator.core.driving import Driver, kinds, only
 from tests.unit.emulator.core.restarting import Restarting
@@ -148,6 +148,33 @@ def test_with_its_next_version_it_is_tried_again_to_listen(driver: Serving) -> N
 
     token = driver.start(GetService(NAME))
     assert token not in driver.answers
+
+
+def test_a_door_that_could_not_be_opened_is_tried_again(driver: Serving) -> None:
+    driver.deploy()
+    driver.listens(0, "it cannot listen: no descriptors")
+
+    assert driver.pass_s(LISTEN_S / 2) == []
+    assert driver.pass_s(LISTEN_S / 2) == [Listen(NAME, 0)]
+    assert driver.pass_s(LISTEN_S) == []
+
+
+def test_who_starts_a_service_is_told_that_it_cannot_listen(driver: Serving) -> None:
+    driver.deploy()
+    token = driver.start(StartService(NAME, wait=True))
+
+    driver.listens(0, "it cannot listen: no descriptors")
+
+    assert driver.answers[token].note == "it cannot listen: no descriptors"
+
+
+def test_a_door_is_closed_that_was_about_to_be_opened(driver: Serving) -> None:
+    driver.deploy()
+    driver.ask(StopService(NAME))
+
+    assert driver.effects == [Unlisten(NAME)]
+    assert driver.listens() == []
+    assert driver.seen().url is None
 
 
 def test_a_service_that_is_not_there_is_an_error_that_lists_those_that_are(driver: Serving) -> None:
@@ -314,6 +341,17 @@ def test_a_connection_during_the_rest_waits_for_its_end(driver: Serving) -> None
     assert driver.pass_s(REST_S) == [Rouse(NAME)]
 
 
+def test_however_often_it_has_failed_there_is_a_next_time(driver: Serving) -> None:
+    driver.deploy()
+    driver.listens()
+    for number in range(1, 2 * MOST_FAILURES):
+        driver.roused()
+        driver.fails(number)
+        driver.pass_s(30.0)
+
+    assert kinds(driver.roused()) == ["StartExecutor"]
+
+
 def test_a_process_that_ends_before_it_is_ready_says_how(driver: Serving) -> None:
     driver.deploy()
     driver.listens()
@@ -466,6 +504,44 @@ def test_a_service_that_comes_back_listens_again(driver: Serving) -> None:
     assert driver.seen().processes == 1
 
 
+def test_one_that_was_stopped_is_as_new_when_it_is_deployed_again(driver: Serving) -> None:
+    driver.up()
+    driver.ask(StopService(NAME))
+    driver.deploy(fn())
+
+    assert driver.deploy(web("2")) == [Listen(NAME, 4000)]
+
+
+def test_it_may_end_while_a_process_of_it_rests(driver: Serving) -> None:
+    driver.up()
+    driver.said(1, "rests")
+    driver.deploy(fn())
+
+    driver.gone(1)
+
+    assert driver.ask(ListServices()) == ()
+
+
+def test_who_waits_for_its_end_waits_for_those_that_rest(driver: Serving) -> None:
+    driver.up()
+    driver.said(1, "rests")
+    driver.deploy(web("2"))
+    token = driver.start(StopService(NAME, wait=True))
+    assert token not in driver.answers
+
+    driver.gone(1)
+
+    assert driver.answers[token].processes == 0
+
+
+def test_whoever_knocks_while_the_old_version_drains_is_heard(driver: Serving) -> None:
+    driver.up()
+    driver.deploy(web("2"))
+    driver.loaded(2)
+
+    assert driver.died(2) == [Rouse(NAME)]
+
+
 def test_the_end_of_its_deployment_ends_it(driver: Serving) -> None:
     driver.up()
     driver.ask(StopDeployment("demo"))
@@ -507,7 +583,7 @@ def test_without_a_store_nothing_is_written_down() -> None:
     driver.ask(Deploy("demo", (web(),)))
     driver.ask(DeleteDeployment("demo"))
 
-    assert driver.effects == []
+    assert driver.effects == [Unlisten(NAME)]
 
 
 # --- start and stop -----------------------------------------------------------------------------
@@ -573,6 +649,16 @@ def test_whoever_waits_for_a_start_hears_that_it_failed(driver: Serving) -> None
     driver.fails()
 
     assert (driver.answers[token].status, driver.answers[token].stale) == ("failed", BROKEN.message)
+
+
+def test_whoever_waits_too_long_hears_how_it_is_then(driver: Serving) -> None:
+    driver.deploy()
+    token = driver.start(StartService(NAME, wait=True, timeout_s=5.0))
+    driver.listens()
+
+    driver.pass_s(6.0)
+
+    assert (driver.answers[token].status, driver.answers[token].processes) == ("starting", 1)
 
 
 def test_a_stop_ends_the_wait_for_a_start(driver: Serving) -> None:
@@ -744,6 +830,19 @@ def test_a_restart_knows_what_was_stopped(driver: Serving) -> None:
 
     assert driver.restart() == []
     assert driver.seen().status == "stopped"
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_in_whatever_order_records_come_back(driver: Serving, is_reversed: bool) -> None:
+    driver.up()
+    driver.ask(StopService(NAME))
+    driver.records = dict(sorted(driver.records.items(), reverse=is_reversed))
+
+    driver.restart()
+
+    assert driver.seen().status == "stopped"
+    driver.ask(StartService(NAME))
+    assert driver.effects == [Listen(NAME, 4000)]
 
 
 def test_a_restart_knows_nothing_of_what_was_deleted(driver: Serving) -> None:
