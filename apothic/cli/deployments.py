@@ -37,7 +37,7 @@ def deploy(asked: Wishes, *, target: str) -> None:
         raise UsageError(f"{file} is not in the project {project()}; call it from there")
     plane = control_plane(target)
     with redirect_stdout(stderr):
-        app = _app_of(load(file), name)
+        app = app_of(load(file), name)
     done = block(deploying(app.name, app.functions))
     it = done.deployment
     if asked.is_json():
@@ -55,7 +55,7 @@ def _where(plane: Backend) -> str:
     return "" if address is None else f", at {address.url}"
 
 
-def _app_of(module: ModuleType, name: str) -> App:
+def app_of(module: ModuleType, name: str) -> App:
     """The app of a module: the one of that name, or under that name; else the only one.
 
     Raises:

@@ -16,7 +16,8 @@ OWN = ("", "local", "inline")
 def control_plane(what: str) -> Backend:
     """The control plane that runs beside programs: the one that `APOTHIC_BACKEND` names.
 
-    Else the one that `apothic auth use` has chosen, else the server that runs on this machine.
+    Else the `apothic dev` of this project, the one that `apothic auth use` has chosen, the server
+    that runs on this machine.
 
     Raises:
         NoControlPlane: there is none of these.
@@ -26,8 +27,8 @@ def control_plane(what: str) -> Backend:
     name = named or shared() or ""
     if name in OWN:
         raise NoControlPlane(
-            f"no control plane runs that could be asked for {what}. Start `apothic serve` on this "
-            "machine (`apothic dev` will do in a later version), or name one with "
+            f"no control plane runs that could be asked for {what}. Start `apothic dev app.py` "
+            "in this project or `apothic serve` on this machine, or name one with "
             "APOTHIC_BACKEND=https://... or `apothic auth login URL`. What runs on the "
             f"{name or 'local'} backend ends with its program; watch it there, with job.watch() or "
             "`apothic run path.py::name --watch`",

@@ -90,18 +90,26 @@ def open_backend(name: str | None = None) -> Backend:
 def shared() -> str | None:
     """The name of what programs of this user share where `APOTHIC_BACKEND` names nothing.
 
-    That is "remote" if `apothic auth use` has chosen a control plane, else the address of the
-    server that runs on this machine. None if there is neither; in a worker; and in a test, unless
-    `APOTHIC_TEST_BACKEND` says the same.
+    That is the address of the `apothic dev` that runs in this project; else "remote" if `apothic
+    auth use` has chosen a control plane; else the address of the server that runs on this machine.
+    None if there is none of these; in a worker; and in a test, unless `APOTHIC_TEST_BACKEND` says
+    the same.
 
     Raises:
         UsageError: files that should tell could have been written by others.
     """
     if is_worker():
         return None
-    name = "remote" if _chosen() else _running()
+    name = _developed() or ("remote" if _chosen() else _running())
     is_test = "PYTEST_CURRENT_TEST" in os.environ
     return None if is_test and os.environ.get("APOTHIC_TEST_BACKEND") != name else name
+
+
+def _developed() -> str | None:
+    from apothic_backends.remote.running import running_dev  # as below  # noqa: PLC0415
+
+    found = running_dev()
+    return None if found is None else found.url
 
 
 def _chosen() -> bool:

@@ -1,7 +1,9 @@
-"""The server that runs on this machine for this user, found by a file that it writes.
+"""The servers that run on this machine for this user, each found by a file that it writes.
 
     APOTHIC_HOME/server/serving.json   where it is and which process, for as long as it serves
     APOTHIC_HOME/server/admin.key      its operator's key
+    PROJECT/.apothic/dev.json          the same of `apothic dev`, for who works in that project
+    PROJECT/.apothic/dev/admin.key
 
 What another user could have written counts for nothing, and so does what a process has left that
 was killed: its number may be another's by now, but that one has begun at another time. So the key
@@ -18,9 +20,10 @@ from typing import Any, cast
 from apothic_backends.home import home
 from apothic_backends.model.record import Record
 from apothic_backends.private import read_private, unfit, write_private
+from apothic_backends.project import project
 from apothic_backends.remote.address import Address, address_of
 
-FILE, KEY = "serving.json", "admin.key"
+FILE, DEV_FILE, KEY = "serving.json", "dev.json", "admin.key"
 
 _BEGAN = 19
 """Field of /proc/PID/stat (proc(5)), counted from the one behind the name."""
@@ -50,6 +53,11 @@ def server_folder() -> Path:
     return home() / "server"
 
 
+def dev_folder(root: Path) -> Path:
+    """Where the `apothic dev` of a project keeps what is its own; it need not be there."""
+    return root / ".apothic" / "dev"
+
+
 def running(folder: Path | None = None) -> Running | None:
     """The server that runs for this user; None if none does.
 
@@ -57,7 +65,21 @@ def running(folder: Path | None = None) -> Running | None:
         UsageError: the file that should tell could have been written by somebody else.
     """
     folder = folder or server_folder()
-    path = folder / FILE
+    return _told_in(folder / FILE, folder)
+
+
+def running_dev(root: Path | None = None) -> Running | None:
+    """The `apothic dev` that runs in a project, by default in the one of this process, if one does.
+
+    Raises:
+        UsageError: as above.
+    """
+    folder = dev_folder(root or project())
+    return _told_in(folder.parent / DEV_FILE, folder)
+
+
+def _told_in(path: Path, folder: Path) -> Running | None:
+    """The server that has said so in a file, if it still runs."""
     told = read_private(path, "where the server on this machine says that it runs")
     if told is None:
         return None
@@ -70,23 +92,18 @@ def running(folder: Path | None = None) -> Running | None:
     return Running(url, pid, folder) if began == beginning(pid) else None
 
 
-def announce(folder: Path, url: str) -> None:
-    """Say that this process serves at that address."""
+def announce(path: Path, url: str) -> None:
+    """Say in a file that this process serves at that address."""
     told = {"url": url, "pid": os.getpid(), "began": beginning(os.getpid())}
-    write_private(folder / FILE, json.dumps(told) + "\n")
-
-
-def withdraw(folder: Path) -> None:
-    """Say so no more."""
-    (folder / FILE).unlink(missing_ok=True)
+    write_private(path, json.dumps(told) + "\n")
 
 
 def key_of_running(address: Address) -> str | None:
-    """The operator's key, if it is the server on this machine that has exactly that address."""
-    found = running()
-    if found is None or address_of(found.url).origin != address.origin:
-        return None
-    return found.key
+    """The operator's key, if it is a server on this machine that has exactly that address."""
+    for found in (running_dev(), running()):
+        if found is not None and address_of(found.url).origin == address.origin:
+            return found.key
+    return None
 
 
 def beginning(pid: int) -> str | None:

@@ -21,7 +21,6 @@ from apothic_emulator.host.host import Host
 from apothic_emulator.host.thread import HostThread
 from apothic_emulator.host.tickets import HostTicket
 from apothic_emulator.host.witness import witness_of
-from apothic_emulator.server.places import store_of
 from apothic_emulator.server.sessions import Sessions
 from apothic_emulator.server.settings import Settings
 
@@ -81,8 +80,7 @@ def open_account(
     Raises:
         StoreError: its store is in use by another server, damaged, or cannot be reached.
     """
-    store = store_of(settings.state, settings.folder, name)
-    store.archives = store.archives or settings.folder / "accounts" / name / "archives"
+    store = settings.store(name)
     if settings.restored:
         store.forget()
     witness = witness_of(settings.folder, store.place, is_put_back=settings.restored)

@@ -19,7 +19,7 @@ from apothic_backends.model.errors import BackendError, NoControlPlane, UsageErr
 from apothic_backends.model.record import Record
 from apothic_backends.remote.address import Address, address_of, is_address
 from apothic_backends.remote.profiles import Profiles, key_for
-from apothic_backends.remote.running import running
+from apothic_backends.remote.running import running, running_dev
 from apothic_backends.remote.trust import not_trusted
 
 TIMEOUT_S = 30.0
@@ -56,7 +56,7 @@ def target(environment: Mapping[str, str] = os.environ) -> Target:
 
 
 def _running() -> str:
-    found = running()
+    found = running_dev() or running()
     if found is None:
         raise NoControlPlane(
             "no server runs on this machine: start one with `apothic serve`, or set "

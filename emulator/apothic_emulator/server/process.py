@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import uvicorn
 from apothic_backends.prices import read_prices
 from apothic_backends.remote import frames
 from apothic_backends.remote.errors import Busy
-from apothic_backends.remote.running import announce, running, withdraw
+from apothic_backends.remote.running import announce, running
 from apothic_emulator.core.bills import pricing
 from apothic_emulator.executors import linux
 from apothic_emulator.server.accounts import Account, Accounts, open_account
@@ -34,7 +34,6 @@ from apothic_emulator.server.guard import Guard
 from apothic_emulator.server.keys import Keys
 from apothic_emulator.server.limits import Sources
 from apothic_emulator.server.listening import listen
-from apothic_emulator.server.places import store_of
 from apothic_emulator.server.protocol import Config, Protocol, SocketProtocol
 from apothic_emulator.server.rules import Rules
 from apothic_emulator.server.settings import Settings
@@ -59,6 +58,10 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 Say = Callable[[str], object]
 
+Beside = Callable[[Site, str], Awaitable[object]]
+"""What goes on beside a server, at its address, from the moment that it is up; when that ends, so
+does the server, and the other way round."""
+
 
 def run(settings: Settings, say: Say) -> None:
     """Serve until a signal comes; `say` tells people where, and what they have to know.
@@ -69,16 +72,25 @@ def run(settings: Settings, say: Say) -> None:
         Busy: the port is taken, or another server has the same home.
     """
     _check_alone(settings.folder)
+    with contextlib.closing(listen(settings)) as listening:
+        serve(settings, listening, say)
+
+
+def serve(
+    settings: Settings, listening: socket.socket, say: Say, beside: Beside | None = None
+) -> None:
+    """The same with a socket that listens, and with something beside it.
+
+    Raises:
+        StoreError: the state is in use by another server, damaged, or cannot be reached.
+    """
     sys.addaudithook(_refuse_pickles)
     _hide_settings()
-    with (
-        contextlib.closing(listen(settings)) as listening,
-        contextlib.closing(store_of(settings.state, settings.folder)) as store,
-    ):
+    with contextlib.closing(settings.store()) as store:
         if settings.restored:
             store.forget()
         store.open()
-        anyio.run(_serve, settings, listening, store, say, backend="asyncio")
+        anyio.run(_serve, settings, listening, store, say, beside, backend="asyncio")
 
 
 def _check_alone(folder: Path) -> None:
@@ -104,7 +116,13 @@ def _hide_settings() -> None:
             linux.take_env(name)
 
 
-async def _serve(settings: Settings, listening: socket.socket, store: Store, say: Say) -> None:
+async def _serve(
+    settings: Settings,
+    listening: socket.socket,
+    store: Store,
+    say: Say,
+    beside: Beside | None,
+) -> None:
     keys = Keys(store)
     made = first_key(keys, settings.folder, time.time())
     accounts = Accounts(_opener(settings))
@@ -118,13 +136,19 @@ async def _serve(settings: Settings, listening: socket.socket, store: Store, say
             for name in sorted({key.account for key in keys.listed()}):
                 await accounts.get(name)
         server = Server(_config(settings, guard), site, guard, settings.grace_s)
-        server.on_started = lambda: _tell(settings, listening, say, made)
         async with anyio.create_task_group() as tasks:
+
+            def started() -> None:
+                url = _tell(settings, listening, say, made)
+                if beside is not None:
+                    tasks.start_soon(server.go_along, beside, url)
+
+            server.on_started = started
             tasks.start_soon(_tidy, site)
             await server.serve(sockets=[listening])
             tasks.cancel_scope.cancel()
     finally:
-        withdraw(settings.folder)
+        settings.told_in.unlink(missing_ok=True)
         with anyio.CancelScope(shield=True):
             await accounts.close()
 
@@ -157,14 +181,17 @@ def _end_what_is_revoked(keys: Keys, guard: Guard) -> None:
     keys.on_revoked = lambda key_id: run_sync(guard.end, key_id)
 
 
-def _tell(settings: Settings, listening: socket.socket, say: Say, made: Any) -> None:
+def _tell(settings: Settings, listening: socket.socket, say: Say, made: Any) -> str:
+    """Say where it serves; the address for programs of this machine."""
     host, port = str(listening.getsockname()[0]), int(listening.getsockname()[1])
-    announce(settings.folder, _url(settings, _ONESELF.get(host, host), port))
+    near = _url(settings, _ONESELF.get(host, host), port)
+    announce(settings.told_in, near)
     if made is not None:
         say(f"made a key of the scope admin: {made}")
     if settings.insecure_network and not settings.is_tls:
         say("warning: keys and data travel in the clear (--insecure-network)")
     say(f"serving on {_url(settings, host, port)}")
+    return near
 
 
 def _url(settings: Settings, host: str, port: int) -> str:
@@ -207,6 +234,7 @@ class Server(uvicorn.Server):
         self._site = site
         self._guard = guard
         self._grace_s = grace_s
+        self._beside = anyio.CancelScope()
         self.on_started: Callable[[], object] = bool
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -230,8 +258,15 @@ class Server(uvicorn.Server):
             self.force_exit = True
         self.should_exit = True
 
+    async def go_along(self, beside: Beside, url: str) -> None:
+        """Have something go on until the end, which it may bring about."""
+        with anyio.CancelScope() as self._beside:
+            await beside(self._site, url)
+        self.should_exit = True
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End in order: nobody waits any longer, running jobs have a while, then all is closed."""
+        self._beside.cancel()
         self._site.waits.end()
         await self._until(self._site.accounts.is_quiet, self._grace_s)
         await self._until(lambda: not self._guard.going_on, ANSWER_S)

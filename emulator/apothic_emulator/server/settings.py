@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from apothic_backends.model.record import Record
+from apothic_backends.remote.running import FILE
 from apothic_emulator.core.hellos import GRACE_S, LEASE_S
 from apothic_emulator.core.quotas import DEFAULT, Quotas
 from apothic_emulator.server.limits import Limits
+from apothic_emulator.server.places import store_of
+from apothic_emulator.stores.store import Store
 
 PORT = 8377
 """Where the server listens if nothing else is said."""
@@ -17,7 +20,7 @@ MAX_BODY = 64 << 20
 
 
 class Settings(Record):
-    """What `apothic serve` was told; `folder` is where it keeps what is the server's own.
+    """What a server was told; `folder` is where it keeps what is the server's own.
 
     `hosts` are names by which others know the server, beside its addresses: with a port only there.
     In-flight work has `grace_s` seconds to end when the server is asked to. An agent of which
@@ -50,3 +53,19 @@ class Settings(Record):
     def is_tls(self) -> bool:
         """Whether the server itself speaks TLS."""
         return self.tls_cert is not None
+
+    @property
+    def told_in(self) -> Path:
+        """The file in which it says where it is."""
+        return self.folder / FILE
+
+    def store(self, account: str | None = None) -> Store:
+        """The store of an account, or the server's own, not opened yet.
+
+        Raises:
+            InvalidOption: the state is nowhere.
+        """
+        found = store_of(self.state, self.folder, account)
+        if account is not None:
+            found.archives = found.archives or self.folder / "accounts" / account / "archives"
+        return found

@@ -12,7 +12,7 @@ from apothic_backends.model.errors import UsageError
 from apothic_backends.registry import shared
 from apothic_backends.remote.address import address_of
 from apothic_backends.remote.profiles import Profile, Profiles, key_for
-from apothic_backends.remote.running import announce, beginning, running, withdraw
+from apothic_backends.remote.running import FILE, announce, beginning, running
 
 URL = "http://127.0.0.1:8377"
 
@@ -36,21 +36,21 @@ def test_nothing_runs_where_nothing_says_so() -> None:
 
 
 def test_a_server_is_found_for_as_long_as_it_says_so(folder: Path) -> None:
-    announce(folder, URL)
+    announce(folder / FILE, URL)
 
     found = running()
     assert found is not None
     assert (found.url, found.pid, found.key) == (URL, os.getpid(), "apk_1_x")
     assert shared() == URL
 
-    withdraw(folder)
+    (folder / FILE).unlink()
     assert shared() is None
 
 
 def test_the_file_is_for_its_owner_alone_and_holds_no_key(folder: Path) -> None:
     before = os.umask(0)
     try:
-        announce(folder, URL)
+        announce(folder / FILE, URL)
     finally:
         os.umask(before)
 
@@ -88,13 +88,13 @@ def test_a_process_that_has_got_the_number_runs_no_server(folder: Path) -> None:
 
 
 def write(folder: Path, **said: object) -> None:
-    announce(folder, URL)
+    announce(folder / FILE, URL)
     path = folder / "serving.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **said}))
 
 
 def test_the_key_is_for_that_very_server(folder: Path) -> None:
-    announce(folder, URL)
+    announce(folder / FILE, URL)
 
     assert key_for(address_of(URL)) == "apk_1_x"
     assert key_for(address_of("http://127.0.0.1:8378")) is None
@@ -102,14 +102,14 @@ def test_the_key_is_for_that_very_server(folder: Path) -> None:
     assert key_for(address_of("http://[::1]:8377")) is None
     assert key_for(address_of("http://my.localhost:8377")) is None
 
-    withdraw(folder)
+    (folder / FILE).unlink()
     assert key_for(address_of(URL)) is None
 
 
 def test_the_key_of_the_environment_goes_before(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    announce(folder, URL)
+    announce(folder / FILE, URL)
     monkeypatch.setenv("APOTHIC_API_KEY", "k")
     assert key_for(address_of(URL)) == "apk_1_x"
 
@@ -120,7 +120,7 @@ def test_the_key_of_the_environment_goes_before(
 
 @pytest.mark.parametrize("name", ["serving.json", "admin.key"])
 def test_what_others_could_have_written_is_refused(folder: Path, name: str) -> None:
-    announce(folder, URL)
+    announce(folder / FILE, URL)
     (folder / name).chmod(0o644)
 
     with pytest.raises(UsageError, match="chmod 600"):
@@ -129,7 +129,7 @@ def test_what_others_could_have_written_is_refused(folder: Path, name: str) -> N
 
 @pytest.mark.parametrize("name", ["serving.json", "admin.key"])
 def test_a_link_is_refused(folder: Path, name: str) -> None:
-    announce(folder, URL)
+    announce(folder / FILE, URL)
     (folder / name).rename(folder / "elsewhere")
     (folder / name).symlink_to(folder / "elsewhere")
 
@@ -139,7 +139,7 @@ def test_a_link_is_refused(folder: Path, name: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', '{"pid": "x", "began": ""}'])
 def test_a_file_that_is_damaged_is_refused(folder: Path, text: str) -> None:
-    announce(folder, URL)
+    announce(folder / FILE, URL)
     (folder / "serving.json").write_text(text)
 
     with pytest.raises(UsageError, match="is damaged"):
@@ -156,7 +156,7 @@ def test_a_pipe_in_place_of_the_file_holds_nobody_up(folder: Path) -> None:
 def test_what_was_chosen_goes_before_what_runs(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    announce(folder, URL)
+    announce(folder / FILE, URL)
     Profiles().put(Profile("there", "https://there.example", "k"))
     assert shared() == URL
 
@@ -169,14 +169,14 @@ def test_what_was_chosen_goes_before_what_runs(
 def test_a_test_finds_nothing_unless_that_is_meant(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    announce(folder, URL)
+    announce(folder / FILE, URL)
     monkeypatch.delenv("APOTHIC_TEST_BACKEND")
 
     assert shared() is None
 
 
 def test_a_worker_finds_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    announce(folder, URL)
+    announce(folder / FILE, URL)
     monkeypatch.setenv("APOTHIC_WORKER", str(os.getpid()))
 
     assert shared() is None

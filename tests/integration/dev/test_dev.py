@@ -1,0 +1,98 @@
+"""`apothic dev`: a program is deployed as it is saved, and found from the project."""
+
+from __future__ import annotations
+
+import json
+
+from tests.integration.dev.developed import Project, developing
+from tests.integration.support import descendants, is_alive, wait_gone
+
+
+def test_what_is_saved_is_served_at_the_same_address(project: Project) -> None:
+    with developing(project, "--port", "0") as dev:
+        dev.until("up", name="page", version=1)
+        before = dict(dev.urls)
+        dev.until_it_answers('"Hello"')
+        project.save("Welcome")
+        dev.until("up", name="page", version=2)
+
+        dev.until_it_answers('"Welcome"')
+        assert dev.urls == before
+
+
+def test_a_second_terminal_finds_it_from_the_project(project: Project) -> None:
+    with developing(project, "--port", "0") as dev:
+        dev.until("deployed", version=1)
+        asked = ("run", "greet", "--app-name", "demo", "--payload", '{"args": ["Ada"]}')
+        first = project.cli(*asked, "--json")
+        project.save("Welcome")
+        dev.until("deployed", version=2)
+
+        assert json.loads(first.stdout)["result"] == "Hello, Ada", first.stderr
+        assert json.loads(project.cli(*asked, "--json").stdout)["result"] == "Welcome, Ada"
+        assert "demo" in project.cli("app", "list").stdout
+
+
+def test_an_error_is_shown_once_while_the_last_version_goes_on(project: Project) -> None:
+    with developing(project, "--port", "0") as dev:
+        dev.until("up", version=1)
+        project.save("Welcome", "import nothing_of_this_name\n")
+        broken = dev.until("broken")["error"]["traceback"]
+
+        assert "ModuleNotFoundError: No module named 'nothing_of_this_name'" in broken
+        assert 'app.py", line 1' in broken
+        assert "standby" not in broken
+        assert dev.ask() == '"Hello"'
+
+        project.save("Welcome")
+        dev.until_it_answers('"Welcome"')
+
+
+def test_a_program_that_is_broken_from_the_start_is_waited_for(project: Project) -> None:
+    project.save("Hello", "def broken(:\n")
+    with developing(project, "--port", "0") as dev:
+        broken = dev.until("broken", version=None)["error"]["traceback"]
+        assert "SyntaxError" in broken
+
+        project.save("Hello")
+        dev.until("deployed", version=1)
+        dev.until("serves", name="page")
+        dev.until_it_answers('"Hello"')
+
+
+def test_ctrl_c_ends_all_of_it_in_order(project: Project) -> None:
+    with developing(project, "--port", "0") as dev:
+        dev.until("up", version=1)
+        below = descendants(dev.process.pid)
+
+        assert dev.end() == 0
+        assert dev.errors == []
+        for pid in below:
+            wait_gone(pid)
+        assert not (project.root / ".apothic" / "dev.json").exists()
+
+
+def test_services_and_queues_are_there_again_after_a_restart(project: Project) -> None:
+    with developing(project, "--port", "0") as dev:
+        dev.until("up", version=1)
+        before = dict(dev.urls)
+    with developing(project, "--port", "0") as dev:
+        dev.until("serves", name="page")
+
+        assert dev.urls == before
+        assert dev.ask() == '"Hello"'
+
+
+def test_nothing_is_left_when_it_is_killed(project: Project) -> None:
+    with developing(project, "--port", "0") as dev:
+        dev.until("up", version=1)
+        below = descendants(dev.process.pid)
+        assert below
+        dev.process.kill()
+        dev.process.wait()
+
+        for pid in below:
+            wait_gone(pid)
+        assert not any(is_alive(pid) for pid in below)
+    with developing(project, "--port", "0") as dev:
+        dev.until("up")
