@@ -191,7 +191,8 @@ class Service(Declared[P, R]):
         """
         spec = super().spec()
         if spec.service is None:
-            changed = {"is_async": False, "is_generator": False, "batch": None}
+            changed: dict[str, Any] = {"is_async": False, "is_generator": False, "batch": None}
+            changed["preload"] = (*spec.preload, "apothic.apps")  # which its module imports
             self._spec = spec = spec.replace(service=self._service(), **changed)
         return spec
 

@@ -17,7 +17,10 @@ from apothic_backends.registry import open_backend
 from tests.services.project import Project, get
 
 PROGRAM = """
-import asyncio, os
+import asyncio, os, sys
+
+FOUND = [name for name in ("apothic.apps", "uvicorn") if name in sys.modules]
+
 from apothic import App
 
 app = App("demo")
@@ -50,6 +53,7 @@ async def serving(scope, receive, send):
     if path == "/late":
         raise ValueError("after the start")
     said = {"/pid": str(os.getpid()), "/state": scope.get("state", {}).get("said", "")}
+    said["/found"] = " ".join(FOUND)
     body = said.get(path, "VERSION").encode()
     await send({"type": "http.response.body", "body": body})
 
@@ -177,6 +181,14 @@ def test_requests_go_on_through_reloads_over_the_same_connections(project: Proje
         heard = [future.result() for future in asking]
 
     assert set.union(*heard) <= {"1", "2", "3", "4"}
+
+
+def test_processes_after_the_first_find_imported_what_they_need(project: Project) -> None:
+    found, versions = "", iter(range(1, 1000))
+    while found != "apothic.apps uvicorn":
+        url = deploy(project, str(next(versions)))
+        found = get(url, "/found")[1]
+        assert found in ("", "apothic.apps uvicorn")
 
 
 def test_the_first_request_after_a_reload_is_answered_by_the_new_version(project: Project) -> None:

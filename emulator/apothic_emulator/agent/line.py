@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.jobs import ErrorInfo
 from apothic_backends.model.payloads import PICKLES, Payload
 from apothic_backends.model.record import Record
@@ -51,7 +52,7 @@ class Line:
     ) -> None:
         self.number = effect.executor
         self.post = post
-        self.preload = effect.spec.preload
+        self.preload = _preload(effect.spec)
         """Modules that further executors of this function should find imported."""
         self.is_loaded = False
         self.asked_for_stack = False
@@ -319,6 +320,15 @@ class Line:
         """Let go of every descriptor."""
         self.is_closed = True
         self.channels.close()
+
+
+def _preload(spec: FunctionSpec) -> tuple[str, ...]:
+    """What further executors of a function should find imported."""
+    if spec.service is None:
+        return spec.preload
+    from apothic_emulator.executors import web  # few functions are services  # noqa: PLC0415
+
+    return (*spec.preload, *web.modules(spec.service.shape))
 
 
 def _is_readable(source: socket.socket) -> bool:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from apothic_emulator.executors import wire
 from apothic_emulator.executors.web import shapes
 from apothic_emulator.executors.web.lifespan import Lifespan
+from apothic_emulator.executors.web.loops import new_event_loop
 from apothic_emulator.executors.wire import Frame
 
 FIRST_S = 5.0
@@ -204,14 +205,5 @@ def serve(executor: Executor, spec: dict[str, Any]) -> None:
     async def run() -> None:
         await Serving(executor, spec).run()
 
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(run())
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop  # where there is one, it is twice as fast  # noqa: PLC0415
-    except ImportError:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
