@@ -1,4 +1,4 @@
-"""`apothic cost`: what calls have taken, and what that costs."""
+"""`apothic cost`: what calls and services have taken, and what that costs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import click
 from apothic.cli.command import does
 
 
-@click.command(short_help="Show what calls have cost.")
+@click.command(short_help="Show what calls and services have cost.")
 @click.option("--app", metavar="APP", help="Of this app only.")
 @click.option("--function", metavar="NAME", help="Of functions of this name only.")
 @click.option("--since", metavar="DAY", help="From this day (UTC) on: 2026-11-01, or 7d.")
 @does("costs.show")
 def cost() -> None:
-    """Show for how long calls have held workers, by function, and what that costs.
+    """Show for how long calls have held workers, and services were up, and what that costs.
 
     \b
     apothic cost --since 7d

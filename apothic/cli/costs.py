@@ -24,7 +24,7 @@ EARLIER = "(earlier)"
 
 
 def show(asked: Wishes, *, app: str | None, function: str | None, since: str | None) -> None:
-    """Print what calls have cost."""
+    """Print what calls and services have cost."""
     day = None if since is None else _day(since, datetime.now(UTC))
     report = _report(GetCosts(app, function, day))
     prices = None if report.has_prices else project_prices(project())
@@ -93,15 +93,16 @@ def _document(report: CostReport, prices: Prices | None) -> dict[str, Any]:
 
 
 def _table(report: CostReport, prices: Prices | None) -> list[tuple[str, ...]]:
-    by_name: dict[tuple[str, str], list[CostLine]] = {}
+    by_name: dict[tuple[str, str, str], list[CostLine]] = {}
     for line in report.lines:
-        by_name.setdefault((line.app_name, line.function_name), []).append(line)
-    rows = [("APP", "FUNCTION", "ATTEMPTS", "SECONDS", "USD" if report.has_prices else "ABOUT USD")]
-    for (app, function), lines in sorted(by_name.items()):
+        by_name.setdefault((line.app_name, line.function_name, line.kind), []).append(line)
+    usd = "USD" if report.has_prices else "ABOUT USD"
+    rows = [("APP", "FUNCTION", "KIND", "ATTEMPTS", "SECONDS", usd)]
+    for (app, function, kind), lines in sorted(by_name.items()):
         part = report.replace(lines=tuple(lines)).estimated(prices)
         nano = part.nano_usd if report.has_prices else part.estimate_nano_usd
         rows.append(
-            (app or EARLIER, function, str(part.attempts), f"{part.seconds:.3f}", _usd(nano))
+            (app or EARLIER, function, kind, str(part.attempts), f"{part.seconds:.3f}", _usd(nano))
         )
     if prices is None and not report.has_prices:
         rows = [row[:-1] for row in rows]

@@ -59,8 +59,8 @@ def test_what_a_project_keeps_is_told_and_that_it_is_free(kept: Path) -> None:
 
     header, row, summary = cost(kept).stdout.splitlines()
 
-    assert header.split() == ["APP", "FUNCTION", "ATTEMPTS", "SECONDS"]
-    assert row.split()[:3] == ["here", "double", "2"]
+    assert header.split() == ["APP", "FUNCTION", "KIND", "ATTEMPTS", "SECONDS"]
+    assert row.split()[:4] == ["here", "double", "job", "2"]
     assert summary.endswith("free; no prices are set, so what it would cost elsewhere is not known")
 
 

@@ -174,7 +174,7 @@ def test_costs_are_shown_to_who_has_a_key_of_the_account(priced: Served) -> None
     table = priced.cli("cost", "--app", "shop", "--since", "7d", **where).stdout.splitlines()
     told = json.loads(priced.cli("cost", "--json", **where).stdout)
 
-    assert table[0].split() == ["APP", "FUNCTION", "ATTEMPTS", "SECONDS", "USD"]
+    assert table[0].split() == ["APP", "FUNCTION", "KIND", "ATTEMPTS", "SECONDS", "USD"]
     assert table[1].split()[:2] == ["shop", "call"]
     assert table[-1].endswith("no limit")
     assert told["schema"] == "apothic.cost.v1"

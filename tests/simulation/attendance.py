@@ -226,14 +226,19 @@ class Attendance:
             over = value.status == "up" or value.stale or value.note or not wanted.is_wanted
             sure(over, "V6", "%s has not started", value)
 
-    def is_due(self, command: Any) -> bool:
+    def is_ready(self, item: Any) -> bool:
+        """Whether whoever says something is ready."""
+        it = self.there.get(getattr(item, "executor", 0))
+        return it is not None and it.is_ready
+
+    def is_due(self, command: Any, failed: set[str]) -> bool:
         """Whether what somebody waits for is so."""
         wanted = self.wish.services.get(getattr(command, "service", ""))
         if wanted is None or isinstance(command, GetService):
             return False
         mine = [it for it in self.there.values() if it.service == command.service]
         if isinstance(command, StartService):
-            return wanted.is_wanted and any(map(_up, mine))
+            return command.service in failed or any(map(_up, mine))
         return not wanted.is_wanted and not mine
 
     def compare(self, told: Iterable[ServiceSnapshot]) -> None:

@@ -17,7 +17,7 @@ LOADS_S = (0.01, 0.1, 0.8)
 LASTS_S = (0.01, 0.2, 3.0)
 LATE_S = (0.0, 0.0, 0.001, 0.05, 0.5)
 DIES_S = (0.001, 0.05, 1.0, 7.0)
-BEGINS = ("loads", "loads", "loads", "loads", "fails", "hangs", "dies", "never runs")
+BEGINS = ("loads", "loads", "loads", "loads", "is late", "fails", "hangs", "dies", "never runs")
 ENDS = ("in order", "in order", "hangs")
 
 
@@ -73,7 +73,7 @@ class Process:
         self.has_door = self.service in world.doors
         self.open: list[Knock] = []
         self.is_ready = self.is_leaving = self.is_gone = self.rests = False
-        self._idle_since = world.now
+        self.began = self._idle_since = world.now
         chance = world.chance
         self._begins = "loads" if world.is_calm else chance.choice(BEGINS)
         self._ends = "in order" if world.is_calm else chance.choice(ENDS)
@@ -90,6 +90,13 @@ class Process:
             error = ErrorInfo("setup_failed", f"{self.service} cannot be loaded: boom")
             self.world.hear(self, f.LoadFailed(self.number, error))
             self.world.after(0.01, self.end, 0)
+        elif self._begins == "is late":
+            service = self.spec.service
+            assert service is not None
+            late_s = self.world.chance.choice((-0.1, 0.05, 0.3))
+            self.world.after(
+                service.start_timeout_s + late_s - self.world.now + self.began, self._try
+            )
         elif self._begins != "hangs":
             self.end(9, "start" if self._begins == "never runs" else "")
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from apothic_backends.model.errors import ApothicError
 from apothic_emulator.core.check import check
+from apothic_emulator.core.costs import PriceOf
 from apothic_emulator.core.effects import Outcome
 from apothic_emulator.core.facts import Input, Tick
 from apothic_emulator.core.journal import Journal
@@ -107,6 +108,7 @@ class Driven(Timeline, ABC):
     calendar: Calendar | None = None
     quotas = DEFAULT
     """How much there may be."""
+    price_of: PriceOf | None = None
 
     def __init__(self, seed: int) -> None:
         super().__init__(0.0)
@@ -129,6 +131,7 @@ class Driven(Timeline, ABC):
             journal=Journal(),
             calendar=self.calendar,
             quotas=self.quotas,
+            price_of=self.price_of,
         )
         log: Any = plane.shared.feed.events
         append = log.append

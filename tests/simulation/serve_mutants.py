@@ -7,7 +7,10 @@ from typing import Any
 
 from apothic_backends.commands.services import StartService
 from apothic_emulator.core.doors import Refuse, Unlisten
+from apothic_emulator.core.executors import ExecutorStatus
+from apothic_emulator.core.facts import Loaded
 from apothic_emulator.core.jobs import NEVER
+from apothic_emulator.core.meters import Meters
 from apothic_emulator.core.served import Service
 from apothic_emulator.core.services import Rules
 from apothic_emulator.core.shared import PARTS, Shared
@@ -69,16 +72,14 @@ def what_drains_already_is_forgotten(right: Any, self: Rules, it: Service, now: 
     it.before = live
 
 
-@plant(Rules, "_is_over")
-def who_waits_for_an_end_is_told_too_soon(
-    right: Any, self: Rules, it: Service, command: Any
-) -> bool:
+@plant(Service, "is_over")
+def who_waits_is_told_too_soon(right: Any, self: Service, command: Any) -> bool:
     return True
 
 
-@plant(Rules, "_is_over")
-def who_waits_for_a_start_is_forgotten(right: Any, self: Rules, it: Service, command: Any) -> bool:
-    return not isinstance(command, StartService) and right(self, it, command)
+@plant(Service, "is_over")
+def who_waits_for_a_start_is_forgotten(right: Any, self: Service, command: Any) -> bool:
+    return not isinstance(command, StartService) and right(self, command)
 
 
 @plant(Shared, "loaded")
@@ -142,3 +143,33 @@ def who_waits_too_long_hears_how_it_was(
 ) -> Any:
     late = it.snapshot()
     return self.shared.wait(asked, it.waits, timeout_s, now, empty=late, lends=False)
+
+
+@plant(Rules, "heard")
+def who_is_ready_too_late_has_the_old_version_end(
+    right: Any, self: Rules, executor: Any, item: Any, now: float
+) -> None:
+    right(self, executor, item, now)
+    if isinstance(item, Loaded) and executor.status is not ExecutorStatus.READY:
+        self._ready(executor, now)
+
+
+@plant(Meters, "tick")
+def what_is_up_is_charged_when_it_ends(right: Any, self: Meters, now: float) -> None:
+    pass
+
+
+@plant(Meters, "end")
+def the_last_while_is_free(right: Any, self: Meters, executor: Any, now: float) -> None:
+    self._up.pop(executor.number, None)
+
+
+@plant(Meters, "begin")
+def the_start_is_charged_for(right: Any, self: Meters, executor: Any, now: float) -> None:
+    right(self, executor, now - 0.1)
+
+
+@plant(Rules, "_cannot_be_paid")
+def what_cannot_be_paid_starts(right: Any, self: Rules, it: Service, now: float) -> None:
+    assert it.pool is not None
+    self.scheduler.start(it.pool, now)

@@ -12,45 +12,41 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from apothic_backends.commands.deployments import (
-    DeleteDeployment,
-    Deploy,
-    RollbackDeployment,
-    StopDeployment,
-)
 from apothic_backends.commands.services import GetService, ListServices, StartService, StopService
-from apothic_backends.model.deployments import DeployedFunction
+from apothic_backends.model.costs import NANO
 from apothic_backends.model.errors import NotFound
-from apothic_backends.model.functions import FunctionSpec
-from apothic_backends.model.payloads import Payload
-from apothic_backends.model.services import ServiceSpec
-from apothic_emulator.core import effects as e, facts as f
+from apothic_backends.model.services import ServiceSnapshot
+from apothic_emulator.core import effects as e, facts as f, meters
+from apothic_emulator.core.bills import TopUp
 from apothic_emulator.core.effects import Outcome
 from apothic_emulator.core.facts import Asked, GivenUp
 from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.plane import Plane
 from tests.simulation import driving
 from tests.simulation.attendance import Attendance
+from tests.simulation.charges import a_dollar
 from tests.simulation.doorways import LATE_S, Doorway, Knock, Machine, Process
 from tests.simulation.driving import Client, Driven, Replies, Reply, Script
 from tests.simulation.history import sure
+from tests.simulation.upkeep import CHARGE_S, Upkeep
+from tests.simulation.visitors import Visitors
 
 CLIENTS = 4
-APPS, NAMES = ("a", "b"), ("web", "api")
-SHAPES = ("asgi", "asgi", "web_server")
 QUIET_S = 150.0
 """Longer than any rest, and than the longest start."""
-WAITS_S = (0.3, 1.0, 20.0, 60.0)
 
 
 class ServeWorld(Driven):
     """One run."""
 
     expected = (NotFound,)
+    price_of = staticmethod(a_dollar)
 
     def __init__(self, seed: int) -> None:
         self.attendance = Attendance()
+        self.upkeep = Upkeep()
         self.machine = Machine(self)
+        self.visitors = Visitors(self)
         self.doors: dict[str, Doorway] = {}
         self.processes: dict[int, Process] = {}
         self.knocks: list[Knock] = []
@@ -63,6 +59,7 @@ class ServeWorld(Driven):
         self._lives = 0
         super().__init__(seed)
         self.gpus = self.chance.choice((0, 1, 2))
+        self._is_prepaid = self.chance.random() < 0.3
         self.clients = [Client(self, i) for i in range(CLIENTS)]
 
     @property
@@ -74,6 +71,10 @@ class ServeWorld(Driven):
         """From the first event to the last look."""
         for client in self.clients:
             self.at(self.chance.random(), client.go_on)
+        meters.CHARGE_S = CHARGE_S
+        if self._is_prepaid:
+            for i in range(6):
+                self.at(self.chaos_s * i / 5, self._pay, 1_000_000 if i == 5 else 6, f"t{i}")
         for _ in range(self.chance.choice((0, 2, 6))):
             kind = self.chance.choice(driving.CRASHES)
             self.at(self.chance.uniform(0, self.chaos_s), self.crash, kind)
@@ -92,8 +93,12 @@ class ServeWorld(Driven):
         decide = plane.step
 
         def step(inputs: Sequence[Any], now: float) -> Outcome:
+            was_exhausted = plane.costs.is_exhausted
+            self.reached["broke"] += was_exhausted
             outcome = decide(inputs, now)
             self._stepped(inputs, outcome)
+            for effect in outcome.effects:
+                self.upkeep.decides(effect, plane.costs, was_exhausted)
             return outcome
 
         plane.step = step  # type: ignore[method-assign]
@@ -107,6 +112,7 @@ class ServeWorld(Driven):
         }
         for item in inputs:
             attendance.hears(item)
+            self.upkeep.hears(item, self.now, is_ready=attendance.is_ready(item))
             if isinstance(item, Asked):
                 wait = getattr(item.command, "wait", False)
                 value, error = replies.get(item.token, (None, None))
@@ -123,8 +129,17 @@ class ServeWorld(Driven):
                 is_late = self.now >= asked_at + timeout_s
                 self.reached["late"] += is_late
                 attendance.answers(command, value, is_late=is_late)
+        failed = {it.service_id for it in self._listed() if it.stale}
         for command, _ in self._asked.values():
-            sure(not attendance.is_due(command), "V6", "%s is still owed", command)
+            sure(not attendance.is_due(command, failed), "V6", "%s is still owed", command)
+
+    def _pay(self, usd: int, operation: str) -> None:
+        """Somebody adds to the balance; again, if a crash may have it forgotten."""
+        self._tokens += 1
+        command: Any = TopUp(usd * NANO, operation)
+        self.step([Asked(command, self._tokens)])
+        if not self.is_calm:
+            self.at(self.now + 1.0, self._pay, usd, operation)
 
     # --- between the core and the rest ----------------------------------------------------------
 
@@ -183,6 +198,7 @@ class ServeWorld(Driven):
         """All processes are gone; the doors with them, unless it was a commit that failed."""
         self._lives += 1
         self.attendance.restarted()
+        self.upkeep.restarted(self.now)
         self.processes.clear()
         if unsaid or self.chance.random() < 0.5:
             for door in self.doors.values():
@@ -246,119 +262,25 @@ class ServeWorld(Driven):
         while door is not None and takers and door.waiting:
             self.chance.choice(takers).take(door.waiting.pop(0))
 
-    # --- what people do -------------------------------------------------------------------------
-
     def draw_script(self, client: Client) -> Script:
         """What a client does next."""
-        if client.number == 0:
-            people = (self._deploy, self._deploy, self._roll_back, self._end, self._begin_anew)
-            return self.chance.choice(people)()
-        if client.number == 1:
-            return self.chance.choice((self._stop, self._start, self._start, self._vanish))()
-        return self.chance.choice((self._knock, self._knock, self._crowd, self._get))()
-
-    def _service(self) -> str:
-        return f"{self.chance.choice(APPS)}/{self.chance.choice(NAMES)}"
-
-    def _deploy(self, app: str = "") -> Script:
-        chance, app = self.chance, app or self.chance.choice(APPS)
-        functions = [self._function(app, name) for name in NAMES[: chance.choice((1, 2, 2))]]
-        yield Deploy(app, tuple(functions))
-        yield chance.choice((0.0, 1.0, 8.0))
-
-    def _function(self, app: str, name: str) -> DeployedFunction:
-        chance = self.chance
-        service = ServiceSpec(
-            chance.choice(SHAPES),
-            keep_warm_s=chance.choice((0.0, 1.0, 30.0)),
-            start_timeout_s=3.0,
-            grace_s=2.0,
-        )
-        spec = FunctionSpec(
-            app,
-            name,
-            max_containers=chance.choice((1, 1, 3)),
-            gpu_count=chance.choice((0, 0, 0, 1, 2)) if self.gpus else 0,
-            service=None if chance.random() < 0.1 else service,
-        )
-        return DeployedFunction(spec, Payload(chance.choice((b"one", b"two", b"three"))))
-
-    def _roll_back(self) -> Script:
-        known = [(app, n) for app, its in self.attendance.wish.versions.items() for n in its]
-        if known:
-            yield RollbackDeployment(*self.chance.choice(known))
-        yield 1.0
-
-    def _end(self) -> Script:
-        yield self.chance.choice((1.0, 5.0))
-        kind = self.chance.choice((StopDeployment, DeleteDeployment))
-        yield kind(self.chance.choice(APPS))
-        yield self.chance.choice((0.0, 2.0))
-
-    def _begin_anew(self) -> Script:
-        """Take an app down and up again, while processes of it go on."""
-        service = self._service()
-        yield StopService(service)
-        yield DeleteDeployment(service.split("/")[0])
-        yield from self._deploy(service.split("/")[0])
-
-    def _stop(self) -> Script:
-        chance = self.chance
-        yield chance.choice((1.0, 5.0))
-        service = self._service()
-        yield StopService(service, wait=chance.random() < 0.5, timeout_s=chance.choice(WAITS_S))
-        yield chance.choice((0.0, 0.1, 2.0))
-        yield StartService(service, wait=chance.random() < 0.5, timeout_s=chance.choice(WAITS_S))
-
-    def _start(self) -> Script:
-        chance = self.chance
-        yield chance.choice((0.1, 1.0))
-        wait = chance.random() < 0.7
-        yield StartService(self._service(), wait=wait, timeout_s=chance.choice(WAITS_S))
-
-    def _vanish(self) -> Script:
-        """Wait for what somebody else does, and be gone before."""
-        client = self.clients[1]
-        self.at(self.now + 0.5, self._is_gone, client)
-        yield StartService(self._service(), wait=True, timeout_s=60.0)
-        yield 1.0
-
-    @staticmethod
-    def _is_gone(client: Client) -> None:
-        if not client.is_gone:
-            client.vanish()
-
-    def _get(self) -> Script:
-        yield GetService(self._service())
-        yield self.chance.choice((0.0, 3.0))
-
-    def _knock(self) -> Script:
-        service = self._service()
-        if service in self.doors:
-            self.doors[service].arrive(self.knock(service))
-        yield self.chance.choice((0.0, 0.05, 1.0, 6.0))
-
-    def _crowd(self) -> Script:
-        """So many that one process is crowded."""
-        service = self._service()
-        for _ in range(8):
-            if service in self.doors:
-                self.doors[service].arrive(self.knock(service))
-            yield self.chance.choice((0.0, 0.01))
+        return self.visitors.draw(client)
 
     # --- what has to be true --------------------------------------------------------------------
 
     def _look(self) -> None:
         """Compare what there is with what there has to be."""
-        rules: Any = self.plane.shared.parts.get("services")
-        if rules is None:
-            return
-        self.attendance.compare(rules._list(ListServices(), None, self.now))
+        self.attendance.compare(self._listed())
         if self._on_the_way or self.disk.held or self.disk.committed:
             return
+        rules: Any = self.plane.shared.parts.get("services")
         for door in self.doors.values():
             sure(door.service in rules.services, "V5", "%s still listens", door.service)
             self._look_at(door, rules.services[door.service])
+
+    def _listed(self) -> Sequence[ServiceSnapshot]:
+        rules: Any = self.plane.shared.parts.get("services")
+        return () if rules is None else rules._list(ListServices(), None, self.now)
 
     def _look_at(self, door: Doorway, it: Any) -> None:
         """Whoever stands there is seen to: a process may come, or there is a time to look again."""
@@ -369,6 +291,7 @@ class ServeWorld(Driven):
             sure(is_due, "V8", "%d are lost at %s", len(door.waiting), door.service)
 
     def _judge(self) -> None:
+        self.upkeep.compare(self.plane.costs, self.now)
         left = [knock for knock in self.knocks if not knock.led_to]
         sure(not left, "V8", "%d wait for ever, at %s", len(left), left and left[0].service)
         sure(not self._owed, "V6", "%d are owed a reply", len(self._owed))

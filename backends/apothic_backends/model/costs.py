@@ -35,9 +35,11 @@ class CostLine(Record):
     """What calls of one function took on one day: UTC, of which `day_at` is the beginning.
 
     `day_at` is in Unix seconds; an attempt belongs to the day on which it ended. `kind` says what
-    ran: "job". For so many `attempts` executors were held for `microseconds` in all, each with so
-    many cores, so much memory and such GPUs; calls that share an executor share its time. Lines
-    that were too many to be kept one by one are one without names, the first.
+    ran: "job", or "service", whose `attempts` are processes that were up, with requests or without,
+    each on the day on which it was ready. For so many `attempts` executors were held for
+    `microseconds` in all, each with so many cores, so much memory and such GPUs; calls that share
+    an executor share its time. Lines that were too many to be kept one by one are one without
+    names, the first.
     """
 
     day_at: int

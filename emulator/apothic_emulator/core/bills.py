@@ -113,6 +113,14 @@ def load(costs: Costs, records: Mapping[int, bytes]) -> None:
     _settle(costs)
 
 
+def _reading(costs: Costs) -> Rule:
+    def look(command: GetCosts, _: Asked, now: float) -> CostReport:
+        costs.settle(now)
+        return read(costs, command)
+
+    return look
+
+
 def read(costs: Costs, command: GetCosts) -> CostReport:
     """What is asked for."""
     found: dict[Names, list[Row]] = {}
@@ -148,6 +156,6 @@ def _line(names: Names, rows: list[Row]) -> CostLine:
 
 
 RULES: dict[type[Command[Any]], Callable[[Costs], Rule]] = {
-    GetCosts: lambda costs: lambda command, _, __: read(costs, command),
+    GetCosts: _reading,
     TopUp: _topping_up,
 }

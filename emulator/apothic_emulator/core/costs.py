@@ -1,4 +1,4 @@
-"""What is charged for: the seconds that attempts hold executors, by function and day.
+"""What is charged for: the seconds that executors are held by attempts, and services are up.
 
     an attempt begins ──► it is over, whatever became of it ──► a row of its function and day
                                                                   │ times its price
@@ -8,6 +8,7 @@
 * An attempt is charged once, when it is known to be over, and on the day (UTC) of that. What never
   began is free, whether it was sent to an executor or not.
 * Calls that share an executor share its time: it is charged for while it has any.
+* A process of a service is charged for as long as it is up: see `meters.py`.
 * A machine of which nothing is heard stops by itself when its lease ends: up to then is charged.
 * Where the control plane ended under an attempt, what is not known is free: all of an attempt of
   its own executors, which went down with it; of one that an agent had, and that was lost then, what
@@ -38,8 +39,8 @@ MOST_ROWS = 50_000
 DAY_S = 86_400
 ATTO_IN_NANO = 10**9
 
-JOB = "job"
-"""What was run; services will be another kind."""
+JOB, SERVICE = "job", "service"
+"""What was run."""
 
 PriceOf = Callable[[FunctionSpec, str], int]
 """What a second of an executor of a function costs, in pico-USD, and with which GPUs."""
@@ -112,6 +113,8 @@ class Costs:
         """Whether nothing new may begin."""
         self.go_on: Callable[[float], object] = bool
         """Has what waited for a top-up begin."""
+        self.settle: Callable[[float], object] = bool
+        """Charges for what is up."""
         self.credits: dict[str, Any] = {}
         """Every top-up by its operation, the first one first."""
         self._same: dict[tuple[Names, int], Row] = {}
@@ -143,6 +146,28 @@ class Costs:
         if not row.is_plain:
             self._settle(row, us)
 
+    def begin_holding(self, executor: Executor, now: float) -> None:
+        """A process of a service is up from now on."""
+        executor.row = self._row_of(executor, now)
+        executor.row.attempts += 1
+        executor.charged_to = now
+
+    def charge_holding(self, executor: Executor, now: float) -> None:
+        """It was up until now: what was before the end of a day is that day's."""
+        row, until = executor.row, min(now, executor.silent_at)
+        self._hold(executor, row, min(until, row.until))
+        if now >= row.until:
+            row = executor.row = self._row_of(executor, now)
+        self._hold(executor, row, until)
+
+    def _hold(self, executor: Executor, row: Row, until: float) -> None:
+        us = int((until - executor.charged_to) * 1e6)
+        if us > 0:
+            row.us += us
+            executor.charged_to += us / 1e6
+            if not row.is_plain:
+                self._settle(row, us)
+
     def _settle(self, row: Row, us: int) -> None:
         self.spent += us * row.rate
         self.is_exhausted = self.spent >= self.limit
@@ -172,7 +197,8 @@ class Costs:
         day = self._day(now)
         gpu = self.model_of(executor) if executor.gpus else ""
         what = cores(spec), spec.memory_mb, gpu, len(executor.gpus)
-        names = (day, JOB, spec.app_name, spec.name, *what)
+        kind = SERVICE if executor.serves else JOB
+        names = (day, kind, spec.app_name, spec.name, *what)
         rate = 0 if self.price_of is None else self.price_of(spec, gpu)
         row = self._same.get((names, rate)) or self._new(names, rate)
         row.until = self._day_ends

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from apothic_backends.commands.services import StartService, StopService
 from apothic_backends.model.errors import SetupFailed
 from apothic_backends.model.jobs import ErrorInfo
 from apothic_backends.model.services import (
@@ -70,6 +73,13 @@ class Service(Kept):
         return [e for e in executors if e.status is _STARTING or e.status is _READY]
 
     @property
+    def has_place_for_more(self) -> bool:
+        """Whether another process may start beside those that it has, which are all ready."""
+        live = self.live
+        most = 0 if self.pool is None else self.pool.function.spec.max_containers
+        return len(live) < most and all(e.status is _READY for e in live)
+
+    @property
     def is_up(self) -> bool:
         """Whether some process answers."""
         old = any(e.status is _READY for e in self.before.values())
@@ -90,6 +100,15 @@ class Service(Kept):
     def has_ended(self) -> bool:
         """Whether none of its processes is left."""
         return not self.before and (self.pool is None or not self.pool.executors)
+
+    def is_over(self, command: Any) -> bool:
+        """Whether what a command waits for has come, or cannot come."""
+        if isinstance(command, StopService):
+            return self.has_ended or self.is_wanted
+        is_shut = self.url is None and bool(self.note)
+        if isinstance(command, StartService):
+            return self.is_up or self.error is not None or is_shut or not self.is_wanted
+        return self.url is not None or is_shut or not self.is_wanted
 
     def pack(self) -> bytes:
         """What is kept: the rest is in its deployment."""

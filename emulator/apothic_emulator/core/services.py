@@ -30,6 +30,7 @@ from apothic_emulator.core.executors import Executor, ExecutorStatus
 from apothic_emulator.core.facts import Asked, Ended, Loaded, Printed, Said
 from apothic_emulator.core.feeds import Wants
 from apothic_emulator.core.jobs import NEVER
+from apothic_emulator.core.meters import Meters
 from apothic_emulator.core.pools import Pool
 from apothic_emulator.core.records import unpack
 from apothic_emulator.core.served import Service, unready
@@ -39,9 +40,6 @@ TABLE = "services"
 
 REST_S, MOST_REST_S = 0.5, 30.0
 """The pause after a start that failed: it doubles with each in a row, up to the second."""
-
-MOST_FAILURES = 10
-"""More in a row make no difference."""
 
 PLACE_S = 0.5
 """How often a place is looked for where there is none."""
@@ -66,6 +64,7 @@ class Rules:
     def __init__(self, shared: Shared) -> None:
         self.shared = shared
         self.scheduler = shared.callers.scheduler
+        self.meters = Meters(self.scheduler.costs, shared.wake_at)
         self.services: dict[str, Service] = {}
         self._of_pool: dict[int, Service] = {}
         """By the number of their function, also of versions before."""
@@ -97,7 +96,7 @@ class Rules:
 
     def _get(self, command: GetService, asked: Asked, now: float) -> Any:
         it = self.find(command.service)
-        if not self._is_over(it, command):
+        if not it.is_over(command):
             return self._await(it, asked, ADDRESS_S, now)
         return it.snapshot().replace(log=it.log.read().text)
 
@@ -115,18 +114,9 @@ class Rules:
         told = {"service": it.service_id, "what": what, "status": it.status, "url": it.url}
         self.shared.tell("service.changed", f"{TABLE}:{it.service_id}", now, told)
         for wait in [*it.waits]:
-            if self._is_over(it, wait.asked.command):
+            if it.is_over(wait.asked.command):
                 it.waits.remove(wait)
                 self.shared.answer(wait, it.snapshot())
-
-    def _is_over(self, it: Service, command: Any) -> bool:
-        """Whether what somebody waits for has come, or cannot come."""
-        if isinstance(command, StopService):
-            return it.has_ended or it.is_wanted
-        if isinstance(command, StartService):
-            is_shut = it.url is None and bool(it.note)
-            return it.is_up or it.error is not None or is_shut or not it.is_wanted
-        return it.url is not None or bool(it.note) or not it.is_wanted
 
     def state(self, name: str, wants: Wants | None, here: Cursor) -> list[Event]:
         """The snapshot that a watch begins with.
@@ -228,10 +218,11 @@ class Rules:
             self._open(it)
             self._keep(it)
             self._tell(it, "started", now)
-        if not command.wait or it.is_up:
+        if command.wait and not it.is_up:
+            it.error, it.rest_until = None, 0.0
+            self._run(it, now)
+        if not command.wait or it.is_over(command):
             return it.snapshot()
-        it.error, it.rest_until = None, 0.0
-        self._run(it, now)
         return self._await(it, asked, command.timeout_s, now)
 
     def _stop(self, command: StopService, asked: Asked, now: float) -> Any:
@@ -261,6 +252,9 @@ class Rules:
             return
         if it.live or it.pool is None:
             return
+        if self.scheduler.costs.is_exhausted:
+            self._cannot_be_paid(it, now)
+            return
         if self.scheduler.start(it.pool, now) is not None:
             self._tell(it, "starts", now)
             return
@@ -274,11 +268,13 @@ class Rules:
 
     def heard(self, executor: Executor, item: Any, now: float) -> None:
         """A process of a service has something to tell."""
-        if isinstance(item, Loaded):
+        if isinstance(item, Loaded) and executor.status is _READY:
+            self.meters.begin(executor, now)
             self._ready(executor, now)
         elif isinstance(item, Said):
             self._said(executor, item, now)
         elif isinstance(item, Ended):
+            self.meters.end(executor, now)
             self._ended(executor, item, now)
         elif isinstance(item, Printed):
             self._of_pool[executor.function.number].log.add(1, item.stream, item.text)
@@ -303,19 +299,17 @@ class Rules:
     def _said(self, executor: Executor, fact: Said, now: float) -> None:
         """A process has something to say, while it begins or serves."""
         it = self._of_pool[executor.function.number]
-        if fact.word == "taken":
-            if executor in it.live:
-                self._drain(it, now)
-            return
-        if executor.status is not _READY:
+        if fact.word == "taken" and executor in it.live:
+            self._drain(it, now)
+        if fact.word == "taken" or executor.status is not _READY:
             return
         if fact.word == "rests":
             self.scheduler.retire(executor, now)
-        elif it.pool is not None and executor in it.live:
-            most = it.pool.function.spec.max_containers
-            is_settled = all(e.status is _READY for e in it.live)
-            if is_settled and len(it.live) < most:
-                self.scheduler.start(it.pool, now)
+        elif it.pool is not None and executor in it.live and self._may_have_company(it):
+            self.scheduler.start(it.pool, now)
+
+    def _may_have_company(self, it: Service) -> bool:
+        return it.has_place_for_more and not self.scheduler.costs.is_exhausted
 
     def _ended(self, executor: Executor, fact: Ended, now: float) -> None:
         """A process is gone: the next connection has another one started, unless one is there."""
@@ -335,11 +329,20 @@ class Rules:
     def _cannot(self, it: Service, error: ErrorInfo, now: float) -> None:
         """A start has failed: those who wait for it are told, unless an older version goes on."""
         it.error = error
-        it.rest_until = now + min(MOST_REST_S, REST_S * 2.0**it.failures)
-        it.failures = min(it.failures + 1, MOST_FAILURES)
+        it.rest_until = now + min(MOST_REST_S, REST_S * 2.0 ** min(it.failures, 10))
+        it.failures += 1
         if not it.is_up and it.url is not None:
             self.scheduler.effects.append(Refuse(it.service_id, error.message))
         self._tell(it, "failed", now)
+
+    def _cannot_be_paid(self, it: Service, now: float) -> None:
+        """Nothing is left of the balance: what is up goes on, and a new version waits for more."""
+        refusal = self.scheduler.costs.refusal()
+        it.is_called = it.is_up
+        it.failures *= it.is_up
+        self._cannot(it, ErrorInfo(refusal.code, str(refusal)), now)
+        self.shared.wake_at(it.rest_until)
+        self._listen_again(it, now)
 
     def _listen_again(self, it: Service, now: float) -> None:
         """Be told of the next connection, once one may lead to a start."""
@@ -355,6 +358,7 @@ class Rules:
 
     def tick(self, now: float) -> None:
         """Go on where a start was put off, or a door could not be opened."""
+        self.meters.tick(now)
         for it in self.services.values():
             if it.listen_at <= now:
                 self._open(it)
@@ -365,7 +369,7 @@ class Rules:
                     self.shared.wake_at(it.rest_until)
                     continue
                 it.is_called = False
-                if it.error is None:
+                if it.error is None or it.is_up:
                     self._run(it, now)
                 else:
                     self._listen_again(it, now)

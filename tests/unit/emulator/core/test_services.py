@@ -24,7 +24,7 @@ from apothic_emulator.core.doors import Listen, Listening, Refuse, Rouse, Roused
 from apothic_emulator.core.effects import Effect, FindGpus, Kill, Retire, StartExecutor
 from apothic_emulator.core.facts import Ended, LoadFailed, Printed, Said
 from apothic_emulator.core.hellos import Gpu, GpusFound
-from apothic_emulator.core.services import LISTEN_S, MOST_FAILURES, PLACE_S, REST_S
+from apothic_emulator.core.services import LISTEN_S, PLACE_S, REST_S
 from tests.unit.emulator.core.agents import Far
 from tests.unit.emulator.core.driving import Driver, kinds, only
 from tests.unit.emulator.core.restarting import Restarting
@@ -344,12 +344,15 @@ def test_a_connection_during_the_rest_waits_for_its_end(driver: Serving) -> None
 def test_however_often_it_has_failed_there_is_a_next_time(driver: Serving) -> None:
     driver.deploy()
     driver.listens()
-    for number in range(1, 2 * MOST_FAILURES):
+    for number in range(1, 12):
         driver.roused()
         driver.fails(number)
         driver.pass_s(30.0)
+    driver.plane.shared.services.services[NAME].failures = 5_000
 
-    assert kinds(driver.roused()) == ["StartExecutor"]
+    driver.roused()
+
+    assert driver.fails(12) == [Refuse(NAME, BROKEN.message)]
 
 
 def test_a_process_that_ends_before_it_is_ready_says_how(driver: Serving) -> None:
