@@ -12,6 +12,7 @@ from statistics import median
 from typing import Any
 
 import procs
+import serving
 import virtual
 from stats import percentile
 from subjects import Subject
@@ -325,5 +326,6 @@ MEASURES = {
     "watchers": watchers,
     "loss": loss,
     "reload": reload,
+    **serving.MEASURES,
 }
 """Every measure, by the name of its row."""

@@ -275,4 +275,57 @@ ROWS = {
         subjects=("durable",),
         rounds=5,
     ),
+    "requests": Row(
+        "wrk over 1, 16 and 64 kept connections to a small ASGI application, and the same under "
+        "plain uvicorn with uvloop and httptools",
+        tuple(
+            goal
+            for count in (1, 16, 64)
+            for goal in (
+                Goal(f"c{count}_s", 0.95, "uvicorn", subject="services", at_most=False),
+                Goal(f"c{count}_p99_ms", 1 / 0.95, "uvicorn", subject="services"),
+            )
+        ),
+        {
+            "c1_s": "requests/s, 1",
+            "c1_p99_ms": "p99 ms",
+            "c16_s": "requests/s, 16",
+            "c16_p99_ms": "p99 ms",
+            "c64_s": "requests/s, 64",
+            "c64_p99_ms": "p99 ms",
+        },
+        subjects=("services", "uvicorn"),
+    ),
+    "saves": Row(
+        "From the save of a program with NumPy, pandas and FastAPI until its new version answers: "
+        "`apothic dev`, and `uvicorn --reload`",
+        (
+            Goal("saved_ms", 100, subject="services"),
+            Goal("saved_ms", 5, "uvicorn", subject="services", faster=True),
+        ),
+        {"saved_ms": "ms"},
+        subjects=("services", "uvicorn"),
+        rounds=5,
+    ),
+    "swaps": Row(
+        "Requests over 64 kept connections, half of them by POST, while 20 versions are deployed",
+        (Goal("failed", 0, subject="services"),),
+        {"requests": "requests", "failed": "failed", "reload_ms": "ms a version, under load"},
+        subjects=("services",),
+        rounds=3,
+    ),
+    "wake": Row(
+        "The first request to a service of which no process runs",
+        (Goal("wake_ms", 60, subject="services"),),
+        {"wake_ms": "ms"},
+        subjects=("services",),
+        rounds=5,
+    ),
+    "ends": Row(
+        "A service is stopped with 50 WebSockets and 50 event streams open, until all have ended",
+        (Goal("end_ms", 250, subject="services"), Goal("improper", 0, subject="services")),
+        {"end_ms": "ms", "improper": "without a proper end"},
+        subjects=("services",),
+        rounds=5,
+    ),
 }

@@ -21,6 +21,8 @@ NEEDS = {
     "agents": ("apothic", "apothic_emulator.local", "uvicorn"),
     "joined": ("apothic", "apothic_emulator.local", "uvicorn", "websockets"),
     "dask": ("distributed",),
+    "services": ("apothic", "apothic_emulator.local", "fastapi", "pandas", "uvicorn", "websockets"),
+    "uvicorn": ("apothic", "fastapi", "pandas", "uvicorn", "uvloop", "httptools"),
 }
 """Every subject, and the modules without which it is skipped."""
 
