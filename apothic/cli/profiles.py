@@ -36,10 +36,10 @@ def login(asked: Wishes, *, url: str, source: str | None, name: str | None) -> N
 
 
 def _key(url: str, source: str | None) -> str:
-    if source == "-":
-        return sys.stdin.readline().strip()
-    if source is not None:
+    if source not in (None, "-"):
         raise UsageError("a key is not given on the command line, where others may see it: use -")
+    if source == "-" or not sys.stdin.isatty():
+        return sys.stdin.readline().strip()
     key: str = click.prompt(f"API key for {url}", hide_input=True, err=True)
     return key.strip()
 

@@ -27,7 +27,7 @@ def read_private(path: Path, what: str) -> str | None:
         try:
             return file.read()
         except ValueError as error:
-            raise unfit(path, what, f"is damaged ({error})") from None
+            raise unfit(path, what, f"is damaged ({error}); delete it") from None
 
 
 def write_private(path: Path, text: str) -> None:

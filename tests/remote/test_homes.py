@@ -139,8 +139,10 @@ def test_a_key_that_does_not_hold_is_not_kept(there: dict[str, str], tmp_path: P
     login = (COMMAND, "auth", "login", there["APOTHIC_BACKEND"])
 
     wrong = run(*login, "-", cwd=tmp_path, env=env, stdin="apk_0_wrong\n", code=3)
+    piped = run(*login, cwd=tmp_path, env=env, stdin="apk_0_wrong\n", code=3)
     told = run(*login, "apk_0_told", cwd=tmp_path, env=env, code=2)
 
+    assert piped.stderr == wrong.stderr
     assert "does not take the API key" in wrong.stderr
     assert "not given on the command line" in told.stderr
     assert not (Path(there["APOTHIC_HOME"]) / "profiles.json").exists()

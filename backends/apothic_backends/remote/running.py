@@ -88,7 +88,9 @@ def _told_in(path: Path, folder: Path) -> Running | None:
         pid, began = int(said["pid"]), str(said["began"])
         url = str(said["url"])
     except (ValueError, KeyError, TypeError) as error:
-        raise unfit(path, "where a server says that it runs", f"is damaged ({error})") from None
+        raise unfit(
+            path, "where a server says that it runs", f"is damaged ({error}); delete it"
+        ) from None
     return Running(url, pid, folder) if began == beginning(pid) else None
 
 
