@@ -4,7 +4,7 @@
     {"list": true}         ►  ◄  {"files": [...]}            what would be shipped; any number
     {"target": "app.py", "changed": [...]}
                            ►  ◄  {"deployment": ...}         or {"error": ..., "text": ...}
-                              ◄  {"files": [...], "modules": [...]}
+    {"after": true}        ►  ◄  {"files": [...], "modules": [...]}
 
 One line of JSON each. It loads one program in its life, so nothing of one is left in the next. Who
 started it has its end by closing its stdin, whatever the program does; what that prints goes to
@@ -23,6 +23,7 @@ from importlib import import_module
 from importlib.util import cache_from_source
 from pathlib import Path
 from queue import SimpleQueue
+from time import perf_counter
 from typing import Any
 
 from apothic._connect import connect
@@ -83,6 +84,7 @@ def main() -> None:
     while "list" in (order := pipe.next()):
         pipe.tell(**_told(_listed))
     pipe.tell(**_told(lambda: _deployed(order["target"], order["changed"])))
+    pipe.next()
     pipe.tell(**_told(lambda: {**_listed(), "modules": _modules(project())}))
 
 
@@ -115,8 +117,11 @@ def _deployed(target: str, changed: Iterable[str]) -> dict[str, Any]:
     if not file.is_relative_to(project().resolve()):
         raise PackageRefused(f"{file} is not in the project {project()}", files=[path])
     sys.argv = [path]
+    began = perf_counter()
     app = app_of(load(file), name)
-    return _said(app, block(deploy(app.name, app.functions)))
+    loaded = perf_counter()
+    said = _said(app, block(deploy(app.name, app.functions)))
+    return {**said, "load_ms": 1e3 * (loaded - began), "deploy_ms": 1e3 * (perf_counter() - loaded)}
 
 
 def _forget_compiled(changed: Iterable[str]) -> None:

@@ -58,5 +58,7 @@ class ServiceSnapshot(Record):
     shape: str = ""
     processes: int = 0
     stale: str = ""
+    traceback: str = ""
+    """That of the code that could not start; empty where none did raise."""
     note: str = ""
     log: str = ""

@@ -126,6 +126,7 @@ class Service(Kept):
             shape=self.spec.shape,
             processes=len(self.live) + len(self.before),
             stale=error,
+            traceback="" if self.error is None else self.error.traceback,
             note=self.note,
         )
 

@@ -30,6 +30,11 @@ class Changes:
         await self._list()
         return tells
 
+    @property
+    def count(self) -> int:
+        """How many files ship."""
+        return len(self._files)
+
     async def next(self) -> set[str]:
         """What has been changed, maybe nothing, once something was written."""
         changed = await self._sift(await self._watcher.next())

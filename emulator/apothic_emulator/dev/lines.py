@@ -32,13 +32,21 @@ class Lines:
         text = f"{self._paint(_BOLD, 'control plane')}  {url}   {root}, state {namespace}"
         self._say("open", text, {"url": url, "project": root, "namespace": namespace})
 
-    def deployed(self, told: dict[str, Any], why: str) -> None:
-        """Say what is live, and where."""
+    def watching(self, count: int) -> None:
+        """Say what is watched."""
+        text = f"watching the {count} files that ship: apothic package --list"
+        self._say("watching", text, {"files": count})
+
+    def deployed(self, told: dict[str, Any], changed: str) -> None:
+        """Say what is live, because of which files, and how many milliseconds what took."""
         self._broken = ""
         news = "is live" if told["is_new"] else "is live: nothing that ships has changed"
-        self._say(
-            "deployed", self._at(f"{told['app']} version {told['version']} {news}{why}"), told
+        took = (
+            f": {changed} (detected {told['detect_ms']:.0f}, loaded {told['load_ms']:.0f}, "
+            f"deployed {told['deploy_ms']:.0f} ms)"
         )
+        line = f"{told['app']} version {told['version']} {news}{took if changed else ''}"
+        self._say("deployed", self._at(line), {**told, "changed": changed})
 
     def served(self, told: dict[str, Any]) -> None:
         """Say what a program has, the first time or when that is something else."""
@@ -52,9 +60,10 @@ class Lines:
             line = f"  {name:{width}}  {kind:10}  {where}"
             self._say("serves", line.rstrip(), {"name": name, "kind": kind, "url": where})
 
-    def up(self, name: str, version: int, took_ms: float) -> None:
+    def up(self, name: str, version: int, took_ms: float | None) -> None:
         """Say that a service answers, of that version."""
-        text = f"{name} is up in version {version}, {took_ms:.0f} ms after the save"
+        took = "" if took_ms is None else f", {took_ms:.0f} ms after the save"
+        text = f"{name} is up in version {version}{took}"
         self._say("up", self._at(text), {"name": name, "version": version, "ms": took_ms})
 
     def broken(self, text: str, told: dict[str, Any], version: int | None) -> None:

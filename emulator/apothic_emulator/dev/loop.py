@@ -8,12 +8,15 @@ saved ──► other content? ──► half a file? ──► a stand-by loads
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
+from apothic_backends.model.record import Record
 from apothic_emulator.dev.changes import Changes
 from apothic_emulator.dev.keys import keys
 from apothic_emulator.dev.lines import Lines
@@ -25,6 +28,17 @@ LATE_S = 1.0
 """How long a version may go on with being loaded once the next is here."""
 
 _SHOWN = 3
+
+
+class Save(Record):
+    """What is to be deployed, and why."""
+
+    changed: set[str]
+    saved_at: float | None
+    """When the latest of these files was written, as Unix time."""
+    seen_at: float
+    is_asked: bool
+    """Whether somebody wants to hear of it even if nothing has changed."""
 
 
 class Loop:
@@ -42,7 +56,6 @@ class Loop:
         """What was saved since the last version."""
         self._due = anyio.Event()
         self._is_asked = False
-        """Whether somebody wants to hear of it even if nothing has changed."""
         self._version: int | None = None
         self._shown: Any = None
         """What was said of what the program has."""
@@ -52,6 +65,7 @@ class Loop:
         try:
             if not await changes.begin():
                 self._lines.note("the system does not tell of changes here: looking for them")
+            self._lines.watching(changes.count)
             async with anyio.create_task_group() as tasks:
                 self._due.set()
                 tasks.start_soon(self._watch, changes)
@@ -77,23 +91,33 @@ class Loop:
         while True:
             await self._due.wait()
             self._due = anyio.Event()
-            changed, self._changed = self._changed, set()
+            save, self._changed, self._is_asked = self._save(), set(), False
             with anyio.CancelScope() as scope:
                 tasks.start_soon(_give_up, scope, self._due)
-                await self._deploy(changed, changes, starts)
-            self._is_asked = False
+                await self._deploy(save, changes, starts)
+            if scope.cancelled_caught:
+                self._changed |= save.changed
             tasks.start_soon(self._spares.prepare)
 
-    async def _deploy(self, changed: set[str], changes: Changes, starts: Starts) -> None:
+    def _save(self) -> Save:
+        """What is to be deployed now."""
+        times: list[float] = []
+        for path in self._changed:
+            with suppress(OSError):
+                times.append((self._root / path).stat().st_mtime)
+        return Save(self._changed, max(times, default=None), time.time(), self._is_asked)
+
+    async def _deploy(self, save: Save, changes: Changes, starts: Starts) -> None:
         """Have a stand-by load and deploy what there is now."""
-        began = self._saved_at(changed)
         worker: StandBy | None = None
         try:
             worker = await self._spares.take()
-            told = await worker.deploy(self._target, [str(self._root / it) for it in changed])
-            is_live = self._tell(told, changed, began)
+            paths = [str(self._root / path) for path in save.changed]
+            told = await worker.deploy(self._target, paths)
+            is_live = self._tell(told, save)
             if is_live:
-                starts.deployed(told, began)
+                starts.deployed(told, save.saved_at)
+                await self._settle(starts)
             await self._learn(await worker.after(), changes, is_live=is_live)
         except StoodDown:
             why = "the interpreter ended while it loaded the program"
@@ -102,16 +126,22 @@ class Loop:
             if worker is not None:
                 await worker.end()
 
-    def _tell(self, told: dict[str, Any], changed: set[str], began: float) -> bool:
+    async def _settle(self, starts: Starts) -> None:
+        """Leave the machine to what was deployed until that is up, or the next one is due."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_cancel_after, starts.settle, tasks.cancel_scope)
+            tasks.start_soon(_cancel_after, self._due.wait, tasks.cancel_scope)
+
+    def _tell(self, told: dict[str, Any], save: Save) -> bool:
         """Say what has come of a version; whether it is live."""
         if "error" in told:
             self._lines.broken(told["text"], told["error"], self._version)
             return False
-        is_news = told["is_new"] or self._is_asked or self._version is None
+        is_news = told["is_new"] or save.is_asked or self._version is None
         self._version = told["version"]
-        took = f" ({_names(changed)}, {_ms_since(began):.0f} ms)" if changed else ""
         if is_news:
-            self._lines.deployed(told, took)
+            told["detect_ms"] = max(0.0, save.seen_at - (save.saved_at or save.seen_at)) * 1000
+            self._lines.deployed(told, _names(save.changed))
         has = (told["services"], told["functions"], told["scheduled"])
         if has != self._shown:
             self._shown = has
@@ -124,16 +154,6 @@ class Loop:
             self._spares.modules = told["modules"]
         if "files" in told and await changes.ship(told["files"]):
             self._due.set()
-
-    def _saved_at(self, changed: set[str]) -> float:
-        """When the latest of these was written, as Unix time; now, if nothing says so."""
-        times = [0.0]
-        for path in changed:
-            try:
-                times.append((self._root / path).stat().st_mtime)
-            except OSError:
-                continue
-        return max(times) or time.time()
 
     # --- keys -----------------------------------------------------------------------------------
 
@@ -166,8 +186,9 @@ async def _give_up(scope: anyio.CancelScope, due: anyio.Event) -> None:
     scope.cancel()
 
 
-def _ms_since(began: float) -> float:
-    return max(0.0, time.time() - began) * 1000
+async def _cancel_after(what: Callable[[], Awaitable[object]], scope: anyio.CancelScope) -> None:
+    await what()
+    scope.cancel()
 
 
 def _names(paths: set[str]) -> str:

@@ -55,7 +55,7 @@ def run(wanted: Wanted, lines: Lines) -> None:
             lines.note(KEYS)
         account = await site.accounts.get(ACCOUNT)
         async with anyio.create_task_group() as tasks:
-            starts = Starts(account.backend, lines, tasks)
+            starts = Starts(account.backend, settings.root, lines, tasks)
             await _develop(wanted, settings, lines, starts, {**environment, BACKEND: url})
             tasks.cancel_scope.cancel()
 

@@ -59,7 +59,7 @@ class StandBy:
 
     async def after(self) -> dict[str, Any]:
         """What is shipped now, and which modules are imported that were installed."""
-        return await self._answer()
+        return await self._ask({"after": True})
 
     async def _ask(self, order: Mapping[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None

@@ -4,30 +4,39 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+import anyio
 from anyio.abc import TaskGroup
 
 from apothic_backends.base import Backend
 from apothic_backends.commands.services import GetService, StartService
 from apothic_backends.model.errors import ApothicError
 from apothic_emulator.dev.lines import Lines
+from apothic_emulator.dev.traces import readable
+
+SETTLE_S = 3.0
+"""How long what was deployed may keep the next interpreter from getting warm."""
 
 
 class Starts:
     """Follows each service from the first deployment on that has it."""
 
-    def __init__(self, backend: Backend, lines: Lines, tasks: TaskGroup) -> None:
+    def __init__(self, backend: Backend, root: Path, lines: Lines, tasks: TaskGroup) -> None:
+        self._root = root
         self._backend = backend
         self._lines = lines
         self._tasks = tasks
         self._followed: set[str] = set()
-        self._saved_at: dict[str, float] = {}
+        self._saved_at: dict[str, float | None] = {}
+        """When what starts now was saved, if anything was."""
         self._version = 0
+        self._is_settled = anyio.Event()
 
-    def deployed(self, told: dict[str, Any], saved_at: float) -> None:
+    def deployed(self, told: dict[str, Any], saved_at: float | None) -> None:
         """Start the services of what was deployed, so that one that cannot start is known now."""
-        self._version = told["version"]
+        self._version, self._is_settled = told["version"], anyio.Event()
         for name in told["services"]:
             service = f"{told['app']}/{name}"
             if told["is_new"] or service not in self._followed:
@@ -36,6 +45,16 @@ class Starts:
                 self._followed.add(service)
                 self._tasks.start_soon(self._follow, service)
             self._backend.start(StartService(service, wait=True)).on_done(bool)
+        self._look()
+
+    async def settle(self) -> None:
+        """Wait until services of what was deployed last are up, have failed, or take long."""
+        with anyio.move_on_after(SETTLE_S):
+            await self._is_settled.wait()
+
+    def _look(self) -> None:
+        if not self._saved_at:
+            self._is_settled.set()
 
     async def _follow(self, service: str) -> None:
         name = service.partition("/")[2]
@@ -46,9 +65,16 @@ class Starts:
                     break
                 what = event.data.get("what")
                 if what == "up" and service in self._saved_at:
-                    took = (time.time() - self._saved_at.pop(service)) * 1000
-                    self._lines.up(name, self._version, max(0.0, took))
+                    saved = self._saved_at.pop(service)
+                    took = None if saved is None else max(0.0, time.time() - saved) * 1000
+                    self._lines.up(name, self._version, took)
+                    self._look()
                 elif what == "failed":
+                    self._saved_at.pop(service, None)
+                    self._look()
                     seen = await self._backend.start(GetService(service))
-                    self._lines.failed(name, seen.stale, goes_on=seen.status == "up")
+                    why = readable(seen.traceback, self._root) or seen.stale
+                    self._lines.failed(name, why, goes_on=seen.status == "up")
         self._followed.discard(service)
+        self._saved_at.pop(service, None)
+        self._look()

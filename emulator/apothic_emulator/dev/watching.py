@@ -16,14 +16,13 @@ from anyio.to_thread import run_sync
 from watchfiles._rust_notify import RustNotify
 from watchfiles.main import _default_force_polling as forces_polling
 
+from apothic_emulator.dev.looking import Looking
+
 STEP_MS, DEBOUNCE_MS = 5, 100
 """Changes are told once none has come for the first, or after the second in any case."""
 
 TRY_MS = 1000
 """How long the system may take to tell of a change."""
-
-POLL_MS = 100
-"""How often it is looked, where the system does not tell."""
 
 
 class Notify(Protocol):
@@ -37,7 +36,9 @@ class Notify(Protocol):
 
 def notify(folders: Iterable[str], *, is_polling: bool) -> Notify:
     """Begin to watch folders."""
-    return RustNotify([*folders], False, is_polling, POLL_MS, False, True)
+    if is_polling:
+        return Looking(folders)
+    return RustNotify([*folders], False, False, 0, False, True)
 
 
 class Watcher:

@@ -57,6 +57,16 @@ class Project:
         """Write the program as editors do that write a file anew."""
         (self.root / path).write_text(program.replace("WORD", word), "utf-8")
 
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        """The same while it goes on."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "apothic.cli", *words],
+            cwd=self.root,
+            env=environment(self.home),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
     def cli(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
         """What `apothic` says in another terminal, in the project."""
         return subprocess.run(
