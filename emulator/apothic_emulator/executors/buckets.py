@@ -88,6 +88,7 @@ class BucketShown:
 
     def __init__(self, surface: Any, view: BucketView) -> None:
         self.view = view
+        self.name = f"bucket {view.name}"
         self._surface = surface
         self._lock = threading.RLock()
         self._active = 0
@@ -106,6 +107,16 @@ class BucketShown:
         """
         with self._lock:
             self._active -= 1
+            if self.view.mirror is not None and not self.view.read_only:
+                self.view.mirror.push()
+
+    def save(self) -> None:
+        """Have what was written so far go up, over what others have written there.
+
+        Raises:
+            BucketFailed: the bucket does not take it.
+        """
+        with self._lock:
             if self.view.mirror is not None and not self.view.read_only:
                 self.view.mirror.push()
 
@@ -130,6 +141,7 @@ class BucketServed:
 
     def __init__(self, surface: Mounted, view: BucketView, server: Server) -> None:
         self.view = view
+        self.name = f"bucket {view.name}"
         self._surface = surface
         self._server = server
 
@@ -144,6 +156,14 @@ class BucketServed:
         """
         if not self.view.read_only:
             self._server.sync()
+
+    def save(self) -> None:
+        """Have what was closed so far go up, over what others have written there.
+
+        Raises:
+            BucketFailed: something of it is not in the bucket.
+        """
+        self.keep()
 
     def discard(self) -> None:
         """A call has failed; what it has closed is in the bucket."""

@@ -61,6 +61,7 @@ class Executor:
         self._sending = threading.Lock()
         self._active = 0
         self.secrets: Any = None
+        self.lasting: Any = None
         self.note: Callable[[BaseException], object] = lambda _: None
         """Adds to an error what there is to say of where the function runs."""
 

@@ -19,6 +19,7 @@ class Executor(Protocol):
     is_async: bool
     window: tuple[int, int] | None
     around: Callable[[Function], Function]
+    lasting: Any
     secrets: Any
     note: Callable[[BaseException], object]
 
@@ -49,12 +50,16 @@ def meet(executor: Executor, spec: dict[str, Any]) -> Buffer | None:
 def _mount(executor: Executor, spec: dict[str, Any]) -> Buffer | None:
     from apothic_emulator.executors import volumes  # brings the contract  # noqa: PLC0415
 
+    keys: dict[str, str] = {} if executor.secrets is None else executor.secrets.keys
     try:
+        if spec["service"] is not None:
+            from apothic_emulator.executors import lasting  # of services only  # noqa: PLC0415
+
+            executor.lasting = lasting.Lasting(volumes.opened(spec, keys))
+            return None
+        is_generator = executor.window is not None
         executor.around = volumes.mounted(
-            spec,
-            {} if executor.secrets is None else executor.secrets.keys,
-            is_async=executor.is_async,
-            is_generator=executor.window is not None,
+            spec, keys, is_async=executor.is_async, is_generator=is_generator
         )
     except Exception as error:  # noqa: BLE001 - it is reported
         return json.dumps(volumes.told(error)).encode()

@@ -16,7 +16,7 @@ import threading
 from typing import Protocol
 
 from apothic_backends.model.errors import UsageError, VolumeBusy
-from apothic_backends.volumes.store import FAIL, listed
+from apothic_backends.volumes.store import FAIL, LAST_WRITE_WINS, listed
 from apothic_backends.volumes.views import View
 from apothic_emulator.executors import mounts
 from apothic_emulator.executors.mounts import Bind, Overlay
@@ -104,6 +104,7 @@ class Shown:
 
     def __init__(self, surface: Surface, view: View, path: str, *, strict: bool) -> None:
         self.volume = view.store.name
+        self.name = f"volume {self.volume}"
         self.path = path
         self.view = view
         self.strict = strict
@@ -155,6 +156,15 @@ class Shown:
             except BaseException:
                 self._is_spoiled = True
                 raise
+
+    def save(self) -> None:
+        """Commit what was written so far, over what others have, and while it is written on.
+
+        Raises:
+            VolumeFailed: the disk does not take it.
+        """
+        with self._lock:
+            self.view.commit(on_conflict=LAST_WRITE_WINS)
 
     def discard(self) -> None:
         """A call has failed: throw away what was written, unless another is under way."""

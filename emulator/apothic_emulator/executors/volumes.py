@@ -144,6 +144,18 @@ def mounted(
         HostGone: it is bound to a host that is not here.
         MountFailed: it cannot be shown at its path.
     """
+    volumes = opened(spec, keys)
+    return lambda function: volumes.around(function, is_async=is_async, is_generator=is_generator)
+
+
+def opened(spec: dict[str, Any], keys: Mapping[str, str]) -> Volumes:
+    """Mount what an executor was told to.
+
+    Raises:
+        NotFound: there is no such volume, and it is not to be made.
+        HostGone: it is bound to a host that is not here.
+        MountFailed: it cannot be shown at its path.
+    """
     specs = [MountSpec(**one) for one in spec["mounts"]]
     volumes = Volumes(_mount(specs, keys, spec["cwd"]))
     atexit.register(volumes.close)
@@ -151,7 +163,7 @@ def mounted(
         os.chdir(spec["cwd"])  # as the new file system has it
     except OSError:
         os.chdir("/")
-    return lambda function: volumes.around(function, is_async=is_async, is_generator=is_generator)
+    return volumes
 
 
 def _mount(specs: Sequence[MountSpec], keys: Mapping[str, str], cwd: str) -> list[AnyShown]:

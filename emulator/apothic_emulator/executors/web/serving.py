@@ -35,6 +35,7 @@ class Executor(Protocol):
     function: Callable[..., Any]
     jobs: Any
     door: list[int]
+    lasting: Any
 
     def is_ready(self) -> None:
         """Tell that it takes requests."""
@@ -139,6 +140,8 @@ class Serving:
                 error.add_note("Services need it where they run: pip install 'apothic[web]'")
             self.executor.report(0, 0, self.executor.cannot_load(self.name, error))
             return None
+        if self.executor.lasting is not None:
+            self.executor.lasting.begin()
         self.executor.is_ready()
         self._watch(server)
         return server, ending
@@ -196,7 +199,11 @@ class Serving:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(server.drained(), grace_s)
         server.abort()
-        await ending.stop()
+        try:
+            await ending.stop()
+        finally:
+            if self.executor.lasting is not None:
+                self.executor.lasting.end()  # nothing else is left to be done
 
 
 def serve(executor: Executor, spec: dict[str, Any]) -> None:
