@@ -83,12 +83,14 @@ class Project:
 class Dev:
     """One that runs; what it says is read line by line."""
 
-    def __init__(self, project: Project, *options: str, **more: str) -> None:
+    def __init__(
+        self, project: Project, *options: str, target: str = "app.py", **more: str
+    ) -> None:
         self.project = project
         self._events: SimpleQueue[dict[str, Any]] = SimpleQueue()
         self.urls: dict[str, str] = {}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "apothic.cli", "dev", "app.py", "--json", *options],
+            [sys.executable, "-m", "apothic.cli", "dev", target, "--json", *options],
             cwd=project.root,
             env=environment(project.home, **more),
             stdin=subprocess.DEVNULL,
@@ -159,9 +161,11 @@ class Dev:
 
 
 @contextmanager
-def developing(project: Project, *options: str, **more: str) -> Generator[Dev]:
+def developing(
+    project: Project, *options: str, target: str = "app.py", **more: str
+) -> Generator[Dev]:
     """One for the block."""
-    dev = Dev(project, *options, **more)
+    dev = Dev(project, *options, target=target, **more)
     try:
         yield dev
     finally:

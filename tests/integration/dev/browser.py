@@ -1,0 +1,84 @@
+"""A page in headless Chromium, asked by the protocol of its developer tools."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+import urllib.request
+from base64 import b64decode
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from websockets.sync.client import ClientConnection, connect
+
+from tests.integration.dev.developed import PATIENCE_S
+from tests.integration.support import wait_until
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
+    *("--disable-background-networking", "--remote-debugging-port=0"),
+)
+
+
+class Page:
+    """The one page of a browser."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+        self._last = 0
+
+    def ask(self, method: str, **params: Any) -> Any:
+        """What the browser answers."""
+        self._last += 1
+        self._socket.send(json.dumps({"id": self._last, "method": method, "params": params}))
+        while (told := json.loads(self._socket.recv(PATIENCE_S))).get("id") != self._last:
+            pass
+        return told.get("result", {})
+
+    def value(self, expression: str) -> Any:
+        """What some JavaScript gives there; None while the page is another."""
+        return self.ask("Runtime.evaluate", expression=expression).get("result", {}).get("value")
+
+    def until(self, expression: str, wanted: object) -> None:
+        """Wait until it gives that."""
+        end = time.monotonic() + PATIENCE_S
+        while (found := self.value(expression)) != wanted:
+            assert time.monotonic() < end, f"{expression} is {found!r}, and not {wanted!r}"
+
+    def picture(self, path: Path) -> None:
+        """What is seen of it."""
+        path.write_bytes(b64decode(self.ask("Page.captureScreenshot", format="png")["data"]))
+
+
+@contextmanager
+def browsing(url: str, folder: Path) -> Generator[Page]:
+    """A browser that shows that address."""
+    assert CHROMIUM is not None
+    with subprocess.Popen(
+        [CHROMIUM, *FLAGS, f"--user-data-dir={folder}", url],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as browser:
+        try:
+            told = folder / "DevToolsActivePort"
+            port = wait_until(lambda: told.exists() and told.read_text().partition("\n")[0])
+            with connect(_page_at(port)["webSocketDebuggerUrl"], max_size=None) as socket:
+                yield Page(socket)
+        finally:
+            browser.terminate()
+
+
+def _page_at(port: str) -> dict[str, Any]:
+    def find() -> dict[str, Any] | None:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=PATIENCE_S) as told:
+            return next((it for it in json.load(told) if it["type"] == "page"), None)
+
+    found: dict[str, Any] = wait_until(find)
+    return found
