@@ -189,6 +189,11 @@ class Agents:
         held = self.holders()
         return [gpu for gpu in gpus if held.get(gpu.uuid) in (None, *without)]
 
+    @property
+    def has_gpus(self) -> bool:
+        """Whether any machine is known to have some."""
+        return any(agent.capacity.gpus for agent in (self.home, *self.far.values()))
+
     def holders(self) -> dict[str, Executor]:
         """Who holds each device."""
         machines = (self.home, *self.far.values())

@@ -12,6 +12,7 @@ from apothic_emulator.core.jobs import Job, Wait
 from apothic_emulator.core.ledger import Ledger
 from apothic_emulator.core.levels import Levels
 from apothic_emulator.core.pools import Pool
+from apothic_emulator.core.standstill import Standstill
 
 
 class Callers:
@@ -23,6 +24,7 @@ class Callers:
         self.attempts = attempts
         self.scheduler = attempts.scheduler
         self.levels = Levels(ledger, pools)
+        self.standstill = Standstill(ledger, pools, self.scheduler.agents)
 
     def executor(self, number: int) -> Executor:
         """The executor whose code asks.
@@ -47,6 +49,7 @@ class Callers:
         """Put a job below the one that is to wait for it; the pools whose queue has changed."""
         if job is None or caller is None or job.is_final:
             return []
+        self.standstill.check(job, caller)
         return self.levels.sink(job, caller)
 
     def park(self, wait: Wait, asked: Asked, caller: Job | None, now: float) -> None:

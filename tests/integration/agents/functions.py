@@ -165,6 +165,12 @@ def see() -> tuple[str | None, str | None]:
     return os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("CUDA_DEVICE_ORDER")
 
 
+@app.function(gpu="H100", max_containers=2)
+def see_below(depth: int) -> str | None:
+    """What the innermost of so many calls sees, each of which waits for the next."""
+    return see_below.remote(depth - 1) if depth else os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
 @app.function(gpu_count=2)
 def see_two() -> str | None:
     return os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -15,7 +15,7 @@ import pytest
 from apothic_backends.commands import GetJob
 from apothic_backends.commands.agents import ListAgents
 from apothic_backends.connection import use
-from apothic_backends.model.errors import NoMachine
+from apothic_backends.model.errors import NoMachine, SlotDeadlock
 from apothic_emulator.local import open_local
 from tests.integration.agents import functions as f
 from tests.integration.agents.server import start_agent
@@ -67,6 +67,18 @@ def test_what_is_idle_gives_way_to_what_needs_all_devices(setting: Setting) -> N
     f.see.remote()
 
     assert f.see_two.remote() == "GPU-fake-H100-0,GPU-fake-H100-1"
+
+
+def test_who_holds_a_device_waits_for_another_and_is_told_when_there_is_none(
+    setting: Setting,
+) -> None:
+    setting.agent()
+
+    assert f.see_below.remote(1) == "GPU-fake-H100-1"
+    with pytest.raises(
+        SlotDeadlock, match=r"\(see_below\) needs 1 x H100, held by calls that wait"
+    ):
+        f.see_below.remote(2)
 
 
 def test_code_without_a_device_is_left_as_it_is(setting: Setting) -> None:
@@ -228,3 +240,11 @@ def test_made_up_devices_that_cannot_be_read_are_told_of(monkeypatch: pytest.Mon
 
     with pytest.raises(NoMachine, match="it must be like 2xH100-80GB"):
         f.see.remote()
+
+
+@pytest.mark.usefixtures("home")
+def test_a_call_that_would_wait_for_its_own_device_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APOTHIC_FAKE_GPUS", "1xH100-80GB")
+
+    with pytest.raises(SlotDeadlock, match=r"Use spawn\(\) and return the job"):
+        f.see_below.remote(1)
