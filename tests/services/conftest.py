@@ -13,24 +13,40 @@ from apothic.functions import DECLARED
 from apothic_backends.connection import use
 from apothic_backends.registry import open_backend
 from tests.services.project import Project
+from tests.services.second import Second, clear
 from tests.services.served import Served
 
+HOMES = ("here", "agent")
+"""Where the processes of services run: in the care of this program, or of an agent of a server."""
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+
+@pytest.fixture(scope="session")
+def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Second]:
+    second = Second(tmp_path_factory.mktemp("second"))
+    yield second
+    second.close()
+
+
+@pytest.fixture(params=HOMES)
+def project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Project]:
     root = tmp_path / "project"
     root.mkdir()
     monkeypatch.setenv("APOTHIC_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(root)
     monkeypatch.syspath_prepend(str(root))
     declared = dict(DECLARED)
-    backend = open_backend("local")
+    is_far = request.param == "agent"
+    backend = request.getfixturevalue("second").open() if is_far else open_backend("local")
     before = use(backend)
     try:
         project = Project(root)
         with project.undo:
             yield project
     finally:
+        if is_far:
+            clear(backend)
         use(before)
         backend.close()
         DECLARED.clear()

@@ -131,8 +131,9 @@ def a_door_that_could_not_be_opened_stays_shut(right: Any, self: Rules, it: Serv
 
 
 @plant(Rules, "_ready")
-def a_version_that_is_late_is_used(right: Any, self: Rules, executor: Any, now: float) -> None:
-    it = self._of_pool[executor.function.number]
+def a_version_that_is_late_is_used(
+    right: Any, self: Rules, it: Service, executor: Any, now: float
+) -> None:
     if it.pool is not None and it.is_wanted:
         self._drain(it, now)
 
@@ -151,7 +152,7 @@ def who_is_ready_too_late_has_the_old_version_end(
 ) -> None:
     right(self, executor, item, now)
     if isinstance(item, Loaded) and executor.status is not ExecutorStatus.READY:
-        self._ready(executor, now)
+        self._drain(self._of_pool[executor.function.number], now)
 
 
 @plant(Meters, "tick")

@@ -23,10 +23,16 @@ class Aside:
         self._post = post
         self.wake: Callable[[], object] = bool
         """Has the core stepped soon, from any thread."""
+        self.dial: Callable[[int, str, str], bool] = _nobody
+        """Has an agent open a stream, if there is one of that number."""
         self._doors: Any = None
         self._finder: threading.Thread | None = None
         """Whoever asks the driver for GPUs."""
         self._first = threading.Lock()
+
+    def use(self, doors: Any) -> None:
+        """Have services take their connections from these, in place of `Doors`."""
+        self._doors = doors
 
     @property
     def doors(self) -> Any:
@@ -35,7 +41,7 @@ class Aside:
             if self._doors is None:
                 from apothic_emulator.agent.doors import Doors  # few have one  # noqa: PLC0415
 
-                self._doors = Doors(self._errands, self._tell)
+                self._doors = Doors(self._errands, self._tell, self._dial)
             return self._doors
 
     def carry_out(self, effect: FindGpus | Door) -> None:
@@ -45,6 +51,9 @@ class Aside:
             self._finder.start()
         else:
             self.doors.carry_out(effect)
+
+    def _dial(self, agent: int, service: str, stream: str) -> bool:
+        return self.dial(agent, service, stream)
 
     def _find_gpus(self) -> None:
         """Tell the core which GPUs there are: a driver may take its time."""
@@ -76,3 +85,7 @@ class Aside:
         """Listen no more."""
         if self._doors is not None:
             self._doors.close()
+
+
+def _nobody(_agent: int, _service: str, _stream: str) -> bool:
+    return False

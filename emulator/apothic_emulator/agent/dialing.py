@@ -56,12 +56,19 @@ class Dialer:
         """With `is_near` it is on this machine, and no proxy is on the way."""
         self.url = url
         self._is_near = is_near
+        self._token = token
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._stopped = threading.Event()
         self._rung = threading.Event()
         self._pause_s = SHORTEST_S
         self._connection: Any = None
         self._threads: list[threading.Thread] = []
+
+    def streams(self, inlets: Any) -> Any:
+        """What opens streams to the same control plane, for the connections of these."""
+        from apothic_emulator.agent.streams import Streams  # for services  # noqa: PLC0415
+
+        return Streams(self.url, self._token, inlets.put)
 
     def start(self, served: Served) -> None:
         """Begin to dial."""

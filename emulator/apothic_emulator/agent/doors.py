@@ -13,8 +13,18 @@ import socket
 import threading
 from collections.abc import Callable
 from select import EPOLLIN, EPOLLONESHOT, epoll
+from typing import Any
 
-from apothic_emulator.core.doors import Door, Listen, Listening, Refuse, Rouse, Roused, Unlisten
+from apothic_emulator.core.doors import (
+    Door,
+    Listen,
+    Listening,
+    Reach,
+    Refuse,
+    Rouse,
+    Roused,
+    Unlisten,
+)
 
 ADDRESS = "127.0.0.1"
 """Where services listen: at this machine's own address, and nowhere else."""
@@ -27,6 +37,9 @@ _CALM = EPOLLIN | EPOLLONESHOT
 
 Tell = Callable[[object], None]
 """Brings a command into the core, to which nobody waits for an answer."""
+
+Dials = Callable[[int, str, str], bool]
+"""Has an agent open a stream for a service under a name, if that agent is there."""
 
 
 class Sockets:
@@ -58,11 +71,14 @@ class Sockets:
 class Doors:
     """All of them, by their services. `tell` is called from any thread."""
 
-    def __init__(self, errands: epoll, tell: Tell) -> None:
+    def __init__(self, errands: epoll, tell: Tell, dial: Dials) -> None:
         self._errands = errands
         self._tell = tell
+        self._dial = dial
         self._doors: dict[str, Sockets] = {}
         self._by_fd: dict[int, str] = {}
+        self.gateway: Any = None
+        """The `Gateway`, from the first process of a service on that is on an agent."""
 
     def carry_out(self, effect: Door) -> None:
         """Do what the core wants, under its lock."""
@@ -72,6 +88,8 @@ class Doors:
             self._close(effect.service)
         elif isinstance(effect, Rouse):
             self._rouse(effect.service)
+        elif isinstance(effect, Reach):
+            self._reach(effect)
         else:
             self._refuse(effect)
 
@@ -83,6 +101,7 @@ class Doors:
     def _open(self, effect: Listen) -> None:
         door, note = self._doors.get(effect.service), ""
         if door is not None:  # the core has begun anew
+            self._reach(Reach(effect.service, ()))
             self._rouse(effect.service)
             self._tell(Listening(effect.service, door.port))
             return
@@ -105,6 +124,8 @@ class Doors:
 
     def _close(self, service: str) -> None:
         door = self._doors.pop(service, None)
+        if self.gateway is not None:
+            self.gateway.drop(service)
         if door is not None:
             for each in (door.listener, door.handed):
                 self._by_fd.pop(each.fileno(), None)
@@ -125,9 +146,23 @@ class Doors:
         self._tell(Roused(service))
         return True
 
+    def _reach(self, effect: Reach) -> None:
+        """Have connections taken for processes on agents, beside those that are here."""
+        door = self._doors.get(effect.service)
+        if door is None or (self.gateway is None and not effect.agents):
+            return
+        if self.gateway is None:
+            from apothic_emulator.gateway.gateway import Gateway  # few need one  # noqa: PLC0415
+
+            self.gateway = Gateway(self._dial, self._tell)
+        fds = door.to_hand_over if effect.agents else []
+        self.gateway.reach(effect.service, fds, effect.agents)
+
     def _refuse(self, effect: Refuse) -> None:
         """Answer those who wait, each for itself: they may be slow, and nobody is to wait."""
         door = self._doors.get(effect.service)
+        if self.gateway is not None:
+            self.gateway.refuse(effect.service, effect.why)
         for _ in range(_MOST_REFUSED if door is not None else 0):
             try:
                 caller, _ = door.listener.accept()  # type: ignore[union-attr]
@@ -140,6 +175,8 @@ class Doors:
         """Close them all."""
         for service in [*self._doors]:
             self._close(service)
+        if self.gateway is not None:
+            self.gateway.close()
 
 
 def listen(port: int) -> socket.socket:

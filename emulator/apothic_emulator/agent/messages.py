@@ -50,6 +50,14 @@ class Answer(Record):
     lent: bool = False
 
 
+class Dial(Record):
+    """Open a stream for a connection to a service, and show its name."""
+
+    service: str
+    stream: str
+    executor: int = 0
+
+
 class Give(Record):
     """The secrets of an executor, or in `error` why it gets none. They are in nobody's `repr`."""
 
@@ -75,6 +83,7 @@ _DOWN = (
     effects.Kill,
     effects.Retire,
     Answer,
+    Dial,
     Give,
 )
 _UP = (
@@ -82,6 +91,7 @@ _UP = (
     facts.LoadFailed,
     facts.Accepted,
     facts.Reported,
+    facts.Said,
     facts.Produced,
     facts.Printed,
     facts.Recalled,

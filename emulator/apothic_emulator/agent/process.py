@@ -24,13 +24,14 @@ from apothic_emulator.agent import channel, messages, post
 from apothic_emulator.agent.agent import Agent
 from apothic_emulator.agent.channel import ChannelError, Frame
 from apothic_emulator.agent.dialing import Dialer
+from apothic_emulator.agent.inlets import Inlets
 from apothic_emulator.agent.limits import Keeper
 from apothic_emulator.agent.line import Line
-from apothic_emulator.agent.messages import Answer, GaveUp, Give
+from apothic_emulator.agent.messages import Answer, Dial, GaveUp, Give
 from apothic_emulator.agent.outpost import NEVER, Outpost
 from apothic_emulator.agent.zygote import Zygote
-from apothic_emulator.core.effects import Kill
-from apothic_emulator.core.facts import GivenUp
+from apothic_emulator.core.effects import Kill, Retire, StartExecutor
+from apothic_emulator.core.facts import Ended, GivenUp
 from apothic_emulator.core.hellos import Capacity
 from apothic_emulator.executors.wire import Frame as WireFrame
 
@@ -79,6 +80,8 @@ class Station:
             archives=home() / "agents" / "archives",
         )
         self.agent.stock.most = cache_bytes
+        self._inlets = Inlets(self.errands, dialer.streams)
+        self.agent.aside.use(self._inlets)
         self.errands.register(self._wake_fd, EPOLLIN)
         self.errands.register(self.channels, EPOLLIN)
         self.lock = threading.Lock()
@@ -183,7 +186,10 @@ class Station:
             self._run_errand(fd)
         with self.lock:
             while self._said:
-                self.outpost.say(_as_message(self._said.popleft()), time.monotonic())
+                said = self._said.popleft()
+                if isinstance(said, Ended):
+                    self._inlets.ended(said.executor)
+                self.outpost.say(_as_message(said), time.monotonic())
             self._take_in()
             now = time.monotonic()
             self.outpost.tick(now)
@@ -251,6 +257,13 @@ class Station:
     # --- what the outpost wants -----------------------------------------------------------------
 
     def _carry_out(self, effect: Any) -> None:
+        if isinstance(effect, Dial):
+            self._inlets.dial(effect.service, effect.stream)
+            return
+        if isinstance(effect, StartExecutor) and effect.spec.service is not None:
+            self._inlets.started(effect.executor, f"{effect.spec.app_name}/{effect.spec.name}")
+        elif isinstance(effect, (Retire, Kill)):
+            self._inlets.ends(effect.executor)
         self.agent.carry_out(effect, self._touched)
 
     def _answer(self, message: Answer | Give) -> None:

@@ -19,7 +19,7 @@ from apothic_backends.model.errors import ApothicError
 from apothic_backends.model.record import Record
 from apothic_emulator.agent import channel, messages
 from apothic_emulator.agent.channel import Channel, Frame
-from apothic_emulator.agent.messages import Ask, Draining, GaveUp, Give
+from apothic_emulator.agent.messages import Ask, Dial, Draining, GaveUp, Give
 from apothic_emulator.agent.questions import Beside, Post, Questions
 from apothic_emulator.core.effects import (
     Attach,
@@ -278,6 +278,15 @@ class Fleet:
             touched.flush()
         else:
             self.home.flush(touched)
+
+    def dial(self, number: int, service: str, stream: str) -> bool:
+        """Have an agent open a stream, if it is there; from any thread."""
+        agent = self.agents.get(number)
+        if agent is None:
+            return False
+        agent.tell(Dial(service, stream))
+        agent.flush()
+        return True
 
     def hang_up(self) -> None:
         """End every connection: the core begins anew, and agents have to say what they have."""

@@ -150,23 +150,33 @@ class Agents:
     def place(self, function: Function, level: int) -> Place | None:
         """Where a new executor goes, and what GPUs it gets; None if no machine has room."""
         spec = function.spec
+        place = self._best(self.machines(spec), spec, level)
+        is_home = place is None and not spec.gpu_count and self.home.takes(spec)
+        return (0, ()) if is_home else place
+
+    def place_service(self, function: Function, near: Collection[int]) -> Place | None:
+        """Where a new process of a service goes; None if no machine has room.
+
+        Here it takes connections itself. Else it goes where others of it are (`near`), if it can:
+        those hand on their connections to it.
+        """
+        spec = function.spec
+        here = self._best([self.home], spec, 0)
+        if here is not None:
+            return here
+        others = [agent for agent in self.far.values() if agent.number in near]
+        return self._best(others, spec, 0) or self._best(self.far.values(), spec, 0)
+
+    def _best(self, among: Iterable[Agent], spec: FunctionSpec, level: int) -> Place | None:
         offers = [
             (agent, its)
-            for agent in self.machines(spec)
+            for agent in among
             if agent.takes(spec) and (its := self.offer(agent, spec, level)) is not None
         ]
-        if offers:
-            agent, its = min(offers, key=lambda offer: self._cost(*offer, level))
-            return agent.number, tuple(gpu.uuid for gpu in its.gpus)
-        return (0, ()) if not spec.gpu_count and self.home.takes(spec) else None
-
-    def place_here(self, function: Function) -> Place | None:
-        """Where a new executor goes that has to be on this machine; None if there is no room."""
-        spec = function.spec
-        if not self.home.takes(spec):
+        if not offers:
             return None
-        its = self.offer(self.home, spec, 0)
-        return None if its is None else (0, tuple(gpu.uuid for gpu in its.gpus))
+        agent, its = min(offers, key=lambda offer: self._cost(*offer, level))
+        return agent.number, tuple(gpu.uuid for gpu in its.gpus)
 
     def machines(self, spec: FunctionSpec) -> Sequence[Agent]:
         """Those of which an executor of a function needs a part that others may have taken."""

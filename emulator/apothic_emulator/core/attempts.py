@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from apothic_backends.model.errors import JobCancelled, JobTimeout, SetupFailed
 from apothic_backends.model.jobs import ErrorInfo, JobStatus
@@ -34,6 +34,9 @@ _READY, _RETIRING = ExecutorStatus.READY, ExecutorStatus.RETIRING
 
 class Attempts:
     """The rules for attempts, over the ledger and the pools."""
+
+    on_service: Callable[[Executor, Ended | None, float], object]
+    """Told when a process of a service goes adrift, is back, is to leave, or is lost."""
 
     def __init__(self, ledger: Ledger, pools: Mapping[int, Pool], agents: Agents) -> None:
         self.ledger, self.pools = ledger, pools

@@ -1,7 +1,8 @@
 """The doors of services: what is to be listened at, and what whoever listens tells.
 
 A service's *door* is the socket that it listens on. The core names it by the service; the host
-holds it, and hands it to each process of the service.
+holds it, and hands it to each process of the service. To processes on agents it is not handed:
+the host's gateway takes connections for those, and passes on what is said.
 """
 
 from __future__ import annotations
@@ -41,7 +42,15 @@ class Refuse(Record):
     executor: int = 0
 
 
-Door = Listen | Unlisten | Rouse | Refuse
+class Reach(Record):
+    """Take connections for the processes that are on these agents; for none, take none."""
+
+    service: str
+    agents: tuple[int, ...]
+    executor: int = 0
+
+
+Door = Listen | Unlisten | Rouse | Refuse | Reach
 
 
 class Listening(Command[None]):

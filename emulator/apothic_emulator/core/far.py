@@ -56,6 +56,15 @@ class FarAttempts(Attempts):
             self.scheduler.kill(executor, now)
         else:
             self.scheduler.settle(executor, now)
+        if executor.serves:
+            self.on_service(executor, None, now)
+
+    def lose(self, executor: Executor, now: float) -> None:
+        """Its machine is gone, or has stopped it."""
+        end = Ended(executor.number, DISCONNECT)
+        self.ended(executor, end, now)
+        if executor.serves:
+            self.on_service(executor, end, now)
 
     def ended(self, executor: Executor, fact: Ended, now: float) -> None:
         """The process is gone, and others may have its place."""
@@ -79,11 +88,13 @@ class FarAttempts(Attempts):
 
     # --- cuts -----------------------------------------------------------------------------------
 
-    def set_adrift(self, executor: Executor) -> None:
+    def set_adrift(self, executor: Executor, now: float) -> None:
         """Nothing is heard of it for now."""
         if executor.status not in _OVER:
             executor.before, executor.status = executor.status, _ADRIFT
             executor.step_at = NEVER
+            if executor.serves:
+                self.on_service(executor, None, now)
 
     def take_unbegun(self, executor: Executor, now: float) -> None:
         """What an executor that is adrift was not told to begin goes elsewhere.
@@ -110,6 +121,8 @@ class FarAttempts(Attempts):
             self.scheduler.settle(executor, now)
             for moment in (executor.step_at, *(job.deadline for job in executor.running)):
                 self.scheduler.wake_at(moment)
+            if executor.serves:
+                self.on_service(executor, None, now)
 
     def loaded(self, executor: Executor, now: float) -> None:
         """The executor takes jobs; so it is not adrift."""
@@ -126,7 +139,7 @@ class FarAttempts(Attempts):
 
         What may run again does so elsewhere. Of the rest, the agent may yet bring the outcome.
         """
-        self.set_adrift(executor)
+        self.set_adrift(executor, now)
         executor.silent_at = now
         self._put_unbegun_back(executor, now)
         for job in list(executor.line):
@@ -140,7 +153,7 @@ class FarAttempts(Attempts):
                 self._lost(executor, job, Ended(executor.number, DISCONNECT), now)
         executor.before, executor.step_at = _STOPPING, NEVER
         if not executor.line:
-            self.ended(executor, Ended(executor.number, DISCONNECT), now)
+            self.lose(executor, now)
         self.scheduler.effects.append(Kill(executor.number))
 
     def reported_late(self, fact: Reported, now: float) -> None:

@@ -16,9 +16,8 @@ from apothic_backends.model.agents import AgentSnapshot, AgentSuperseded, StaleS
 from apothic_backends.model.errors import UsageError
 from apothic_emulator.core.agents import MOST_REMEMBERED, Agent, Agents, agent_of
 from apothic_emulator.core.effects import Attach, Detach
-from apothic_emulator.core.executors import Executor
-from apothic_emulator.core.facts import Asked, Ended
-from apothic_emulator.core.far import DISCONNECT, FarAttempts
+from apothic_emulator.core.facts import Asked
+from apothic_emulator.core.far import FarAttempts
 from apothic_emulator.core.hellos import (
     Capacity,
     Cut,
@@ -125,10 +124,10 @@ class Fleet:
             its = held.pop(executor.number, None)
             is_right = its is not None and its.function == executor.function.number
             if its is not None and is_right:
-                self.attempts.set_adrift(executor)
+                self.attempts.set_adrift(executor, now)
                 self.attempts.match(executor, its, now)
             else:
-                self._lose(executor, now)
+                self.attempts.lose(executor, now)
         return tuple(held)
 
     def _fill(self, now: float) -> None:
@@ -186,15 +185,15 @@ class Fleet:
     def _cut(self, command: Cut, asked: Asked, now: float) -> None:
         agent = self.agents.far.get(command.agent)
         if agent is not None and agent.session == command.session:
-            self._set_adrift(agent)
+            self._set_adrift(agent, now)
             for executor in list(agent.executors.values()):
                 self.attempts.take_unbegun(executor, now)
             self._fill(now)
 
-    def _set_adrift(self, agent: Agent) -> None:
+    def _set_adrift(self, agent: Agent, now: float) -> None:
         agent.is_joined = False
         for executor in agent.executors.values():
-            self.attempts.set_adrift(executor)
+            self.attempts.set_adrift(executor, now)
 
     def _drain(self, command: Drain, asked: Asked, now: float) -> None:
         agent = self._of(command)
@@ -210,14 +209,11 @@ class Fleet:
         """All that it had is lost, and what it says does not count any more."""
         agent.is_joined = False
         for executor in list(agent.executors.values()):
-            self._lose(executor, now)
+            self.attempts.lose(executor, now)
         del self.agents.far[agent.number]
         self.scheduler.effects.append(Detach(agent.number))
         if self.agents.journal is not None:
             self.agents.journal.drop(f"agent/{agent.number}")
-
-    def _lose(self, executor: Executor, now: float) -> None:
-        self.attempts.ended(executor, Ended(executor.number, DISCONNECT), now)
 
     def tick(self, now: float) -> None:
         """Give up those whose lease has ended, unless it is us of whom nobody could hear."""
@@ -237,7 +233,7 @@ class Fleet:
 
     def _give_up(self, agent: Agent, now: float) -> None:
         agent.is_given_up = True
-        self._set_adrift(agent)
+        self._set_adrift(agent, now)
         for executor in list(agent.executors.values()):
             self.attempts.give_up(executor, now)
         self._fill(now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from apothic_backends.model.jobs import ErrorInfo
 from apothic_emulator.core.agents import Agents, Place
@@ -118,9 +118,9 @@ class Scheduler:
             pool.take(jobs)
             self._dispatch_batch(executor, jobs, now)
 
-    def start(self, pool: Pool, now: float) -> Executor | None:
-        """Start an executor that is for no job, on this machine; None if there is no place now."""
-        place = self.agents.place_here(pool.function)
+    def start(self, pool: Pool, now: float, near: Collection[int] = ()) -> Executor | None:
+        """Start a process of a service, best on these agents; None if there is no place now."""
+        place = self.agents.place_service(pool.function, near)
         if place is not None:
             return self._make(pool, place, now)
         self._find_gpus()
@@ -135,14 +135,6 @@ class Scheduler:
         if strangers:
             return mismatch(strangers, spec)
         return error_of(agents, spec) if agents.has_home and not agents.could_ever(spec) else None
-
-    def why_not_here(self, pool: Pool) -> ErrorInfo | None:
-        """The same for an executor that has to be on this machine."""
-        agents, spec = self.agents, pool.function.spec
-        if not agents.home.loads(spec):
-            return mismatch([agents.home], spec)
-        is_hopeless = agents.has_looked and not agents.home.could_ever(spec)
-        return error_of(agents, spec) if is_hopeless else None
 
     def _start(self, pool: Pool, level: int, now: float) -> Executor | None:
         place = self.agents.place(pool.function, level)

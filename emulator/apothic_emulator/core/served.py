@@ -28,6 +28,10 @@ from apothic_emulator.core.shared import SharedWait
 _STARTING, _READY = ExecutorStatus.STARTING, ExecutorStatus.READY
 
 
+REST_S, MOST_REST_S = 0.5, 30.0
+"""The pause after a start that failed: it doubles with each in a row, up to the second."""
+
+
 class Service(Kept):
     """One of them. `service_id` is `app/name`."""
 
@@ -53,6 +57,8 @@ class Service(Kept):
         self.rest_until = 0.0
         self.is_called = False
         """Whether somebody waits for a process, though none may be started yet."""
+        self.reached: tuple[int, ...] = ()
+        """The agents for whose processes connections are taken."""
         self.log = JobLog()
         self.waits: list[SharedWait] = []
         """Who waits for its address, for a process, or for the end of all."""
@@ -86,6 +92,12 @@ class Service(Kept):
         return old or any(e.status is _READY for e in self.live)
 
     @property
+    def near(self) -> set[int]:
+        """Where its processes are that take connections."""
+        ready = [e for e in self.live if e.status is _READY]
+        return {e.agent for e in ready or self.before.values() if e.status is _READY}
+
+    @property
     def status(self) -> str:
         """What it does."""
         if not self.is_wanted:
@@ -109,6 +121,12 @@ class Service(Kept):
         if isinstance(command, StartService):
             return self.is_up or self.error is not None or is_shut or not self.is_wanted
         return self.url is not None or is_shut or not self.is_wanted
+
+    def fails(self, error: ErrorInfo, now: float) -> None:
+        """A start has failed: the next has to wait for a while."""
+        self.error = error
+        self.rest_until = now + min(MOST_REST_S, REST_S * 2.0 ** min(self.failures, 10))
+        self.failures += 1
 
     def pack(self) -> bytes:
         """What is kept: the rest is in its deployment."""

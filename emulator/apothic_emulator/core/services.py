@@ -21,25 +21,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from apothic_backends.commands.services import GetService, ListServices, StartService, StopService
-from apothic_backends.model.errors import NotBuiltYet, NotFound
+from apothic_backends.model.errors import NotFound
 from apothic_backends.model.events import Cursor, Event
 from apothic_backends.model.jobs import ErrorInfo
 from apothic_backends.model.services import ServiceSnapshot
 from apothic_emulator.core.doors import Listen, Listening, Refuse, Rouse, Roused, Unlisten
 from apothic_emulator.core.executors import Executor, ExecutorStatus
 from apothic_emulator.core.facts import Asked, Ended, Loaded, Printed, Said
+from apothic_emulator.core.far import DISCONNECT
 from apothic_emulator.core.feeds import Wants
 from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.meters import Meters
 from apothic_emulator.core.pools import Pool
+from apothic_emulator.core.reaching import call, is_needed, moved, reach
 from apothic_emulator.core.records import unpack
 from apothic_emulator.core.served import Service, unready
 from apothic_emulator.core.shared import Rule, Shared
 
 TABLE = "services"
-
-REST_S, MOST_REST_S = 0.5, 30.0
-"""The pause after a start that failed: it doubles with each in a row, up to the second."""
 
 PLACE_S = 0.5
 """How often a place is looked for where there is none."""
@@ -49,11 +48,6 @@ LISTEN_S = 5.0
 
 ADDRESS_S = 10.0
 """How long an address may take."""
-
-_NO_HOME = ErrorInfo(
-    NotBuiltYet.code,
-    "services run on the machine of their control plane so far, and this one runs nothing itself",
-)
 
 _STARTING, _READY = ExecutorStatus.STARTING, ExecutorStatus.READY
 
@@ -65,6 +59,7 @@ class Rules:
         self.shared = shared
         self.scheduler = shared.callers.scheduler
         self.meters = Meters(self.scheduler.costs, shared.wake_at)
+        shared.callers.attempts.on_service = self.heard
         self.services: dict[str, Service] = {}
         self._of_pool: dict[int, Service] = {}
         """By the number of their function, also of versions before."""
@@ -111,6 +106,7 @@ class Rules:
 
     def _tell(self, it: Service, what: str, now: float) -> None:
         """Something has changed: say so, and answer those who waited for that."""
+        reach(it, self.scheduler)
         told = {"service": it.service_id, "what": what, "status": it.status, "url": it.url}
         self.shared.tell("service.changed", f"{TABLE}:{it.service_id}", now, told)
         for wait in [*it.waits]:
@@ -205,7 +201,7 @@ class Rules:
     def _close(self, it: Service, now: float) -> None:
         """Nobody listens, and processes finish what they have begun."""
         self.scheduler.effects.append(Unlisten(it.service_id))
-        it.url, it.is_called, it.listen_at = None, False, NEVER
+        it.url, it.is_called, it.listen_at, it.reached = None, False, NEVER, ()
         it.before |= {} if it.pool is None else it.pool.executors
         self._drain(it, now)
 
@@ -255,38 +251,41 @@ class Rules:
         if self.scheduler.costs.is_exhausted:
             self._cannot_be_paid(it, now)
             return
-        if self.scheduler.start(it.pool, now) is not None:
+        if self.scheduler.start(it.pool, now, it.near) is not None:
             self._tell(it, "starts", now)
             return
-        never = self.scheduler.why_not_here(it.pool) if self.scheduler.agents.has_home else _NO_HOME
+        never = self.scheduler.why_not(it.pool)
         if never is not None:
             self._cannot(it, never, now)
             self._listen_again(it, now)
         else:
-            it.rest_until, it.is_called = now + PLACE_S, True
-            self.shared.wake_at(it.rest_until)
+            call(it, now + PLACE_S, self.scheduler)
 
     def heard(self, executor: Executor, item: Any, now: float) -> None:
-        """A process of a service has something to tell."""
-        if isinstance(item, Loaded) and executor.status is _READY:
+        """A process of a service has something to tell; None if it is its agent that has."""
+        it = self._of_pool[executor.function.number]
+        if item is None:
+            moved(it, executor, self.scheduler, now)
+        elif isinstance(item, Loaded) and executor.status is _READY:
             self.meters.begin(executor, now)
-            self._ready(executor, now)
+            self._ready(it, executor, now)
         elif isinstance(item, Said):
             self._said(executor, item, now)
         elif isinstance(item, Ended):
             self.meters.end(executor, now)
             self._ended(executor, item, now)
         elif isinstance(item, Printed):
-            self._of_pool[executor.function.number].log.add(1, item.stream, item.text)
+            it.log.add(1, item.stream, item.text)
+        reach(it, self.scheduler)
 
-    def _ready(self, executor: Executor, now: float) -> None:
-        """A process is ready: those of versions before are not needed any more."""
-        it = self._of_pool[executor.function.number]
-        if executor.function is not (it.pool and it.pool.function) or not it.is_wanted:
+    def _ready(self, it: Service, executor: Executor, now: float) -> None:
+        """A process is ready: those of versions before are not needed if it is of the latest."""
+        if not is_needed(it, executor):
             self.scheduler.retire(executor, now)
             return
-        it.error, it.failures = None, 0
-        self._drain(it, now)
+        if executor in it.live:
+            it.error, it.failures = None, 0
+            self._drain(it, now)
         self._tell(it, "up", now)
 
     def _drain(self, it: Service, now: float) -> None:
@@ -305,10 +304,10 @@ class Rules:
             return
         if fact.word == "rests":
             self.scheduler.retire(executor, now)
-        elif it.pool is not None and executor in it.live and self._may_have_company(it):
-            self.scheduler.start(it.pool, now)
+        elif it.pool is not None and executor in it.live and self._may_grow(it):
+            self.scheduler.start(it.pool, now, it.near)
 
-    def _may_have_company(self, it: Service) -> bool:
+    def _may_grow(self, it: Service) -> bool:
         return it.has_place_for_more and not self.scheduler.costs.is_exhausted
 
     def _ended(self, executor: Executor, fact: Ended, now: float) -> None:
@@ -320,17 +319,18 @@ class Rules:
                 del self.services[it.service_id]
             return
         is_current = not was_before and executor.function is it.pool.function
-        if is_current and not executor.loaded:
+        is_lost = fact.reason == DISCONNECT
+        if is_current and not executor.loaded and not is_lost:
             self._cannot(it, executor.failure or unready(executor, fact), now)
-        if not it.live and it.is_wanted:
+        if is_lost and not it.live and it.is_wanted and it.error is None:
+            call(it, now, self.scheduler)
+        elif not it.live and it.is_wanted:
             self._listen_again(it, now)
         self._tell(it, "ended", now)
 
     def _cannot(self, it: Service, error: ErrorInfo, now: float) -> None:
         """A start has failed: those who wait for it are told, unless an older version goes on."""
-        it.error = error
-        it.rest_until = now + min(MOST_REST_S, REST_S * 2.0 ** min(it.failures, 10))
-        it.failures += 1
+        it.fails(error, now)
         if not it.is_up and it.url is not None:
             self.scheduler.effects.append(Refuse(it.service_id, error.message))
         self._tell(it, "failed", now)

@@ -144,6 +144,7 @@ class Host:
 
         if self.fleet is None:
             self.fleet = Fleet(self.agent, self.inbox.append)
+            self.agent.aside.dial = self.fleet.dial
             self.carry_out, self.flush = self.fleet.carry_out, self.fleet.flush
         return self.fleet
 

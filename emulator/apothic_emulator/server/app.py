@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 from apothic_backends.model.record import Record
-from apothic_emulator.server import admin, catalog, console, events, openapi
+from apothic_emulator.server import admin, catalog, console, events, openapi, streams
 from apothic_emulator.server.access import CLIENTS, Access
 from apothic_emulator.server.calls import CallRoute
 from apothic_emulator.server.catalog import READ, Offer
@@ -43,6 +43,7 @@ def build(
         **{path: Route(ASK, CallRoute(site, offer)) for path, offer in offers.items()},
         **{socket.path: Route(CONNECT, _socket(socket, site)) for socket in sockets},
         events.PATH: Route(("GET",), EventsRoute(site)),
+        streams.PATH: Route(("GET",), streams.StreamsRoute(site)),
         "/healthz": Route(LOOK, Health(site)),
         "/metrics": Route(LOOK, Metrics(figures)),
         "/openapi.json": Route(LOOK, _Document(offers)),
@@ -86,6 +87,7 @@ def _needs(offers: dict[str, Offer], sockets: Sequence[Socket]) -> dict[str, fro
         **{path: offer.scopes for path, offer in offers.items()},
         **{socket.path: socket.scopes for socket in sockets},
         events.PATH: READ,
+        streams.PATH: frozenset({"agent"}),
         "/metrics": MONITORS,
         "/openapi.json": CLIENTS,
     }

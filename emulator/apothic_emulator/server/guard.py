@@ -35,6 +35,9 @@ TARGET = "apothic.target"
 ABORT = "apothic.abort"
 """What cuts the connection of a request."""
 
+TAKE = "apothic.take"
+"""What gives the connection of a request away, after a last thing was said on it."""
+
 NO_KEY = Refusal(401, "unauthorized", "a key that holds is needed: `Authorization: Bearer apk_...`")
 TOO_OFTEN = Refusal(429, "too_many_failures", "too many requests without a key that holds")
 GOING = Refusal(503, "backend_closed", "the server is about to end; ask again when it is back")

@@ -8,13 +8,16 @@ way to cut a connection that takes nothing: closing it would wait until what was
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from apothic_emulator.server.guard import ABORT, TARGET
+from apothic_emulator.gateway.tunnels import tunnelled
+from apothic_emulator.server.guard import ABORT, TAKE, TARGET
 from apothic_emulator.server.limits import Sources
 
 MOST_HEAD = 64 << 10
@@ -95,7 +98,25 @@ class Protocol(HttpToolsProtocol):
         extensions: dict[str, Any] = self.scope.setdefault("extensions", {})
         extensions[TARGET] = bytes(self.url)
         extensions[ABORT] = self.transport.abort
+        extensions[TAKE] = self.take
         super().on_headers_complete()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """What is not upgraded here goes on as a request, which its handler may take."""
+
+    def take(self, said: bytes) -> socket.socket:
+        """Say a last thing, and give the connection away: what comes next on it is not for us."""
+        self.transport.write(said)
+        cycle: Any = self.cycle
+        cycle.disconnected = True
+        if self.transport.get_extra_info("sslcontext") is not None:
+            taken = tunnelled(self.transport)
+            self.connection_lost(None)
+            return taken
+        its = self.transport.get_extra_info("socket")
+        taken = socket.socket(fileno=os.dup(its.fileno()))
+        self.transport.abort()
+        return taken
 
     def on_message_complete(self) -> None:
         """A request is there as a whole."""

@@ -1,7 +1,8 @@
 """The door of a service, as one of its processes has it.
 
-Connections come through it from a socket that the control plane listens on, and from processes
-before this one, which hand on those that are between two requests.
+Connections come through it from a socket that the control plane listens on, or by which an agent
+hands in what it has dialled; and from processes before this one, which hand on those that are
+between two requests.
 """
 
 from __future__ import annotations
@@ -28,16 +29,39 @@ def taken_over(handed: socket.socket) -> Iterator[socket.socket]:
     """The connections that wait to be taken, as far as they are here."""
     while True:
         try:
-            _, ancillary, _, _ = handed.recvmsg(1, _RIGHTS)
+            yield from _received(handed)
         except OSError:
             return
-        for _, _, data in ancillary:
-            found = array.array("i")
-            found.frombytes(data[: len(data) - len(data) % found.itemsize])
-            for fd in found:
-                taken = socket.socket(fileno=fd)
-                taken.setblocking(False)
-                yield taken
+
+
+def _received(handed: socket.socket) -> list[socket.socket]:
+    """What one message brings, which is one connection unless it was lost on the way.
+
+    Raises:
+        OSError: there is no message.
+    """
+    said, ancillary, _, _ = handed.recvmsg(1, _RIGHTS)
+    if not said:
+        raise ConnectionAbortedError("nobody hands on here any more")
+    taken: list[socket.socket] = []
+    for _, _, data in ancillary:
+        found = array.array("i")
+        found.frombytes(data[: len(data) - len(data) % found.itemsize])
+        taken += [socket.socket(fileno=fd) for fd in found]
+    for each in taken:
+        each.setblocking(False)
+    return taken
+
+
+def _accepted(listener: socket.socket) -> list[socket.socket]:
+    """The next connection to a listener, or, where an agent dials them, that it has handed in.
+
+    Raises:
+        OSError: there is none.
+    """
+    if listener.family == socket.AF_UNIX:
+        return _received(listener)
+    return [listener.accept()[0]]
 
 
 def hand_on(handing: socket.socket, fd: int) -> bool:
@@ -90,13 +114,14 @@ class Door:
                 self._loop.remove_reader(self._listener)
                 return
             try:
-                taken, _ = self._listener.accept()
+                found = _accepted(self._listener)
             except OSError as error:
                 if error.errno in _FULL:
                     self._loop.remove_reader(self._listener)
                     self._loop.call_later(FULL_S, self.open)
                 return  # or another process has taken it
-            self._take(taken)
+            for taken in found:
+                self._take(taken)
 
     def _take_over(self) -> None:
         for taken in taken_over(self._handed):

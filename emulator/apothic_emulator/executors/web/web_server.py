@@ -122,9 +122,10 @@ def run(function: Callable[..., Any]) -> asyncio.Future[Any]:
 
 
 def _port_of(listener: int) -> int:
+    """Where the service itself listens; 0 if an agent hands its connections in."""
     with socket.socket(fileno=os.dup(listener)) as it:
-        port: int = it.getsockname()[1]
-        return port
+        at: Any = it.getsockname()
+        return 0 if isinstance(at, str) else int(at[1])
 
 
 async def _accepting(

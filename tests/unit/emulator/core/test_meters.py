@@ -15,7 +15,7 @@ from apothic_emulator.core.doors import Listening, Refuse, Rouse, Roused
 from apothic_emulator.core.effects import Retire
 from apothic_emulator.core.facts import Loaded
 from apothic_emulator.core.meters import CHARGE_S
-from apothic_emulator.core.services import REST_S
+from apothic_emulator.core.served import REST_S
 from tests.unit.emulator.core.driving import Driver, kinds
 from tests.unit.emulator.core.restarting import NOON
 from tests.unit.emulator.core.test_services import NAME, Serving, web

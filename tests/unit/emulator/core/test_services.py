@@ -24,8 +24,8 @@ from apothic_emulator.core.doors import Listen, Listening, Refuse, Rouse, Roused
 from apothic_emulator.core.effects import Effect, FindGpus, Kill, Retire, StartExecutor
 from apothic_emulator.core.facts import Ended, LoadFailed, Printed, Said
 from apothic_emulator.core.hellos import Gpu, GpusFound
-from apothic_emulator.core.services import LISTEN_S, PLACE_S, REST_S
-from tests.unit.emulator.core.agents import Far
+from apothic_emulator.core.served import REST_S
+from apothic_emulator.core.services import LISTEN_S, PLACE_S
 from tests.unit.emulator.core.driving import Driver, kinds, only
 from tests.unit.emulator.core.restarting import Restarting
 
@@ -451,6 +451,17 @@ def test_a_version_that_is_ready_too_late_is_not_used(driver: Serving) -> None:
     assert driver.loaded(2) == [Retire(2)]
 
 
+def test_one_that_was_ready_as_the_next_version_came_goes_on_till_that_is(driver: Serving) -> None:
+    driver.deploy()
+    driver.listens()
+    driver.roused()
+    driver.deploy(web("2"))
+
+    assert driver.loaded(1) == []
+    assert driver.seen().status == "up"
+    assert driver.loaded(2) == [Retire(1)]
+
+
 def test_a_rollback_before_the_new_version_is_ready_keeps_the_old_process(driver: Serving) -> None:
     driver.up()
     driver.deploy(web("2"))
@@ -739,17 +750,6 @@ def test_a_machine_that_cannot_load_its_code_is_named(driver: Serving) -> None:
     driver.roused()
 
     assert "3.99" in driver.seen().stale
-
-
-def test_it_runs_on_the_machine_of_its_control_plane() -> None:
-    driver = Far()
-    driver.join()
-    driver.ask(Deploy("demo", (web(),)))
-    driver.start(Listening(NAME, 4000))
-    driver.start(Roused(NAME))
-
-    assert kinds(driver.effects) == ["Refuse"]
-    assert "on the machine of their control plane" in driver.ask(GetService(NAME)).stale
 
 
 # --- calls, and bad input -----------------------------------------------------------------------
