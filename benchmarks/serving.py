@@ -48,7 +48,7 @@ def saves(subject: Any, count: int = 7) -> dict[str, float]:
     url, taken = subject.developed(), []
     for n in itertools.count():
         version = f"{time.monotonic_ns()}"
-        time.sleep(0.5)  # whoever edits takes a while, and what was started before comes to rest
+        time.sleep(2.0)  # whoever edits takes a while, and what was started before comes to rest
         before = time.perf_counter()
         subject.project.write("science.py", version)
         while version.encode() not in _body(url):

@@ -68,7 +68,10 @@ if can_mount():
     def full(tmp_path: Path) -> Iterator[Full]:
         disk = tmp_path / "disk"
         disk.mkdir()
-        with small_disk(disk, DISK), served(tmp_path, state=f"sqlite:{disk}") as server:
+        with (
+            small_disk(disk, DISK),
+            served(tmp_path, "--grace", "0.5", state=f"sqlite:{disk}") as server,
+        ):
             yield Full(tmp_path, disk, server)
 
     def test_what_makes_room_is_done_as_often_as_there_is_something_to_take(full: Full) -> None:
