@@ -280,9 +280,9 @@ class Fleet:
             self.home.flush(touched)
 
     def dial(self, number: int, service: str, stream: str) -> bool:
-        """Have an agent open a stream, if it is there; from any thread."""
+        """Have an agent open a stream, if it is connected; from any thread."""
         agent = self.agents.get(number)
-        if agent is None:
+        if agent is None or not agent.session:
             return False
         agent.tell(Dial(service, stream))
         agent.flush()

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from apothic_emulator.gateway.links import Link, Unreachable
-from apothic_emulator.gateway.paths import PATH, PROTOCOL, SERVICE, STREAM
+from apothic_emulator.gateway.paths import ALIVE, PATH, PROTOCOL, SERVICE, STREAM
 from apothic_emulator.gateway.tunnels import Tunnel
 
 DIAL_S = 10.0
@@ -25,13 +25,6 @@ DIAL_S = 10.0
 
 _MOST_HEAD = 16 << 10
 _PIECE = 64 << 10
-_KEEP_ALIVE = (
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 20),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
-)
 
 Put = Callable[[str, socket.socket], None]
 """Takes a stream for a service."""
@@ -114,7 +107,7 @@ class Streams:
             dialled = socket.socket(family, kind, proto)
             dialled.setblocking(False)
             try:
-                for option in _KEEP_ALIVE:
+                for option in ALIVE:
                     dialled.setsockopt(*option)
                 await self._loop.sock_connect(dialled, address)
             except OSError as error:

@@ -23,6 +23,7 @@ from apothic_emulator.core.doors import Roused
 from apothic_emulator.executors.web.door import Door
 from apothic_emulator.executors.web.loops import new_event_loop
 from apothic_emulator.gateway.links import Link, Unreachable
+from apothic_emulator.gateway.paths import ALIVE
 
 DIAL_S = 10.0
 """How long an agent may take to dial a stream."""
@@ -104,6 +105,8 @@ class Gateway:
         if awaits is None or awaits.done():
             stream.close()
         else:
+            for option in ALIVE if stream.family != socket.AF_UNIX else ():
+                stream.setsockopt(*option)
             awaits.set_result(stream)
 
     def _came_back(self, service: str, taken: socket.socket) -> None:
@@ -132,12 +135,17 @@ class Outside:
         """How many connections are passed on to which agent."""
         self._links: set[Link] = set()
         self._door: Door | None = None
+        self._dialling: dict[asyncio.Future[socket.socket], int] = {}
+        """Who awaits a stream, and of which agent."""
         self._waiting: asyncio.Future[None] | None = None
         """Done when there are agents again."""
 
     def reach(self, fds: list[int], agents: tuple[int, ...]) -> None:
         """Take connections for these agents from now on."""
         self._agents = agents
+        for awaits, agent in self._dialling.items():
+            if agent not in agents and not awaits.done():
+                awaits.set_exception(TimeoutError())  # there is nobody to dial it
         if self._door is not None:
             self._door.leave()
             self._door = None
@@ -219,6 +227,7 @@ class Outside:
         name = secrets.token_hex(16)
         awaits: asyncio.Future[socket.socket] = self._gateway.loop.create_future()
         self._gateway.awaited[name] = awaits
+        self._dialling[awaits] = agent
         try:
             if not self._gateway.dial(agent, self._service, name):
                 self._agents = tuple(it for it in self._agents if it != agent)
@@ -228,6 +237,7 @@ class Outside:
             return None
         finally:
             self._gateway.awaited.pop(name, None)
+            del self._dialling[awaits]
 
     def abort(self) -> None:
         """Cut all connections."""
