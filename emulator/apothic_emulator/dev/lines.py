@@ -9,6 +9,9 @@ from typing import Any
 
 Put = Callable[[str], object]
 
+WAIT_MS = 50
+"""What is worth a word: after two saves in a row the next interpreter is not warm yet."""
+
 KEYS = "r reload  p pause  q quit"
 _DIM, _BOLD, _RED, _PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[31m", "\x1b[0m"
 
@@ -41,8 +44,9 @@ class Lines:
         """Say what is live, because of which files, and how many milliseconds what took."""
         self._broken = ""
         news = "is live" if told["is_new"] else "is live: nothing that ships has changed"
+        waited = f"waited {told['wait_ms']:.0f}, " if told["wait_ms"] >= WAIT_MS else ""
         took = (
-            f": {changed} (detected {told['detect_ms']:.0f}, loaded {told['load_ms']:.0f}, "
+            f": {changed} (detected {told['detect_ms']:.0f}, {waited}loaded {told['load_ms']:.0f}, "
             f"deployed {told['deploy_ms']:.0f} ms)"
         )
         line = f"{told['app']} version {told['version']} {news}{took if changed else ''}"

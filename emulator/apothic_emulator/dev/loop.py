@@ -112,8 +112,10 @@ class Loop:
         worker: StandBy | None = None
         try:
             worker = await self._spares.take()
+            wait_ms = (time.time() - save.seen_at) * 1000
             paths = [str(self._root / path) for path in save.changed]
             told = await worker.deploy(self._target, paths)
+            told["wait_ms"] = max(0.0, wait_ms)
             is_live = self._tell(told, save)
             if is_live:
                 starts.deployed(told, save.saved_at)

@@ -57,24 +57,36 @@ class Starts:
             self._is_settled.set()
 
     async def _follow(self, service: str) -> None:
-        name = service.partition("/")[2]
         events = self._backend.watch(f"services:{service}", None, snapshot=True)
         with suppress(ApothicError):
             async for event in events:
                 if event.event == "service.deleted":
                     break
-                what = event.data.get("what")
-                if what == "up" and service in self._saved_at:
-                    saved = self._saved_at.pop(service)
-                    took = None if saved is None else max(0.0, time.time() - saved) * 1000
-                    self._lines.up(name, self._version, took)
-                    self._look()
+                # It may have been up, or have failed, before this began to be told.
+                is_now = event.event == "service.snapshot"
+                what = event.data.get("status" if is_now else "what")
+                if what == "up":
+                    self._up(service)
                 elif what == "failed":
-                    self._saved_at.pop(service, None)
-                    self._look()
-                    seen = await self._backend.start(GetService(service))
-                    why = readable(seen.traceback, self._root) or seen.stale
-                    self._lines.failed(name, why, goes_on=seen.status == "up")
+                    await self._failed(service)
         self._followed.discard(service)
         self._saved_at.pop(service, None)
         self._look()
+
+    def _up(self, service: str) -> None:
+        if service in self._saved_at:
+            saved = self._saved_at.pop(service)
+            took = None if saved is None else max(0.0, time.time() - saved) * 1000
+            self._lines.up(_name(service), self._version, took)
+            self._look()
+
+    async def _failed(self, service: str) -> None:
+        seen = await self._backend.start(GetService(service))
+        why = readable(seen.traceback, self._root) or seen.stale
+        self._lines.failed(_name(service), why, goes_on=seen.status == "up")
+        self._saved_at.pop(service, None)
+        self._look()
+
+
+def _name(service: str) -> str:
+    return service.partition("/")[2]

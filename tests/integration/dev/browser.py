@@ -8,7 +8,7 @@ import subprocess
 import time
 import urllib.request
 from base64 import b64decode
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from typing import Any
 from websockets.sync.client import ClientConnection, connect
 
 from tests.integration.dev.developed import PATIENCE_S
-from tests.integration.support import wait_until
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
@@ -67,12 +66,30 @@ def browsing(url: str, folder: Path) -> Generator[Page]:
         stderr=subprocess.DEVNULL,
     ) as browser:
         try:
-            told = folder / "DevToolsActivePort"
-            port = wait_until(lambda: told.exists() and told.read_text().partition("\n")[0])
+            port = _until(lambda: _port_in(folder / "DevToolsActivePort"))
             with connect(_page_at(port)["webSocketDebuggerUrl"], max_size=None) as socket:
                 yield Page(socket)
         finally:
             browser.terminate()
+            try:
+                browser.wait(PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                browser.kill()
+                raise
+
+
+def _port_in(path: Path) -> str | None:
+    """Where the browser says that it can be asked, once it has."""
+    lines = path.read_text("utf-8").split("\n") if path.exists() else []
+    return lines[0] if len(lines) > 1 else None
+
+
+def _until(find: Callable[[], Any]) -> Any:
+    end = time.monotonic() + PATIENCE_S
+    while not (found := find()):
+        assert time.monotonic() < end, "the browser does not start"
+        time.sleep(0.02)
+    return found
 
 
 def _page_at(port: str) -> dict[str, Any]:
@@ -80,5 +97,5 @@ def _page_at(port: str) -> dict[str, Any]:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=PATIENCE_S) as told:
             return next((it for it in json.load(told) if it["type"] == "page"), None)
 
-    found: dict[str, Any] = wait_until(find)
+    found: dict[str, Any] = _until(find)
     return found

@@ -54,8 +54,10 @@ class Project:
         self.save("Hello")
 
     def save(self, word: str, program: str = PROGRAM, path: str = "app.py") -> None:
-        """Write the program as editors do that write a file anew."""
-        (self.root / path).write_text(program.replace("WORD", word), "utf-8")
+        """Have the program be another, all at once, as editors do that write beside it first."""
+        beside = self.root.parent / "beside"
+        beside.write_text(program.replace("WORD", word), "utf-8")
+        beside.replace(self.root / path)
 
     def begin(self, *words: str) -> subprocess.Popen[str]:
         """The same while it goes on."""
@@ -151,7 +153,11 @@ class Dev:
         """Have it end; its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        code = self.process.wait(PATIENCE_S)
+        try:
+            code = self.process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
         for reader in self._readers:
             reader.join(PATIENCE_S)
         for pipe in (self.process.stdout, self.process.stderr):

@@ -2,35 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 from tests.integration.dev.developed import Project, developing
 from tests.integration.support import descendants, is_alive, wait_gone
-
-
-def test_what_is_saved_is_served_at_the_same_address(project: Project) -> None:
-    with developing(project, "--port", "0") as dev:
-        dev.until("up", name="page", version=1)
-        before = dict(dev.urls)
-        dev.until_it_answers('"Hello"')
-        project.save("Welcome")
-        dev.until("up", name="page", version=2)
-
-        dev.until_it_answers('"Welcome"')
-        assert dev.urls == before
-
-
-def test_a_second_terminal_finds_it_from_the_project(project: Project) -> None:
-    with developing(project, "--port", "0") as dev:
-        dev.until("deployed", version=1)
-        asked = ("run", "greet", "--app-name", "demo", "--payload", '{"args": ["Ada"]}')
-        first = project.cli(*asked, "--json")
-        project.save("Welcome")
-        dev.until("deployed", version=2)
-
-        assert json.loads(first.stdout)["result"] == "Hello, Ada", first.stderr
-        assert json.loads(project.cli(*asked, "--json").stdout)["result"] == "Welcome, Ada"
-        assert "demo" in project.cli("app", "list").stdout
 
 
 def test_an_error_is_shown_once_while_the_last_version_goes_on(project: Project) -> None:

@@ -27,8 +27,8 @@ def project(tmp_path: Path) -> Project:
 
 def edit(project: Project, title: str) -> None:
     """Change the title as a person does."""
-    path = project.root / EXAMPLE
-    path.write_text(re.sub('TITLE = ".*"', f'TITLE = "{title}"', path.read_text()), "utf-8")
+    text = (project.root / EXAMPLE).read_text("utf-8")
+    project.save("", re.sub('TITLE = ".*"', f'TITLE = "{title}"', text), str(EXAMPLE))
 
 
 def commands() -> list[list[str]]:
@@ -44,11 +44,12 @@ def test_the_example_is_edited_and_asked_from_another_terminal(project: Project)
     assert dev_line == ["dev", str(EXAMPLE)]
     with developing(project, "--port", "0", target=str(EXAMPLE)) as dev:
         dev.until("up", name="page", version=1)
-        before = dev.ask()
+        before, urls = dev.ask(), dict(dev.urls)
         assert "<h1>Hello</h1>" in before
         edit(project, "Welcome")
         assert dev.until("deployed", version=2)["changed"] == str(EXAMPLE)
         dev.until_it_answers(before.replace("Hello", "Welcome"))
+        assert dev.urls == urls
 
         done = project.cli(*run_line, "--json")
         events = [json.loads(line) for line in done.stdout.splitlines()]
