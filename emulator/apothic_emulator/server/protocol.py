@@ -111,7 +111,7 @@ class Protocol(HttpToolsProtocol):
         cycle.disconnected = True
         if self.transport.get_extra_info("sslcontext") is not None:
             taken = tunnelled(self.transport)
-            self.connection_lost(None)
+            self.connection_lost(ConnectionAbortedError())  # with None it would be closed, too
             return taken
         its = self.transport.get_extra_info("socket")
         taken = socket.socket(fileno=os.dup(its.fileno()))

@@ -11,6 +11,7 @@ import pytest
 
 from apothic.functions import DECLARED
 from apothic_backends.connection import use
+from tests.server.test_serving import certificate
 from tests.services.project import Project, get
 from tests.services.second import Second
 
@@ -40,9 +41,16 @@ def serve():
 """
 
 
-@pytest.fixture
-def second(tmp_path: Path) -> Iterator[Second]:
-    second = Second(tmp_path, agents=0)
+@pytest.fixture(params=["in the clear"])
+def second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Second]:
+    options: tuple[str, ...] = ()
+    if request.param == "tls":
+        cert, key = certificate(tmp_path)
+        monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+        options = ("--tls-cert", str(cert), "--tls-key", str(key))
+    second = Second(tmp_path, *options, agents=0)
     yield second
     second.close()
 
@@ -145,3 +153,16 @@ def test_an_answer_that_has_begun_is_cut_off_with_its_agent(
 
     with pytest.raises(Exception, match=r"IncompleteRead|reset"):
         answer.read()
+
+
+@pytest.mark.parametrize("second", ["tls"], indirect=True)
+def test_streams_are_encrypted_where_the_server_is(
+    project: Project, deploy: Callable[[str], str]
+) -> None:
+    caller = project.caller(deploy("1"))
+    assert [caller.get() for _ in range(3)] == ["1", "1", "1"]
+    deploy("2")
+    project.until(lambda it: it.processes == 1 and it.status == "up")
+
+    assert caller.get() == "2"
+    assert caller.ask("POST", "/pid", b"x" * (1 << 20))[0] == 200
