@@ -84,3 +84,17 @@ def a_command_that_was_given_up_is_not_asked_again(
 ) -> None:
     right(self, number)
     self._pending.pop(number, None)
+
+
+@plant(Session, "part")
+def what_was_given_up_is_answered_at_once(
+    right: Any, self: Session, number: int, *, is_last: bool = False
+) -> None:
+    self.refuse(number)
+
+
+@plant(Session, "part")
+def what_was_given_up_is_answered_before_its_end_is_durable(
+    right: Any, self: Session, number: int, *, is_last: bool = False
+) -> None:
+    right(self, number, is_last=True)

@@ -102,7 +102,9 @@ class SessionWorld(Driven):
         """Each call, by what it was called with, and its job."""
         self.given_up: dict[str, Caller] = {}
         """Calls that nobody wants any more, and whose they were."""
-        self._is_pumping = False
+        self._is_pumping = self._has_faults = False
+        self._is_fickle = seed % 2 == 0
+        """Whether clients give up what is about to be written down: it drowns out rarer things."""
         self._handed: list[tuple[Ask, QueueItems]] = []
         self._last_text = 0
         super().__init__(seed)
@@ -119,7 +121,9 @@ class SessionWorld(Driven):
         """From the first event to the last look."""
         for client in self.clients:
             self.at(self.chance.random(), client.go_on)
-        for _ in range(self.chance.choice((0, 5, 30))):
+        faults = self.chance.choice((0, 5, 30))
+        self._has_faults = faults > 0
+        for _ in range(faults):
             self.at(self.chance.uniform(0, self.chaos_s), self._fault, self.chance.choice(FAULTS))
         while self.following < self.chaos_s + 90.0:
             self.happen()
@@ -193,15 +197,31 @@ class SessionWorld(Driven):
             self._is_pumping = True
             try:
                 while self.inbox:
-                    self.step([self.inbox.popleft()])
+                    self._decided(self.step([self.inbox.popleft()]))
             finally:
                 self._is_pumping = False
+
+    def _decided(self, outcome: Outcome) -> None:
+        """A client may give up what is carried out already, and not written down yet."""
+        for token, _, error in outcome.replies if self._is_fickle and self.disk.held else ():
+            is_call = isinstance(token, Ask) and isinstance(token.command, SubmitJob)
+            if is_call and error is None and self.chance.random() < LOSES_INTEREST:
+                self.at(self.now, self._lose_interest, token)
+
+    def _may_be_killed(self, token: Any) -> None:
+        """Before it is written down that a call ends which was given up."""
+        is_call = isinstance(token, Ask) and isinstance(token.command, SubmitJob)
+        may = self._is_fickle and self._has_faults
+        if may and is_call and token.is_given_up and self.chance.random() < 0.5:
+            self.reached["killed before it ends"] += 1
+            self.crash("crash_before_commit")
 
     def say(self, replies: Replies) -> None:
         """Replies leave the control plane."""
         replies = list(replies)
         self._hand_out(replies)
         for token, value, error in replies:
+            self._may_be_killed(token)
             if isinstance(token, Ask | Word):
                 if error is not None:
                     token.fail(error)

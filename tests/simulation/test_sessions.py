@@ -18,13 +18,13 @@ def test_every_promise_to_clients_holds_under_every_fault(first: int) -> None:
 
 def test_everything_that_can_happen_to_a_client_happens() -> None:
     reached: Counter[str] = Counter()
-    for seed in range(8):
+    for seed in range(12):
         world = SessionWorld(seed)
         world.run()
         reached += world.reached
 
     wanted = {"cut", "die", "give up", "crash", "crash_before_commit", "crash_after_commit"}
-    wanted |= {"twice", "taken over", "queue_full", "went back", "dropped"}
+    wanted |= {"twice", "taken over", "queue_full", "went back", "dropped", "killed before it ends"}
     assert wanted <= reached.keys()
 
 
