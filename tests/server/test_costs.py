@@ -155,6 +155,17 @@ def test_the_operator_tops_up_from_the_command_line(priced: Served) -> None:
     assert json.loads(again) == {"account": "shell", "balance_nano_usd": 2_500_000_000}
 
 
+def test_the_operator_lifts_a_limit_from_the_command_line(priced: Served) -> None:
+    priced.key("run", account="lifted")
+    priced.cli("top-up", "lifted", "2.50")
+
+    said = priced.cli("top-up", "lifted", "unlimited").stdout
+    told = json.loads(priced.cli("--json", "top-up", "lifted", "unlimited").stdout)
+
+    assert said == "lifted has no limit\n"
+    assert told == {"account": "lifted", "balance_nano_usd": None}
+
+
 @pytest.mark.parametrize("usd", ["much", "nan", "inf", "0.0000000001"])
 def test_what_is_no_amount_is_refused(priced: Served, usd: str) -> None:
     ran = priced.cli("top-up", "default", usd)

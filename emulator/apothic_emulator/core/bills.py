@@ -1,8 +1,9 @@
 """Looking at costs, and adding to a balance: loaded when somebody does.
 
 A balance begins with the first top-up, and with what is used from then on; an account without one
-may use whatever it likes. A top-up is remembered for ever, by the name that whoever made it has
-given it: the same again changes nothing.
+may use whatever it likes, as may one whose limit was lifted again. A top-up is remembered by the
+name that whoever made it has given it: the same again changes nothing. Of those before the latest
+`MOST_CREDITS` only the sum is kept.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from apothic_backends.model.errors import IdempotencyConflict, InvalidOption
 from apothic_emulator.core.agents import cores
 from apothic_emulator.core.costs import ATTO_IN_NANO, DAY_S, Costs, Names, PriceOf, Row
 from apothic_emulator.core.facts import Asked
+from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.journal import Kept
 from apothic_emulator.core.records import pack, unpack
 
@@ -25,35 +27,52 @@ MOST_NANO_USD = 10**18
 
 LONGEST_OPERATION = 128
 
+MOST_CREDITS = 10_000
+"""More top-ups are not remembered by name."""
+
 Rule = Callable[[Any, Asked, float], Any]
 
 
-class TopUp(Command[int]):
+class TopUp(Command[int | None]):
     """Add to the balance, once for each `operation`; the reply is what it is then, in nano-USD.
 
-    Less than nothing takes away what was added by mistake. Inside a control plane only: nobody can
-    send it.
+    Less than nothing takes away what was added by mistake; None lifts the limit, until the next
+    top-up. Inside a control plane only: nobody can send it.
     """
 
-    nano_usd: int
+    nano_usd: int | None
     operation: str
 
 
 class Credit(Kept):
-    """A top-up."""
+    """A top-up, or the end of the limit; without a name it is the sum of several."""
 
-    def __init__(self, number: int, operation: str, nano_usd: int, at: float, before: int) -> None:
+    def __init__(
+        self, number: int, operation: str, nano_usd: int | None, at: float, before: int
+    ) -> None:
         self.number = number
         self.operation = operation
         self.nano_usd = nano_usd
+        """None if it has lifted the limit."""
         self.at = at
         """In Unix time."""
         self.before = before
         """What had been spent until then, in atto-USD."""
 
+    @property
+    def key(self) -> str:
+        """Where it is written down."""
+        return f"credit/{self.number}"
+
     def pack(self) -> bytes:
         """All of it."""
         return pack((self.operation, self.nano_usd, self.at, self.before))
+
+    def with_next(self, other: Credit) -> Credit:
+        """What both come to, in the place of this one."""
+        if self.nano_usd is None or other.nano_usd is None:
+            return Credit(self.number, "", other.nano_usd, other.at, other.before)
+        return Credit(self.number, "", self.nano_usd + other.nano_usd, other.at, self.before)
 
 
 def pricing(prices: Prices) -> PriceOf:
@@ -67,22 +86,38 @@ def _topping_up(costs: Costs) -> Rule:
         if known is None:
             _check(command)
             at = now + costs.wall_offset
-            number = len(costs.credits) + 1
-            credit = Credit(number, command.operation, command.nano_usd, at, costs.spent)
-            costs.credits[credit.operation] = credit
-            if costs.journal is not None:
-                costs.journal.keep(f"credit/{number}", credit)
+            last: Credit | None = next(reversed(costs.credits.values()), None)
+            number = 1 if last is None else last.number + 1
+            _add(costs, Credit(number, command.operation, command.nano_usd, at, costs.spent))
             _settle(costs)
             costs.go_on(now)
         elif known.nano_usd != command.nano_usd:
             raise IdempotencyConflict(
-                f"the top-up {command.operation!r} was of {known.nano_usd} nano-USD before; give "
-                "each its own operation",
+                f"the top-up {command.operation!r} was {_told(known.nano_usd)} before; give each "
+                "its own operation",
                 operation=command.operation,
             )
         return costs.balance
 
     return top_up
+
+
+def _told(nano_usd: int | None) -> str:
+    return "without a limit" if nano_usd is None else f"of {nano_usd} nano-USD"
+
+
+def _add(costs: Costs, credit: Credit) -> None:
+    """Remember a top-up; of too many the oldest become one."""
+    costs.credits[credit.operation] = credit
+    if costs.journal is not None:
+        costs.journal.keep(credit.key, credit)
+    if len(costs.credits) > MOST_CREDITS:
+        first, second, *others = costs.credits.values()
+        both = first.with_next(second)
+        costs.credits = {one.operation: one for one in (both, *others)}
+        if costs.journal is not None:
+            costs.journal.keep(both.key, both)
+            costs.journal.drop(second.key)
 
 
 def _check(command: TopUp) -> None:
@@ -91,7 +126,7 @@ def _check(command: TopUp) -> None:
             f"the operation of a top-up has 1 to {LONGEST_OPERATION} characters",
             option="operation",
         )
-    if not -MOST_NANO_USD <= command.nano_usd <= MOST_NANO_USD:
+    if not -MOST_NANO_USD <= (command.nano_usd or 0) <= MOST_NANO_USD:
         raise InvalidOption(
             f"a top-up is of at most {MOST_NANO_USD} nano-USD, not {command.nano_usd}",
             option="nano_usd",
@@ -100,9 +135,16 @@ def _check(command: TopUp) -> None:
 
 def _settle(costs: Costs) -> None:
     """Find out how much may be spent."""
-    all_of_them: list[Credit] = [*costs.credits.values()]
-    given = sum(credit.nano_usd for credit in all_of_them) * ATTO_IN_NANO
-    costs.allow(all_of_them[0].before + given)
+    counted: list[Credit] = []
+    given = 0
+    for credit in costs.credits.values():
+        if credit.nano_usd is None:
+            counted.clear()
+            given = 0
+        else:
+            counted.append(credit)
+            given += credit.nano_usd
+    costs.allow(counted[0].before + given * ATTO_IN_NANO if counted else NEVER)
 
 
 def load(costs: Costs, records: Mapping[int, bytes]) -> None:

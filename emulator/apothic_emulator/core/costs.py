@@ -108,7 +108,7 @@ class Costs:
         self.spent = 0
         """What all rows come to, in atto-USD."""
         self.limit: float = NEVER
-        """What may be spent, in atto-USD; it is infinite until somebody gives a balance."""
+        """What may be spent, in atto-USD; it is infinite without a balance."""
         self.is_exhausted = False
         """Whether nothing new may begin."""
         self.go_on: Callable[[float], object] = bool
@@ -245,7 +245,7 @@ class Costs:
 
     # --- the balance ----------------------------------------------------------------------------
 
-    def allow(self, limit: int) -> None:
+    def allow(self, limit: float) -> None:
         """So much may be spent, in atto-USD."""
         self.limit = limit
         self.is_exhausted = self.spent >= limit

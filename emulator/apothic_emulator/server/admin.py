@@ -58,10 +58,13 @@ class ListApiKeys(Command[tuple[ApiKey, ...]]):
 
 
 class AccountBalance(Record):
-    """What an account has left, in nano-USD (billionths of a dollar); with 0 nothing new begins."""
+    """What an account has left, in nano-USD (billionths of a dollar); with 0 nothing new begins.
+
+    None is no limit.
+    """
 
     account: str
-    balance_nano_usd: int
+    balance_nano_usd: int | None
 
 
 class TopUpAccount(Command[AccountBalance]):
@@ -69,11 +72,12 @@ class TopUpAccount(Command[AccountBalance]):
 
     `nano_usd` are billionths of a dollar; less than 0 takes away what was added by mistake. It is
     done once for each `operation`, a name of your choice, such as that of an invoice: the same
-    again changes nothing. What has waited for it begins.
+    again changes nothing. What has waited for it begins. None lifts the limit: it may use whatever
+    it likes, until the next top-up.
     """
 
     account: str
-    nano_usd: int
+    nano_usd: int | None
     operation: str
 
 

@@ -204,26 +204,32 @@ def top_up(asked: Any, account: str, usd: str, operation: str | None) -> None:
 
     An account may use whatever it likes until its first top-up, and from then on no more than that.
     When nothing is left, what runs goes on, what is queued waits, and nothing new is taken on. With
-    an --operation it is done once, however often it is asked for. `-- acme -5` takes away.
+    an --operation it is done once, however often it is asked for. `-- acme -5` takes away. With
+    `unlimited` in place of USD it may use whatever it likes again, until the next top-up.
 
     The server is the one on this machine, or that of APOTHIC_BACKEND, with APOTHIC_API_KEY.
     """
     named = operation or f"cli-{secrets.token_hex(8)}"
     fields = {"account": account, "nano_usd": nano_usd(usd), "operation": named}
     found = _asked("top-up-account", fields)
-    left = found["balance_nano_usd"] / NANO
-    click.echo(json.dumps(found) if asked.is_json() else f"{account} has {left:.6f} USD")
+    nano = found["balance_nano_usd"]
+    left = "no limit" if nano is None else f"{nano / NANO:.6f} USD"
+    click.echo(json.dumps(found) if asked.is_json() else f"{account} has {left}")
 
 
-def nano_usd(text: str) -> int:
-    """An amount of dollars in nano-USD."""
+def nano_usd(text: str) -> int | None:
+    """An amount of dollars in nano-USD; None for "unlimited"."""
+    if text == "unlimited":
+        return None
     try:
         nano = Decimal(text) * NANO
         if nano == int(nano):
             return int(nano)
     except (ArithmeticError, ValueError):
         pass
-    raise click.BadParameter(f"{text!r}: write dollars as 25 or 25.50", param_hint="USD")
+    raise click.BadParameter(
+        f"{text!r}: write dollars as 25 or 25.50, or unlimited", param_hint="USD"
+    )
 
 
 def _asked(command: str, fields: dict[str, Any]) -> Any:

@@ -19,6 +19,7 @@ from apothic_backends.model.errors import (
 from apothic_backends.model.functions import BatchPolicy, FunctionSpec
 from apothic_backends.model.payloads import Payload
 from apothic_backends.model.schedules import PeriodSchedule
+from apothic_emulator.core import bills
 from apothic_emulator.core.bills import MOST_NANO_USD, TopUp
 from tests.unit.emulator.core.driving import RAISED, Driver, batches_sent, jobs_sent
 from tests.unit.emulator.core.restarting import Restarting
@@ -304,3 +305,98 @@ def test_a_top_up_needs_no_store() -> None:
 def test_nobody_can_send_a_top_up() -> None:
     with pytest.raises(UsageError):
         codec.from_json(codec.to_json(TopUp(5, "mine"), []), ())
+
+
+# --- without a limit again ------------------------------------------------------------------------
+
+
+def lift(driver: Prepaid, operation: str = "lift") -> int | None:
+    left: int | None = driver.ask(TopUp(None, operation))
+    return left
+
+
+def test_a_limit_can_be_lifted_and_what_waited_begins() -> None:
+    driver = prepaid(3.0)
+    running, waiting = driver.ran(), driver.submit()
+    driver.pass_s(5.0)
+    driver.report(running)
+    assert driver.job(waiting).status.value == "queued"
+
+    assert lift(driver) is None
+
+    assert driver.balance is None
+    assert driver.job(waiting).status.value == "running"
+
+
+def test_a_limit_that_was_lifted_begins_anew_with_the_next_top_up() -> None:
+    driver = exhausted()
+    lift(driver)
+    driver.pass_s(1.0)
+
+    assert driver.top_up(2.0, "second") == 2 * NANO
+
+
+def test_a_limit_is_lifted_once() -> None:
+    driver = exhausted()
+    lift(driver)
+    driver.top_up(2.0, "second")
+
+    assert lift(driver) == 2 * NANO
+    with pytest.raises(IdempotencyConflict, match="without a limit"):
+        driver.top_up(2.0, "lift")
+
+
+def test_a_restart_knows_that_a_limit_was_lifted() -> None:
+    driver = exhausted()
+    lift(driver)
+    driver.restart()
+    assert driver.balance is None
+
+    driver.top_up(2.0, "second")
+    driver.restart()
+
+    assert driver.balance == 2 * NANO
+
+
+# --- many of them ---------------------------------------------------------------------------------
+
+
+def test_of_too_many_top_ups_the_sum_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bills, "MOST_CREDITS", 3)
+    driver = prepaid(1.0)
+    for number in range(10):
+        driver.top_up(1.0, f"more-{number}")
+
+    driver.restart()
+
+    assert driver.balance == 11 * NANO
+    assert len([key for key in driver.records if key.startswith("credit/")]) == 3
+    assert driver.top_up(1.0, "more-9") == 11 * NANO
+    assert driver.top_up(1.0, "last") == 12 * NANO
+
+
+def test_of_too_many_top_ups_the_limit_is_kept_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bills, "MOST_CREDITS", 2)
+    driver = exhausted()
+    for number in range(4):
+        lift(driver, f"lift-{number}")
+        driver.top_up(2.0, f"more-{number}")
+        driver.restart()
+        assert driver.balance == 2 * NANO
+
+    lift(driver)
+    lift(driver, "again")
+    driver.restart()
+
+    assert driver.balance is None
+
+
+def test_of_too_many_top_ups_without_a_store_the_sum_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bills, "MOST_CREDITS", 2)
+    driver = Driver()
+    for number in range(5):
+        driver.ask(TopUp(NANO, f"more-{number}"))
+
+    assert driver.ask(GetCosts()).balance_nano_usd == 5 * NANO
