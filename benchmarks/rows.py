@@ -296,6 +296,13 @@ ROWS = {
         },
         subjects=("services", "uvicorn"),
     ),
+    "gateway": Row(
+        "wrk over 64 kept connections to that application on an agent of the same machine, through "
+        "the gateway of a server that runs nothing itself; and under plain uvicorn",
+        (Goal("c64_s", 0.8, "uvicorn", subject="gateway", at_most=False),),
+        {"c64_s": "requests/s, 64", "c64_p99_ms": "p99 ms"},
+        subjects=("gateway", "uvicorn"),
+    ),
     "saves": Row(
         "From the save of a program with NumPy, pandas and FastAPI until its new version answers: "
         "`apothic dev`, and `uvicorn --reload`",

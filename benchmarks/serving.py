@@ -27,6 +27,12 @@ def requests(subject: Any) -> dict[str, float]:
     return found
 
 
+def gateway(subject: Any) -> dict[str, float]:
+    """What wrk finds over 64 connections that are kept."""
+    rate, late = _wrk(subject.url(), 64)
+    return {"c64_s": rate, "c64_p99_ms": late}
+
+
 def _wrk(url: str, connections: int, seconds: int = 3) -> tuple[float, float]:
     said = subprocess.run(
         ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", url],  # noqa: S607
@@ -177,5 +183,12 @@ async def _stream(host: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter
     return reader, writer
 
 
-MEASURES = {"requests": requests, "saves": saves, "swaps": swaps, "wake": wake, "ends": ends}
+MEASURES = {
+    "requests": requests,
+    "gateway": gateway,
+    "saves": saves,
+    "swaps": swaps,
+    "wake": wake,
+    "ends": ends,
+}
 """Those of services, by the names of their rows."""

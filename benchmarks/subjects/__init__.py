@@ -22,6 +22,7 @@ NEEDS = {
     "joined": ("apothic", "apothic_emulator.local", "uvicorn", "websockets"),
     "dask": ("distributed",),
     "services": ("apothic", "apothic_emulator.local", "fastapi", "pandas", "uvicorn", "websockets"),
+    "gateway": ("apothic", "apothic_emulator.local", "uvicorn", "uvloop", "websockets"),
     "uvicorn": ("apothic", "fastapi", "pandas", "uvicorn", "uvloop", "httptools"),
 }
 """Every subject, and the modules without which it is skipped."""
