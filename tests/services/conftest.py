@@ -16,8 +16,12 @@ from tests.services.project import Project
 from tests.services.second import Second, clear
 from tests.services.served import Served
 
-HOMES = ("here", "agent")
-"""Where the processes of services run: in the care of this program, or of an agent of a server."""
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The tests of a module whose `HOMES` names both run where services are on an agent, too."""
+    if "project" in metafunc.fixturenames:
+        homes = getattr(metafunc.module, "HOMES", ("here",))
+        metafunc.parametrize("project", homes, indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +31,7 @@ def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Second]:
     second.close()
 
 
-@pytest.fixture(params=HOMES)
+@pytest.fixture
 def project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Iterator[Project]:

@@ -16,6 +16,9 @@ from apothic_backends.connection import use
 from apothic_backends.registry import open_backend
 from tests.services.project import Project, get
 
+HOMES = ("here", "agent")
+"""Where the processes run: in the care of this program, or of an agent of a server."""
+
 PROGRAM = """
 import asyncio, os, sys
 
