@@ -6,10 +6,10 @@ ever, by itself or in a ring with others. That is told when a wait would close s
 
     stuck at first:  whoever waits for a job, and every job that is waited for in a queue
     goes on:         who waits for nothing that is stuck;
-                     who finds a place in an executor of its function that is not full of those;
-                     whose function may have another executor, as too few are full of those whose
-                     places are not lent, and for whom that finds enough devices that are free, or
-                     held where nobody is stuck
+                     who finds a place in an executor of its function beside those that are;
+                     whose function may use another executor, as too few are full of those whose
+                     places are not lent: one that there is, or one that finds enough devices which
+                     are free, or held where nobody is stuck
     and so on, until nothing goes on any more: what is left waits for itself.
 
 A machine that may come later does not count: nobody knows whether it will.
@@ -112,12 +112,15 @@ class Standstill:
     def _finds_place(self, job: Job, level: int, stuck: Mapping[int, Job], held: set[str]) -> bool:
         executors = self.pools[job.function.number].executors.values()
         full = [one for one in executors if _is_full_of(stuck, one)]
-        if len(full) < len(executors):
+        others = [one for one in executors if one not in full]
+        if any(it.number in stuck for one in others for it in one.line):
             return True  # beside those that are stuck
         spec = job.function.spec
         taken = [one for one in full if not one.is_lent(level)]
         if len(taken) >= spec.max_containers:
-            return False
+            return False  # whatever becomes of the others
+        if others:
+            return True
         return not spec.gpu_count or any(
             pick(spec, [gpu for gpu in agent.capacity.gpus if gpu.uuid not in held]) is not None
             for agent in self.agents.machines(spec)
