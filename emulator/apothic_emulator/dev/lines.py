@@ -26,6 +26,11 @@ class Lines:
         self._broken = ""
         """The error that was shown last, and still holds."""
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether what was said last is that a version cannot be deployed."""
+        return bool(self._broken)
+
     def note(self, text: str) -> None:
         """Say something that is not about a moment."""
         self._say("note", text, {"text": text})

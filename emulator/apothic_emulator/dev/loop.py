@@ -139,7 +139,7 @@ class Loop:
         if "error" in told:
             self._lines.broken(told["text"], told["error"], self._version)
             return False
-        is_news = told["is_new"] or save.is_asked or self._version is None
+        is_news = told["is_new"] or save.is_asked or self._lines.is_broken or self._version is None
         self._version = told["version"]
         if is_news:
             told["detect_ms"] = max(0.0, save.seen_at - (save.saved_at or save.seen_at)) * 1000

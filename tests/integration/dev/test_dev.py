@@ -21,6 +21,17 @@ def test_an_error_is_shown_once_while_the_last_version_goes_on(project: Project)
         dev.until_it_answers('"Welcome"')
 
 
+def test_what_is_undone_is_said_to_be_live_again(project: Project) -> None:
+    with developing(project, "--port", "0") as dev:
+        dev.until("up", version=1)
+        project.save("Hello", "def broken(:\n")
+        dev.until("broken", version=1)
+
+        project.save("Hello")
+
+        assert not dev.until("deployed", version=1)["is_new"]
+
+
 def test_a_program_that_is_broken_from_the_start_is_waited_for(project: Project) -> None:
     project.save("Hello", "def broken(:\n")
     with developing(project, "--port", "0") as dev:
