@@ -138,6 +138,6 @@ class Charges:
 
     def _pay(self, world: Around, when: float, usd: int, operation: str) -> None:
         command = TopUp(usd * NANO, operation)
-        self.given += command.nano_usd
+        self.given += usd * NANO
         for later_s in (0.0, 1.0, CHAOS_S + 1.0):  # a crash may have it forgotten, and not twice
             world.at(when + later_s, world.ask, command, ignore, None)
