@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,6 +98,42 @@ def test_every_job_has_its_own_text_from_c(run: Run) -> None:
     for n, job in enumerate(jobs):
         job.wait()
         assert logs(job) == f"job {n}\n"
+
+
+READ_IN_BETWEEN = """
+import os, tempfile
+from mmap import mmap
+from apothic_emulator.agent.logs import LogPipe
+from apothic_emulator.executors import wire
+from apothic_emulator.executors.output import Output
+
+class Flags:
+    "The host reads just after the executor has looked here."
+
+    def __getitem__(self, place):
+        seen = flags[place]
+        host[place].read()
+        return seen
+
+shared = tempfile.TemporaryFile()
+shared.truncate(wire.SHARED_FLAGS)
+flags = mmap(shared.fileno(), wire.SHARED_FLAGS)
+told = os.dup(1)
+pipes = [os.pipe(), os.pipe()]
+host = [LogPipe(ends[0], name, b"token", flags) for ends, name in zip(pipes, ("stdout", "stderr"))]
+output = Output(pipes[0][1], pipes[1][1], b"token", shared.fileno())
+output.flags = Flags()
+os.write(1, b"text")
+os.write(told, b"is told" if output.end_job() else b"is missed")
+"""
+
+
+def test_text_that_is_read_just_as_its_job_ends_is_not_missed(tmp_path: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", READ_IN_BETWEEN], cwd=tmp_path, stdout=subprocess.PIPE, check=True
+    )
+
+    assert told.stdout == b"is told"
 
 
 def test_text_from_c_after_a_job_that_printed_is_its_own(run: Run) -> None:

@@ -118,11 +118,14 @@ class Output:
             self._install()
 
     def end_job(self) -> bool:
-        """Close the text of a job; whether the host has to read before it hears of the end."""
-        flags = self.flags
-        if not (flags[0] or flags[1] or self._out.has_text() or self._err.has_text()):
+        """Close the text of a job; whether the host has to read before it hears of the end.
+
+        The flags are looked at last: the host sets one before it reads, so text that lies in its
+        pipe no more has left it set. Only the host takes them back, once it knows of all it read.
+        """
+        is_there = self._out.has_text() or self._err.has_text()
+        if not (is_there or self.flags[0] or self.flags[1]):
             return False
-        flags[0] = flags[1] = 0
         self._out.end_job()
         self._err.end_job()
         return True

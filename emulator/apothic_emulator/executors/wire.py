@@ -52,8 +52,8 @@ CHANNEL_LOST: Final = 71
 
 SHARED_FLAGS: Final = 64 * 1024
 """The file that both sides hold begins with this many bytes of flags. One is for each log pipe: the
-host has read from it since the last job ended. The others are for replies, see `agent/lent.py`.
-Python stacks follow when they are asked for."""
+host has read from it, and may not know yet that the job has ended whose text it was. The others are
+for replies, see `agent/lent.py`. Python stacks follow when they are asked for."""
 
 FIRST_PLACE: Final = 2
 """Of a flag for a reply."""
