@@ -65,7 +65,8 @@ class Server:
         own: dict[str, Any] = {"serves": self}
         self._protocol: Any = type("Connection", (Connection,), own)
         self._config = Config(
-            app,
+            _watching(app),
+            interface="asgi3",
             http=self._protocol,
             ws=type("Socket", (Socket,), own),
             lifespan="off",
@@ -119,23 +120,6 @@ class Server:
         if not self.open:
             self.idle_since = self._loop.time()
             self.has_served = True
-
-    def answerer(self, cycle: Any, app: App) -> App:
-        """The application, for one request; it is seen whether the answer is an event stream."""
-
-        def answer(scope: Any, receive: Any, send: Any) -> Any:
-            def watched(message: Any) -> Any:
-                if message["type"] == "http.response.start":
-                    cycle.is_stream = any(
-                        value.startswith(_STREAMS)
-                        for name, value in message.get("headers", ())
-                        if name.lower() == b"content-type"
-                    )
-                return _fairly(send, message) if message.get("more_body") else send(message)
-
-            return app(scope, receive, watched)
-
-        return answer
 
     # --- places ---------------------------------------------------------------------------------
 
@@ -221,6 +205,27 @@ def _has_more(connection: Connection) -> bool:
             return bool(same.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
     except OSError:
         return False
+
+
+def _watching(app: App) -> Any:
+    """An application of whose answers it is seen whether they are event streams."""
+
+    def answer(scope: Any, receive: Any, send: Any) -> Any:
+        if scope["type"] != "http":
+            return app(scope, receive, send)
+
+        def watched(message: Any) -> Any:
+            if message["type"] == "http.response.start":
+                for name, value in message.get("headers", ()):
+                    if value.startswith(_STREAMS) and name.lower() == b"content-type":
+                        send.__self__.is_stream = True
+            elif message.get("more_body"):
+                return _fairly(send, message)
+            return send(message)
+
+        return app(scope, receive, watched)
+
+    return answer
 
 
 async def _fairly(send: Any, message: Any) -> None:
