@@ -7,7 +7,21 @@ from pathlib import Path
 import pytest
 
 from tests.remote.proxy import Proxy
-from tests.remote.serving import Served, Server, server
+from tests.remote.serving import Served, Server, server as of_this_process
+from tests.server import served as processes
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the user of a server in a process of its own has."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def server(home: Path) -> Iterator[processes.Served]:
+    """A server in a process of its own, for all tests of a module."""
+    with processes.served(home) as server:
+        yield server
 
 
 @pytest.fixture
@@ -19,7 +33,7 @@ def key() -> str:
 @pytest.fixture
 def at() -> Server:
     """The server of this process."""
-    return server()
+    return of_this_process()
 
 
 @pytest.fixture

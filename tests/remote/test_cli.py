@@ -19,17 +19,6 @@ INFER = ("infer", "--app-name", "demo", "--payload", '{"args":["hello"],"kwargs"
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
-def server(home: Path) -> Iterator[Served]:
-    with served(home) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def shell(server: Served, home: Path) -> Shell:
     """A shell in a project whose app is live, as `deployments:1` or a later one."""
     shell = Shell(home, project(home / "project"))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.remote.shell import Shell, project
-from tests.server.served import Served, served
+from tests.server.served import Served
 
 PROGRAM = """
 import json
@@ -47,17 +46,6 @@ def silent():
 def infer(value: str) -> str:
     return value
 """
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
-def server(home: Path) -> Iterator[Served]:
-    with served(home) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
