@@ -11,6 +11,7 @@ _HOMES = {
     "apothic.agents": ("Agent",),
     "apothic.apps": ("App",),
     "apothic.claims": ("Claim", "DeadLetter"),
+    "apothic.classes": ("Cls",),
     "apothic.clients": ("ControlPlaneClient",),
     "apothic.costs": ("cost",),
     "apothic.deployments": ("Deployment",),
@@ -28,6 +29,7 @@ _HOMES = {
         "GeneratorFunction",
     ),
     "apothic.locks": ("Leader", "Lock", "Term"),
+    "apothic.methods": ("enter", "exit", "method"),
     "apothic.policies": ("Retries", "batched", "concurrent"),
     "apothic.errors": ("Empty", "Full"),
     "apothic.queues": ("Queue",),
@@ -98,6 +100,12 @@ _HOMES = {
     ),
     "apothic_backends.model.agents": ("PythonMismatch",),
     "apothic_backends.model.events": ("Cursor", "Event"),
+    "apothic_backends.model.instances": (
+        "InstanceConflict",
+        "InstanceDead",
+        "InstanceGone",
+        "InstanceSnapshot",
+    ),
     "apothic_backends.model.jobs": ("JobStatus",),
     "apothic_backends.model.queues": (
         "ItemNotLoadable",

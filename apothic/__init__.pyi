@@ -1,6 +1,7 @@
 from apothic.agents import Agent as Agent
 from apothic.apps import App as App
 from apothic.claims import Claim as Claim, DeadLetter as DeadLetter
+from apothic.classes import Cls as Cls
 from apothic.clients import ControlPlaneClient as ControlPlaneClient
 from apothic.costs import cost as cost
 from apothic.deployments import Deployment as Deployment
@@ -19,6 +20,11 @@ from apothic.kinds import (
     GeneratorFunction as GeneratorFunction,
 )
 from apothic.locks import Leader as Leader, Lock as Lock, Term as Term
+from apothic.methods import (
+    enter as enter,
+    exit as exit,  # noqa: A004 - what users of the field look for
+    method as method,
+)
 from apothic.mounts import StorageMount as StorageMount
 from apothic.policies import (
     Retries as Retries,
@@ -100,6 +106,12 @@ from apothic_backends.model.errors import (
     WorkerLost as WorkerLost,
 )
 from apothic_backends.model.events import Cursor as Cursor, Event as Event
+from apothic_backends.model.instances import (
+    InstanceConflict as InstanceConflict,
+    InstanceDead as InstanceDead,
+    InstanceGone as InstanceGone,
+    InstanceSnapshot as InstanceSnapshot,
+)
 from apothic_backends.model.jobs import JobStatus as JobStatus
 from apothic_backends.model.queues import (
     ItemNotLoadable as ItemNotLoadable,

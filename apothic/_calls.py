@@ -76,10 +76,20 @@ class Calls:
         self._backend: Backend | None = None
         self._function_id = ""
         self._is_generator = callee.is_generator
+        self.method = ""
+        """Which method is called, if it is an instance that is."""
+        self.first: tuple[Any, ...] = ()
+        """What goes before the arguments of each call: of an instance, the method's name."""
 
     def go_to(self, backend: Backend, function_id: str) -> None:
         """Call the function of that id there, in place of one that has to be made known."""
         self._backend, self._function_id = backend, function_id
+
+    async def function_on(self, backend: Backend, deadline: float | None) -> str:
+        """The id of the function there, once it is known."""
+        if backend is not self._backend:
+            await self._register(backend, deadline)
+        return self._function_id
 
     async def call(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, owned: bool) -> Any:
         """Run one call and give its result; the job ends with whoever waits for it.
@@ -91,14 +101,14 @@ class Calls:
         timeout_s = self._callee.take_wait(kwargs)
         deadline = deadline_after(timeout_s)
         backend = self.connect()
-        payload = encode_arguments(self._callee.raw, args, kwargs)
+        payload = encode_arguments(self._callee.raw, self.first + args, kwargs)
         if owned:
             payload.own()
         ticket: Ticket[JobOutcome] | None = None
         try:
             if backend is not self._backend:
                 await self._register(backend, deadline)
-            ticket = backend.start(RunJob(self._function_id, payload))
+            ticket = backend.start(RunJob(self._function_id, payload, False, self.method))
             outcome = await step(ticket, deadline)
         except WaitTimeout:
             payload.own()  # the job may still need the arguments, and their owner goes on now
@@ -118,9 +128,9 @@ class Calls:
         """Queue one call, unless it was queued under that key before; the link to its job."""
         self._refuse("spawn()")
         backend = self.connect()
-        payload = encode_arguments(self._callee.raw, args, kwargs)
+        payload = encode_arguments(self._callee.raw, self.first + args, kwargs)
         payload.own()
-        submit = SubmitJob(self._function_id, payload, key=key)
+        submit = SubmitJob(self._function_id, payload, key=key, method=self.method)
         try:
             job_id = await self._submit(backend, submit)
         except IdempotencyConflict as conflict:
@@ -154,8 +164,8 @@ class Calls:
             await self._register(backend, deadline)
         fan = Fan(
             feed,
-            lambda arguments: encode_arguments(callee.raw, arguments, {}),
-            lambda payload: backend.start(RunJob(self._function_id, payload, wait_for_room=True)),
+            lambda arguments: encode_arguments(callee.raw, self.first + arguments, {}),
+            lambda payload: backend.start(RunJob(self._function_id, payload, True, self.method)),
             width(callee.spec()),
             How(**how),
         )
@@ -181,9 +191,11 @@ class Calls:
         try:
             while (arguments := await feed.next(deadline)) is not None:
                 with WINDOW:
-                    payload = encode_arguments(self._callee.raw, arguments, {})
+                    payload = encode_arguments(self._callee.raw, self.first + arguments, {})
                 payload.own()
-                submit = SubmitJob(self._function_id, payload, wait_for_room=True)
+                submit = SubmitJob(
+                    self._function_id, payload, wait_for_room=True, method=self.method
+                )
                 job_ids.append(await self._submit(backend, submit, deadline))
         except WaitTimeout as error:
             if "job_ids" not in error.data:  # not of the user's own
@@ -204,7 +216,7 @@ class Calls:
                 f"{callee.name}.remote(...)"
             )
         timeout_s = callee.take_wait(kwargs)
-        payload = encode_arguments(callee.raw, args, kwargs)
+        payload = encode_arguments(callee.raw, self.first + args, kwargs)
         payload.own()
         return ItemsLink(self, payload, timeout_s)
 
@@ -226,7 +238,7 @@ class Calls:
         backend = self.connect()
         if backend is not self._backend:
             await self._register(backend, deadline)
-        ticket = backend.start(OpenItems(self._function_id, payload))
+        ticket = backend.start(OpenItems(self._function_id, payload, self.method))
         try:
             return backend, await step(ticket, deadline)
         except BaseException:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from types import FunctionType, ModuleType
 from typing import Any
 
+from apothic_backends.model.errors import UsageError
+
 _PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _importable: dict[str, bool] = {}
 
@@ -84,3 +86,13 @@ def _is_settled(name: str) -> bool:
     if not isinstance(path, str) or name in ("apothic", "apothic_backends", "__main__"):
         return False
     return any(part in path for part in _PACKAGES)
+
+
+def check_function(thing: object, decorator: str) -> None:
+    """Refuse what a decorator of functions cannot be put on.
+
+    Raises:
+        UsageError: it has no name, or is a class, or cannot be called at all.
+    """
+    if isinstance(thing, type) or not callable(thing) or not hasattr(thing, "__name__"):
+        raise UsageError(f"{decorator} needs a function, not {thing!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from apothic._connect import ask, connect
@@ -21,6 +21,7 @@ async def deploy(app_name: str, functions: Mapping[str, Declared[..., Any]]) -> 
 
     Raises:
         UsageError: there are none.
+        SecretNotFound: one needs a secret that is not there.
         PackageRefused: the project cannot be shipped as it is.
         BackendError: a service has no address.
     """
@@ -37,6 +38,7 @@ async def deploy(app_name: str, functions: Mapping[str, Declared[..., Any]]) -> 
             if isinstance(handle, Service):
                 handle.check_installed()
     code = [await _introduced(handle) for handle in handles]
+    await _check_secrets(code)
     shipped = await ship(backend)
     deployed = await ask(
         Deploy(
@@ -49,7 +51,7 @@ async def deploy(app_name: str, functions: Mapping[str, Declared[..., Any]]) -> 
     )
     for handle in handles:
         if handle.spec().service is None:
-            handle.calls.go_to(backend, f"{app_name}/{handle.name}")
+            handle.deployed(backend, f"{app_name}/{handle.name}")
         else:
             service: Any = handle
             service.service_url = await url_if_started(f"{app_name}/{handle.name}")
@@ -63,6 +65,19 @@ async def _introduced(handle: Declared[..., Any]) -> RegisterFunction:
         await ask(command)
     assert isinstance(introduced, RegisterFunction)
     return introduced
+
+
+async def _check_secrets(code: Iterable[RegisterFunction]) -> None:
+    """See whether what functions need is there, before anything of them is live.
+
+    Raises:
+        SecretNotFound: a secret is not.
+    """
+    for one in code:
+        if one.spec.needs:
+            from apothic_backends.commands.secrets import CheckSecrets  # noqa: PLC0415 - few do
+
+            await ask(CheckSecrets(one.spec))
 
 
 def _rule(handle: Declared[..., Any]) -> Any:

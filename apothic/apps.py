@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
+from apothic._code import check_function
 from apothic._twins import stream, twin
 from apothic._values import NotBuilt, is_string
-from apothic.functions import Declared, check_function
+from apothic.classes import ClassDecorator, ClassOptions, Cls
+from apothic.functions import Declared
 from apothic.kinds import (
     AsyncFunction,
     AsyncGeneratorFunction,
@@ -192,7 +194,28 @@ class App:
     def _service(self, kind: type[Service[..., Any]], options: Any) -> ServiceDecorator:
         return ServiceDecorator(kind, self, options)
 
-    cls = NotBuilt("@app.cls")
+    @overload
+    def cls(self, kind: Callable[[], T], /) -> Cls[..., T]: ...
+    @overload
+    def cls(self, kind: Callable[P, T], /) -> Cls[P, T]: ...
+    @overload
+    def cls(self, /, **options: Unpack[ClassOptions]) -> ClassDecorator: ...
+    def cls(self, kind: Any = None, /, **options: Unpack[ClassOptions]) -> Any:
+        """Have the objects of a class live elsewhere: `Counter.named("visits").add.remote(1)`.
+
+        What `@method()` marks can be called from afar, as functions are; `@enter()` and `@exit()`
+        mark what runs before the first call and after the last. `Counter(3)` is shared by all who
+        give the same arguments, and may be several processes, which come and go with the calls.
+        `Counter.named("visits", 3)` is one object in one process, which takes its calls in order
+        and keeps its state between them until it is stopped. With or without parentheses.
+
+        Raises:
+            UsageError: it is no class, has no methods, or a constructor with `*args`.
+            InvalidOption: an option is unknown or cannot be meant.
+        """
+        decorator = ClassDecorator(self, options)
+        return decorator if kind is None else decorator(kind)
+
     sandbox = NotBuilt("app.sandbox()")
 
     @twin

@@ -5,6 +5,7 @@ from __future__ import annotations
 from apothic._connect import connect_to
 from apothic._values import Value, text
 from apothic_backends.base import Backend
+from apothic_backends.model.errors import UsageError
 
 
 class ControlPlaneClient(Value):
@@ -46,3 +47,18 @@ class ControlPlaneClient(Value):
     def __hash__(self) -> int:
         """Fit for sets; the key tells clients of one address apart, and is not shown."""
         return hash(self.base_url)
+
+
+def chosen(client: ControlPlaneClient | None, base_url: str | None) -> ControlPlaneClient | None:
+    """The one that was named by either; None if none was.
+
+    Raises:
+        UsageError: both are given, or the address is none.
+    """
+    if client is not None and base_url is not None:
+        raise UsageError("client and base_url both say which control plane is meant; keep one")
+    if client is None and base_url is None:
+        return None
+    found = client or ControlPlaneClient(base_url or "")
+    found.check()
+    return found

@@ -17,7 +17,7 @@ from typing import (
 from apothic._code import lookup, preload, reference
 from apothic._targets import WAIT_S, Calls, Target, not_declared
 from apothic._values import seconds
-from apothic.clients import ControlPlaneClient
+from apothic.clients import ControlPlaneClient, chosen
 from apothic.invocations import Invocable
 from apothic.mounts import specs_of
 from apothic.options import (
@@ -38,6 +38,7 @@ from apothic.policies import (
     concurrency,
 )
 from apothic.schedules import check_schedule
+from apothic_backends.base import Backend
 from apothic_backends.commands.base import Command
 from apothic_backends.model.errors import NotBuiltYet, NotFound, UsageError
 from apothic_backends.model.functions import FunctionSpec
@@ -77,7 +78,7 @@ class Declared(Invocable[P, R], Markable):
         wait_timeout_s: float | None = WAIT_S,
         marks: Marks | None = None,
     ) -> None:
-        update_wrapper(self, function)  # type: ignore[arg-type]
+        self.wrap(function)
         self.app_name = app_name
         self.name = function.__name__
         self.options = self.check_options(options)
@@ -92,8 +93,12 @@ class Declared(Invocable[P, R], Markable):
         self._calls: Calls | None = None
         self.marked()
 
+    def wrap(self, function: Callable[..., Any]) -> None:
+        """Take over what a function is called, and what it says of itself."""
+        update_wrapper(self, function)  # type: ignore[arg-type]
+
     def check_options(self, options: FunctionOptions) -> FunctionOptions:
-        """The options, checked, with what is meant where nothing is said."""
+        """The options, checked, with defaults."""
         return checked(DEFAULTS | options, f"@app.function of {self.name}()")
 
     @property
@@ -123,6 +128,10 @@ class Declared(Invocable[P, R], Markable):
     def target(self) -> Self:
         """Itself."""
         return self
+
+    def deployed(self, backend: Backend, function_id: str) -> None:
+        """Its calls go to what is deployed from now on."""
+        self.calls.go_to(backend, function_id)
 
     def raw(self) -> Callable[..., Any]:
         """The function as it was written; imported now if only its address travelled here."""
@@ -314,16 +323,6 @@ def flags_of(function: Callable[..., Any]) -> int:
     return code.co_flags if code is not None else 0
 
 
-def check_function(thing: object, decorator: str) -> None:
-    """Refuse what a decorator of functions cannot be put on.
-
-    Raises:
-        UsageError: it has no name, or is a class, or cannot be called at all.
-    """
-    if isinstance(thing, type) or not callable(thing) or not hasattr(thing, "__name__"):
-        raise UsageError(f"{decorator} needs a function, not {thing!r}")
-
-
 def as_declared(thing: object) -> Declared[..., Any] | None:
     """The handle, if that is what it is."""
     is_handle = isinstance(thing, Declared)
@@ -372,12 +371,7 @@ class RemoteFunction(Invocable[..., Any]):
         Raises:
             UsageError: both `client` and `base_url` are given, or the address is none.
         """
-        if client is not None and base_url is not None:
-            raise UsageError("client and base_url both say which control plane is meant; keep one")
-        if client is not None or base_url is not None:
-            client = client or ControlPlaneClient(base_url or "")
-            client.check()
-        return cls(app_name, function_name, client)
+        return cls(app_name, function_name, chosen(client, base_url))
 
     def target(self) -> Target:
         """The function of these names: the deployed one, else one that this program declares."""

@@ -6,13 +6,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, 
 from functools import cached_property
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
+from apothic._code import check_function
 from apothic.functions import (
     DECLARED,
     IS_ASYNC,
     IS_ASYNC_GENERATOR,
     IS_GENERATOR,
     Declared,
-    check_function,
     flags_of,
 )
 from apothic.invocations import AsyncRemoteGen, FunctionAio, RemoteGen

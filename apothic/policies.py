@@ -117,7 +117,10 @@ def mark(function: F, name: str, value: Value) -> F:
     Raises:
         InvalidOption: there is one of that name already, or it contradicts an option.
     """
-    marks: Marks = function.__dict__.setdefault(MARKS, {})
+    marks: Marks | None = vars(function).get(MARKS)
+    if marks is None:
+        marks = {}
+        setattr(function, MARKS, marks)  # also where `vars` cannot be written: on a class
     if name in marks:
         raise InvalidOption(f"{name} is set twice on {function.__name__}; keep one", option=name)
     marks[name] = value

@@ -261,7 +261,7 @@ class AppList:
 
 # --- procedures ---------------------------------------------------------------------------------
 
-_PROJECT = "main"
+_PROJECT = "default"
 """The account of whoever runs a control plane."""
 
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar, get_type_hints
 
+from apothic._code import check_function
 from apothic._shapes import NEEDED, NEEDS, TAKES_ANY, innermost, needed, remade
 from apothic._twins import twin
 from apothic._values import is_list, number, refuse, whole
@@ -18,7 +19,6 @@ from apothic.functions import (
     IS_ASYNC_GENERATOR,
     IS_GENERATOR,
     Declared,
-    check_function,
     flags_of,
 )
 from apothic.options import DEFAULTS, RULES, FunctionOptions, Rule, checked, flagged

@@ -310,6 +310,7 @@ def reload(subject: Any, jobs: int = 100_000, parts: int = 5_000) -> dict[str, f
 
 MEASURES = {
     "remote": remote,
+    "method": remote,
     "aio": aio,
     "map": map_noops,
     "items": items,

@@ -86,6 +86,12 @@ ROWS = {
         (Goal("p50_us", 0.8, "ppe"),),
         CALL,
     ),
+    "method": Row(
+        "Warm blocking call of a method of an object with a name, beside a call of a function",
+        (Goal("p50_us", 1.1, "apothic", subject="objects"),),
+        CALL,
+        subjects=("objects", "apothic", "actors"),
+    ),
     "map": Row(
         "10,000 no-ops over two workers, each its own job; apothic with a reader of all events",
         (

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 _LATE_S = 30.0
 _UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
-_POST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n" + b"x" * 100
-_GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+_POST = b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n" + b"x" * 100
+_GET = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
 
 def requests(subject: Any) -> dict[str, float]:
@@ -178,7 +178,7 @@ async def _ends(subject: Any, host: str, count: int) -> dict[str, float]:
 async def _stream(host: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     address, port = host.split(":")
     reader, writer = await asyncio.open_connection(address, int(port))
-    writer.write(b"GET /events HTTP/1.1\r\nhost: x\r\n\r\n")
+    writer.write(b"GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n")
     await reader.readuntil(b"data: x")
     return reader, writer
 

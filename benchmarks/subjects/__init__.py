@@ -14,6 +14,8 @@ NEEDS = {
     "durable": ("apothic", "apothic_emulator.local"),
     "redis": ("redis",),
     "sqlite": (),
+    "objects": ("apothic", "apothic_emulator.local"),
+    "actors": ("ray",),
     "handover": ("apothic", "apothic_emulator.local"),
     "loopback": ("redis",),
     "manager": (),

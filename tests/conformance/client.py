@@ -57,8 +57,10 @@ class Gate:
 class Client:
     """Calls functions through a backend's commands alone."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, *, is_cut_off: bool = False) -> None:
         self.backend = backend
+        self.is_cut_off = is_cut_off
+        """Whether its connection is cut now and then."""
         self._names = 0
 
     async def register(self, function: Callable[..., Any], **options: Any) -> str:

@@ -124,7 +124,7 @@ def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Client]:
         url = url_of(name, tmp_path, lambda: request.getfixturevalue("server"))
         backend = open_warm(url, tmp_path, fresh_name())
     before = use(backend)  # what code finds that runs in this very process
-    yield Client(backend)
+    yield Client(backend, is_cut_off=name == AGENTS or name in PROXIED)
     use(before)
     backend.close()
 

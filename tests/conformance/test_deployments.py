@@ -14,6 +14,7 @@ from apothic import App, Deployment, JobStatus, NotFound, PackageRefused, Remote
 from apothic.functions import DECLARED
 from apothic_backends.connection import connect
 from tests.conformance.client import Client, Gate, value_of
+from tests.services.placing import standing_in
 
 PROGRAM = """
 import os
@@ -49,7 +50,6 @@ class Project:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        (root / "pyproject.toml").touch()
         (root / "words.txt").write_text("one two")
         (root / ".gitignore").write_text("ignored*\n__pycache__\n")
 
@@ -66,17 +66,9 @@ class Project:
 
 
 @pytest.fixture
-def project(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    root = tmp_path / "project"
-    root.mkdir()
-    monkeypatch.setenv("APOTHIC_HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(root)
-    monkeypatch.syspath_prepend(str(root))
-    before = dict(DECLARED)
-    yield Project(root)
-    sys.modules.pop("program", None)
-    DECLARED.clear()
-    DECLARED.update(before)
+def project(client: Client, tmp_path: Path) -> Iterator[Project]:
+    with standing_in(tmp_path) as root:
+        yield Project(root)
 
 
 def remote(name: str = "infer") -> RemoteFunction:

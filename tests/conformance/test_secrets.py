@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from apothic_backends.commands import GetJobLogs, RegisterFunction
-from apothic_backends.commands.secrets import KeepSecret
-from apothic_backends.model.errors import InvalidOption
+from apothic_backends.commands.secrets import CheckSecrets, KeepSecret
+from apothic_backends.model.errors import InvalidOption, SecretNotFound
 from apothic_backends.model.functions import BatchPolicy, FunctionSpec, RetryPolicy, SecretRef
 from apothic_backends.model.jobs import JobLogs, JobStatus
 from apothic_backends.model.payloads import Payload
@@ -443,3 +443,43 @@ async def test_results_and_other_functions_are_left_alone(client: Client) -> Non
     job_id = await client.submit(other, VALUE)
     await client.wait(job_id)
     assert (await client.backend.start(GetJobLogs(job_id))).stdout == f"{VALUE}\n"
+
+
+# --- before anything runs -----------------------------------------------------------------------
+
+
+async def test_it_is_told_beforehand_which_secret_is_not_there(
+    client: Client, vault: Vault
+) -> None:
+    vault.put("mine", {"TOKEN": "open-sesame"})
+    there = FunctionSpec("conformance", "see", secrets=(MINE,))
+    lacking = FunctionSpec("conformance", "see", secrets=(SecretRef("mine", ("OTHER",)),))
+
+    assert await client.backend.start(CheckSecrets(there)) is None
+    for spec, how in (
+        (
+            FunctionSpec("conformance", "see", secrets=(SecretRef("none"),)),
+            "apothic secret set none",
+        ),
+        (lacking, "apothic secret set mine OTHER"),
+    ):
+        with pytest.raises(SecretNotFound, match=how):
+            await client.backend.start(CheckSecrets(spec))
+
+
+async def test_a_worker_is_told_it_too(client: Client, vault: Vault) -> None:
+    def check() -> str:
+        from apothic._connect import connect
+        from apothic_backends.commands.secrets import CheckSecrets
+
+        try:
+            connect().start(
+                CheckSecrets(FunctionSpec("conformance", "f", secrets=(SecretRef("none"),)))
+            ).wait(30)
+        except SecretNotFound as error:
+            return error.code
+        return "there"
+
+    f = await client.register(check)
+
+    assert value_of(await client.run(f)) == "secret_not_found"

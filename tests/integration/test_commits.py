@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from apothic import App, Job, Retries
-from apothic_backends.connection import use
+from apothic_backends.commands import GetDurability
+from apothic_backends.connection import connect, use
 from apothic_backends.model.errors import EmulatorDead, StoreError, StoreFenced, StoreFull
 from apothic_emulator.agent.zygote import Zygote
 from apothic_emulator.host.backend import LocalBackend
@@ -335,3 +336,29 @@ def test_collections_that_a_program_has_turned_off_stay_off(engine: BrittleEngin
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_what_is_asked_later_is_not_answered_before(host: Host) -> None:
+    backend, told = connect(), threading.Event()
+    deliver, is_telling = host.deliver, threading.Event()
+
+    def slowly(replies: list[Any]) -> None:
+        if replies:
+            is_telling.set()
+            told.wait(30)
+        deliver(replies)
+
+    vars(host)["deliver"] = slowly
+    try:
+        thread, first = asked(lambda: double.spawn(1).job_id)
+        assert is_telling.wait(30)
+        later = backend.start(GetDurability())
+        was_earlier = later.done
+        told.set()
+        later.wait(30)
+        thread.join(30)
+    finally:
+        del vars(host)["deliver"]
+
+    assert not was_earlier
+    assert first[0].startswith("jobs:")

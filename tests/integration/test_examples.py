@@ -70,6 +70,18 @@ def test_a_pool_of_workers_loses_nothing(way: list[str], tmp_path: Path) -> None
     assert lines[6] == "101 numbers are checked; 1,000,000,000,000 + [39, 61, 63, 91] are primes"
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_model_remembers_what_it_has_learned(way: list[str], tmp_path: Path) -> None:
+    ran = run([*way, str(EXAMPLES / "model.py")], tmp_path)
+
+    assert [line for line in ran.stdout.splitlines() if "loaded" not in line] == [
+        "2 words after 'Hello world'",
+        "3 words after 'hello Ada'",
+        "4 words after 'hello again world'",
+        "after a new start: [('hello', 3), ('world', 2)]",
+    ]
+
+
 def test_every_example_has_a_test() -> None:
     services = Path(__file__).parents[1] / "services" / "test_example.py"
     edited = Path(__file__).parent / "dev" / "test_readme.py"

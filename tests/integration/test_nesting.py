@@ -30,6 +30,16 @@ def dive(level: int) -> int:
     return level if not level else dive.remote(level - 1) + 1
 
 
+@app.function(max_containers=1, max_pending_tasks=1)
+def ring(level: int) -> int:
+    return sum(back.map([level - 1] * 4)) if level else 1
+
+
+@app.function(max_containers=1, max_pending_tasks=1)
+def back(level: int) -> int:
+    return sum(job.wait() for job in ring.spawn_map([level - 1] * 4)) if level else 1
+
+
 @app.function()
 def die() -> None:
     os._exit(1)
@@ -66,6 +76,10 @@ def test_a_function_may_map_another() -> None:
 
 def test_a_function_that_waits_for_itself_takes_nobodys_place() -> None:
     assert dive.remote(5) == 5
+
+
+def test_a_ring_of_functions_whose_queues_are_full_goes_on() -> None:
+    assert ring.remote(2) == 4**2
 
 
 def test_33_levels_are_refused() -> None:

@@ -115,6 +115,26 @@ def test_nobody_is_followed_elsewhere(key: str, status: int) -> None:
             elsewhere.accept()
 
 
+ANSWERS = {
+    b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n": "it answers in HTTP/1.0, and",
+    b"": "it hangs up without an answer; maybe it is an https:// one",
+    b"SSH-2.0-server\r\n": "it does not speak HTTP",
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_an_answer_that_is_none_is_told_as_what_it_is(key: str, answer: bytes) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as here:
+        thread = threading.Thread(target=answer_one, args=(here, answer))
+        thread.start()
+        with (
+            connected(f"http://127.0.0.1:{here.getsockname()[1]}", key, first_s=0.0) as backend,
+            pytest.raises(Unreachable, match=ANSWERS[answer]),
+        ):
+            backend.start(GetDurability()).wait(20)
+        thread.join()
+
+
 def answer_one(listening: socket.socket, answer: bytes) -> None:
     """Take one connection, and give that answer to whatever is asked."""
     connection, _ = listening.accept()

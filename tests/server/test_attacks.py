@@ -4,7 +4,7 @@
 |---------------------------------------------------|------------------------------------|
 | no key, another host or origin, by any method     | `test_guard`                       |
 | bodies of forms, markup, keys in addresses        | `test_guard`                       |
-| names that are bound anew, where it listens       | here                               |
+| names that are bound anew, where it listens       | here, `test_rebinding` (a browser) |
 | where a program without a server listens          | `test_processes`                   |
 | keys: wrong, many, revoked, of other scopes       | `test_guard`, `test_keys`, here    |
 | agents that speak for others                      | `test_rogue_agents`                |

@@ -122,3 +122,38 @@ if can_mount():
 
         assert full.put().status == 200
         assert full.submit()
+
+    @pytest.fixture
+    def tight(full: Full) -> Full:
+        """The same with room for small things, and for nothing large."""
+        full.filler.unlink()
+        fill(full.disk, but=6 << 20)
+        wait_until(lambda: full.put().status == 200)
+        return full
+
+    def test_what_is_too_large_for_the_disk_is_refused_to_who_brings_it(tight: Full) -> None:
+        large = {"data": {"args": ["x" * (8 << 20), os.O_RDONLY]}}
+
+        answer = tight.server.call("submit-job", function_id=tight.function, arguments=large)
+
+        assert (answer.status, answer.code) == (507, "store_full")
+        assert tight.status(tight.running) == "running"
+        assert tight.put().status == 200
+        (tight.disk / "filler").unlink()
+        assert tight.server.reply("submit-job", function_id=tight.function, arguments=large)
+
+    def test_a_result_that_is_too_large_for_the_disk_fails_its_job_and_no_other(
+        tight: Full,
+    ) -> None:
+        spec = {"app_name": "a", "name": "large"}
+        code = {"codec": "ref", "data": "os:urandom"}
+        function = tight.server.reply("register-function", spec=spec, code=code)
+        arguments = {"data": {"args": [8 << 20]}}
+
+        job = tight.server.reply("submit-job", function_id=function, arguments=arguments)
+        ended = tight.server.reply("wait-job", job_id=job)
+
+        assert (ended["status"], ended["error"]["code"]) == ("failed", "store_full")
+        assert tight.status(tight.running) == "running"
+        tight.let_go()
+        assert tight.server.reply("wait-job", job_id=tight.running)["status"] == "succeeded"

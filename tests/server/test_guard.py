@@ -18,6 +18,7 @@ PATHS = (
     *admin.offers(),
     *(one.path for one in SOCKETS),
     *("/", "/v1/events", "/metrics", "/openapi.json", "/v1/session", "/v1/agent", "/healthz"),
+    *("/v2/domain/default/project/main/apps/demo", "/v2/domain/"),
     *("/nothing", "/v1/", "/v1/nothing", "//", "/healthz/", "/%68ealthz", "/../healthz", "/v1/../"),
 )
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")

@@ -25,7 +25,6 @@ class Project:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.undo = ExitStack()
-        (root / "pyproject.toml").touch()
 
     def caller(self, url: str | None) -> Caller:
         """A connection to a service, which is closed with the test."""

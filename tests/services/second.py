@@ -28,11 +28,13 @@ agent()
 class Second:
     """A server in a process of its own, and its agents."""
 
-    def __init__(self, folder: Path, *options: str, agents: int = 1) -> None:
+    def __init__(self, folder: Path, *options: str, agents: int = 1, at: str = "") -> None:
+        """One that listens everywhere is asked `at` an address."""
         self._folder = folder
         home = folder / "server"
         home.mkdir()
         self.server = Served(home, "--no-agent", *options)
+        self.server.host = at or self.server.host
         self.key = self._key()
         self.agents: dict[str, subprocess.Popen[bytes]] = {}
         for number in range(agents):

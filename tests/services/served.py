@@ -16,6 +16,9 @@ from typing import Any, NamedTuple
 from apothic import App
 from apothic_backends.commands.services import GetService
 
+TRIES = 5000
+"""How often it is looked whether something has come that is on its way."""
+
 APPS = Path(__file__).parent / "apps"
 
 
@@ -84,8 +87,11 @@ class Served:
         finally:
             connection.close()
 
-    def log(self, service: str) -> str:
-        """What a service has printed."""
-        asked = self.backend.start(GetService(f"{self.app.name}/{service}"))
-        text: str = asked.wait().log
+    def log(self, service: str, until: str = "") -> str:
+        """What a service has printed, once these words are there: they may come after an answer."""
+        text = ""
+        for _ in range(TRIES):
+            text = self.backend.start(GetService(f"{self.app.name}/{service}")).wait().log
+            if until in text:
+                break
         return text

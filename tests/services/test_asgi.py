@@ -15,6 +15,7 @@ from apothic import BackendError, NotFound, UsageError
 from apothic_backends.connection import use
 from apothic_backends.registry import open_backend
 from tests.services.project import Project, get
+from tests.services.served import TRIES
 
 HOMES = ("here", "agent")
 """Where the processes run: in the care of this program, or of an agent of a server."""
@@ -57,6 +58,7 @@ async def serving(scope, receive, send):
         raise ValueError("after the start")
     said = {"/pid": str(os.getpid()), "/state": scope.get("state", {}).get("said", "")}
     said["/found"] = " ".join(FOUND)
+    said["/client"] = scope["client"][0]
     body = said.get(path, "VERSION").encode()
     await send({"type": "http.response.body", "body": body})
 
@@ -159,10 +161,45 @@ def test_the_next_request_wakes_another_process(project: Project) -> None:
     assert second != first
 
 
+def test_it_knows_who_asks(project: Project) -> None:
+    caller = project.caller(deploy(project))
+    caller.http.source_address = ("127.0.0.9", 0)  # type: ignore[attr-defined]
+
+    assert caller.get("/client") == "127.0.0.9"
+
+
+def test_a_page_whose_name_was_pointed_at_this_machine_gets_nothing(project: Project) -> None:
+    caller = project.caller(deploy(project))
+
+    status, said = caller.ask("GET", "/", host="evil.example")
+
+    assert (status, "--allow-host" in said) == (403, True)
+
+
+def test_whoever_asks_as_a_process_comes_to_rest_is_answered(project: Project) -> None:
+    url = deploy(project, options="keep_warm_s=0")
+
+    def ask_whenever_it_has_come_to_rest() -> set[str]:
+        pids = set[str]()
+        for _ in range(10):
+            status, pid = get(url, "/pid")
+            assert status == 200
+            pids.add(pid)
+            while project.seen().status == "up":
+                pass  # from then on it ends, and has not ended yet
+        return pids
+
+    with ThreadPoolExecutor(2) as pool:
+        asking = [pool.submit(ask_whenever_it_has_come_to_rest) for _ in range(2)]
+        pids = set.union(*(future.result() for future in asking))
+
+    assert len(pids) > 1
+
+
 def test_what_it_prints_is_kept(project: Project) -> None:
     get(deploy(project))
 
-    assert "made" in project.seen().log
+    assert any("made" in project.seen().log for _ in range(TRIES))
 
 
 def test_requests_go_on_through_reloads_over_the_same_connections(project: Project) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from tests.services.served import Served
 
+HOMES = ("here", "agent")
+
 
 @pytest.fixture(scope="module")
 def served(serve: Callable[[str], Served]) -> Served:
@@ -41,9 +43,18 @@ def test_fastapi_shows_its_documents_where_they_are_wanted(served: Served) -> No
 
 
 def test_a_page_of_any_origin_may_ask_fastapi(served: Served) -> None:
-    answer = served.ask("square", "/?x=3", origin="https://there.example", cookie="a=b")
+    answer = served.ask("square", "/?x=3", origin="https://there.example")
 
-    assert answer.headers["access-control-allow-origin"] == "https://there.example"
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
+@pytest.mark.parametrize("method", ["GET", "OPTIONS"])
+def test_no_page_may_ask_fastapi_as_whoever_looks_at_it(served: Served, method: str) -> None:
+    asked = {"access-control-request-method": "GET", "cookie": "a=b"}
+    answer = served.ask("square", "/?x=3", method, origin="https://there.example", **asked)
+
+    assert answer.status == 200
+    assert "access-control-allow-credentials" not in answer.headers
 
 
 # --- WSGI ---------------------------------------------------------------------------------------
@@ -105,8 +116,33 @@ def test_what_is_no_wsgi_app_is_told_so(served: Served) -> None:
 # --- ASGI applications that do what they should not ---------------------------------------------
 
 
-def test_a_body_before_the_start_is_an_error_of_the_server(served: Served) -> None:
-    assert served.ask("odd", "/early?0").status == 500
+@pytest.mark.parametrize("path", ["/early?0", "/silent?0", "/unknown?0"])
+def test_an_application_that_does_not_speak_asgi_is_a_bad_gateway(
+    served: Served, path: str
+) -> None:
+    answer = served.ask("odd", path)
+
+    assert (answer.status, answer.body[:15]) == (502, b"the application")
+
+
+def test_a_header_that_has_lines_of_its_own_is_not_sent(served: Served) -> None:
+    try:
+        answer = served.ask("odd", "/header?0")
+    except http.client.RemoteDisconnected:
+        return  # which a gateway tells in its own words
+
+    assert (answer.status, "set-cookie" in answer.headers) == (502, False)
+
+
+def test_an_application_that_raises_before_it_has_begun_has_failed(served: Served) -> None:
+    assert served.ask("odd", "/raises?0").status == 500
+
+
+def test_what_an_application_did_wrong_is_in_its_log(served: Served) -> None:
+    served.ask("odd", "/early?0")
+
+    words = "Expected ASGI message 'http.response.start'"
+    assert words in served.log("odd", until=words)
 
 
 def test_an_asgi_answer_that_breaks_off_has_no_clean_end(served: Served) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from io import BytesIO
 
-from apothic import Volume
+import pytest
+
+from apothic import Deployment, SecretNotFound, Volume
+from apothic_backends.vault import Vault
 from tests.services.project import Project, get
 from tests.services.served import port_of
 
@@ -54,14 +57,24 @@ def test_a_secret_is_in_its_environment_before_it_is_loaded(project: Project) ->
     assert "'sesame-opens'" in get(url, "/before")[1]
 
 
-def test_a_secret_that_is_not_there_is_told_to_who_asks(project: Project) -> None:
-    url = deploy(project, 'secrets=[Secret.from_name("none-such")]')
+def test_what_needs_a_secret_that_is_not_there_is_not_deployed(project: Project) -> None:
+    with pytest.raises(SecretNotFound, match="apothic secret set none-such"):
+        deploy(project, 'secrets=[Secret.from_name("none-such")]')
+
+    assert Deployment.list() == []
+
+
+def test_a_secret_that_has_gone_since_is_told_to_who_asks(project: Project) -> None:
+    vault = Vault()
+    vault.put("brief", {"TOKEN": "sesame-opens"})
+    url = deploy(project, 'secrets=[Secret.from_name("brief")]')
+    vault.delete("brief")
 
     status, body = get(url)
 
     assert status == 503
-    assert "none-such" in body
-    assert "none-such" in project.seen().stale
+    assert "apothic secret set brief" in body
+    assert "brief" in project.seen().stale
 
 
 def test_a_volume_that_is_not_there_is_told_to_who_asks(project: Project) -> None:

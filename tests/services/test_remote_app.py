@@ -8,6 +8,8 @@ from apothic import NotFound, UsageError
 from apothic.remote import App, AppFailed
 from tests.services.project import Project, get
 
+HOMES = ("here", "agent")
+
 PROGRAM = """
 from apothic import App
 
@@ -40,7 +42,7 @@ def test_an_app_is_found_by_its_name(project: Project) -> None:
 
     app = App.get(name="demo")
 
-    assert (app.name, app.endpoint, app.revision) == ("demo", url, 1)
+    assert (app.name, app.endpoint, app.revision) == ("demo", url, project.seen().version)
     assert (app.desired_state, app.deployment_status) == ("STARTED", "asleep")
     assert app.is_active()
     assert not app.is_deactivated()
@@ -120,8 +122,9 @@ def test_a_start_that_fails_is_a_runtime_error(project: Project) -> None:
 
 def test_creating_what_is_there_already_changes_nothing(project: Project) -> None:
     app = project.deploy(PROGRAM)
+    before = project.seen().version
 
-    assert App.create(app).revision == App.replace(app).revision == 1
+    assert App.create(app).revision == App.replace(app).revision == before
 
 
 def test_deleting_what_is_not_there_is_no_error(project: Project) -> None:

@@ -3,7 +3,6 @@ clients."""
 
 from __future__ import annotations
 
-import http.client
 import os
 import socket
 from collections.abc import Callable
@@ -40,17 +39,6 @@ def until_version(served: Served, service: str, wanted: str) -> None:
         pass
 
 
-def until_answered(served: Served, service: str) -> str:
-    """Which process answers, once one does: a server that has ended is seen when it is asked."""
-    while True:
-        try:
-            answer = served.ask(service)
-        except (http.client.HTTPException, ConnectionError):
-            continue
-        if answer.status == 200:
-            return answer.body.decode().split()[1]
-
-
 # --- connections --------------------------------------------------------------------------------
 
 
@@ -60,6 +48,22 @@ def test_a_server_on_a_thread_is_reached(served: Served) -> None:
 
 def test_a_server_that_is_another_program_is_reached(served: Served) -> None:
     assert served.ask("program").status == 200
+
+
+def test_a_server_that_others_reach_past_the_service_is_told_so(served: Served) -> None:
+    served.ask("program")
+    said = served.log("program", until="have it listen at")
+
+    assert f"listens at 0.0.0.0:{port_of(18766)} (process " in said
+    assert "have it listen at 127.0.0.1" in said
+
+
+def test_a_server_on_a_thread_is_reached_through_the_service_alone(served: Served) -> None:
+    served.ask("threads")  # which binds 0.0.0.0
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", port_of(18765)))
+
+    assert "past the service" not in served.log("threads")
 
 
 def test_a_function_that_does_not_return_is_reached(served: Served) -> None:
@@ -121,10 +125,13 @@ def test_a_stranger_at_the_port_is_not_in_the_way_of_this_interpreter(served: Se
         assert served.ask("dies").status == 200
 
 
-def test_a_server_that_has_ended_is_started_again(served: Served) -> None:
-    first = until_answered(served, "dies")
+def test_a_server_that_has_ended_is_started_again_and_loses_nobody(served: Served) -> None:
+    for _ in range(5):
+        before = served.ask("dies")
+        after = served.ask("dies")
 
-    assert until_answered(served, "dies") != first
+        assert (before.status, after.status) == (200, 200)
+        assert before.body != after.body
 
 
 # --- reload -------------------------------------------------------------------------------------

@@ -193,3 +193,10 @@ def an_agent_is_not_believed(
 @mutant(Costs, "load", AGENT_MUTANTS)
 def what_was_charged_is_forgotten(right: Any, self: Costs, rows: Any, *rest: Any) -> None:
     right(self, {}, *rest)
+
+
+@mutant(Agents, "due", AGENT_MUTANTS)
+def idle_executors_wait_for_one_that_ends_beside_them(
+    right: Any, self: Agents, executor: Executor
+) -> list[Executor]:
+    return right(self, executor) if executor.status is ExecutorStatus.READY else []

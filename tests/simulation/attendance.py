@@ -9,6 +9,7 @@ V5  what was stopped listens no more, and what is wanted listens
 V6  whoever waits is answered: as soon as it is so, or when their time is up
 V7  what services are said to be is what they are
 V8  whoever knocks is taken by a process, or hears that there will be none
+V9  only what is public is shown to anybody, and in the end all that is public is
 """
 
 from __future__ import annotations

@@ -10,8 +10,9 @@ from typing import Any
 
 from apothic_backends.model.jobs import ErrorInfo
 from apothic_emulator.core import effects as e, facts as f
-from apothic_emulator.core.doors import Listen, Listening, Refuse, Rouse, Roused, Unlisten
+from apothic_emulator.core.doors import Listen, Listening, Reach, Refuse, Rouse, Roused, Unlisten
 from apothic_emulator.core.hellos import Gpu, GpusFound
+from tests.simulation.history import sure
 
 LOADS_S = (0.01, 0.1, 0.8)
 LASTS_S = (0.01, 0.2, 3.0)
@@ -37,6 +38,8 @@ class Doorway:
         self.waiting: list[Knock] = []
         self.is_calm = True
         """Whether the next knock is told of."""
+        self.is_public = False
+        """Whether anybody gets in."""
 
     def arrive(self, knock: Knock) -> None:
         """Somebody comes."""
@@ -121,6 +124,10 @@ class Process:
 
     def take(self, knock: Knock) -> None:
         """Somebody is in good hands."""
+        door = self.world.doors.get(self.service)
+        service = self.spec.service
+        assert service is not None
+        sure(door is None or not door.is_public or service.public, "V9", "%d", self.number)
         knock.led_to = "a process"
         self.world.reached["served"] += 1
         self.open.append(knock)
@@ -186,6 +193,9 @@ class Machine:
             door = world.doors.pop(effect.service, None)
             if door is not None:
                 door.send_away("closed")
+        elif isinstance(effect, Reach):
+            if effect.service in world.doors:
+                world.doors[effect.service].is_public = effect.is_public
         elif isinstance(effect, Rouse):
             if effect.service in world.doors:
                 world.doors[effect.service].rouse()
@@ -201,6 +211,7 @@ class Machine:
         world, chance = self.world, self.world.chance
         door = world.doors.get(effect.service)
         if door is not None:  # the core has begun anew
+            door.is_public = effect.is_public
             door.rouse()
             world.tell(Listening(effect.service, door.port))
             return
@@ -212,5 +223,6 @@ class Machine:
         world.ports += is_taken
         port = world.ports if is_taken else effect.port
         world.doors[effect.service] = Doorway(world, effect.service, port)
+        world.doors[effect.service].is_public = effect.is_public
         note = f"port {effect.port} is taken" if is_taken and effect.port else ""
         world.tell(Listening(effect.service, port, note))

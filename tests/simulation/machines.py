@@ -104,6 +104,7 @@ class Executor:
     def raise_in(self, job: int) -> None:
         attempt = self.running.pop(job, None)
         if attempt is not None:
+            self.machine.world.leaves(job)
             error = ErrorInfo("user_error", "stopped", type_name="KeyboardInterrupt")
             self.machine.say(f.Reported(self.number, job, attempt, None, error))
             self.go_on()

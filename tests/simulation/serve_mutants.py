@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from apothic_backends.commands.services import StartService
-from apothic_emulator.core.doors import Refuse, Unlisten
+from apothic_emulator.core.doors import Listen, Refuse, Unlisten
 from apothic_emulator.core.executors import ExecutorStatus
 from apothic_emulator.core.facts import Loaded
 from apothic_emulator.core.jobs import NEVER
@@ -174,3 +174,14 @@ def the_start_is_charged_for(right: Any, self: Meters, executor: Any, now: float
 def what_cannot_be_paid_starts(right: Any, self: Rules, it: Service, now: float) -> None:
     assert it.pool is not None
     self.scheduler.start(it.pool, now)
+
+
+@plant(Service, "is_public")
+def code_that_is_not_public_is_when_the_next_is(right: Any) -> Any:
+    return property(lambda it: it.spec.public)
+
+
+@plant(Rules, "_open")
+def what_opens_is_not_said_to_be_public(right: Any, self: Rules, it: Service) -> None:
+    right(self, it)
+    self.scheduler.effects[-1] = Listen(it.service_id, it.port)

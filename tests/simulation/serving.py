@@ -298,6 +298,11 @@ class ServeWorld(Driven):
         for service, wanted in self.attendance.wish.services.items():
             is_open = service in self.doors
             sure(is_open is wanted.serves, "V5", "%s: its door is open: %s", service, is_open)
+            if is_open:
+                it = self.plane.shared.parts["services"].services[service]  # type: ignore[attr-defined]
+                is_public = self.doors[service].is_public
+                self.reached["public"] += is_public
+                sure(is_public is it.spec.public, "V9", "%s: anybody gets in", service)
         for it in self.processes.values():
             sure(it.service in self.doors, "V5", "%d goes on", it.number)
 

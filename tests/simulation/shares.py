@@ -57,8 +57,11 @@ class Shares:
     def _check_room(self, agent: Agent) -> None:
         if not agent.is_joined:
             return
-        cores = sum(it.function.spec.cpu or 1 for it in agent.executors.values())
-        memory_mb = sum(it.function.spec.memory_mb for it in agent.executors.values())
+        there = [
+            it for it in agent.executors.values() if not it.is_given_up
+        ]  # those it has stopped
+        cores = sum(it.function.spec.cpu or 1 for it in there)
+        memory_mb = sum(it.function.spec.memory_mb for it in there)
         room = agent.capacity
         is_in = cores <= room.cpu and memory_mb <= room.memory_mb
         sure(is_in, "P1", "%s gives %d cores, %d MB", agent.name, cores, memory_mb)
@@ -88,7 +91,8 @@ def _staying(agent: Agent) -> list[Executor]:
 
 
 def _is_idle(executor: Executor) -> bool:
-    return executor.status is ExecutorStatus.READY and not executor.line
+    is_empty = not executor.line and not executor.recalling  # else what comes back may be its next
+    return executor.status is ExecutorStatus.READY and is_empty
 
 
 def _has_room(agent: Agent, executors: list[Executor], spec: FunctionSpec) -> bool:

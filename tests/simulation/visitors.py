@@ -48,11 +48,14 @@ class Visitors:
 
     def _function(self, app: str, name: str) -> DeployedFunction:
         chance = self.world.chance
+        shape, warm_s = chance.choice(SHAPES), chance.choice((0.0, 1.0, 30.0))
+        is_public = warm_s == 1.0
         service = ServiceSpec(
-            chance.choice(SHAPES),
-            keep_warm_s=chance.choice((0.0, 1.0, 30.0)),
+            shape,
+            keep_warm_s=warm_s,
             start_timeout_s=3.0,
             grace_s=2.0,
+            public=is_public,
         )
         spec = FunctionSpec(
             app,

@@ -28,7 +28,8 @@ class SubmitJob(Command[str]):
     With `wait_for_room` a full queue holds the reply back; without it the answer is `QueueFull`.
     A `key` that a known job of the function was queued under gives that job again if the arguments
     are the same, else `IdempotencyConflict`. An `owned` job ends with the control plane, whatever
-    that keeps: its caller waits for it, so that nobody could ask for it after a crash.
+    that keeps: its caller waits for it, so that nobody could ask for it after a crash. Of an
+    instance (`instances:7`) it is a `method` that is called.
     """
 
     adds = True
@@ -38,6 +39,7 @@ class SubmitJob(Command[str]):
     wait_for_room: bool = False
     key: str | None = None
     owned: bool = False
+    method: str = ""
 
 
 class WaitJob(Command[JobOutcome]):
@@ -62,6 +64,7 @@ class RunJob(Command[JobOutcome]):
     function_id: str
     arguments: Payload
     wait_for_room: bool = False
+    method: str = ""
 
 
 class OpenItems(Command[str]):
@@ -72,6 +75,7 @@ class OpenItems(Command[str]):
 
     function_id: str
     arguments: Payload
+    method: str = ""
 
 
 class ReadItems(Command[ItemBatch]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apothic_backends.commands.base import Command
+from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.payloads import Payload
 
 
@@ -17,3 +18,15 @@ class KeepSecret(Command[None]):
 
     name: str
     values: Payload
+
+
+class CheckSecrets(Command[None]):
+    """See whether the secrets of a function are there, with the keys that it requires.
+
+    It fails with `SecretNotFound` where one is not, as an executor of the function would. It is
+    carried out beside the core, which knows no more of secrets than their names.
+    """
+
+    beside_core = True
+
+    spec: FunctionSpec

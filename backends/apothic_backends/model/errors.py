@@ -146,7 +146,7 @@ class Fenced(UsageError):
 
 
 class SlotDeadlock(UsageError):
-    """Jobs wait for jobs too deep: 32 levels of callers already hold a process each."""
+    """Jobs wait 32 levels deep, or for one that they keep from running; no wait for a `Queue`."""
 
     code = "slot_deadlock"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apothic_backends.model.instances import ClassSpec
 from apothic_backends.model.record import Record
 from apothic_backends.model.services import ServiceSpec
 
@@ -83,7 +84,8 @@ class FunctionSpec(Record):
     to itself: all of one of the models that `gpu` names, the first of them that is to be had (any
     where it names none), each with `min_vram_gb` (of 10**9 bytes, as makers count) at the least.
     Its code can be loaded only under `python`, such as "3.12"; under any if that is empty, as for
-    code that is found by its name. One that is a `service` takes requests, and no calls.
+    code that is found by its name. One that is a `service` takes requests, and no calls. One
+    that is a class (`cls`) takes calls of its methods, for its instances.
     """
 
     app_name: str
@@ -110,6 +112,13 @@ class FunctionSpec(Record):
     min_vram_gb: int = 0
     python: str = ""
     service: ServiceSpec | None = None
+    cls: ClassSpec | None = None
+
+    @property
+    def yields(self) -> bool:
+        """Whether a call may give items."""
+        methods = () if self.cls is None else self.cls.methods
+        return self.is_generator or any(method.is_generator for method in methods)
 
     @property
     def needs(self) -> tuple[SecretRef, ...]:

@@ -47,7 +47,8 @@ class ServiceSnapshot(Record):
     """A service at one moment. `service_id` is `app/name`; `url` is where it answers.
 
     `desired` is "started" or "stopped". `version` is that of the deployment whose code it is to
-    run; while `stale` says why that could not start, the one before goes on, if it was up.
+    run; while `stale` says why that could not start, the one before goes on, if it was up. Of its
+    `processes` are those, too, that end and have not ended yet.
     """
 
     service_id: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import ssl
 import threading
 from typing import Any
@@ -152,8 +153,18 @@ def _why(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
         return f"it does not speak TLS as it should ({error.reason}); maybe it is an http:// one"
     if isinstance(error, InvalidMessage):
-        return "it does not speak HTTP; maybe it is an https:// one"
+        return _misspoken(error.__cause__)
     return str(error) or type(error).__name__
+
+
+def _misspoken(cause: BaseException | None) -> str:
+    """What is wrong with an answer that is none in HTTP/1.1."""
+    version = re.search(r": (HTTP/[\d.]+) ", str(cause))
+    if version is not None:
+        return f"it answers in {version[1]}, and a control plane or a proxy before it in HTTP/1.1"
+    if isinstance(cause, EOFError):
+        return "it hangs up without an answer; maybe it is an https:// one"
+    return "it does not speak HTTP"
 
 
 def _refused(address: Address, response: Any, *, has_key: bool) -> Exception:

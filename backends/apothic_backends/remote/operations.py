@@ -15,7 +15,10 @@ _CHANGING = frozenset({"ReadItems"})
 """Those that begin so, and drop what was read."""
 
 _SAME_AGAIN = frozenset(
-    {"RegisterFunction", "KeepSecret", "CancelJob", "KeepJob", "ReleaseJob", "HoldJob"}
+    {
+        *("RegisterFunction", "KeepSecret", "CheckSecrets"),
+        *("CancelJob", "KeepJob", "ReleaseJob", "HoldJob"),
+    }
 )
 """Those that lead to the same when they are carried out twice."""
 

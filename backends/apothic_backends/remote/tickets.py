@@ -180,6 +180,7 @@ class Run(Place):
     def __init__(self, backend: Asked, command: RunJob) -> None:
         super().__init__(backend)
         submit = SubmitJob(command.function_id, command.arguments, command.wait_for_room)
+        submit.method = command.method
         self._submitted = backend.send(submit)
         self._submitted.then(self._queued)
 

@@ -25,6 +25,8 @@ class Aside:
         """Has the core stepped soon, from any thread."""
         self.dial: Callable[[int, str, str], bool] = _nobody
         """Has an agent open a stream, if there is one of that number."""
+        self.public: Any = None
+        """How services are reached from elsewhere than this machine, a `Public`, if they are."""
         self._doors: Any = None
         self._finder: threading.Thread | None = None
         """Whoever asks the driver for GPUs."""
@@ -41,7 +43,7 @@ class Aside:
             if self._doors is None:
                 from apothic_emulator.agent.doors import Doors  # few have one  # noqa: PLC0415
 
-                self._doors = Doors(self._errands, self._tell, self._dial)
+                self._doors = Doors(self._errands, self._tell, self._dial, self.public)
             return self._doors
 
     def carry_out(self, effect: FindGpus | Door) -> None:
@@ -75,6 +77,11 @@ class Aside:
         """Something has come at the door of a service, if that is one."""
         if self._doors is not None:
             self._doors.knocked(fd)
+
+    def cut(self, key_id: str) -> None:
+        """End what clients of services do under a key that holds no more."""
+        if self._doors is not None:
+            self._doors.cut(key_id)
 
     def end(self, patience_s: float) -> None:
         """Wait for what is under way."""

@@ -3,7 +3,8 @@
 A door is two sockets. One listens, at a port of this machine's own address. Through the other, a
 pair whose ends every process of the service has, those that are to end hand on connections that are
 between two requests. While no process runs, the host polls both; the first thing that comes has one
-started, and lies in the socket until that takes it.
+started, and lies in the socket until that takes it. Where others than this machine reach the
+service, the gateway listens, and puts connections through a pair in place of the first socket.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import errno
 import socket
 import threading
 from collections.abc import Callable
+from itertools import islice
 from select import EPOLLIN, EPOLLONESHOT, epoll
 from typing import Any
 
@@ -25,6 +27,7 @@ from apothic_emulator.core.doors import (
     Roused,
     Unlisten,
 )
+from apothic_emulator.executors.web.door import waiting
 
 ADDRESS = "127.0.0.1"
 """Where services listen: at this machine's own address, and nowhere else."""
@@ -45,17 +48,11 @@ Dials = Callable[[int, str, str], bool]
 class Sockets:
     """One door."""
 
-    def __init__(self, listener: socket.socket) -> None:
-        self.listener = listener
+    def __init__(self, listener: socket.socket, port: int, url: str) -> None:
+        self.listener, self.port, self.url = listener, port, url
         self.handed, self.handing = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for each in (self.listener, self.handed, self.handing):
             each.setblocking(False)
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        port: int = self.listener.getsockname()[1]
-        return port
 
     @property
     def to_hand_over(self) -> list[int]:
@@ -71,10 +68,12 @@ class Sockets:
 class Doors:
     """All of them, by their services. `tell` is called from any thread."""
 
-    def __init__(self, errands: epoll, tell: Tell, dial: Dials) -> None:
+    def __init__(self, errands: epoll, tell: Tell, dial: Dials, public: Any = None) -> None:
         self._errands = errands
         self._tell = tell
         self._dial = dial
+        self._public = public
+        """How they are reached from elsewhere, a `Public`; None where they are not."""
         self._doors: dict[str, Sockets] = {}
         self._by_fd: dict[int, str] = {}
         self.gateway: Any = None
@@ -101,26 +100,34 @@ class Doors:
     def _open(self, effect: Listen) -> None:
         door, note = self._doors.get(effect.service), ""
         if door is not None:  # the core has begun anew
-            self._reach(Reach(effect.service, ()))
+            self._reach(Reach(effect.service, (), effect.is_public))
             self._rouse(effect.service)
-            self._tell(Listening(effect.service, door.port))
+            self._tell(Listening(effect.service, door.port, "", door.url))
             return
         try:
-            try:
-                listener = listen(effect.port)
-            except OSError as error:
-                if not effect.port or error.errno != errno.EADDRINUSE:
-                    raise
-                note = f"port {effect.port} is taken by {holder(effect.port)}"
-                listener = listen(0)
-            door = self._doors[effect.service] = Sockets(listener)
+            door, note = self._listen(effect)
         except OSError as error:
             self._tell(Listening(effect.service, 0, f"it cannot listen: {error}"))
             return
+        self._doors[effect.service] = door
         for each in (door.listener, door.handed):
             self._by_fd[each.fileno()] = effect.service
             self._errands.register(each, _CALM)
-        self._tell(Listening(effect.service, door.port, note))
+        self._tell(Listening(effect.service, door.port, note, door.url))
+
+    def _listen(self, effect: Listen) -> tuple[Sockets, str]:
+        """A new door, and why it is not where it was to be."""
+        if self._public is None:
+            listener, note = listen_near(effect.port)
+            port = int(listener.getsockname()[1])
+            return Sockets(listener, port, f"http://{ADDRESS}:{port}"), note
+        listener, note = self._public.listen(effect.service, effect.port)
+        port = int(listener.getsockname()[1])
+        coming, putting = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        putting.setblocking(False)
+        gateway, is_open = self._open_gateway(), effect.is_public
+        gateway.show(effect.service, listener, putting, self._public, is_open=is_open)
+        return Sockets(coming, port, self._public.url(port)), note
 
     def _close(self, service: str) -> None:
         door = self._doors.pop(service, None)
@@ -151,24 +158,30 @@ class Doors:
         door = self._doors.get(effect.service)
         if door is None or (self.gateway is None and not effect.agents):
             return
+        fds = door.to_hand_over if effect.agents else []
+        gateway = self._open_gateway()
+        gateway.reach(effect.service, fds, effect.agents)
+        gateway.let_in(effect.service, everybody=effect.is_public)
+
+    def _open_gateway(self) -> Any:
         if self.gateway is None:
             from apothic_emulator.gateway.gateway import Gateway  # few need one  # noqa: PLC0415
 
             self.gateway = Gateway(self._dial, self._tell)
-        fds = door.to_hand_over if effect.agents else []
-        self.gateway.reach(effect.service, fds, effect.agents)
+        return self.gateway
+
+    def cut(self, key_id: str) -> None:
+        """End what goes on under a key that holds no more."""
+        if self.gateway is not None:
+            self.gateway.cut(key_id)
 
     def _refuse(self, effect: Refuse) -> None:
         """Answer those who wait, each for itself: they may be slow, and nobody is to wait."""
         door = self._doors.get(effect.service)
         if self.gateway is not None:
             self.gateway.refuse(effect.service, effect.why)
-        for _ in range(_MOST_REFUSED if door is not None else 0):
-            try:
-                caller, _ = door.listener.accept()  # type: ignore[union-attr]
-            except OSError:
-                return
-            answer = _unavailable(effect.service, effect.why)
+        answer = _unavailable(effect.service, effect.why)
+        for caller, _ in islice(() if door is None else waiting(door.listener), _MOST_REFUSED):
             threading.Thread(target=_turn_away, args=(caller, answer), daemon=True).start()
 
     def close(self) -> None:
@@ -177,6 +190,20 @@ class Doors:
             self._close(service)
         if self.gateway is not None:
             self.gateway.close()
+
+
+def listen_near(port: int) -> tuple[socket.socket, str]:
+    """A socket that listens on loopback, at a port if that is free; and why it is not there.
+
+    Raises:
+        OSError: it cannot.
+    """
+    try:
+        return listen(port), ""
+    except OSError as error:
+        if not port or error.errno != errno.EADDRINUSE:
+            raise
+        return listen(0), f"port {port} is taken by {holder(port)}"
 
 
 def listen(port: int) -> socket.socket:

@@ -109,12 +109,12 @@ class Inlets:
             self._streams = self._make_streams(self)
         return self._streams
 
-    def put(self, service: str, stream: socket.socket) -> None:
+    def put(self, service: str, stream: socket.socket, said: bytes) -> None:
         """A stream is there: it is for a process, if there is one."""
         inlet = self._inlets.get(service)
         with stream:
-            if inlet is None or not hand_on(inlet.putting, stream.fileno()):
-                self.streams.send_back(service, stream.dup())
+            if inlet is None or not hand_on(inlet.putting, stream.fileno(), said):
+                self.streams.send_back(service, stream.dup(), said)
 
     def knocked(self, fd: int) -> None:
         """There is a connection where no process is left to take it, if that is one."""
@@ -124,8 +124,8 @@ class Inlets:
 
     def _send_back(self, inlet: Inlet) -> None:
         for each in inlet.ends:
-            for taken in taken_over(each):
-                self.streams.send_back(inlet.service, taken)
+            for taken, said in taken_over(each):
+                self.streams.send_back(inlet.service, taken, said)
 
     def _look_away(self, inlet: Inlet) -> None:
         for each in inlet.ends:

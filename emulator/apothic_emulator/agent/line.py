@@ -95,7 +95,8 @@ class Line:
             "name": effect.spec.name,
             "slots": effect.spec.concurrent_requests,
             "is_async": effect.spec.is_async,
-            "window": (MOST_AHEAD, MOST_AHEAD_BYTES) if effect.spec.is_generator else None,
+            "window": (MOST_AHEAD, MOST_AHEAD_BYTES) if effect.spec.yields else None,
+            **_of_class(effect.spec),
             "is_batched": effect.spec.batch is not None,
             "codec": effect.code.codec,
             "token": token.hex(),
@@ -320,6 +321,14 @@ class Line:
         """Let go of every descriptor."""
         self.is_closed = True
         self.channels.close()
+
+
+def _of_class(spec: FunctionSpec) -> dict[str, Any]:
+    """What an executor of an instance has to know; one of a function has no methods."""
+    cls = spec.cls
+    if cls is None:
+        return {"methods": ()}
+    return {"methods": [it.name for it in cls.methods], "enter": cls.enter, "exit": cls.exit}
 
 
 def _preload(spec: FunctionSpec) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from apothic_backends.commands.secrets import KeepSecret
+from apothic_backends.commands.secrets import CheckSecrets, KeepSecret
 from apothic_backends.model.errors import ApothicError, InvalidOption, SecretNotFound
 from apothic_backends.model.functions import FunctionSpec, SecretRef
 from apothic_backends.model.secrets import HELD, check_values
@@ -46,12 +46,17 @@ class Safe:
         self._vault: Vault | None = None
         self._lock = threading.Lock()
 
-    def carry_out(self, command: KeepSecret, token: Any) -> None:
-        """Hold what a program has given, and answer as the core would."""
+    def carry_out(self, command: KeepSecret | CheckSecrets, token: Any) -> None:
+        """Hold what a program has given, or look for what a function needs, and answer."""
         try:
-            token.complete(self.keep(command))
+            if isinstance(command, CheckSecrets):
+                self.give(command.spec)
+            else:
+                self.keep(command)
         except ApothicError as error:
             token.fail(error)
+        else:
+            token.complete(None)
 
     def keep(self, command: KeepSecret) -> None:
         """Hold what a program has given.

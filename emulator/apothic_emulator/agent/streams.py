@@ -16,8 +16,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 from urllib.parse import urlsplit
 
+from apothic_emulator.executors.web.callers import NOTHING
 from apothic_emulator.gateway.links import Link, Unreachable
-from apothic_emulator.gateway.paths import ALIVE, PATH, PROTOCOL, SERVICE, STREAM
+from apothic_emulator.gateway.paths import ALIVE, CALLER, PATH, PROTOCOL, SERVICE, STREAM
 from apothic_emulator.gateway.tunnels import Tunnel
 
 DIAL_S = 10.0
@@ -26,8 +27,10 @@ DIAL_S = 10.0
 _MOST_HEAD = 16 << 10
 _PIECE = 64 << 10
 
-Put = Callable[[str, socket.socket], None]
-"""Takes a stream for a service."""
+Put = Callable[[str, socket.socket, bytes], None]
+"""Takes a stream for a service, with what was said of its client."""
+
+Dialled = tuple[socket.socket, bytes]
 
 
 class Streams:
@@ -54,10 +57,10 @@ class Streams:
         """Open the stream of that name, for a service."""
         self._do(self._open(service, name))
 
-    def send_back(self, service: str, taken: socket.socket) -> None:
+    def send_back(self, service: str, taken: socket.socket, said: bytes) -> None:
         """Take a connection to the control plane that nobody takes here, as a new one."""
         taken.setblocking(False)
-        self._do(self._send_back(service, taken))
+        self._do(self._send_back(service, taken, said))
 
     def close(self) -> None:
         """Dial no more."""
@@ -74,19 +77,22 @@ class Streams:
 
     async def _open(self, service: str, name: str) -> None:
         with contextlib.suppress(OSError, TimeoutError, Unreachable):
-            stream = await asyncio.wait_for(self._dial(STREAM, name), DIAL_S)
-            self._put(service, stream)
+            stream, said = await asyncio.wait_for(self._dial(f"{STREAM}: {name}"), DIAL_S)
+            self._put(service, stream, said)
 
-    async def _send_back(self, service: str, taken: socket.socket) -> None:
-        back = _Back(lambda: self._dial(SERVICE, service))
+    async def _send_back(self, service: str, taken: socket.socket, said: bytes) -> None:
+        asked = f"{SERVICE}: {service}"
+        if said != NOTHING:
+            asked += f"\r\n{CALLER}: {said.decode('ascii')}"
+        back = _Back(lambda: self._dial(asked))
         with contextlib.suppress(OSError):
             await self._loop.connect_accepted_socket(lambda: Tunnel(back).client, taken)
 
-    async def _dial(self, header: str, value: str) -> socket.socket:
+    async def _dial(self, headers: str) -> Dialled:
         """A connection of which all that is said from now on is the client's, or for it."""
         asked = (
             f"GET {self._path} HTTP/1.1\r\nhost: {self._netloc}\r\nconnection: upgrade\r\n"
-            f"upgrade: {PROTOCOL}\r\n{header}: {value}\r\nauthorization: Bearer {self._token}\r\n"
+            f"upgrade: {PROTOCOL}\r\n{headers}\r\nauthorization: Bearer {self._token}\r\n"
             "\r\n"
         ).encode()
         dialled = await self._connect()
@@ -94,11 +100,10 @@ class Streams:
             if self._is_tls:
                 return await self._encrypted(dialled, asked)
             await self._loop.sock_sendall(dialled, asked)
-            _check(await self._head(dialled))
+            return dialled, _said(await self._head(dialled))
         except BaseException:
             dialled.close()
             raise
-        return dialled
 
     async def _connect(self) -> socket.socket:
         found = await self._loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
@@ -137,14 +142,14 @@ class Streams:
         finally:
             self._loop.remove_reader(dialled)
 
-    async def _encrypted(self, dialled: socket.socket, asked: bytes) -> socket.socket:
+    async def _encrypted(self, dialled: socket.socket, asked: bytes) -> Dialled:
         """The end of a pair, to the other of which all is passed on."""
         trust = ssl.create_default_context()
         reader, writer = await asyncio.open_connection(
             sock=dialled, ssl=trust, server_hostname=self._host
         )
         writer.write(asked)
-        _check(await reader.readuntil(b"\r\n\r\n"))
+        said = _said(await reader.readuntil(b"\r\n\r\n"))
         ours, theirs = socket.socketpair()
         own_reader, own_writer = await asyncio.open_connection(sock=ours)
         for one, other in ((reader, own_writer), (own_reader, writer)):
@@ -152,13 +157,13 @@ class Streams:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         theirs.setblocking(False)
-        return theirs
+        return theirs, said
 
 
 class _Back:
     """Where a connection that goes back gets its stream."""
 
-    def __init__(self, dial: Callable[[], Coroutine[Any, Any, socket.socket]]) -> None:
+    def __init__(self, dial: Callable[[], Coroutine[Any, Any, Dialled]]) -> None:
         self._dial = dial
 
     async def stream(self, link: Link) -> socket.socket:
@@ -168,17 +173,23 @@ class _Back:
             Unreachable: there is none.
         """
         try:
-            return await asyncio.wait_for(self._dial(), DIAL_S)
+            stream, _ = await asyncio.wait_for(self._dial(), DIAL_S)
         except (OSError, TimeoutError) as error:
             raise Unreachable(f"the control plane cannot be reached: {error}") from error
+        return stream
 
     def left(self, link: Link) -> None:
         """It is gone."""
 
 
-def _check(head: bytes) -> None:
-    if not head.startswith(b"HTTP/1.1 101"):
+def _said(head: bytes) -> bytes:
+    """What an answer says of the client whose connection it is from now on."""
+    status, *headers = head.split(b"\r\n")
+    if not status.startswith(b"HTTP/1.1 101"):
         raise Unreachable("the control plane does not take it")
+    own = CALLER.encode()
+    found = (header.partition(b":") for header in headers)
+    return next((value.strip() or NOTHING for name, _, value in found if name == own), NOTHING)
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

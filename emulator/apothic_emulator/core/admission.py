@@ -6,11 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 from apothic_backends.commands import OpenItems, RunJob, SubmitJob
-from apothic_backends.model.errors import ApothicError, IdempotencyConflict, QueueFull
+from apothic_backends.model.errors import (
+    ApothicError,
+    IdempotencyConflict,
+    QueueFull,
+    UsageError,
+)
 from apothic_backends.model.payloads import Payload
 from apothic_emulator.core.callers import Callers
 from apothic_emulator.core.effects import LATER
 from apothic_emulator.core.facts import Asked
+from apothic_emulator.core.functions import Function
 from apothic_emulator.core.items import Items, check_kind
 from apothic_emulator.core.jobs import NO_ARGUMENTS, Job
 from apothic_emulator.core.levels import check_level
@@ -46,7 +52,7 @@ class Admission:
     def submit(self, command: SubmitJob, asked: Asked, now: float) -> Any:
         """Queue a call, unless it was queued under its key before; the reply is its id."""
         pool = self.find(command.function_id)
-        check_kind(pool.function, is_generator=False)
+        check_kind(_called(pool, command), is_generator=False)
         known = self._keyed(pool, command)
         if known is not None:
             return known.job_id
@@ -89,8 +95,9 @@ class Admission:
     def run(self, command: RunJob, asked: Asked, now: float) -> Any:
         """Queue a call, and owe its end."""
         pool = self.find(command.function_id)
-        if pool.function.spec.is_generator:
-            check_kind(pool.function, is_generator=False)
+        spec = pool.function.spec
+        if spec.is_generator or spec.cls is not None or command.method:
+            check_kind(_called(pool, command), is_generator=False)
         if (pool.room or not self._fits(pool, command)) and not self._lets_in(pool, asked):
             return self._await_room(pool, command, asked, now)
         return self._begin(pool, command, asked, now)
@@ -112,7 +119,7 @@ class Admission:
     def open(self, command: OpenItems, asked: Asked, now: float) -> str:
         """Queue a call of a generator."""
         pool = self.find(command.function_id)
-        check_kind(pool.function, is_generator=True)
+        check_kind(_called(pool, command), is_generator=True)
         if pool.room or not self._fits(pool, command):
             raise self._refusal(pool)
         opener = self.callers.executor(asked.origin.executor) if asked.origin is not None else None
@@ -155,7 +162,8 @@ class Admission:
     def _admit(
         self, pool: Pool, command: _Call, now: float, told: dict[str, Any] | None = None
     ) -> Job:
-        job = Job(self.ledger.next_number(), pool.function, command.arguments, now)
+        function = _called(pool, command) if command.method else pool.function
+        job = Job(self.ledger.next_number(), function, command.arguments, now)
         self.ledger.add(job, told)
         if type(command) is SubmitJob:
             if command.key is not None:
@@ -211,3 +219,17 @@ class Admission:
             function=spec.name,
             max_pending_tasks=spec.max_pending_tasks,
         )
+
+
+def _called(pool: Pool, command: _Call) -> Function:
+    """What is called: a function, or a method of an instance.
+
+    Raises:
+        UsageError: that is no method, or one has to be named.
+    """
+    function = pool.function
+    if command.method:
+        return function.of_method(command.method)
+    if function.spec.cls is not None:
+        raise UsageError(f"{function.spec.name!r} is a class: say which method is called")
+    return function

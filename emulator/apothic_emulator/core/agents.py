@@ -264,12 +264,15 @@ class Agents:
         return min(enough, key=len) if enough else []
 
     def due(self, executor: Executor) -> list[Executor]:
-        """Those without work there that make room for a job which is older than what they get."""
+        """Those without work there that make room beside one which has none any more.
+
+        It does so for jobs that are older than what it gets itself, if it is not about to end.
+        """
         if not executor.agent and not executor.gpus:
             return []
         agent = self._machine_of(executor)
         own = self._pools[executor.function.number].queue
-        mine = own[0].number if own else NEVER
+        mine = own[0].number if own and executor.status not in _GOING else NEVER
         for other in self.starved.values():
             if other.queue and other.queue[0].number < mine:
                 found = self._fewest(agent, other.function.spec, other.queue[0].level)
@@ -293,7 +296,8 @@ class Agents:
 
 
 def _is_idle(executor: Executor) -> bool:
-    return executor.status is ExecutorStatus.READY and not executor.line
+    is_idle = executor.status is ExecutorStatus.READY and not executor.line
+    return is_idle and not executor.is_spared
 
 
 def cores(spec: FunctionSpec) -> float:

@@ -37,11 +37,13 @@ class Attempts:
 
     on_service: Callable[[Executor, Ended | None, float], object]
     """Told when a process of a service goes adrift, is back, is to leave, or is lost."""
+    on_instance: Callable[[Executor, Ended | None, float], object]
+    """Told when a process of an instance has made it, and when it has ended."""
 
     def __init__(self, ledger: Ledger, pools: Mapping[int, Pool], agents: Agents) -> None:
         self.ledger, self.pools = ledger, pools
         self.charge, costs = ledger.costs.charge, ledger.costs
-        self.scheduler = Scheduler(ledger.executors, self.begin, self._doom, agents, costs)
+        self.scheduler = Scheduler(ledger.executors, self.begin, self.doom, agents, costs)
         self.holds = Holds(ledger, self.scheduler.wake_at)
 
     # --- beginnings -----------------------------------------------------------------------------
@@ -76,6 +78,8 @@ class Attempts:
             return
         executor.loaded = True
         executor.make_ready()
+        if executor.function.spec.cls is not None:
+            self.on_instance(executor, None, now)
         self.scheduler.settle(executor, now)
 
     def load_failed(self, executor: Executor, fact: LoadFailed, now: float) -> None:
@@ -88,7 +92,7 @@ class Attempts:
         if pool.has_hope:
             self._rest(pool, now)
         else:
-            self._doom(pool, fact.error, now, executor.take_all_out())
+            self.doom(pool, fact.error, now, executor.take_all_out())
 
     # --- reports --------------------------------------------------------------------------------
 
@@ -239,6 +243,8 @@ class Attempts:
             self.ledger.release(job)
             self.cancel(job, now)
         executor.leave(now)
+        if executor.function.spec.cls is not None:
+            self.on_instance(executor, fact, now)
 
     def orphaned(self, token: object, now: float) -> None:
         """Whoever waited died: its handle goes with it, and so do jobs that were its own."""
@@ -294,7 +300,7 @@ class Attempts:
         pool.failed_starts = 0
         if executor.failure is not None:
             error = executor.failure.replace(traceback=executor.failure.traceback or executor.stack)
-            self._doom(pool, error, now)
+            self.doom(pool, error, now)
             return
         for job in list(pool.queue):
             error = losses.error_of(job, fact, "start", maybe_ran=job.maybe_ran)
@@ -306,7 +312,7 @@ class Attempts:
         pool.rest_until = now + REST_S
         self.scheduler.wake_at(pool.rest_until)
 
-    def _doom(self, pool: Pool, error: ErrorInfo, now: float, line: Iterable[Job] = ()) -> None:
+    def doom(self, pool: Pool, error: ErrorInfo, now: float, line: Iterable[Job] = ()) -> None:
         """Give up what waits for an executor of the pool, and a line of one."""
         doomed = [*line, *pool.queue]
         pool.queue.clear()

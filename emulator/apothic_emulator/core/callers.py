@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from apothic_backends.model.errors import BackendClosed
-from apothic_emulator.core.attempts import Attempts
 from apothic_emulator.core.executors import Executor
 from apothic_emulator.core.facts import Asked
+from apothic_emulator.core.far import FarAttempts
 from apothic_emulator.core.jobs import Job, Wait
 from apothic_emulator.core.ledger import Ledger
 from apothic_emulator.core.levels import Levels
@@ -18,7 +18,7 @@ from apothic_emulator.core.standstill import Standstill
 class Callers:
     """The rules for commands that come from executors, over the ledger and the pools."""
 
-    def __init__(self, ledger: Ledger, pools: Mapping[int, Pool], attempts: Attempts) -> None:
+    def __init__(self, ledger: Ledger, pools: Mapping[int, Pool], attempts: FarAttempts) -> None:
         self.ledger = ledger
         self.pools = pools
         self.attempts = attempts

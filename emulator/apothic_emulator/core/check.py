@@ -160,7 +160,7 @@ def _check_line(executor: Executor, placed: set[int]) -> None:
     for job in executor.line:
         _place(job, placed)
         _sure(job.executor == executor.number, "in a foreign line", job, executor)
-        _sure(job.function is executor.function, "in another function's executor", job, executor)
+        _sure(job.function.number == executor.function.number, "in another's executor", job)
         _sure(job.status in _IN_LINE, "in a line with another status", job, executor)
         _sure((job.started_at is None) is (job.status is _IN_LINE[0]), "start and status", job)
 
@@ -203,9 +203,8 @@ def _check_deadlines(plane: Plane, executor: Executor) -> None:
     if executor.serves:
         _sure(not executor.line, "jobs where requests are taken", executor)
     elif executor.status is ExecutorStatus.READY and not executor.line:
-        _sure(
-            plane.alarm <= executor.idle_since + plane.scheduler.idle_s, "idle for ever", executor
-        )
+        keep_s = plane.scheduler.idle_s if executor.keep_s is None else executor.keep_s
+        _sure(plane.alarm <= executor.idle_since + keep_s, "idle for ever", executor)
     if executor.status in (ExecutorStatus.READY, ExecutorStatus.DRAINING):
         for job in executor.line:
             is_held = executor.holders and job.stop is None

@@ -12,10 +12,14 @@ from apothic_backends.model.record import Record
 
 
 class Listen(Record):
-    """Listen for a service, at `port` if that is free, else anywhere; `Listening` answers."""
+    """Listen for a service, at `port` if that is free, else anywhere; `Listening` answers.
+
+    Unless it `is_public`, those who come from elsewhere than this machine need a key.
+    """
 
     service: str
     port: int = 0
+    is_public: bool = False
     executor: int = 0
     """None."""
 
@@ -43,10 +47,14 @@ class Refuse(Record):
 
 
 class Reach(Record):
-    """Take connections for the processes that are on these agents; for none, take none."""
+    """Take connections for the processes that are on these agents; for none, take none.
+
+    Whether the service `is_public` may have changed.
+    """
 
     service: str
     agents: tuple[int, ...]
+    is_public: bool = False
     executor: int = 0
 
 
@@ -54,11 +62,15 @@ Door = Listen | Unlisten | Rouse | Refuse | Reach
 
 
 class Listening(Command[None]):
-    """A service's door is at a port; 0 if it could not be opened, for which `note` says why."""
+    """A service's door is at a port; 0 if it could not be opened, for which `note` says why.
+
+    Clients know it by `url`, which is on this machine where nothing is said.
+    """
 
     service: str
     port: int
     note: str = ""
+    url: str = ""
 
 
 class Roused(Command[None]):

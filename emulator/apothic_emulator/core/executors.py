@@ -198,6 +198,16 @@ class Executor(Placed):
         return self.parked >= self.slots
 
     @property
+    def keep_s(self) -> float | None:
+        """How long it goes on without work, if not as long as others."""
+        return None
+
+    @property
+    def is_spared(self) -> bool:
+        """Whether it goes on though others need its place."""
+        return False
+
+    @property
     def takes_one(self) -> bool:
         """Whether there is one call at a time, which takes the executor with it when stopped."""
         return self.slots == 1

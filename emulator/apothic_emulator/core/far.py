@@ -10,6 +10,7 @@ from apothic_emulator.core.facts import Accepted, Ended, LoadFailed, Recalled, R
 from apothic_emulator.core.hellos import BACK, BEGUN, HeldExecutor
 from apothic_emulator.core.jobs import NEVER, Job
 from apothic_emulator.core.kinds import executor_of
+from apothic_emulator.core.pools import Pool
 
 DISCONNECT = "disconnect"
 """Why an attempt was lost whose machine is gone."""
@@ -17,6 +18,9 @@ DISCONNECT = "disconnect"
 _ADRIFT, _STOPPING = ExecutorStatus.ADRIFT, ExecutorStatus.STOPPING
 _READY, _STARTING = ExecutorStatus.READY, ExecutorStatus.STARTING
 _OVER = (_STOPPING, ExecutorStatus.RETIRING, _ADRIFT)
+
+Held = tuple[int, int, tuple[str, ...]]
+"""Where an executor was that had no job: agent, executor, and the executor's GPUs."""
 
 Place = tuple[int, int, int, tuple[str, ...]]
 """Where a job was when it was written down: agent, executor and call, and the executor's GPUs."""
@@ -173,10 +177,7 @@ class FarAttempts(Attempts):
         executor = self.ledger.executors.get(number)
         if executor is None:
             pool = self.pools[job.function.number]
-            executor = executor_of(job.function)(number, job.function, now)
-            executor.status, executor.before, executor.step_at = _ADRIFT, _STARTING, NEVER
-            self.ledger.executors[number] = pool.executors[number] = executor
-            self.scheduler.agents.put(executor, agent, gpus)
+            executor = self._await_executor(pool, (agent, number, gpus), now)
         job.executor = number
         if isinstance(executor, BatchExecutor):
             executor.join(job, call)
@@ -186,6 +187,21 @@ class FarAttempts(Attempts):
         executor.loaded |= job.started_at is not None
         if job.started_at is not None:
             job.deadline = job.started_at + job.function.spec.timeout_s
+        return executor
+
+    def await_executor(self, pool: Pool, place: Held, now: float) -> bool:
+        """An agent had an executor without a job: wait for what it says; False if it is none."""
+        if place[0] not in self.scheduler.agents.far:
+            return False
+        self._await_executor(pool, place, now).loaded = True
+        return True
+
+    def _await_executor(self, pool: Pool, place: Held, now: float) -> Executor:
+        agent, number, gpus = place
+        executor = executor_of(pool.function)(number, pool.function, now)
+        executor.status, executor.before, executor.step_at = _ADRIFT, _STARTING, NEVER
+        self.ledger.executors[number] = pool.executors[number] = executor
+        self.scheduler.agents.put(executor, agent, gpus)
         return executor
 
     def match(self, executor: Executor, held: HeldExecutor, now: float) -> None:

@@ -200,6 +200,7 @@ class Fleet:
         agent.is_draining = True
         for executor in list(agent.executors.values()):
             self.attempts.use_up(executor, now)
+        self._fill(now)  # what was to have a place there needs another one
 
     def _leave(self, command: Leave, asked: Asked, now: float) -> None:
         self._forget(self._of(command), now)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from apothic_backends.model.archives import check_digest, check_inside
-from apothic_backends.model.errors import InvalidOption
+from apothic_backends.model.errors import InvalidOption, UsageError
 from apothic_backends.model.functions import BatchPolicy, FunctionSpec
+from apothic_backends.model.instances import ClassSpec
 from apothic_backends.model.payloads import Payload
 from apothic_backends.model.services import SHAPES, ServiceSpec
 
@@ -37,7 +38,7 @@ _AT_LEAST_ZERO = ("max_retries", "initial_delay_s", "backoff_coefficient", "max_
 class Function:
     """One version of a function; a changed spec or changed code is another one."""
 
-    __slots__ = ("_enforced", "code", "function_id", "number", "spec", "told")
+    __slots__ = ("_enforced", "_methods", "code", "function_id", "method", "number", "spec", "told")
 
     def __init__(
         self, number: int, spec: FunctionSpec, code: Payload, enforced: Mapping[str, str]
@@ -49,6 +50,35 @@ class Function:
         self._enforced = enforced
         self.told = {"app_name": spec.app_name, "function_name": spec.name}
         """What watchers hear of it when a job is queued; shared by all those events."""
+        self.method = ""
+        """Which method of an instance it stands for, if it does."""
+        self._methods: dict[str, Function] | None = None
+
+    def of_method(self, name: str) -> Function:
+        """What a call of a method is a call of: the same function under the method's own name.
+
+        Raises:
+            UsageError: there is no such method, or no call of the function names one.
+        """
+        if self._methods is None:
+            self._methods = {}
+        found = self._methods.get(name)
+        if found is None:
+            found = self._methods[name] = self._make_method(name)
+        return found
+
+    def _make_method(self, name: str) -> Function:
+        spec, cls = self.spec, self.spec.cls
+        if cls is None:
+            raise UsageError(f"{spec.name!r} is a function, and has no method {name!r}")
+        known = {method.name: method for method in cls.methods}
+        if name not in known:
+            there = ", ".join(known)
+            raise UsageError(f"{spec.name} has no method {name!r}; there are: {there}")
+        its = spec.replace(name=f"{spec.name}.{name}", is_generator=known[name].is_generator)
+        one = Function(self.number, its, self.code, self._enforced)
+        one.method = name
+        return one
 
     def limits(self) -> dict[str, str]:
         """By what its limits are kept, each by name; "none" where nothing keeps them."""
@@ -88,6 +118,27 @@ def check_spec(spec: FunctionSpec) -> None:
         _check_batch(spec.name, spec.batch)
     if spec.service is not None:
         _check_service(spec.name, spec.service)
+    if spec.cls is not None:
+        _check_class(spec.name, spec.cls)
+
+
+def _check_class(name: str, cls: ClassSpec) -> None:
+    names = [method.name for method in cls.methods]
+    if not names or len({*names}) < len(names):
+        raise InvalidOption(
+            f"the class {name!r} has the methods {names}: it takes at least one, each once",
+            option="methods",
+        )
+    if cls.keep_warm_s is not None and not cls.keep_warm_s >= 0:
+        raise InvalidOption(
+            f"keep_warm_s={cls.keep_warm_s} of {name!r}: it must be at least 0",
+            option="keep_warm_s",
+        )
+    if cls.max_restarts < -1:
+        raise InvalidOption(
+            f"max_restarts={cls.max_restarts} of {name!r}: it must be at least 0, or -1 for always",
+            option="max_restarts",
+        )
 
 
 def _check_least(spec: FunctionSpec) -> None:

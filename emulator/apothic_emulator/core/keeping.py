@@ -97,7 +97,8 @@ class KeptJob(Kept):
         kept = None if job.arguments is NO_ARGUMENTS else job.arguments
         tag, arguments = payload_parts(kept)
         submitted_at = job.submitted_at + self.offset
-        head = (job.function.number, tag, job.nbytes, submitted_at, job.key)
+        function = job.function
+        head = (function.number, tag, job.nbytes, submitted_at, job.key, function.method)
         return pack(head, *arguments)
 
 
@@ -165,6 +166,10 @@ class Keeping:
         """Write a function down."""
         self.journal.keep(f"function/{function.number}", KeptFunction(function))
 
+    def drop_function(self, function: Function) -> None:
+        """There is no such function any more."""
+        self.journal.drop(f"function/{function.number}")
+
     def keep_job(self, job: Job) -> None:
         """Write a job down, and all that happens to it from now on."""
         if job.kept is None:
@@ -214,10 +219,12 @@ class Keeping:
             self.schedules.load(number, record, now)
 
     def _job(self, number: int, record: bytes, run: bytes | None, places: dict[int, Place]) -> Job:
-        (function, tag, nbytes, submitted_at, key), blobs = unpack(record)
+        (called, tag, nbytes, submitted_at, key, *method), blobs = unpack(record)
         arguments = payload_of(tag, blobs) or NO_ARGUMENTS
-        pool = self.attempts.pools[function]
-        job = Job(number, pool.function, arguments, submitted_at - self._offset)
+        function = self.attempts.pools[called].function
+        if method and method[0]:
+            function = function.of_method(method[0])
+        job = Job(number, function, arguments, submitted_at - self._offset)
         job.nbytes = nbytes
         job.key = None if key is None else (key[0], key[1], key[2])
         job.kept = KeptJob(job, self.journal, self._offset, self.ledger.executors)

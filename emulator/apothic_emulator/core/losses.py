@@ -5,6 +5,7 @@ from __future__ import annotations
 from apothic_backends.model.errors import MemoryLimitExceeded, WorkerLost
 from apothic_backends.model.jobs import ErrorInfo
 from apothic_emulator.core.facts import Ended
+from apothic_emulator.core.functions import Function
 from apothic_emulator.core.jobs import Job
 
 
@@ -31,7 +32,7 @@ def error_of(job: Job, fact: Ended, reason: str, *, maybe_ran: bool) -> ErrorInf
 
 def _how_lost(job: Job, fact: Ended, reason: str) -> str:
     """Say what took the process, and what to do about it."""
-    what = _what_happened(job, fact) + (f": {fact.detail}" if fact.detail else "")
+    what = what_happened(job.function, fact) + (f": {fact.detail}" if fact.detail else "")
     if reason == "start":
         return f"no process for {job.job_id} got as far as loading it: the last {what}"
     return f"the process that ran {job.job_id} {what}{_whether_again(job, fact)}"
@@ -44,12 +45,13 @@ def _whether_again(job: Job, fact: Ended) -> str:
     return "" if is_hopeless else "; retries=1 would run it again"
 
 
-def _what_happened(job: Job, fact: Ended) -> str:
+def what_happened(function: Function, fact: Ended) -> str:
+    """What a process did that is no more."""
     excess = fact.excess
     if excess is not None:
         return (
             f"was killed because it used {excess.peak_mb} MB, more than "
-            f"memory_mb={excess.limit_mb} of {job.function.spec.name!r} allows "
+            f"memory_mb={excess.limit_mb} of {function.spec.name!r} allows "
             f"({excess.evidence}). Raise memory_mb, or hold less at once"
         )
     return {

@@ -169,7 +169,7 @@ class Plane:
         """Have what must survive written down."""
         keeping = Keeping(journal, self.fleet, self.schedules, self.registry)
         self.admission.keep = keeping.keep_job
-        self.registry.keep = keeping.keep_function
+        self.registry.keep, self.registry.drop = keeping.keep_function, keeping.drop_function
         self.schedules.journal = journal
         self.ledger.keep_numbers(journal)
         self.fleet.on_ahead = lambda now: self._lift(journal, now)

@@ -48,10 +48,13 @@ class Pool:
     """One function's queue and executors."""
 
     __slots__ = (
+        "behind",
         "delayed",
+        "derived",
         "executors",
         "failed_starts",
         "function",
+        "is_lone",
         "mean_s",
         "queue",
         "rest_until",
@@ -72,6 +75,13 @@ class Pool:
         """Executors in a row that ended before they had loaded."""
         self.rest_until = 0.0
         """No further executor is started before, since the last ones failed."""
+        cls = function.spec.cls
+        self.is_lone = cls is not None and cls.name is not None
+        """Whether it has one process at the most, whatever that one does."""
+        self.behind: list[Pool] = []
+        """Those whose processes have to end before it may have one."""
+        self.derived: list[Pool] = []
+        """Of a class, those of its instances."""
 
     @property
     def has_room(self) -> bool:
@@ -111,9 +121,13 @@ class Pool:
 
     @property
     def depth(self) -> int:
-        """How many jobs may stand in an executor's line beyond its slots."""
+        """How many jobs may stand in an executor's line beyond its slots.
+
+        None where they have to run in their order: of a line that is taken back while its executor
+        goes on, any may be missing.
+        """
         mean = self.mean_s
-        if mean is None or mean >= PREFETCH_BELOW_S:
+        if mean is None or mean >= PREFETCH_BELOW_S or self.is_lone:
             return 0
         return PREFETCH_MOST if mean <= 0 else min(PREFETCH_MOST, int(PREFETCH_BELOW_S / mean))
 
@@ -178,6 +192,8 @@ class Pool:
         Asked for when there are more than `tasks_per_container` jobs, waiting and running, for
         each executor, and more are waiting than those that are starting will take.
         """
+        if self.is_lone:
+            return not (self.executors or self.behind) and now >= self.rest_until
         count = self.taken(level, idle=True)
         if count == 0:
             return True

@@ -20,10 +20,12 @@ CUT_S = 1.0
 
 def reach(it: Service, scheduler: Scheduler) -> None:
     """Have connections taken for those of its processes that are on agents, as they are now."""
-    agents = () if it.url is None else tuple(sorted(it.near - {0}))
-    if agents != it.reached:
-        it.reached = agents
-        scheduler.effects.append(Reach(it.service_id, agents))
+    if it.url is None:
+        return
+    agents, is_public = tuple(sorted(it.near - {0})), it.is_public
+    if (agents, is_public) != it.reached:
+        it.reached = agents, is_public
+        scheduler.effects.append(Reach(it.service_id, agents, is_public))
 
 
 def call(it: Service, moment: float, scheduler: Scheduler) -> None:

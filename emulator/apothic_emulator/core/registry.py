@@ -15,14 +15,18 @@ from apothic_emulator.core.pools import Pool
 
 
 class Registry:
-    """Functions are never forgotten while the control plane runs."""
+    """Functions are never forgotten while the control plane runs, but for those of instances."""
 
     def __init__(self, enforced: Mapping[str, str], most: int) -> None:
         self.pools: dict[int, Pool] = {}
         self.keep: Callable[[Function], None] | None = None
         """Writes functions down."""
+        self.drop: Callable[[Function], None] | None = None
+        """The reverse."""
         self.deployed: Counter[int] = Counter()
         """The functions of deployments, and of how many each is."""
+        self.instance: Callable[[str], Pool] | None = None
+        """Finds the pool of an instance that has none now."""
         self._by_id: dict[str, Pool] = {}
         self._enforced = enforced
         self._most = most
@@ -36,6 +40,8 @@ class Registry:
         """
         pool = self._by_id.get(function_id)
         if pool is None:
+            if self.instance is not None and function_id.startswith("instances:"):
+                return self.instance(function_id)
             if "/" in function_id:
                 raise NotFound(f"{function_id} is not deployed here", function_id=function_id)
             number_of(function_id, "functions")
@@ -83,6 +89,13 @@ class Registry:
         self._last = max(self._last, function.number)
         pool = self.pools[function.number] = self._by_id[function.function_id] = pool_of(function)
         return pool
+
+    def forget(self, number: int) -> None:
+        """Nobody calls a function any more, and nobody can."""
+        pool = self.pools.pop(number)
+        del self._by_id[pool.function.function_id]
+        if self.drop is not None:
+            self.drop(pool.function)
 
     def number_after(self, number: int) -> None:
         """Give functions higher numbers than that."""

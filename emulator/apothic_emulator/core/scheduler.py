@@ -153,6 +153,8 @@ class Scheduler:
             StartExecutor(executor.number, function.number, function.spec, function.code, *place)
         )
         self.wake_at(executor.step_at)
+        for other in list(self.agents.starved.values()):  # it may have the place they waited for
+            self._make_room(other, now)
         return executor
 
     def _starve(self, pool: Pool, level: int, now: float) -> None:
@@ -164,8 +166,13 @@ class Scheduler:
             return
         agents.starved[pool.function.number] = pool
         self._find_gpus()
-        for executor in agents.to_free(pool.function, level):
-            self.retire(executor, now)
+        self._make_room(pool, now)
+
+    def _make_room(self, pool: Pool, now: float) -> None:
+        """Have those without work end that stand in the way of a pool's next job."""
+        if pool.queue and pool.may_start(pool.queue[0].level, now):
+            for executor in self.agents.to_free(pool.function, pool.queue[0].level):
+                self.retire(executor, now)
 
     def _find_gpus(self) -> None:
         """Have somebody look which GPUs this machine has, once."""
@@ -286,16 +293,16 @@ class Scheduler:
             return
         if executor.status is _STOPPING:
             self._settle_stopping(executor, now)
-        if executor.is_used_up and executor.status in (_READY, _DRAINING):
+        if executor.status is _DRAINING or (executor.is_used_up and executor.status is _READY):
             self.retire(executor, now)
         elif executor.line:
             self.advance(executor, now)
         elif executor.status is _READY and not executor.serves:
             executor.idle_since = now
-            self.wake_at(now + self.idle_s)
-            if self.agents.starved:
-                for idle in self.agents.due(executor):
-                    self.retire(idle, now)
+            self.wake_at(now + self._patience(executor))
+        if self.agents.starved and not executor.line:
+            for idle in self.agents.due(executor):
+                self.retire(idle, now)
 
     def _settle_stopping(self, executor: Executor, now: float) -> None:
         if executor.can_be_reprieved:
@@ -303,16 +310,20 @@ class Scheduler:
         elif not executor.line:
             self.kill(executor, now)
 
+    def _patience(self, executor: Executor) -> float:
+        return self.idle_s if executor.keep_s is None else executor.keep_s
+
     def look_after(self, executor: Executor, now: float) -> float:
         """See to a ready executor that may be idle, or slower than believed; when to look again."""
         line = executor.line
         if executor.serves:
             return NEVER  # it says itself when it has had nothing to do
         if not line:
-            if executor.idle_since + self.idle_s <= now:
+            until = executor.idle_since + self._patience(executor)
+            if until <= now:
                 self.retire(executor, now)
                 return executor.step_at
-            return executor.idle_since + self.idle_s
+            return until
         if len(line) > executor.slots:
             moment = executor.relieve_at(now)
             if moment > now:

@@ -32,6 +32,10 @@ REST_S, MOST_REST_S = 0.5, 30.0
 """The pause after a start that failed: it doubles with each in a row, up to the second."""
 
 
+UNREACHED: tuple[tuple[int, ...], bool] = ((), False)
+"""That of a service which nobody reaches from elsewhere, or on an agent."""
+
+
 class Service(Kept):
     """One of them. `service_id` is `app/name`."""
 
@@ -57,8 +61,8 @@ class Service(Kept):
         self.rest_until = 0.0
         self.is_called = False
         """Whether somebody waits for a process, though none may be started yet."""
-        self.reached: tuple[int, ...] = ()
-        """The agents for whose processes connections are taken."""
+        self.reached = UNREACHED
+        """The agents for whose processes connections are taken, and whether for anybody."""
         self.log = JobLog()
         self.waits: list[SharedWait] = []
         """Who waits for its address, for a process, or for the end of all."""
@@ -77,6 +81,11 @@ class Service(Kept):
         pool = self.pool
         executors = () if pool is None else pool.executors.values()
         return [e for e in executors if e.status is _STARTING or e.status is _READY]
+
+    @property
+    def processes(self) -> set[int]:
+        """The numbers of all that it has, also of those that end."""
+        return {*self.before, *(() if self.pool is None else self.pool.executors)}
 
     @property
     def has_place_for_more(self) -> bool:
@@ -98,6 +107,12 @@ class Service(Kept):
         return {e.agent for e in ready or self.before.values() if e.status is _READY}
 
     @property
+    def is_public(self) -> bool:
+        """Whether anybody may ask: the code of a version before need not be meant for that."""
+        specs = [self.spec, *(e.function.spec.service for e in self.before.values())]
+        return all(spec is not None and spec.public for spec in specs)
+
+    @property
     def status(self) -> str:
         """What it does."""
         if not self.is_wanted:
@@ -111,7 +126,7 @@ class Service(Kept):
     @property
     def has_ended(self) -> bool:
         """Whether none of its processes is left."""
-        return not self.before and (self.pool is None or not self.pool.executors)
+        return not self.processes
 
     def is_over(self, command: Any) -> bool:
         """Whether what a command waits for has come, or cannot come."""
@@ -142,7 +157,7 @@ class Service(Kept):
             version=self.version,
             url=self.url,
             shape=self.spec.shape,
-            processes=len(self.live) + len(self.before),
+            processes=len(self.processes),
             stale=error,
             traceback="" if self.error is None else self.error.traceback,
             note=self.note,

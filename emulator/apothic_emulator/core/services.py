@@ -35,7 +35,7 @@ from apothic_emulator.core.meters import Meters
 from apothic_emulator.core.pools import Pool
 from apothic_emulator.core.reaching import call, is_needed, moved, reach
 from apothic_emulator.core.records import unpack
-from apothic_emulator.core.served import Service, unready
+from apothic_emulator.core.served import UNREACHED, Service, unready
 from apothic_emulator.core.shared import Rule, Shared
 
 TABLE = "services"
@@ -179,8 +179,8 @@ class Rules:
     # --- addresses ------------------------------------------------------------------------------
 
     def _open(self, it: Service) -> None:
-        it.note, it.listen_at = "", NEVER
-        self.scheduler.effects.append(Listen(it.service_id, it.port))
+        it.note, it.listen_at, it.reached = "", NEVER, ((), it.is_public)
+        self.scheduler.effects.append(Listen(it.service_id, it.port, it.is_public))
 
     def _listening(self, command: Listening, asked: Asked, now: float) -> None:
         """Whoever listens says where, or why not."""
@@ -189,7 +189,7 @@ class Rules:
             return
         it.note = command.note
         if command.port:
-            it.url, it.port = f"http://127.0.0.1:{command.port}", command.port
+            it.url, it.port = command.url or f"http://127.0.0.1:{command.port}", command.port
             self._keep(it)
             if it.is_called:
                 self._run(it, now)
@@ -201,7 +201,7 @@ class Rules:
     def _close(self, it: Service, now: float) -> None:
         """Nobody listens, and processes finish what they have begun."""
         self.scheduler.effects.append(Unlisten(it.service_id))
-        it.url, it.is_called, it.listen_at, it.reached = None, False, NEVER, ()
+        it.url, it.is_called, it.listen_at, it.reached = None, False, NEVER, UNREACHED
         it.before |= {} if it.pool is None else it.pool.executors
         self._drain(it, now)
 

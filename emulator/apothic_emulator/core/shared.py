@@ -31,7 +31,7 @@ from apothic_emulator.core.schedules import Schedules
 Rule = Callable[[Any, Asked, float], object]
 Again = Callable[[float], None]
 
-PARTS: tuple[str, ...] = ("deployments", "dicts", "queues", "services")
+PARTS: tuple[str, ...] = ("instances", "deployments", "dicts", "queues", "services")
 """Modules of the core, each with a class `Rules`, for the commands of the module of that name."""
 
 _COMMANDS = {f"apothic_backends.commands.{name}": name for name in PARTS}
@@ -141,6 +141,7 @@ class Shared:
     def lend(self, registry: Registry, schedules: Schedules, admission: Admission) -> None:
         """What deployments need of the rest."""
         self.registry = registry
+        registry.instance = self._pool_of
         self.schedules = schedules
         self.admission = admission
 
@@ -159,7 +160,7 @@ class Shared:
         return part
 
     def loaded(self, now: float) -> None:
-        """All records are back, in whatever order: deployments say what services there are."""
+        """All records are back: instances say what deployments have, and those what services."""
         for name in PARTS:
             if name in self.parts:
                 self.parts[name].loaded(now)
@@ -170,6 +171,10 @@ class Shared:
         self.rev = max(self.rev, floor)
         for part in self.parts.values():
             part.number_after(floor)
+
+    def _pool_of(self, instance_id: str) -> Any:
+        instances: Any = self.part("instances")
+        return instances.pool_of(instance_id)
 
     @property
     def services(self) -> Any:

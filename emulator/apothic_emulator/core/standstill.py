@@ -1,15 +1,16 @@
-"""That nobody waits for GPUs which are held for as long as somebody waits.
+"""That nobody waits for what is held for as long as somebody waits: GPUs, and objects with a name.
 
 A job that waits lends its cores to the jobs below it, but not its GPUs: what it has put there stays
-there. So a call that holds the last GPU and waits for another one that needs it would wait for
-ever, by itself or in a ring with others. That is told when a wait would close such a ring:
+there; nor the one process of an object. So a call that holds the last GPU and waits for another one
+that needs it, or a method that calls its own object, would wait for ever, by itself or in a ring
+with others. That is told when a wait would close such a ring:
 
     stuck at first:  whoever waits for a job, and every job that is waited for in a queue
     goes on:         who waits for nothing that is stuck;
                      who finds a place in an executor of its function beside those that are;
-                     whose function may use another executor, as too few are full of those whose
-                     places are not lent: one that there is, or one that finds enough devices which
-                     are free, or held where nobody is stuck
+                     whose function, if it is no object's, may use another executor, as too few are
+                     full of those whose places are not lent: one that there is, or one that finds
+                     enough devices which are free, or held where nobody is stuck
     and so on, until nothing goes on any more: what is left waits for itself.
 
 A machine that may come later does not count: nobody knows whether it will.
@@ -43,22 +44,41 @@ class Standstill:
         """See to it that a job can end while that caller waits for it.
 
         Raises:
-            SlotDeadlock: it needs GPUs, or waits for a job that does, and they are held until then.
+            SlotDeadlock: it needs GPUs or an object, or waits for a job that does, and those are
+                held until then.
         """
-        if not self.agents.has_gpus:
+        if not self.agents.has_gpus and not self._has_objects:
             return
         waits = self._waits()
         waits.setdefault(caller.number, []).append(job)
         stuck = self._stuck(waits, {job.number: caller.level + 1})
         queued = [it for it in stuck.values() if it.number not in waits]
-        needs = next((it for it in queued if it.function.spec.gpu_count), None)
+        needs = next((it for it in queued if it.function.spec.gpu_count or self._is_lone(it)), None)
         if job.number in stuck and needs is not None:  # else it waits for itself: `levels.py`
             raise SlotDeadlock(
                 f"{caller.job_id} would wait for ever: {needs.job_id} "
-                f"({needs.function.spec.name}) needs {devices(needs.function.spec)}, held by calls "
-                "that wait for it. Use spawn() and return the job, or give it more GPUs",
+                f"({needs.function.spec.name}) {self._what_for(needs)}",
                 level=caller.level + 1,
             )
+
+    @property
+    def _has_objects(self) -> bool:
+        """Whether there is a process that is the only one which may take some calls."""
+        return any(executor.is_spared for executor in self.ledger.executors.values())
+
+    def _is_lone(self, job: Job) -> bool:
+        return self.pools[job.function.number].is_lone
+
+    def _what_for(self, job: Job) -> str:
+        if self._is_lone(job):
+            return (
+                "is for an object that is busy with calls which wait for it. Call the method as it "
+                "is, use spawn() and return the job, or let @concurrent take several calls"
+            )
+        return (
+            f"needs {devices(job.function.spec)}, held by calls that wait for it. Use spawn() and "
+            "return the job, or give it more GPUs"
+        )
 
     def _waits(self) -> Waits:
         waits: Waits = {}
@@ -115,6 +135,8 @@ class Standstill:
         others = [one for one in executors if one not in full]
         if any(it.number in stuck for one in others for it in one.line):
             return True  # beside those that are stuck
+        if full and self._is_lone(job):
+            return False
         spec = job.function.spec
         taken = [one for one in full if not one.is_lent(level)]
         if len(taken) >= spec.max_containers:

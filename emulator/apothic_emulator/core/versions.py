@@ -138,13 +138,12 @@ class Deployment(Kept):
 
 def _work(name: str, entry: Entry) -> FunctionWork:
     pool = entry.pool
-    executors = pool.executors.values()
+    executors = [one for it in (pool, *pool.derived) for one in it.executors.values()]
     running = sum(len(executor.running) for executor in executors)
-    waiting = sum(len(executor.line) for executor in executors) - running
     return FunctionWork(
         name,
         pool.function.function_id,
-        len(pool.queue) + len(pool.delayed) + waiting,
+        len(jobs_of(pool)) - running,
         running,
         entry.schedule,
     )
@@ -153,7 +152,8 @@ def _work(name: str, entry: Entry) -> FunctionWork:
 def jobs_of(pool: Pool) -> list[Job]:
     """The jobs of a function that have not ended."""
     lines = [job for executor in pool.executors.values() for job in executor.line]
-    return [*pool.queue, *pool.delayed, *lines]
+    derived = [job for one in pool.derived for job in jobs_of(one)]
+    return [*pool.queue, *pool.delayed, *lines, *derived]
 
 
 class Last(Kept):

@@ -35,10 +35,11 @@ class Signature:
         inner: Any = function
         while hasattr(inner, "__wrapped__"):
             inner = inner.__wrapped__
-        code = inner.__code__
-        self.positional = code.co_argcount
-        self.names: tuple[str, ...] = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-        self.bind = _binder(inner, self.names)
+        code, bound = inner.__code__, int(hasattr(inner, "__self__"))
+        self.positional = code.co_argcount - bound
+        count = code.co_argcount + code.co_kwonlyargcount
+        self.names: tuple[str, ...] = code.co_varnames[bound:count]
+        self.bind = _binder(inner, self.names, bound)
 
     def columns(self, rows: Sequence[Row]) -> calls.Arguments:
         """The arguments of the call: a list for each parameter."""
@@ -47,14 +48,14 @@ class Signature:
         return tuple(lists[: self.positional]), dict(named)
 
 
-def _binder(function: Any, names: tuple[str, ...]) -> Callable[..., Row]:
+def _binder(function: Any, names: tuple[str, ...], bound: int) -> Callable[..., Row]:
     """A function with the same parameters that gives their values; it complains as that would."""
     code = function.__code__
     shown = list(names)
-    if len(names) > code.co_argcount:
-        shown.insert(code.co_argcount, "*")
-    if code.co_posonlyargcount:
-        shown.insert(code.co_posonlyargcount, "/")
+    if len(names) > code.co_argcount - bound:
+        shown.insert(code.co_argcount - bound, "*")
+    if code.co_posonlyargcount > bound:
+        shown.insert(code.co_posonlyargcount - bound, "/")
     scope: dict[str, Any] = {}
     exec(f"def bind({', '.join(shown)}): return ({' '.join(f'{n},' for n in names)})", scope)  # noqa: S102 - names of parameters only
     bind: Callable[..., Row] = scope["bind"]

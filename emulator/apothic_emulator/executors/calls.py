@@ -19,6 +19,9 @@ OUT_OF_BAND = 32 * 1024
 MOST_BUFFERS = 65_535
 """A frame counts its buffers in 16 bits; further ones go inside the pickle."""
 
+_GENERATOR, _ASYNC, _ASYNC_GENERATOR = 0x20, 0x80, 0x200
+"""Flags of code objects; `inspect` would cost more than the rest of this program."""
+
 CURRENT: ContextVar[tuple[int, int] | None] = ContextVar("apothic_current_job", default=None)
 """The number and the attempt of the job that this thread or task works on."""
 
@@ -67,6 +70,22 @@ def arguments(data: Buffer, buffers: list[Buffer]) -> Arguments:
     """The positional and keyword arguments of a call."""
     decoded: Arguments = pickle.loads(data, buffers=buffers)
     return decoded
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Whether calling it gives something to be awaited."""
+    return bool(_flags(function) & _ASYNC)
+
+
+def yields(function: Callable[..., Any]) -> tuple[bool, bool]:
+    """Whether calling it gives items; and whether those are to be awaited."""
+    flags = _flags(function)
+    return bool(flags & (_GENERATOR | _ASYNC_GENERATOR)), bool(flags & _ASYNC_GENERATOR)
+
+
+def _flags(function: Any) -> int:
+    code = getattr(function, "__code__", None)
+    return code.co_flags if code is not None else 0
 
 
 def encode_result(value: Any) -> Encoded:

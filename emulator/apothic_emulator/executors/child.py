@@ -33,6 +33,12 @@ class Executor:
     """One process, its three channels and its two pipes."""
 
     passing = Stopped
+    secrets: Any = None
+    lasting: Any = None
+    """Volumes that are there for as long as the process is."""
+    holder: Any = None
+    """What holds the object of an instance, if it is a process of one."""
+    _outlets: Any = None
 
     def __init__(self, channels: list[int]) -> None:
         jobs, bulk, session, out, err, shared, *door = map(linux.raise_fd, channels)
@@ -60,8 +66,6 @@ class Executor:
         self._receiving = threading.Lock()
         self._sending = threading.Lock()
         self._active = 0
-        self.secrets: Any = None
-        self.lasting: Any = None
         self.note: Callable[[BaseException], object] = lambda _: None
         """Adds to an error what there is to say of where the function runs."""
 
@@ -76,7 +80,7 @@ class Executor:
         if needs and not self._meet_needs(spec):
             return None
         try:
-            self._load(spec["codec"], buffers)
+            self._load(spec, buffers)
         except BaseException as error:  # noqa: BLE001 - an import may raise anything, exit too
             self.stops.leave(0)
             self.report(0, 0, self.cannot_load(spec["name"], error))
@@ -99,26 +103,33 @@ class Executor:
             self.report(0, 0, (wire.LOAD_FAILED, missing, ()))
         return missing is None
 
-    def _load(self, codec: str, buffers: list[Buffer]) -> None:
+    def _load(self, spec: dict[str, Any], buffers: list[Buffer]) -> None:
         try:
             self.stops.enter(0)
-            self.function = self.around(calls.load(codec, buffers[0], tuple(buffers[1:])))
+            if spec["methods"]:
+                from apothic_emulator.executors import objects  # seldom  # noqa: PLC0415
+
+                objects.load(self, buffers[0], buffers[1:], spec)
+                return
+            self.function = self.around(calls.load(spec["codec"], buffers[0], tuple(buffers[1:])))
         finally:
             self.stops.leave(0)
         if self.window is not None:
-            self.function = self._producer(self.window)
+            self.function = self.produce(self.function, is_async=self.is_async)
 
-    def _producer(self, window: tuple[int, int]) -> Callable[..., Any]:
+    def produce(self, function: Callable[..., Any], *, is_async: bool) -> Callable[..., Any]:
         """In place of a generator function, what runs it to its end and sends its items."""
         from apothic_emulator.executors import items  # for generators only  # noqa: PLC0415
 
-        outlets = items.Outlets(self, window)
-        self.control.start()
-        if not self.is_async:
-            return items.producer(outlets, self.function)
+        if self._outlets is None:
+            assert self.window is not None, "an executor of generators has a window"
+            self._outlets = items.Outlets(self, self.window)
+            self.control.start()
+        if not is_async:
+            return items.producer(self._outlets, function)
         from apothic_emulator.executors import tasks  # noqa: PLC0415 - asyncio is slow to import
 
-        return tasks.producer(outlets, self.function)
+        return tasks.producer(self._outlets, function)
 
     def _settle(self, spec: dict[str, Any]) -> None:
         """Take over the caller's working directory, environment, and module path."""
@@ -133,7 +144,8 @@ class Executor:
             os.chdir("/")  # the caller's directory was removed under it; its own calls fail too
         self.breakpoints = Breakpoints(spec["name"], spec["terminal"])
         self.output = Output(*self._logs, bytes.fromhex(spec["token"]), self._shared)
-        self.stops = Stops(is_shared=spec["slots"] > 1 and not spec["is_async"])
+        is_shared = spec["slots"] > 1 and not spec["is_async"]
+        self.stops = Stops(is_shared=is_shared or bool(spec["methods"]))
         self.is_async: bool = spec["is_async"]
         self.window: tuple[int, int] | None = spec["window"]
         faulthandler.enable(self._logs[1])
@@ -208,10 +220,14 @@ class Executor:
 
     def _end_use(self) -> int:
         """Whether to be used again, as it stands once the last call has ended."""
-        if self._active == 1 and (self.retiring or self.world.has_leftovers()):
+        if self._active == 1 and (self.retiring or self._is_used_up()):
             self.retiring = True
             return wire.RETIRE
         return 0
+
+    def _is_used_up(self) -> bool:
+        """Whether a call has left something behind; what an object has started is its own."""
+        return self.holder is None and self.world.has_leftovers()
 
     # --- one job --------------------------------------------------------------------------------
 
@@ -333,67 +349,3 @@ def error_report(failure: calls.Failure) -> Report:
     parts = (exception.data, *exception.buffers) if exception is not None else ()
     kind = wire.LOAD_FAILED if info["code"] == "setup_failed" else wire.ERROR
     return kind, json.dumps(info).encode(), parts
-
-
-_this: Executor | None = None
-
-
-def this_executor() -> Executor | None:
-    """The executor that this process is."""
-    return _this
-
-
-def main(channels: list[int]) -> None:
-    """Run an executor in this process; never returns."""
-    global _this  # noqa: PLW0603 - a process is one executor at most
-    _this = executor = Executor(channels)
-    status = 0
-    try:
-        spec = executor.start()
-        if spec is not None:
-            _serve(executor, spec)
-    except EOFError:
-        pass  # the host hung up
-    except (OSError, wire.WireError):
-        status = wire.CHANNEL_LOST
-    finally:
-        _leave(executor, status)
-
-
-def _serve(executor: Executor, spec: dict[str, Any]) -> None:
-    """Do what it is for; what few functions need is only imported here."""
-    slots: int = spec["slots"]
-    if spec["service"] is not None:
-        from apothic_emulator.executors.web import serving  # noqa: PLC0415
-
-        serving.serve(executor, spec)
-    elif spec["is_batched"] and executor.is_async:
-        from apothic_emulator.executors import batch_tasks  # noqa: PLC0415
-
-        batch_tasks.serve(executor, slots)
-    elif spec["is_batched"]:
-        from apothic_emulator.executors import batches  # noqa: PLC0415
-
-        batches.serve(executor, slots)
-    elif executor.is_async:
-        from apothic_emulator.executors import tasks  # noqa: PLC0415
-
-        tasks.serve(executor, slots)
-    elif slots > 1:
-        executor.serve_threads(slots)
-    else:
-        executor.serve()
-
-
-def _leave(executor: Executor, status: int) -> None:
-    """End as a Python program does: threads, exit handlers, streams. The host limits the time."""
-    import atexit  # noqa: PLC0415
-
-    try:
-        executor.leaving = True
-        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - joins what is not a daemon
-        atexit._run_exitfuncs()  # noqa: SLF001
-        executor.output.flush()
-    except BaseException:  # noqa: BLE001, S110 - nobody is left to tell
-        pass
-    os._exit(status)

@@ -202,4 +202,5 @@ def producer(outlets: Outlets, function: Callable[..., Any]) -> Callable[..., An
             generator.close()
             outlets.forget()
 
+    calls.HIDDEN.add(produce.__code__)
     return produce

@@ -57,6 +57,9 @@ def _mount(executor: Executor, spec: dict[str, Any]) -> Buffer | None:
 
             executor.lasting = lasting.Lasting(volumes.opened(spec, keys))
             return None
+        if spec["methods"]:
+            executor.lasting = volumes.opened(spec, keys)
+            return None
         is_generator = executor.window is not None
         executor.around = volumes.mounted(
             spec, keys, is_async=executor.is_async, is_generator=is_generator

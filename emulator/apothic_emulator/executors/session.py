@@ -12,7 +12,8 @@ from apothic_backends.interrupts import WINDOW
 from apothic_backends.model.errors import ApothicError, BackendClosed, UsageError
 from apothic_backends.model.events import Cursor
 from apothic_backends.ticket import Ticket
-from apothic_emulator.executors import calls, child
+from apothic_emulator.executors import calls, life
+from apothic_emulator.executors.child import Executor
 from apothic_emulator.executors.wire import FAILURE, Buffer, Frame
 
 ReplyT = TypeVar("ReplyT")
@@ -24,7 +25,7 @@ class SessionBackend:
     shares_files = True
     """What runs below runs in the archive that this worker runs in, or in no other files."""
 
-    def __init__(self, executor: child.Executor) -> None:
+    def __init__(self, executor: Executor) -> None:
         self._executor = executor
         self._control = executor.control
         self._control.window = WINDOW
@@ -205,6 +206,7 @@ class _Run(_Sent[Any]):
         self._caller = current[0] if current else 0
         self._job_id: str | None = None
         submit = SubmitJob(command.function_id, command.arguments, command.wait_for_room)
+        submit.method = command.method
         submit.owned = True
         self._submitted = backend.send(submit, self._caller)
         self._submitted.then(self._wait)
@@ -240,7 +242,7 @@ class _Run(_Sent[Any]):
 
 def open_session() -> SessionBackend:
     """The session of this worker."""
-    executor = child.this_executor()
+    executor = life.this_executor()
     if executor is None:
         raise BackendClosed("this process is not an executor")
     return SessionBackend(executor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from _socket import socket
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from types import FrameType
 from typing import Any, Protocol
 
@@ -27,6 +27,7 @@ class Executor(Protocol):
     stops: Stops
     retiring: bool
     window: tuple[int, int] | None
+    holder: Any
     receive_rest: Callable[[socket, Packet], tuple[Buffer, list[Any]]]
 
     def receive(self) -> tuple[Packet, Buffer, list[Any]]:
@@ -65,6 +66,13 @@ class Executor(Protocol):
     def restore(self) -> None:
         """Undo what calls have changed."""
         ...
+
+
+class Holder(Protocol):
+    """What holds an object."""
+
+    slots: int
+    in_threads: set[int]
 
 
 class Tasks:
@@ -147,6 +155,10 @@ class Tasks:
 
     def interrupt(self, job: int) -> None:
         """Cancel a call, from any thread."""
+        holder = self.executor.holder
+        if holder is not None and job in holder.in_threads:
+            self.executor.stops.interrupt(job)
+            return
 
         def cancel() -> None:
             task = self.running.get(job)
@@ -191,12 +203,52 @@ def producer(outlets: Outlets, function: Callable[..., Any]) -> Callable[..., An
             await generator.aclose()
             outlets.forget()
 
+    calls.HIDDEN.add(produce.__code__)
     return produce
 
 
 def serve(executor: Executor, slots: int, kind: Callable[[Executor, int], Tasks] = Tasks) -> None:
     """Run calls until the channel ends or the executor retires."""
-    asyncio.run(_serve(executor, slots, kind))
+    serving = _serve(executor, slots, kind)
+    if executor.holder is None:
+        asyncio.run(serving)
+    else:
+        executor.holder.runner.run(serving)
+
+
+def new_runner() -> asyncio.Runner:
+    """The loop of an object, which its hooks and its calls run on."""
+    return asyncio.Runner()
+
+
+def methods(holder: Holder, known: Mapping[str, Callable[..., Any]], stops: Stops) -> Any:
+    """What calls a method by its name: a task, or a thread if it is not `async def`.
+
+    Where there is one call at a time it has the loop to itself instead.
+    """
+
+    def run(job: int, method: Callable[..., Any], arguments: calls.Arguments) -> Any:
+        args, kwargs = arguments
+        stops.enter(job)
+        holder.in_threads.add(job)
+        try:
+            return method(*args, **kwargs)
+        finally:
+            holder.in_threads.discard(job)
+            stops.leave(job)
+
+    async def call(_name: str, /, *args: Any, **kwargs: Any) -> Any:
+        method = known[_name]
+        if calls.is_async(method):
+            return await method(*args, **kwargs)
+        current = calls.CURRENT.get()
+        job = 0 if current is None else current[0]
+        if holder.slots == 1:
+            return run(job, method, (args, kwargs))
+        return await asyncio.to_thread(run, job, method, (args, kwargs))
+
+    calls.HIDDEN.update((run.__code__, call.__code__))
+    return call
 
 
 async def _serve(executor: Executor, slots: int, kind: Callable[[Executor, int], Tasks]) -> None:
@@ -205,7 +257,7 @@ async def _serve(executor: Executor, slots: int, kind: Callable[[Executor, int],
     before = signal.getsignal(signal.SIGTERM)
     assert callable(before), "the executor has a handler of its own"
     signal.signal(signal.SIGTERM, tasks.on_term(before))
-    if slots > 1 or executor.window is not None:
+    if slots > 1 or executor.window is not None or executor.holder is not None:
         executor.control.on_interrupt = tasks.interrupt
         executor.control.start()
     await tasks.ended.wait()

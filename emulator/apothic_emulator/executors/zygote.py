@@ -20,7 +20,7 @@ from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket
 from importlib import import_module
 from typing import Any, NoReturn
 
-from apothic_emulator.executors import child, descent, groups, limits, linux, orders, preload
+from apothic_emulator.executors import descent, groups, life, limits, linux, orders, preload
 from apothic_emulator.executors.limits import Limits
 from apothic_emulator.executors.orders import Message
 from apothic_emulator.executors.watchdog import NEVER, Watchdog, Watched
@@ -211,7 +211,7 @@ class Zygote:
             os.setpgid(0, 0)
             signal.signal(signal.SIGINT, signal.default_int_handler)
             preload.reseed()
-            child.main(channels)
+            life.main(channels)
         finally:
             os._exit(70)
 

@@ -17,13 +17,15 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from apothic_emulator.core.doors import Roused
 from apothic_emulator.executors.web.door import Door
 from apothic_emulator.executors.web.loops import new_event_loop
+from apothic_emulator.gateway.fronts import Front
 from apothic_emulator.gateway.links import Link, Unreachable
 from apothic_emulator.gateway.paths import ALIVE
+from apothic_emulator.gateway.public import Public
 
 DIAL_S = 10.0
 """How long an agent may take to dial a stream."""
@@ -38,14 +40,23 @@ Dials = Callable[[int, str, str], bool]
 """Has an agent, by its number, open a stream for a service under a name, if it is there."""
 
 
+class Awaited(NamedTuple):
+    """A stream that is to come, and whose connection it is for."""
+
+    stream: asyncio.Future[socket.socket]
+    said: bytes
+
+
 class Gateway:
     """All doors whose connections are passed on. Its methods may be called from any thread."""
 
     def __init__(self, dial: Dials, tell: Callable[[Any], object]) -> None:
         self.dial, self.tell = dial, tell
-        self.awaited: dict[str, asyncio.Future[socket.socket]] = {}
+        self.awaited: dict[str, Awaited] = {}
         """Who awaits a stream, by its name."""
         self.doors: dict[str, Outside] = {}
+        self.fronts: dict[str, Front] = {}
+        """Of those services that are reached from elsewhere than this machine."""
         self._runner = asyncio.Runner(loop_factory=new_event_loop)
         self.loop = self._runner.get_loop()
         self._thread = threading.Thread(target=self._run, name="apothic-gateway", daemon=True)
@@ -60,6 +71,30 @@ class Gateway:
         own = [os.dup(fd) for fd in fds]
         self.loop.call_soon_threadsafe(self._reach, service, own, agents)
 
+    def show(
+        self,
+        service: str,
+        listener: socket.socket,
+        putting: socket.socket,
+        public: Public,
+        *,
+        is_open: bool,
+    ) -> None:
+        """Have others than this machine reach a service, whose connections are put there."""
+
+        def shown() -> None:
+            self.fronts[service] = Front(service, listener, putting, public, is_open=is_open)
+
+        self.loop.call_soon_threadsafe(shown)
+
+    def let_in(self, service: str, *, everybody: bool) -> None:
+        """Have everybody let in from elsewhere, or those alone who have a key."""
+        self.loop.call_soon_threadsafe(self._let_in, service, everybody)
+
+    def cut(self, key_id: str) -> None:
+        """End what goes on under a key."""
+        self.loop.call_soon_threadsafe(self._cut, key_id)
+
     def refuse(self, service: str, why: str) -> None:
         """Tell those who wait for a process that there comes none."""
         self.loop.call_soon_threadsafe(self._refuse, service, why)
@@ -72,9 +107,14 @@ class Gateway:
         """A stream was dialled; it is closed if nobody awaits it any more."""
         self.loop.call_soon_threadsafe(self._joined, name, stream)
 
-    def came_back(self, service: str, taken: socket.socket) -> None:
+    def said_of(self, name: str) -> bytes:
+        """Whose connection it is that a stream of this name is for."""
+        awaits = self.awaited.get(name)
+        return b"" if awaits is None else awaits.said
+
+    def came_back(self, service: str, taken: socket.socket, said: bytes) -> None:
         """An agent has no process any more for a connection: it is for others."""
-        self.loop.call_soon_threadsafe(self._came_back, service, taken)
+        self.loop.call_soon_threadsafe(self._came_back, service, taken, said)
 
     def close(self) -> None:
         """Cut all."""
@@ -94,7 +134,19 @@ class Gateway:
         if door is not None:
             door.refuse(why)
 
+    def _let_in(self, service: str, everybody: bool) -> None:  # noqa: FBT001 - for a loop
+        front = self.fronts.get(service)
+        if front is not None:
+            front.is_open = everybody
+
+    def _cut(self, key_id: str) -> None:
+        for front in self.fronts.values():
+            front.cut(key_id)
+
     def _drop(self, service: str) -> None:
+        front = self.fronts.pop(service, None)
+        if front is not None:
+            front.close()
         door = self.doors.pop(service, None)
         if door is not None:
             door.reach([], ())
@@ -102,21 +154,24 @@ class Gateway:
 
     def _joined(self, name: str, stream: socket.socket) -> None:
         awaits = self.awaited.pop(name, None)
-        if awaits is None or awaits.done():
+        if awaits is None or awaits.stream.done():
             stream.close()
         else:
             for option in ALIVE if stream.family != socket.AF_UNIX else ():
                 stream.setsockopt(*option)
-            awaits.set_result(stream)
+            awaits.stream.set_result(stream)
 
-    def _came_back(self, service: str, taken: socket.socket) -> None:
+    def _came_back(self, service: str, taken: socket.socket, said: bytes) -> None:
         door = self.doors.get(service)
         if door is None:
             taken.close()
         else:
-            door.take(taken)
+            door.take(taken, said)
 
     def _end(self) -> None:
+        for front in self.fronts.values():
+            front.close()
+            front.abort()
         for service in [*self.doors]:
             door = self.doors[service]
             self._drop(service)
@@ -170,18 +225,18 @@ class Outside:
             waiting.set_exception(error)
             waiting.exception()  # maybe nobody waits any more
 
-    def _new(self) -> Any:
-        link = Link(self)
+    def _new(self, said: bytes) -> Any:
+        link = Link(self, said)
         self._links.add(link)
         return link.client
 
-    def take(self, taken: socket.socket) -> None:
+    def take(self, taken: socket.socket, said: bytes) -> None:
         """Pass on a connection that did not come through the door."""
-        self._taking = self._gateway.loop.create_task(self._take(taken))
+        self._taking = self._gateway.loop.create_task(self._take(taken, said))
 
-    async def _take(self, taken: socket.socket) -> None:
+    async def _take(self, taken: socket.socket, said: bytes) -> None:
         try:
-            await self._gateway.loop.connect_accepted_socket(self._new, taken)
+            await self._gateway.loop.connect_accepted_socket(lambda: self._new(said), taken)
         except OSError:
             taken.close()
 
@@ -202,7 +257,7 @@ class Outside:
         for _ in range(MOST_TRIES):
             agent = await self._pick()
             self._assign(link, agent)
-            found = await self._dial(agent)
+            found = await self._dial(agent, link.said)
             if found is not None:
                 return found
         raise Unreachable(f"{self._service} cannot be reached: no agent opens a stream to it")
@@ -223,10 +278,10 @@ class Outside:
             await asyncio.shield(self._waiting)
         return min(self._agents, key=lambda agent: self._open[agent])
 
-    async def _dial(self, agent: int) -> socket.socket | None:
+    async def _dial(self, agent: int, said: bytes) -> socket.socket | None:
         name = secrets.token_hex(16)
         awaits: asyncio.Future[socket.socket] = self._gateway.loop.create_future()
-        self._gateway.awaited[name] = awaits
+        self._gateway.awaited[name] = Awaited(awaits, said)
         self._dialling[awaits] = agent
         try:
             if not self._gateway.dial(agent, self._service, name):

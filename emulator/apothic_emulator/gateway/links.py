@@ -7,14 +7,17 @@ import contextlib
 import socket
 from typing import Any, Protocol
 
+from apothic_emulator.executors.web.callers import NOTHING, Caller
+from apothic_emulator.executors.web.hosts import allowed
+
 UNREACHED = b"HTTP/1.1 502 Bad Gateway\r\n"
 UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n"
 
 
-def answer(status: bytes, why: str) -> bytes:
+def answer(status: bytes, why: str, kind: str = "text/plain; charset=utf-8") -> bytes:
     """A whole answer, after which nothing comes."""
     body = f"{why}\n".encode()
-    head = b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\n"
+    head = f"content-type: {kind}\r\nconnection: close\r\n".encode()
     return b"%b%bcontent-length: %d\r\n\r\n%b" % (status, head, len(body), body)
 
 
@@ -122,12 +125,29 @@ class Service(Side):
 class Link:
     """Both ends."""
 
-    def __init__(self, streams: Streams) -> None:
+    def __init__(self, streams: Streams, said: bytes = NOTHING) -> None:
         self.agent: int | None = None
         """Where it is passed on to."""
-        self.client, self.service = Client(self), Service(self)
+        self.client, self.service = self.make_client(), self.make_service()
         self._streams = streams
         self._reaching: asyncio.Task[None] | None = None
+        self._said = said
+
+    def make_client(self) -> Client:
+        """The end of the client."""
+        return Client(self)
+
+    def make_service(self) -> Service:
+        """The end of the stream."""
+        return Service(self)
+
+    @property
+    def said(self) -> bytes:
+        """What is said of the client where the connection itself does not."""
+        if self._said != NOTHING:
+            return self._said
+        peer = self.client.transport.get_extra_info("peername") or ("127.0.0.1", 0)
+        return Caller("http", peer[0], peer[1], allowed()).said()
 
     def begin(self) -> None:
         """Somebody has connected."""

@@ -22,5 +22,8 @@ PROTOCOL: Final = "apothic-stream"
 STREAM: Final = "apothic-stream"
 """The header that names the stream that is awaited."""
 
+CALLER: Final = "apothic-caller"
+"""The header that says whose connection it is: of the answer, or of what goes back."""
+
 SERVICE: Final = "apothic-service"
 """In its place, the header that names the service to which a connection goes back."""

@@ -29,9 +29,10 @@ from apothic_backends.model.errors import StoreCorrupt, StoreError, StoreFenced,
 from apothic_emulator.agent.agent import Agent
 from apothic_emulator.agent.line import Line
 from apothic_emulator.core.effects import Effect, Outcome, sent
-from apothic_emulator.core.facts import Asked, Ended, Input
+from apothic_emulator.core.facts import Asked, Ended, Input, Reported
 from apothic_emulator.core.plane import Plane
 from apothic_emulator.core.records import Change
+from apothic_emulator.host import room
 from apothic_emulator.host.clocks import Clock
 from apothic_emulator.host.durable import Decide
 from apothic_emulator.host.witness import Witness
@@ -101,6 +102,8 @@ class Commits:
         self._witness = witness
         self._held: deque[Outcome] = deque()
         """What was decided and not carried out, in order; under the core's lock."""
+        self._is_telling = False
+        """Whether replies are on their way, before which no later one is to be heard."""
         self._queue: SimpleQueue[Outcome | None] = SimpleQueue()
         self._is_over = False
         self._is_full = store.is_full
@@ -147,9 +150,13 @@ class Commits:
 
     def decide(self, inputs: Sequence[Input], now: float) -> Outcome:
         """Step the core; what has to wait for a commit comes later, and not as the outcome."""
-        if not self._is_full:
+        refused: list[Reply] = []
+        if any(map(room.is_large, inputs)):
+            inputs, refused = self._fit(inputs)
+        if not self._is_full and not refused:
             return self._decide(inputs, now)
-        admitted, refused = self._admit(inputs)
+        admitted, more = self._admit(inputs)
+        refused += more
         outcome = self._decide(admitted, now)
         return Outcome([*refused, *outcome.replies], outcome.effects, [])
 
@@ -161,6 +168,24 @@ class Commits:
             return inputs, []
         refused: list[Reply] = [(it.token, None, error) for it in inputs if self._adds(it)]
         return [it for it in inputs if not self._adds(it)], refused
+
+    def _fit(self, inputs: Sequence[Input]) -> tuple[Sequence[Input], list[Reply]]:
+        """The same for what is large; a report that brings it says that there was no room."""
+        plane, fitting, refused = self._host.plane, list[Input](), list[Reply]()
+        nbytes = room.nbytes_in(self._held)
+        for item in inputs:
+            more = room.nbytes_of(item, plane) if room.is_large(item) else 0
+            error = self.store.too_large(nbytes + more) if more else None
+            if error is None:
+                fitting.append(item)
+                nbytes += more
+            elif type(item) is Reported:
+                fitting.append(room.without_result(item, error))
+            elif self._adds(item):
+                refused.append((item.token, None, error))
+            else:
+                fitting.append(item)
+        return fitting, refused
 
     def _adds(self, item: Input) -> TypeGuard[Asked]:
         """Whether somebody asks for what would add to the store, and has not been answered yet."""
@@ -174,7 +199,7 @@ class Commits:
         if held:
             self._note_unsent(inputs)
         outcome = self._host.plane.step(inputs, now)
-        if not held and not outcome.changes:
+        if not held and not outcome.changes and not self._is_telling:
             return outcome
         held.append(outcome)
         self._queue.put(outcome)
@@ -235,9 +260,11 @@ class Commits:
                 for effect in outcome.effects:
                     host.carry_out(effect, touched)
                 self._held.popleft()
+            self._is_telling = True
         for line in touched:
             host.flush(line)
         host.deliver([reply for outcome in batch for reply in outcome.replies])
+        self._is_telling = False
         host.pump()
 
     def _failed(self, error: StoreError) -> None:

@@ -59,16 +59,17 @@ class Host:
         grace_s: float = GRACE_S,
         price_of: PriceOf | None = None,
         quotas: Quotas = DEFAULT,
+        public: Any = None,
     ) -> None:
         keeper = Keeper()
         self.clock: Clock = clock or RealClock()
         self._now = self.clock.now
-        self.commits = commits
+        self.commits, self._thread = commits, thread
         self._core: Any = {"idle_s": idle_s, "enforced": keeper.enforced, "quotas": quotas}
         self._core |= {"has_home": has_home, "lease_s": lease_s, "grace_s": grace_s}
         self._core["price_of"] = price_of
         self.plane = self._new_plane()
-        self.inbox: deque[Input] = deque()
+        self.inbox: deque[Input] = deque([] if commits is None else [Tick()])  # what was kept runs
         self.dead: ApothicError | None = None
         self.kept_jobs = 0
         """Unfinished jobs that were left in the store at the end."""
@@ -78,8 +79,7 @@ class Host:
         self._reading = self._working = 0
         """Threads that hold locks of the agent: whoever reads channels, and the host's own."""
         self._open_descriptors()
-        # Tests hold reports back, or lose them.
-        post = self.inbox.append if sieve is None else sieve(self.inbox.append)
+        post = self.inbox.append if sieve is None else sieve(self.inbox.append)  # tests lose some
         self.agent = Agent(
             thread.zygote,
             self._channels,
@@ -89,14 +89,13 @@ class Host:
             keeper=keeper,
             archives=None if commits is None else commits.archives,
         )
-        self.agent.aside.wake = self._poke
+        self.agent.aside.wake, self.agent.aside.public = self._poke, public
         self._errands.register(self._wake_fd, EPOLLIN)
         self._wake_at, self._closing = NEVER, False
         self._stay_home()
         self._decide = self.plane.step if commits is None else commits.attach(self)
         self._after_step: tuple[Callable[[Plane], None], ...] = self._looks()
         self.clock.attach(self.plane, self.lock, self._poke)
-        self._thread = thread
         thread.give(self._run)
 
     def _open_descriptors(self) -> None:
@@ -127,6 +126,7 @@ class Host:
         plane = self._new_plane()
         plane.scheduler.number_after(self.plane.scheduler.last_executor)
         plane.load(records, self._now())
+        self.inbox.appendleft(Tick())
         self.plane = plane
         self.clock.attach(plane, self.lock, self._poke)
         if self.fleet is not None:

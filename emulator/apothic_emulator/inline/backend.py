@@ -75,6 +75,8 @@ class InlineBackend:
             host.promise(ticket)
         if isinstance(command, GetJob | GetJobLogs):
             return Look(host, ticket)
+        if type(command).__name__ in ("StopInstance", "RestartInstance"):
+            return Farewell(host, ticket)
         return ticket
 
     def watch(
@@ -172,6 +174,17 @@ class Look(InlineTicket):
             self.complete(self._reply.result())
         except BaseException as error:  # noqa: BLE001 - it is the reply
             self.fail(error)
+
+
+class Farewell(Look):
+    """A reply after which an object is no more; whoever waits for it runs its exit hooks first."""
+
+    __slots__ = ()
+
+    def _block(self, deadline: float | None) -> None:
+        self._host.close_ended()
+        self._follow()
+        super(InlineTicket, self)._block(deadline)
 
 
 def _has_loop() -> bool:

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from apothic_backends.model.jobs import ErrorInfo
+from apothic_backends.model.payloads import Payload
 from apothic_backends.ticket import Ticket
 from apothic_emulator.core.effects import Credit, Dispatch, StartExecutor
 from apothic_emulator.core.facts import Fact, Loaded, LoadFailed
@@ -55,6 +56,9 @@ class Executor:
         """A `Purse`, if the function has secrets."""
         self.shelf: Any = None
         """A `Shelf`, if it has volumes."""
+        self.holder: Any = None
+        """What holds the object of an instance."""
+        self._spec = effect.spec
 
     def dispatch(self, *effects: Dispatch) -> None:
         """Put a job, or the jobs of one call, at the end of the line."""
@@ -123,6 +127,8 @@ class Executor:
 
     def close(self) -> None:
         """Have what is left in it end; user code may run, so without the lock."""
+        if self.holder is not None:
+            self.holder.leave()
 
     def lent(self) -> AbstractContextManager[None]:
         """Have the secrets of the function in the environment."""
@@ -140,7 +146,7 @@ class Executor:
         try:
             buffers = tuple(bytearray(buffer) for buffer in code.buffers)
             with self.lent():
-                loaded = calls.load(code.codec, code.data, buffers)
+                loaded = self._loaded(code, buffers)
         except BaseException as error:
             if is_interrupt(error):
                 self._is_loading = False  # whoever waits next may try again
@@ -152,6 +158,19 @@ class Executor:
             return LoadFailed(self.number, info)
         self.function = loaded if self.shelf is None else self.shelf.around(loaded)
         return Loaded(self.number)
+
+    def _loaded(self, code: Payload, buffers: tuple[bytearray, ...]) -> Callable[..., Any]:
+        if self._spec.cls is None:
+            return calls.load(code.codec, code.data, buffers)
+        from apothic_emulator.inline import objects  # few have some  # noqa: PLC0415
+
+        loop = self.new_loop()
+        self.holder = objects.load(code, self._spec, loop)
+        return objects.calling(self.holder, self._spec, on_loop=loop is not None)
+
+    def new_loop(self) -> Any:
+        """The loop that its calls run on; None if they run on none."""
+        return None
 
     def run(self, call: Call) -> Fact | None:
         """Run one call to its end."""

@@ -110,7 +110,7 @@ class InlineHost:
         if effect.spec.batch is not None:
             kind = BatchLoopExecutor if effect.spec.is_async else BatchExecutor
             return kind(effect, self._after_error, self)
-        if effect.spec.is_async:
+        if effect.spec.is_async or (effect.spec.cls is not None and effect.spec.yields):
             return LoopExecutor(effect, self._after_error, self)
         if effect.spec.is_generator:
             return GeneratorExecutor(effect, self._after_error)

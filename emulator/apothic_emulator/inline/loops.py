@@ -52,7 +52,6 @@ class LoopExecutor(Executor):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Event()
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._is_generator = effect.spec.is_generator
         self._rooms: dict[int, asyncio.Event] = {}
         """What generators wait for, by job."""
         self._is_driven = False
@@ -105,8 +104,7 @@ class LoopExecutor(Executor):
 
         Where the thread waits for something else (not `is_own`) also when anything has changed.
         """
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
+        self._loop = self.new_loop()
         driver = self._loop.create_task(self._drive(awaited, deadline, is_own=is_own))
         try:
             self._loop.run_until_complete(driver)
@@ -115,6 +113,12 @@ class LoopExecutor(Executor):
             with contextlib.suppress(asyncio.CancelledError):
                 self._loop.run_until_complete(driver)
             raise
+
+    def new_loop(self) -> asyncio.AbstractEventLoop:
+        """Its loop, made at the first need."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        return self._loop
 
     async def _drive(
         self, awaited: Ticket[Any] | None, deadline: float | None, *, is_own: bool
@@ -158,9 +162,10 @@ class LoopExecutor(Executor):
         assert self.function is not None, "loaded before it is driven"
         try:
             args, kwargs = call.unpack()
-            if self._is_generator:
-                return await self._produce(call, self.function(*args, **kwargs))
-            return call.succeeded(await self.function(*args, **kwargs))
+            made: Any = self.function(*args, **kwargs)
+            if hasattr(made, "__anext__"):
+                return await self._produce(call, made)
+            return call.succeeded(await made)
         except BaseException as error:
             if is_interrupt(error):
                 raise
@@ -189,9 +194,11 @@ class LoopExecutor(Executor):
         if self._is_driven:
             self.nudge()
             return
-        loop, self._loop = self._loop, None
+        loop = self._loop
         if loop is None:
             return
+        super().close()
+        self._loop = None
         left = list(self._tasks.values())
         for task in left:
             task.cancel()

@@ -16,6 +16,15 @@ CLIENTS = frozenset({"admin", "run", "read"})
 """The scopes of people and programs."""
 
 
+PAGES = "/v2/domain/"
+"""Where the pages of apps are, for browsers."""
+
+
+def is_page(path: str) -> bool:
+    """Whether a path is that of a page about an app."""
+    return path.startswith(PAGES)
+
+
 class Access:
     """What each path needs."""
 

@@ -15,6 +15,7 @@ from apothic_backends.ticket import Ticket
 from apothic_emulator.agent.zygote import Zygote
 from apothic_emulator.core.costs import PriceOf
 from apothic_emulator.core.facts import Asked
+from apothic_emulator.gateway.public import Public
 from apothic_emulator.host.backend import LocalBackend
 from apothic_emulator.host.commits import Commits
 from apothic_emulator.host.host import Host
@@ -51,6 +52,10 @@ class Account:
         self.host.reader.watch()
         return ticket
 
+    def cut(self, key_id: str) -> None:
+        """End what clients of its services do under a key that holds no more."""
+        self.host.agent.aside.cut(key_id)
+
     def is_quiet(self) -> bool:
         """Whether no executor works."""
         return self.host.is_quiet()
@@ -71,11 +76,17 @@ class Account:
 
 
 def open_account(
-    name: str, settings: Settings, *, has_home: bool, price_of: PriceOf | None = None
+    name: str,
+    settings: Settings,
+    *,
+    has_home: bool,
+    price_of: PriceOf | None = None,
+    public: Public | None = None,
 ) -> Account:
     """Open the control plane of an account; blocks while its store is read.
 
-    With `has_home` executors run here, else on agents only. Without `price_of` all is free.
+    With `has_home` executors run here, else on agents only. Without `price_of` all is free. Its
+    services are `public`, or open to this machine alone.
 
     Raises:
         StoreError: its store is in use by another server, damaged, or cannot be reached.
@@ -96,6 +107,7 @@ def open_account(
             grace_s=settings.agent_grace_s,
             price_of=price_of,
             quotas=settings.quotas,
+            public=public,
         )
         return Account(name, host)
     except BaseException:

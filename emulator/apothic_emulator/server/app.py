@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from apothic_backends.model.record import Record
 from apothic_emulator.server import admin, catalog, console, events, openapi, streams
-from apothic_emulator.server.access import CLIENTS, Access
+from apothic_emulator.server.access import CLIENTS, Access, is_page
 from apothic_emulator.server.calls import CallRoute
 from apothic_emulator.server.catalog import READ, Offer
 from apothic_emulator.server.events import EventsRoute
@@ -50,7 +50,8 @@ def build(
         console.PATH: Route(LOOK, console.console),
     }
     access = Access(_needs(offers, sockets))
-    guard = Guard(Routes(table), rules, site.keys, access, site.clock, most=most)
+    routes = Routes(table, Route(LOOK, console.AppPage(site)))
+    guard = Guard(routes, rules, site.keys, access, site.clock, most=most)
     figures.guard = guard
     return guard
 
@@ -63,16 +64,19 @@ class Route(Record):
 
 
 class Routes:
-    """Every path, by its exact name."""
+    """Every path, by its exact name; and the pages of apps, each of which is at one of its own."""
 
-    def __init__(self, table: Mapping[str, Route]) -> None:
+    def __init__(self, table: Mapping[str, Route], pages: Route) -> None:
         self.table = table
+        self._pages = pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or say that there is nobody for it."""
         if scope["type"] == "lifespan":
             return
         route = self.table.get(scope["path"])
+        if route is None and is_page(scope["path"]):
+            route = self._pages
         if route is None:
             await refuse(scope, send, NO_PATH)
         elif scope.get("method", *CONNECT) not in route.methods:

@@ -21,6 +21,8 @@ from apothic_emulator.server.limits import read as read_limits
 from apothic_emulator.server.scopes import SCOPES
 from apothic_emulator.server.settings import MAX_BODY, PORT, Settings
 
+HIGHEST_PORT = 65535
+
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 NEEDED = ("uvicorn", "httptools", "anyio", "prometheus_client", "websockets")
@@ -40,7 +42,17 @@ NEEDED = ("uvicorn", "httptools", "anyio", "prometheus_client", "websockets")
 @click.option("--tls-key", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--insecure-network", is_flag=True, help="Listen beyond this machine without TLS.")
 @click.option(
-    "--allow-host", "hosts", multiple=True, metavar="NAME", help="A name that this server has."
+    "--allow-host",
+    "hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A name that this server has. The first stands in the URLs of services.",
+)
+@click.option(
+    "--service-ports",
+    metavar="FIRST-LAST",
+    default="",
+    help="Where services listen that other machines reach; without, at any port.",
 )
 @click.option(
     "--restored", is_flag=True, help="The state was put back from a copy: take it as it is."
@@ -106,6 +118,7 @@ def settings(folder: Path, given: dict[str, Any]) -> Settings:
     """What was told, for a server that keeps what is its own in a folder."""
     folder.mkdir(mode=0o700, exist_ok=True)
     limits, quotas = read_limits(given.pop("limits"))
+    given["service_ports"] = ports(given["service_ports"])
     return Settings(
         folder,
         limits=limits,
@@ -113,6 +126,20 @@ def settings(folder: Path, given: dict[str, Any]) -> Settings:
         has_agent=not given.pop("no_agent"),
         grace_s=given.pop("grace"),
         **given,
+    )
+
+
+def ports(text: str) -> range:
+    """A range such as 20000-20999; empty for nothing."""
+    if not text:
+        return range(0)
+    first, _, last = text.partition("-")
+    if first.isascii() and first.isdigit() and last.isascii() and last.isdigit():
+        found = range(int(first), int(last) + 1)
+        if found and found[0] > 0 and found[-1] <= HIGHEST_PORT:
+            return found
+    raise click.BadParameter(
+        f"{text!r}: write 20000-20999, ports from 1 to {HIGHEST_PORT}", param_hint="--service-ports"
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import anyio
 from anyio import CancelScope
 
-from apothic_emulator.server.access import Access
+from apothic_emulator.server.access import Access, is_page
 from apothic_emulator.server.failures import Failures
 from apothic_emulator.server.keys import Key, Keys
 from apothic_emulator.server.rules import Refusal, Rules, values
@@ -147,7 +148,7 @@ class Guard:
         path: str = scope["path"]
         if self._access.is_open(path, scope.get("method", ""), scope["query_string"]):
             return None
-        key = self._keys.find(_token(headers), self._clock())
+        key = self._keys.find(_token(scope), self._clock())
         if key is None:
             source = (scope.get("client") or ("", 0))[0]
             return TOO_OFTEN if self._failures.note(source, anyio.current_time()) else NO_KEY
@@ -209,18 +210,39 @@ async def _cut(scope: Scope, told: Told, why: Refusal) -> None:
         abort()
 
 
-def _token(headers: list[tuple[bytes, bytes]]) -> str:
-    """The one bearer token of a request, or nothing."""
-    found = values(headers, b"authorization")
+def _token(scope: Scope) -> str:
+    """The one token that a request shows, or nothing: a bearer's, or for a page a password.
+
+    A browser goes on to send a password by itself. It opens pages alone, which change nothing, and
+    what other sites have a browser ask for is refused before.
+    """
+    found = values(scope["headers"], b"authorization")
     if len(found) != 1:
         return ""
     kind, _, token = found[0].partition(" ")
+    if kind.lower() == "basic" and _is_looked_at(scope):
+        return _password(token)
     return token if kind.lower() == "bearer" else ""
+
+
+def _is_looked_at(scope: Scope) -> bool:
+    """Whether a page is asked for, as browsers do."""
+    return is_page(scope["path"]) and scope.get("method") in ("GET", "HEAD")
+
+
+def _password(given: str) -> str:
+    """The password in what Basic authentication (RFC 7617) sends; the name does not matter."""
+    try:
+        return b64decode(given, validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
 
 
 _AGAIN = [(b"retry-after", b"1")]
 _MORE = {401: [(b"www-authenticate", b"Bearer")], 429: _AGAIN, 503: _AGAIN}
 """What is said with a status, besides."""
+
+_PASSWORD = (b"www-authenticate", b'Basic realm="apothic: any name, and a key as password"')
 
 
 async def refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
@@ -235,6 +257,8 @@ async def refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
     told = {"error": about}
     headers = [(b"content-type", b"application/json")]
     headers += _MORE.get(refusal.status, [])
+    if refusal.status == NO_KEY.status and _is_looked_at(scope):
+        headers.append(_PASSWORD)
     await send({"type": f"{kind}.start", "status": refusal.status, "headers": headers})
     await send({"type": f"{kind}.body", "body": json.dumps(told).encode()})
 

@@ -30,6 +30,16 @@ def check(settings: Settings) -> None:
         )
 
 
+def address_of(settings: Settings) -> tuple[int, str]:
+    """The family and the address that a server listens at.
+
+    Raises:
+        InvalidOption: its host is none.
+    """
+    family, *_, address = _found(settings)[0]
+    return family, address[0]
+
+
 def is_loopback(address: str) -> bool:
     """Whether an address is reached from this machine alone."""
     return ipaddress.ip_address(address.partition("%")[0]).is_loopback

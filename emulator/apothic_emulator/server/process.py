@@ -27,7 +27,9 @@ from apothic_backends.remote.errors import Busy
 from apothic_backends.remote.running import announce, running
 from apothic_emulator.core.bills import pricing
 from apothic_emulator.executors import linux
+from apothic_emulator.executors.web.hosts import ALLOWED, allowed
 from apothic_emulator.server.accounts import Account, Accounts, open_account
+from apothic_emulator.server.admission import public_of
 from apothic_emulator.server.app import build
 from apothic_emulator.server.first import ACCOUNT, first_key
 from apothic_emulator.server.guard import Guard
@@ -40,7 +42,7 @@ from apothic_emulator.server.settings import Settings
 from apothic_emulator.server.site import Site
 from apothic_emulator.stores.store import Store
 
-_KEPT = frozenset({"APOTHIC_HOME", "APOTHIC_CGROUP", "APOTHIC_LIMITS"})
+_KEPT = frozenset({"APOTHIC_HOME", "APOTHIC_CGROUP", "APOTHIC_LIMITS", ALLOWED})
 """What workers find of the server's own settings; the others may hold passwords and keys."""
 
 _ONESELF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound here
@@ -86,6 +88,7 @@ def serve(
     """
     sys.addaudithook(_refuse_pickles)
     _hide_settings()
+    os.environ[ALLOWED] = ",".join((*allowed(), *settings.hosts))
     with contextlib.closing(settings.store()) as store:
         if settings.restored:
             store.forget()
@@ -125,11 +128,11 @@ async def _serve(
 ) -> None:
     keys = Keys(store)
     made = first_key(keys, settings.folder, time.time())
-    accounts = Accounts(_opener(settings))
+    accounts = Accounts(_opener(settings, keys))
     site = Site(accounts, keys, settings.max_body, time.time)
     port: int = listening.getsockname()[1]
     guard = build(site, Rules(port, settings.hosts), most=settings.limits.requests)
-    _end_what_is_revoked(keys, guard)
+    _end_what_is_revoked(keys, guard, accounts)
     try:
         await accounts.get(ACCOUNT)  # what was kept goes on now, and not with the first request
         if settings.restored:
@@ -163,22 +166,28 @@ async def _tidy(site: Site) -> None:
         await anyio.sleep(TIDY_S)
 
 
-def _opener(settings: Settings) -> Callable[[str], Account]:
+def _opener(settings: Settings, keys: Keys) -> Callable[[str], Account]:
     """Executors run here for the operator's own account alone: they run as the server's user."""
     price_of = None if settings.prices is None else pricing(read_prices(settings.prices))
 
     def open_one(name: str) -> Account:
         has_home = settings.has_agent and name == ACCOUNT
-        return open_account(name, settings, has_home=has_home, price_of=price_of)
+        public = public_of(settings, keys, name, time.time)
+        return open_account(name, settings, has_home=has_home, price_of=price_of, public=public)
 
     return open_one
 
 
-def _end_what_is_revoked(keys: Keys, guard: Guard) -> None:
+def _end_what_is_revoked(keys: Keys, guard: Guard, accounts: Accounts) -> None:
     """Have the loop's thread end what goes on under a key that was revoked, on whichever thread."""
     from anyio.from_thread import run_sync  # noqa: PLC0415
 
-    keys.on_revoked = lambda key_id: run_sync(guard.end, key_id)
+    def end(key_id: str) -> None:
+        for account in [*accounts.opened.values()]:
+            account.cut(key_id)
+        run_sync(guard.end, key_id)
+
+    keys.on_revoked = end
 
 
 def _tell(settings: Settings, listening: socket.socket, say: Say, made: Any) -> str:

@@ -9,12 +9,11 @@ itself is not asked.
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterable, Sequence
 
 from apothic_backends.model.record import Record
+from apothic_emulator.executors.web.hosts import HOST, is_localhost
 
-_HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9](?:[a-z0-9-]*(?:\.[a-z0-9-]+)*))(?::(\d{1,5}))?")
 _DEFAULT_PORTS = (80, 443)
 _FOREIGN = frozenset({"cross-site", "same-site"})
 
@@ -62,7 +61,7 @@ class Rules:
 
     def is_ours(self, host: str, address: str) -> bool:
         """Whether a Host header names this server, in its one canonical form."""
-        found = _HOST.fullmatch(host)
+        found = HOST.fullmatch(host)
         if found is None:
             return False
         name, port = found[1], found[2]
@@ -73,7 +72,7 @@ class Rules:
                 return False
         elif port != str(self.port):
             return False
-        return name == "localhost" or name.endswith(".localhost") or _is_address(name, address)
+        return is_localhost(name) or _is_address(name, address)
 
 
 def _is_address(name: str, address: str) -> bool:

@@ -23,6 +23,7 @@ class Settings(Record):
     """What a server was told; `folder` is where it keeps what is the server's own.
 
     `hosts` are names by which others know the server, beside its addresses: with a port only there.
+    The first stands in the URLs of services.
     In-flight work has `grace_s` seconds to end when the server is asked to. An agent of which
     nothing is heard for `agent_lease_s` has stopped its work; for `agent_grace_s` more it may come
     back with the outcome of what must not run twice.
@@ -36,6 +37,8 @@ class Settings(Record):
     tls_key: Path | None = None
     insecure_network: bool = False
     hosts: tuple[str, ...] = ()
+    service_ports: range = range(0)
+    """Where services listen that others than this machine reach; empty: at any port."""
     has_agent: bool = True
     grace_s: float = 10.0
     agent_lease_s: float = LEASE_S

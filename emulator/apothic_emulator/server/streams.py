@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from apothic_emulator.gateway.paths import PATH, PROTOCOL, SERVICE, STREAM
+from apothic_emulator.executors.web.callers import NOTHING, read
+from apothic_emulator.gateway.paths import CALLER as CLIENT, PATH, PROTOCOL, SERVICE, STREAM
 from apothic_emulator.server.guard import CALLER, TAKE, Receive, Refusal, Scope, Send, refuse
 from apothic_emulator.server.rules import values
 from apothic_emulator.server.site import Site
@@ -12,9 +13,7 @@ __all__ = ["PATH", "StreamsRoute"]
 NO_STREAM = Refusal(404, "not_found", "nobody awaits that stream")
 NO_UPGRADE = Refusal(426, "bad_request", f"this is for `Upgrade: {PROTOCOL}`")
 
-_SWITCHED = (
-    f"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: {PROTOCOL}\r\n\r\n"
-).encode()
+_SWITCHED = f"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: {PROTOCOL}\r\n"
 
 
 class StreamsRoute:
@@ -36,6 +35,11 @@ class StreamsRoute:
         if gateway is None or len(stream) + len(service) != 1:
             await refuse(scope, send, NO_STREAM)
         elif stream:
-            gateway.joined(stream[0], take(_SWITCHED))
+            said = gateway.said_of(stream[0]).decode("ascii")
+            answer = f"{_SWITCHED}{CLIENT}: {said}\r\n\r\n"
+            gateway.joined(stream[0], take(answer.encode()))
         else:
-            gateway.came_back(service[0], take(_SWITCHED))
+            said = "".join(values(headers, CLIENT.encode())[:1])
+            back = take(f"{_SWITCHED}\r\n".encode())
+            is_meant = read(said.encode("latin-1")) is not None
+            gateway.came_back(service[0], back, said.encode() if is_meant else NOTHING)

@@ -8,8 +8,10 @@ breaks under it, the count says whether it was carried out.
 
 from __future__ import annotations
 
+import os
 import re
 import threading
+from binascii import crc32
 from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +20,7 @@ import psycopg
 from psycopg import errors
 
 from apothic_backends.model.errors import StoreError, StoreFenced, StoreFull, StoreLocked
+from apothic_backends.remote.running import beginning
 from apothic_emulator.stores.base import Change, Found
 from apothic_emulator.stores.ownership import Owner, name_of, this_process
 
@@ -36,7 +39,7 @@ WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND datname = current_d
   AND (classid::bigint << 32 | objid::bigint) = hashtextextended('apothic:' || %s, 0)
 """
 """How the session calls itself that holds the lock, for those who may see that."""
-_NAME = re.compile(r"apothic (\d+) (\S+)")
+_NAME = re.compile(r"apothic (\d+) ([0-9a-f]{8}) (\S+)")
 _SCHEMA_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('apothic schema', 0))"
 _TAKE = """
 INSERT INTO apothic_stores VALUES (%s, 1, 0)
@@ -62,7 +65,9 @@ _PAUSES_S = (0.0, 0.5, 2.0)
 """Before each new try to reach a server that has gone away."""
 
 _FREED_S = (0.0, 0.05, 0.15, 0.3)
-"""Before each try to get the lock: a server notices a moment later that its owner was killed."""
+"""Before each try to get the lock: a server notices a moment later that its owner was killed.
+
+Not while it is known that the owner lives, on this machine."""
 
 _CONNECT_S = 10
 _ROWS = 2000
@@ -106,27 +111,33 @@ class PostgresEngine:
         Raises:
             StoreLocked: another session does.
         """
-        name = "apothic {pid} {host}".format(**this_process())
+        pid, host = this_process().values()
         db = psycopg.connect(
-            self._url, autocommit=True, connect_timeout=_CONNECT_S, application_name=name
+            self._url,
+            autocommit=True,
+            connect_timeout=_CONNECT_S,
+            application_name=f"apothic {pid} {_mark(pid)} {host}",
         )
         self._db = db
         db.execute("SET synchronous_commit = on")
         for pause_s in _FREED_S:
-            if pause_s:
-                threading.Event().wait(pause_s)
+            threading.Event().wait(pause_s)
             if _row(db.execute(_LOCK, (self._store,)))[0]:
+                return db
+            if _is_another_that_lives(self._holder(db)):
                 break
-        else:
-            raise self._locked(db)
-        return db
+        raise self._locked(db)
+
+    def _holder(self, db: psycopg.Connection[tuple[Any, ...]]) -> re.Match[str] | None:
+        """What the session that has the lock says of its process."""
+        row = db.execute(_OWNER, (self._store,)).fetchone()
+        return _NAME.fullmatch(row[0] or "") if row is not None else None
 
     def _locked(self, db: psycopg.Connection[tuple[Any, ...]]) -> StoreLocked:
         """The error for a store that another session owns."""
-        row = db.execute(_OWNER, (self._store,)).fetchone()
+        said = self._holder(db)
         self._hang_up()
-        said = _NAME.fullmatch(row[0] or "") if row is not None else None
-        owner: Owner = {} if said is None else {"pid": int(said[1]), "host": said[2]}
+        owner: Owner = {} if said is None else {"pid": int(said[1]), "host": said[3]}
         return StoreLocked(
             f"{self.place} is in use by {name_of(owner)}. End that first, or give this one a state "
             "of its own: APOTHIC_NAMESPACE=other",
@@ -217,6 +228,21 @@ class PostgresEngine:
         if isinstance(error, errors.DiskFull):
             return StoreFull(f"the server has no room left for {self.place}: {why}")
         return StoreError(f"{self.place} cannot be used: {why}")
+
+
+def _mark(pid: int) -> str:
+    """What tells a process of this machine from all others of its number, before it and since."""
+    return f"{crc32((beginning(pid) or '').encode()):08x}"
+
+
+def _is_another_that_lives(said: re.Match[str] | None) -> bool:
+    """Whether that is a process of this machine that goes on, and not this one.
+
+    A session of this one may be what a connection that was cut has left.
+    """
+    if said is None or int(said[1]) == os.getpid():
+        return False
+    return beginning(int(said[1])) is not None and said[2] == _mark(int(said[1]))
 
 
 def _row(cursor: psycopg.Cursor[tuple[Any, ...]]) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from apothic_backends.model.errors import StoreCorrupt, StoreFull
 from apothic_emulator.stores.base import Change, Engine, Found, way_out
 from apothic_emulator.stores.blobs import Blobs
-from apothic_emulator.stores.disk import full
+from apothic_emulator.stores.disk import full, room_in
 from apothic_emulator.stores.ownership import forget
 from apothic_emulator.stores.reserve import Reserve
 
@@ -68,6 +68,12 @@ class Store:
         if self.reserve is None or self.reserve.take():
             return None
         return full(self.reserve.path.parent, f"less than {self.reserve.nbytes >> 20} MiB")
+
+    def too_large(self, nbytes: int) -> StoreFull | None:
+        """Why so much cannot be kept in files now; None if there is room, or it needs no file."""
+        if self._blobs is None or room_in(self._blobs.folder.parent) >= nbytes + LARGE:
+            return None
+        return full(self._blobs.folder.parent, f"less than {(nbytes + LARGE) >> 20} MiB")
 
     def forget(self) -> None:
         """Before it is opened: it was put back from a copy, and may hold less than it did.

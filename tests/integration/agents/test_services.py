@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from apothic.functions import DECLARED
-from apothic_backends.connection import use
 from tests.server.test_serving import certificate
+from tests.services.placing import standing_in, using
 from tests.services.project import Project, get
 from tests.services.second import Second
 
@@ -56,23 +54,11 @@ def second(
 
 
 @pytest.fixture
-def project(second: Second, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    root = tmp_path / "project"
-    root.mkdir()
-    monkeypatch.setenv("APOTHIC_HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(root)
-    monkeypatch.syspath_prepend(str(root))
-    declared = dict(DECLARED)
-    backend = second.open()
-    before = use(backend)
-    project = Project(root)
-    with project.undo:
-        yield project
-    use(before)
-    backend.close()
-    DECLARED.clear()
-    DECLARED.update(declared)
-    sys.modules.pop("program", None)
+def project(second: Second, tmp_path: Path) -> Iterator[Project]:
+    with standing_in(tmp_path) as root, using(second.open()):
+        project = Project(root)
+        with project.undo:
+            yield project
 
 
 @pytest.fixture

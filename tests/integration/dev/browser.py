@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 import urllib.request
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,14 +31,43 @@ class Page:
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
         self._last = 0
+        self._events: list[Any] = []
 
     def ask(self, method: str, **params: Any) -> Any:
         """What the browser answers."""
         self._last += 1
         self._socket.send(json.dumps({"id": self._last, "method": method, "params": params}))
         while (told := json.loads(self._socket.recv(PATIENCE_S))).get("id") != self._last:
-            pass
+            self._events.append(told)
         return told.get("result", {})
+
+    def event(self, method: str) -> Any:
+        """The first that there is, or will be, of this name."""
+        while True:
+            for told in self._events:
+                if told.get("method") == method:
+                    self._events.remove(told)
+                    return told["params"]
+            self._events.append(json.loads(self._socket.recv(PATIENCE_S)))
+
+    def be(self, url: str, html: str) -> None:
+        """Show what that address is said to have answered: nobody is asked."""
+        self.ask("Fetch.enable", patterns=[{"urlPattern": url}])
+        self.value(f"location.href = {json.dumps(url)}")
+        asked = self.event("Fetch.requestPaused")["requestId"]
+        kind = [{"name": "Content-Type", "value": "text/html"}]
+        body = b64encode(html.encode()).decode()
+        answer = {"requestId": asked, "responseCode": 200, "responseHeaders": kind, "body": body}
+        self.ask("Fetch.fulfillRequest", **answer)
+        self.ask("Fetch.disable")
+        self.until("location.href + document.readyState", url + "complete")
+
+    def result(self, expression: str) -> Any:
+        """What a promise there comes to."""
+        how = {"expression": expression, "awaitPromise": True, "returnByValue": True}
+        told = self.ask("Runtime.evaluate", **how)
+        assert "exceptionDetails" not in told, told
+        return told["result"]["value"]
 
     def value(self, expression: str) -> Any:
         """What some JavaScript gives there; None while the page is another."""
@@ -56,11 +85,11 @@ class Page:
 
 
 @contextmanager
-def browsing(url: str, folder: Path) -> Generator[Page]:
+def browsing(url: str, folder: Path, *flags: str) -> Generator[Page]:
     """A browser that shows that address."""
     assert CHROMIUM is not None
     with subprocess.Popen(
-        [CHROMIUM, *FLAGS, f"--user-data-dir={folder}", url],
+        [CHROMIUM, *FLAGS, *flags, f"--user-data-dir={folder}", url],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

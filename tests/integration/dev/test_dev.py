@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import urllib.request
+
+from apothic.console import Console
+from apothic_backends.remote.running import running_dev
 from tests.integration.dev.developed import Project, developing
 from tests.integration.support import descendants, is_alive, wait_gone
 
@@ -42,6 +46,18 @@ def test_a_program_that_is_broken_from_the_start_is_waited_for(project: Project)
         dev.until("deployed", version=1)
         dev.until("serves", name="page")
         dev.until_it_answers('"Hello"')
+
+
+def test_an_app_has_a_page(project: Project) -> None:
+    with developing(project, "--port", "0") as dev:
+        dev.until("up", version=1)
+        its = running_dev(project.root)
+        assert its is not None
+        url = Console(its.url).app_url("default", "default", "demo")
+        request = urllib.request.Request(url, headers={"authorization": f"Bearer {its.key}"})
+
+        with urllib.request.urlopen(request) as answer:
+            assert dev.urls["page"] in answer.read().decode()
 
 
 def test_ctrl_c_ends_all_of_it_in_order(project: Project) -> None:

@@ -118,6 +118,15 @@ def odd() -> Any:
         assert scope["type"] == "http"
         if scope["path"] == "/early":
             await send({"type": "http.response.body", "body": b"too early"})
+        if scope["path"] == "/silent":
+            return
+        if scope["path"] == "/unknown":
+            await send({"type": "http.response.nonsense"})
+        if scope["path"] == "/header":
+            broken = [(b"x", b"a\r\nset-cookie: b")]
+            await send({"type": "http.response.start", "status": 200, "headers": broken})
+        if scope["path"] == "/raises":
+            raise RuntimeError("it cannot begin")
         await send({"type": "http.response.start", "status": 200, "headers": []})
         if scope["path"] == "/broken":
             await send({"type": "http.response.body", "body": b"half", "more_body": True})

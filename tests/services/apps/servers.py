@@ -71,7 +71,7 @@ def program() -> None:
         "    def do_GET(self):\n"
         "        self.send_response(200); self.end_headers()\n"
         "        self.wfile.write(sys.argv[1].encode())\n"
-        "http.server.ThreadingHTTPServer(('127.0.0.1', 18766), H).serve_forever()\n"
+        "http.server.ThreadingHTTPServer(('0.0.0.0', 18766), H).serve_forever()\n"
     )
     subprocess.Popen([sys.executable, "-c", code, VERSION])
 
@@ -127,13 +127,12 @@ def taken() -> None:
 
 @app.web_server(18774)
 def dies() -> None:
-    """A server that ends after its first answer."""
+    """A server that takes nobody else once it was asked something."""
 
     class Once(Handler):
         def do_GET(self) -> None:
-            super().do_GET()
-            self.server.shutdown_request(self.request)
             server.socket.close()
+            super().do_GET()
 
     server = http.server.HTTPServer(("127.0.0.1", 18774), Once)
 

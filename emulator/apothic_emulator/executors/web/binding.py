@@ -7,9 +7,7 @@ query. Without a body all come from the query.
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
-import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -17,13 +15,18 @@ from typing import Any, NamedTuple
 import msgspec
 from starlette.requests import Request
 
+from apothic_emulator.executors.web.faults import MISSING, faults
 from apothic_emulator.executors.web.given import CannotServe
-from apothic_emulator.executors.web.problems import Problem, found_by_pydantic, told
+from apothic_emulator.executors.web.problems import Problem, told
+from apothic_emulator.executors.web.values import (
+    bare,
+    converted,
+    fields_of,
+    is_many,
+    is_pydantic,
+    is_record,
+)
 
-MISSING: Any = inspect.Parameter.empty
-"""In place of a value that is not there."""
-
-_MANY = (list, set, frozenset, tuple, Sequence)
 _KEYWORDS = inspect.Parameter.VAR_KEYWORD
 
 
@@ -116,49 +119,6 @@ def _check(function: Callable[..., Any], one: Parameter) -> None:
         )
 
 
-# --- hints --------------------------------------------------------------------------------------
-
-
-def bare(hint: Any) -> Any:
-    """A hint without what `Annotated` and `| None` add."""
-    if typing.get_origin(hint) is typing.Annotated:
-        return bare(typing.get_args(hint)[0])
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        others = [one for one in typing.get_args(hint) if one is not type(None)]
-        return bare(others[0]) if len(others) == 1 else hint
-    return hint
-
-
-def is_pydantic(hint: Any) -> bool:
-    """Whether it is a pydantic model."""
-    return isinstance(hint, type) and hasattr(hint, "__pydantic_validator__")
-
-
-def is_record(hint: Any) -> bool:
-    """Whether values of it are objects in JSON."""
-    kind: Any = _class_of(hint)
-    return kind is not None and bool(
-        issubclass(kind, Mapping | msgspec.Struct)
-        or dataclasses.is_dataclass(kind)
-        or typing.is_typeddict(kind)
-        or is_pydantic(kind)
-        or hasattr(kind, "__attrs_attrs__")
-    )
-
-
-def _is_many(hint: Any) -> bool:
-    """Whether a key of the query may come more than once."""
-    kind = _class_of(hint)
-    return kind is not None and issubclass(kind, _MANY) and not issubclass(kind, str | bytes)
-
-
-def _class_of(hint: Any) -> Any:
-    """What values of it are instances of; None where there is no one class."""
-    kind: Any = bare(hint)
-    kind = typing.get_origin(kind) or kind
-    return kind if isinstance(kind, type) else None
-
-
 # --- values -------------------------------------------------------------------------------------
 
 
@@ -172,11 +132,9 @@ class Bound:
     def take(self, one: Parameter, value: Any, where: str, *, is_text: bool) -> None:
         """Convert a value, which is all text in a query, for a parameter."""
         try:
-            self.arguments[one.name] = _converted(value, one.hint, is_text=is_text)
-        except msgspec.ValidationError as error:
-            self.problems.append(told(str(error), value, where))
+            self.arguments[one.name] = converted(value, one.hint, is_text=is_text)
         except ValueError as error:
-            self.problems.extend(found_by_pydantic(error, where))
+            self.problems.extend(faults(error, value, one.hint, where, is_text=is_text))
 
     def lack(self, one: Parameter, where: str) -> None:
         """There is no value for a parameter."""
@@ -212,7 +170,7 @@ def _lone_list(takes: Parameters, body: Any) -> Parameter | None:
     """The only parameter, if the body is a list and that takes one."""
     fields = takes.fields
     if isinstance(body, list) and takes.whole is None and len(fields) == 1:
-        return fields[0] if _is_many(fields[0].hint) else None
+        return fields[0] if is_many(fields[0].hint) else None
     return None
 
 
@@ -238,52 +196,16 @@ def _take_fields(
 
 
 def _texts(one: Parameter, query: Query) -> Any:
-    return list(query[one.name]) if _is_many(one.hint) else query[one.name][-1]
+    return list(query[one.name]) if is_many(one.hint) else query[one.name][-1]
 
 
 def _take_record(bound: Bound, one: Parameter, query: Query) -> None:
     """A record whose fields are keys of the query."""
     kind = bare(one.hint)
-    hints = {} if issubclass(typing.get_origin(kind) or kind, Mapping) else _fields_of(kind)
+    hints = {} if issubclass(typing.get_origin(kind) or kind, Mapping) else fields_of(kind)
     names = hints or dict.fromkeys(query, str)
     found = {
         name: _texts(Parameter(name, hint), query) for name, hint in names.items() if name in query
     }
     if found or one.default is MISSING:
         bound.take(one, found, "query", is_text=True)
-
-
-def _fields_of(kind: Any) -> dict[str, Any]:
-    return typing.get_type_hints(kind, include_extras=True)
-
-
-def _converted(value: Any, hint: Any, *, is_text: bool) -> Any:
-    if is_pydantic(hint):
-        return hint.model_validate(value)
-    made = msgspec.convert(value, hint, strict=not is_text, str_keys=True, dec_hook=_of_other)
-    _fill(made)
-    return made
-
-
-def _fill(value: Any) -> None:
-    """Give dataclasses the fields that they have by default.
-
-    msgspec leaves those to the class, and then leaves them out where it writes such a value.
-    """
-    if isinstance(value, Mapping):
-        value = list(typing.cast("Mapping[Any, Any]", value).values())
-    if isinstance(value, list | tuple | set | frozenset):
-        for one in typing.cast("Sequence[Any]", value):
-            _fill(one)
-    elif dataclasses.is_dataclass(value) and hasattr(value, "__dict__"):
-        for each in dataclasses.fields(value):
-            part = getattr(value, each.name)
-            vars(value).setdefault(each.name, part)
-            _fill(part)
-
-
-def _of_other(kind: Any, value: Any) -> Any:
-    """What msgspec knows nothing of."""
-    if is_pydantic(kind):
-        return kind.model_validate(value)
-    raise NotImplementedError(f"{kind.__name__} cannot be read from a request")

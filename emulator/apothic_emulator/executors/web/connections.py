@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any, Protocol
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http import httptools_impl
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from apothic_emulator.executors.web.callers import ANY, NOTHING, read
+from apothic_emulator.executors.web.hosts import REFUSED, is_known
 
 HEAD_S = 10.0
 """How long the head of a request may take."""
@@ -29,6 +38,7 @@ class Server(Protocol):
     fresh: int
     taken: int
     waiting: Any
+    hosts: tuple[str, ...]
 
     def opened(self) -> None:
         """A connection is there."""
@@ -55,6 +65,42 @@ class Server(Protocol):
         ...
 
 
+_MISSPOKEN = b"the application of this service does not speak ASGI\n"
+
+
+class Cycle(RequestResponseCycle):
+    """A request and its answer."""
+
+    is_stream = False
+    task: Any = None
+
+    async def send_500_response(self) -> None:
+        """Answer in place of an application that has not: 500 if it raised, 502 if it misspoke."""
+        error = sys.exception()
+        if error is not None and not _is_refused(error):
+            await super().send_500_response()
+            return
+        length = b"%d" % len(_MISSPOKEN)
+        about = [
+            (b"content-type", b"text/plain"),
+            (b"content-length", length),
+            (b"connection", b"close"),
+        ]
+        await self.send({"type": "http.response.start", "status": 502, "headers": about})
+        await self.send({"type": "http.response.body", "body": _MISSPOKEN})
+
+
+def _is_refused(error: BaseException) -> bool:
+    """Whether it is our refusal of what an application has sent at the wrong time."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__name__") == httptools_impl.__name__
+
+
+_uvicorn: Any = httptools_impl
+_uvicorn.RequestResponseCycle = Cycle  # its protocol makes one for each request
+
 _NO_HEAD = -(1 << 62)
 """In place of the size of a head, while what comes is a body."""
 
@@ -71,6 +117,8 @@ class Connection(HttpToolsProtocol):
 
     serves: Server
     """Set on the class that a server makes its own."""
+    said = NOTHING
+    """What those who handed it on say of its client."""
     since = 0.0
     """When the request that is under way began, or the last one ended."""
     _open = 0
@@ -83,7 +131,12 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         self.since = self.loop.time()
         self.serves.opened()
-        self._is_fresh = self.serves.is_limited
+        self._is_fresh = True
+        self._hosts = self.serves.hosts
+        caller = read(self.said)
+        if caller is not None:
+            self.client, self.scheme = (caller.address, caller.port), caller.scheme
+            self._hosts = caller.hosts
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone, and with it what it had asked."""
@@ -124,7 +177,7 @@ class Connection(HttpToolsProtocol):
         """The head of a request is here: it is carried out.
 
         Raises:
-            ValueError: it is too large; the parser ends with that.
+            ValueError: it is too large, or for another host; the parser ends with that.
         """
         if self._head > MOST_HEAD:
             self._head = sum(len(n) + len(v) + 4 for n, v in self.headers) + len(self.url)
@@ -133,6 +186,7 @@ class Connection(HttpToolsProtocol):
         self._is_in_head = False
         if self._is_fresh:
             self._settle()
+            self._check_host()
         self._head = _NO_HEAD
         self._open += 1
         self.serves.open += 1
@@ -143,6 +197,17 @@ class Connection(HttpToolsProtocol):
         self._head, self._is_in_request = 0, False
         _said(self)
 
+    def _check_host(self) -> None:
+        """Let no page of others in: a browser asks for one host only on a connection.
+
+        Raises:
+            ValueError: it asks for another one than this machine.
+        """
+        hosts = [value.decode("latin-1") for name, value in self.headers if name == b"host"]
+        if ANY not in self._hosts and not all(is_known(host, self._hosts) for host in hosts):
+            self.refuse(403, REFUSED.encode())
+            raise ValueError("the host is not ours")
+
     def _settle(self) -> None:
         """It is known by now what it wants."""
         if self._is_fresh:
@@ -150,7 +215,6 @@ class Connection(HttpToolsProtocol):
             self.serves.fresh -= 1
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        cycle.is_stream, cycle.task = False, None
         if not self.serves.is_limited or self.serves.has_place():
             self.start(cycle, app)
         else:
@@ -219,6 +283,12 @@ class Socket(WebSocketsSansIOProtocol):
     """A WebSocket; it counts as a request for as long as it is open."""
 
     serves: Server
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """The connection was another kind of one before, which knows its client."""
+        super().connection_made(transport)
+        before: Any = transport.get_protocol()
+        self.client, self.scheme = before.client, "wss" if before.scheme == "https" else "ws"
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone, and with it what it had asked."""

@@ -14,6 +14,8 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from apothic_emulator.executors.web.callers import MOST, NOTHING
+
 MOST_AT_ONCE = 64
 """How many connections are taken before others have their turn."""
 
@@ -25,7 +27,11 @@ _FULL = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _RIGHTS = socket.CMSG_SPACE(array.array("i").itemsize)
 
 
-def taken_over(handed: socket.socket) -> Iterator[socket.socket]:
+Taken = tuple[socket.socket, bytes]
+"""A connection, and what was said along with it of its client (`callers.py`)."""
+
+
+def taken_over(handed: socket.socket) -> Iterator[Taken]:
     """The connections that wait to be taken, as far as they are here."""
     while True:
         try:
@@ -34,13 +40,13 @@ def taken_over(handed: socket.socket) -> Iterator[socket.socket]:
             return
 
 
-def _received(handed: socket.socket) -> list[socket.socket]:
+def _received(handed: socket.socket) -> list[Taken]:
     """What one message brings, which is one connection unless it was lost on the way.
 
     Raises:
         OSError: there is no message.
     """
-    said, ancillary, _, _ = handed.recvmsg(1, _RIGHTS)
+    said, ancillary, _, _ = handed.recvmsg(MOST, _RIGHTS)
     if not said:
         raise ConnectionAbortedError("nobody hands on here any more")
     taken: list[socket.socket] = []
@@ -50,10 +56,10 @@ def _received(handed: socket.socket) -> list[socket.socket]:
         taken += [socket.socket(fileno=fd) for fd in found]
     for each in taken:
         each.setblocking(False)
-    return taken
+    return [(each, said) for each in taken]
 
 
-def _accepted(listener: socket.socket) -> list[socket.socket]:
+def _accepted(listener: socket.socket) -> list[Taken]:
     """The next connection to a listener, or, where an agent dials them, that it has handed in.
 
     Raises:
@@ -61,17 +67,26 @@ def _accepted(listener: socket.socket) -> list[socket.socket]:
     """
     if listener.family == socket.AF_UNIX:
         return _received(listener)
-    return [listener.accept()[0]]
+    return [(listener.accept()[0], NOTHING)]
 
 
-def hand_on(handing: socket.socket, fd: int) -> bool:
-    """Hand a connection to whoever takes it over."""
+def hand_on(handing: socket.socket, fd: int, said: bytes = NOTHING) -> bool:
+    """Hand a connection to whoever takes it over, and say something along with it."""
     rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))
     try:
-        handing.sendmsg([b"\0"], [rights])
+        handing.sendmsg([said], [rights])
     except OSError:
         return False
     return True
+
+
+def waiting(listener: socket.socket) -> Iterator[Taken]:
+    """The connections that nobody has taken, as far as they are here."""
+    while True:
+        try:
+            yield from _accepted(listener)
+        except OSError:
+            return
 
 
 class Door:
@@ -80,7 +95,7 @@ class Door:
     def __init__(
         self,
         fds: list[int],
-        make: Callable[[], asyncio.Protocol],
+        make: Callable[[bytes], asyncio.Protocol],
         has_room: Callable[[], bool] | None = None,
         count: Callable[[int], object] = int,
     ) -> None:
@@ -88,7 +103,7 @@ class Door:
 
         Args:
             fds: Its sockets.
-            make: Gives the protocol of a connection.
+            make: Gives the protocol of a connection, of which that was said.
             has_room: Whether another connection may be taken; `open` again once that is so.
             count: Called with 1 for each that is taken, with -1 for each that came to nothing.
         """
@@ -120,38 +135,53 @@ class Door:
                     self._loop.remove_reader(self._listener)
                     self._loop.call_later(FULL_S, self.open)
                 return  # or another process has taken it
-            for taken in found:
-                self._take(taken)
+            for taken, said in found:
+                self._take(taken, said)
 
     def _take_over(self) -> None:
-        for taken in taken_over(self._handed):
-            self._take(taken)
+        for taken, said in taken_over(self._handed):
+            self._take(taken, said)
 
-    def _take(self, taken: socket.socket) -> None:
+    def _take(self, taken: socket.socket, said: bytes) -> None:
         self.coming += 1
         self._count(1)
-        self._loop.create_task(self._connect(taken))
+        self._loop.create_task(self._connect(taken, said))
 
-    async def _connect(self, taken: socket.socket) -> None:
+    async def meet(self, taken: socket.socket, said: bytes) -> None:
+        """Make a connection of a socket that was taken, of which that was said.
+
+        Raises:
+            OSError: whoever was there has gone.
+        """
+        await self._loop.connect_accepted_socket(lambda: self._make(said), taken)
+
+    async def _connect(self, taken: socket.socket, said: bytes) -> None:
         try:
-            await self._loop.connect_accepted_socket(self._make, taken)
+            await self.meet(taken, said)
         except OSError:
             taken.close()  # whoever was there has gone
             self._count(-1)
         finally:
             self.coming -= 1
 
-    def hand_on(self, transport: Any) -> bool:
+    def hand_on(self, transport: Any, said: bytes) -> bool:
         """Hand a connection to the process that comes after this one, as it is; it is gone here."""
         its = transport.get_extra_info("socket")
         fd = None if its is None else its.fileno()
         if fd is None or fd < 0:
             return False
         transport.pause_reading()
-        if not hand_on(self._handing, fd):
+        if not hand_on(self._handing, fd, said):
             transport.resume_reading()
             return False
         transport.abort()
+        return True
+
+    def pass_on(self, taken: socket.socket, said: bytes) -> bool:
+        """Hand on a connection of which nothing was read; it is gone here."""
+        if not hand_on(self._handing, taken.fileno(), said):
+            return False
+        taken.close()
         return True
 
     def close(self) -> None:

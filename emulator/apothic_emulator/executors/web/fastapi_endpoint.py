@@ -12,7 +12,8 @@ from apothic_emulator.executors.web.lifespan import App
 async def fastapi_endpoint(function: Callable[..., Any], spec: dict[str, Any]) -> App:
     """The application of such an endpoint: one method at `/`, and documents if they are wanted.
 
-    A page of any origin may ask it, as those of Modal.
+    A page of any origin may ask it and read the answer, but without what a browser keeps for it,
+    such as cookies: else any page could act for whoever is logged in here.
 
     Raises:
         FastAPIError: the function takes or returns what FastAPI knows nothing of.
@@ -29,7 +30,6 @@ async def fastapi_endpoint(function: Callable[..., Any], spec: dict[str, Any]) -
     app.add_middleware(
         CORSMiddleware,
         allow_origins=["*"],
-        allow_credentials=True,
         allow_methods=["*"],
         allow_headers=["*"],
     )

@@ -2,6 +2,9 @@
 
     client ◄──► Side ─ Link ─ Side ◄──► the user's server
 
+The server is reached before anything is read of what a client says: if it has gone by then, clients
+are handed on to the process that is started in its place.
+
 Nothing is read that the other side cannot take. Either side may end its half and still hear the
 other. What is said is not looked into, but for one thing: whether an answer has no end of its own,
 which WebSockets and event streams have not; those are not waited for.
@@ -10,6 +13,7 @@ which WebSockets and event streams have not; those are not waited for.
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 from apothic_emulator.executors.web.door import Door
@@ -20,6 +24,9 @@ QUIET_S = 1.0
 
 LOOK_S = 0.02
 """How often it is looked, at the end, whether a connection can go."""
+
+REFUSE_S = 1.0
+"""How long somebody who is refused may take to hear it."""
 
 _GONE = b"the server of this service is gone\n"
 _REFUSAL = (
@@ -58,18 +65,20 @@ class Side(asyncio.Protocol):
         """Pass it on."""
         self._link.passes(data, is_asking=self._is_client)
         other = self._other.transport
-        if other is None:
+        if other is not None:
+            other.write(data)
+        elif not self._other.is_over:
             self.transport.pause_reading()  # uvloop begins to read in spite of the first time
             self._early.append(data)
-        else:
-            other.write(data)
 
     def join(self) -> None:
         """The other is there: go on."""
         other = self._other.transport
         other.writelines(self._early)
         self._early.clear()
-        if self.is_over:
+        if self.transport.is_closing():
+            other.close()
+        elif self.is_over:
             other.write_eof()
         else:
             self.transport.resume_reading()
@@ -113,27 +122,32 @@ class Link:
         self._is_asked = True
         self._at = forwarder.loop.time()
 
-    def made(self, side: Side) -> None:
-        """A side is there; the client's waits for the other."""
-        if side is self.client:
-            self._forwarder.links.add(self)
-            self._forwarder.has_served = True
-            side.transport.pause_reading()
-            self._reaching = self._forwarder.loop.create_task(self._reach())
-
-    async def _reach(self) -> None:
+    async def reach(self) -> bool:
+        """Connect to the user's server, if that is still there."""
+        host, port = self._forwarder.target
         try:
-            host, port = self._forwarder.target
             await self._forwarder.loop.create_connection(lambda: self.server, host, port)
         except OSError:
-            self._forwarder.is_gone.set()
-            self.client.transport.write(_REFUSAL)
-            self.client.transport.close()
+            return False
+        return True
+
+    def made(self, side: Side) -> None:
+        """A side is there; the server's waits for the other."""
+        if side is self.server:
+            side.transport.pause_reading()
             return
-        if self.client.transport.is_closing():
-            self.server.transport.close()
+        self._forwarder.links.add(self)
+        if self.server.transport is None:
+            self._refuse(side.transport)
         else:
-            self.client.join()
+            self.server.join()
+
+    def _refuse(self, client: Any) -> None:
+        """Say that nobody is there, and hear what is asked: who is cut off may not hear that."""
+        self.server.is_over = True
+        client.write(_REFUSAL)
+        client.write_eof()
+        self._forwarder.loop.call_later(REFUSE_S, self.close)
 
     def passes(self, data: bytes, *, is_asking: bool) -> None:
         """Something passes."""
@@ -204,10 +218,7 @@ class Forwarder:
 
     def listen(self, fds: list[int]) -> None:
         """Take connections from a door."""
-        self._door = Door(fds, self._new)
-
-    def _new(self) -> Side:
-        return Link(self).client
+        self._door = Entrance(fds, self)
 
     @property
     def is_empty(self) -> bool:
@@ -227,3 +238,34 @@ class Forwarder:
         self._door.leave()
         for link in [*self.links]:
             link.abort()
+
+
+class Entrance(Door):
+    """A door behind which the user's server is reached before a connection is made."""
+
+    def __init__(self, fds: list[int], forwarder: Forwarder) -> None:
+        self._forwarder = forwarder
+        super().__init__(fds, lambda _: Link(forwarder).client)
+
+    async def meet(self, taken: socket.socket, said: bytes) -> None:
+        """Forward a connection, or hand it on where the user's server is gone.
+
+        A server that has never been there would be gone from the next process, too, for ever.
+
+        Raises:
+            OSError: whoever was there has gone.
+        """
+        its = self._forwarder
+        link = Link(its)
+        if not await link.reach():
+            its.is_gone.set()
+            self.close()
+            if not its.has_served or not self.pass_on(taken, said):
+                await super().meet(taken, said)
+            return
+        its.has_served = True
+        try:
+            await its.loop.connect_accepted_socket(lambda: link.client, taken)
+        except OSError:
+            link.close()
+            raise

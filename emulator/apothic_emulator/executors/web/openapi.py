@@ -14,8 +14,8 @@ from apothic_emulator.executors.web.binding import (
     Parameter,
     Parameters,
     hints_of,
-    is_pydantic,
 )
+from apothic_emulator.executors.web.values import is_pydantic
 
 _REFS = "#/components/schemas/{name}"
 _WITH_BODY = ("PATCH", "POST", "PUT")

@@ -17,6 +17,8 @@ import psutil
 
 LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - to see whether others do that
+
 Address = tuple[str, int]
 
 
@@ -142,4 +144,12 @@ def why_silent(port: int, timeout_s: float, own: Iterable[Listener]) -> str:
     return said + (
         f"what it has started listens at {', '.join(others)}. Have that use port {port}, or "
         "declare the port that it uses: @app.web_server(port)"
+    )
+
+
+def why_open(own: Listener) -> str:
+    """What to say of a server that others than this machine reach without the service."""
+    return (
+        f"the server of this service listens at {own}, so whoever reaches this machine reaches it "
+        f"past the service: have it listen at {LOOPBACK[socket.AF_INET]}"
     )

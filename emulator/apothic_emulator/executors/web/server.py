@@ -21,6 +21,7 @@ from uvicorn.server import ServerState
 
 from apothic_emulator.executors.web.connections import Connection, Socket
 from apothic_emulator.executors.web.door import Door
+from apothic_emulator.executors.web.hosts import allowed
 from apothic_emulator.executors.web.lifespan import App
 
 UNLIMITED = 1000
@@ -62,6 +63,8 @@ class Server:
         self._door: Door
         self._clock: asyncio.TimerHandle | None = None
         self._hands_on = False
+        self.hosts = allowed()
+        """By which names it is known that are not this machine's own."""
         own: dict[str, Any] = {"serves": self}
         self._protocol: Any = type("Connection", (Connection,), own)
         self._config = Config(
@@ -87,11 +90,12 @@ class Server:
     def listen(self, fds: list[int]) -> None:
         """Take connections from a door."""
         self._tick()
-        has_room, count = (self._has_room, self._count_fresh) if self.is_limited else (None, int)
-        self._door = Door(fds, self._new, has_room, count)
+        has_room = self._has_room if self.is_limited else None
+        self._door = Door(fds, self._new, has_room, self._count_fresh)
 
-    def _new(self) -> Connection:
+    def _new(self, said: bytes) -> Connection:
         made: Connection = self._protocol(self._config, self._state, self._app_state, self._loop)
+        made.said = said
         return made
 
     def _tick(self) -> None:
@@ -179,7 +183,7 @@ class Server:
             connection.end_stream()
         elif connection.is_between:
             goes_on = self._hands_on or _has_more(connection)
-            if not goes_on or not self._door.hand_on(connection.transport):
+            if not goes_on or not self._door.hand_on(connection.transport, connection.said):
                 connection.transport.close()
 
     async def drained(self) -> None:

@@ -17,6 +17,7 @@ import errno
 import inspect
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -178,8 +179,12 @@ async def _is_own(port: int, *, is_over: bool) -> bool:
         PortTaken: it is a stranger, and the function has returned.
     """
     holders = await _holders(port)
-    own = ports.family()
-    if not holders or any(one.pid in own for one in holders):
+    family = ports.family()
+    own = [one for one in holders if one.pid in family]
+    for one in own:
+        if one.host in ports.EVERYWHERE:
+            sys.stderr.write(f"{ports.why_open(one)}\n")
+    if own or not holders:
         return True
     if is_over:
         raise _taken(port, holders)

@@ -717,6 +717,39 @@ def test_executors_without_work_make_room() -> None:
     assert driver.status(third) == "queued"
 
 
+def place_taken(driver: Far) -> int:
+    """A job that waits for an idle executor to end, in whose place a smaller one begins then."""
+    for name in ("a", "b"):
+        driver.join(name, Capacity(2, 9999))
+    wide, small = driver.register("wide", cpu=2.0), driver.register("small", max_containers=3)
+    running = [driver.submit(small), driver.submit(small)]
+    driver.loads()
+    driver.accepts(*running)
+    for job in running:
+        driver.report(job)
+    job = driver.submit(wide)
+    assert driver.effects == [Retire(1)]
+    return job
+
+
+def test_what_loses_its_place_to_a_smaller_one_has_others_make_room() -> None:
+    driver = Far()
+    place_taken(driver)
+
+    driver.submit(driver.register("other"))
+
+    assert only(driver.effects, Retire) == [Retire(2)]
+
+
+def test_nobody_makes_room_for_what_was_cancelled() -> None:
+    driver = Far()
+    driver.cancel(place_taken(driver))
+
+    driver.submit(driver.register("other"))
+
+    assert only(driver.effects, Retire) == []
+
+
 def test_no_more_executors_end_than_have_to() -> None:
     driver = Far()
     driver.join("a", Capacity(3, 9999))

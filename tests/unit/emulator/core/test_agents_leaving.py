@@ -94,6 +94,22 @@ def test_idle_executors_of_an_agent_that_leaves_make_no_room() -> None:
     assert only(driver.effects, StartExecutor) == []
 
 
+def test_what_was_to_have_a_place_there_makes_room_elsewhere_at_once() -> None:
+    driver = Far(max_containers=1)
+    driver.join("a", SMALL)
+    driver.report(driver.begun())
+    driver.join("b", SMALL)
+    other = driver.register("other")
+    on_b = driver.submit(other)
+    driver.loads()
+    driver.accepts(on_b)
+    driver.report(on_b)
+    driver.submit(driver.register("third"))
+    assert only(driver.effects, Retire) == [Retire(1)]
+
+    assert Retire(2) in driver.drain("a")
+
+
 def test_whoever_speaks_in_an_old_session_drains_nobody() -> None:
     driver = Far()
     driver.join()

@@ -12,7 +12,7 @@ from apothic_backends.model.errors import InvalidOption, UsageError
 from apothic_emulator.core.effects import FindGpus, Kill, Retire, StartExecutor
 from apothic_emulator.core.hellos import BEGUN, Capacity, Gpu, GpusFound
 from tests.unit.emulator.core.agents import GRACE_S, LEASE_S, Far
-from tests.unit.emulator.core.driving import Driver, jobs_sent, kinds, only
+from tests.unit.emulator.core.driving import RAISED, Driver, jobs_sent, kinds, only
 
 H1, H2 = (
     Gpu("GPU-h1", "NVIDIA H100 80GB HBM3", 81_559),
@@ -103,6 +103,33 @@ def test_one_of_another_function_that_is_idle_gives_way() -> None:
 
     driver.submit(driver.register("g", gpu_count=1))
 
+    assert [effect.executor for effect in only(driver.effects, Retire)] == [1]
+
+
+def test_what_is_idle_beside_one_that_ends_gives_way_before_that_has_ended() -> None:
+    driver = needy()
+    driver.join(capacity=TWO)
+    idle, last = driver.begun(), driver.begun()
+    driver.submit(driver.register("g", gpu_count=2))
+    assert only(driver.report(idle), Retire) == []
+
+    driver.report(last, retire=True)
+
+    assert {effect.executor for effect in only(driver.effects, Retire)} == {1, 2}
+
+
+def test_what_is_idle_beside_one_that_is_killed_gives_way_before_that_has_ended() -> None:
+    driver = needy()
+    driver.join(capacity=TWO)
+    idle, last = driver.begun(), driver.begun()
+    driver.submit(driver.register("g", gpu_count=2))
+    driver.report(idle)
+    driver.cancel(last)
+    driver.pass_s(0.3)
+
+    driver.report(last, error=RAISED)
+
+    assert only(driver.effects, Kill)
     assert [effect.executor for effect in only(driver.effects, Retire)] == [1]
 
 

@@ -20,7 +20,7 @@ from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.jobs import ErrorInfo
 from apothic_backends.model.payloads import Payload
 from apothic_backends.model.services import ServiceSnapshot, ServiceSpec
-from apothic_emulator.core.doors import Listen, Listening, Refuse, Rouse, Roused, Unlisten
+from apothic_emulator.core.doors import Listen, Listening, Reach, Refuse, Rouse, Roused, Unlisten
 from apothic_emulator.core.effects import Effect, FindGpus, Kill, Retire, StartExecutor
 from apothic_emulator.core.facts import Ended, LoadFailed, Printed, Said
 from apothic_emulator.core.hellos import Gpu, GpusFound
@@ -218,6 +218,15 @@ def test_one_process_is_enough_for_several_connections(driver: Serving) -> None:
     driver.roused()
 
     assert driver.roused() == []
+
+
+def test_a_process_that_ends_is_counted_until_it_is_gone(driver: Serving) -> None:
+    driver.up()
+
+    driver.said(1, "rests")
+    assert driver.seen().processes == 1
+    driver.gone()
+    assert driver.seen().processes == 0
 
 
 def test_a_process_that_rests_ends_and_the_next_connection_is_told_of(driver: Serving) -> None:
@@ -870,3 +879,43 @@ def test_an_executor_that_serves_nothing_has_nothing_to_say(driver: Serving) -> 
     driver.ran()
 
     assert driver.said(1, "rests") == [Kill(1)]
+
+
+# --- who may ask ----------------------------------------------------------------------------------
+
+PUBLIC = web("2", WEB.replace(public=True))
+
+
+def test_whoever_listens_is_told_whether_anybody_may_ask(driver: Serving) -> None:
+    assert driver.deploy(PUBLIC) == [Listen(NAME, 0, is_public=True)]
+
+
+def test_it_is_told_when_the_next_version_may_be_asked_by_anybody(driver: Serving) -> None:
+    driver.deploy()
+    driver.listens()
+
+    assert driver.deploy(PUBLIC) == [Reach(NAME, (), is_public=True)]
+
+
+def test_nobody_else_gets_in_while_code_runs_that_is_not_public(driver: Serving) -> None:
+    driver.up()
+    assert only(driver.deploy(PUBLIC), Reach) == []
+    assert only(driver.loaded(2), Reach) == []
+
+    assert only(driver.gone(1), Reach) == [Reach(NAME, (), is_public=True)]
+
+
+def test_nobody_else_gets_in_from_the_moment_that_a_version_is_not_public(driver: Serving) -> None:
+    driver.deploy(PUBLIC)
+    driver.listens()
+    driver.roused()
+    driver.loaded()
+
+    assert only(driver.deploy(web("3")), Reach) == [Reach(NAME, ())]
+
+
+def test_what_listens_says_by_which_url_it_is_known(driver: Serving) -> None:
+    driver.deploy()
+    driver.start(Listening(NAME, 4000, url="https://example.org:4000"))
+
+    assert driver.seen().url == "https://example.org:4000"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal, TypedDict
 
+import msgspec
 import pytest
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -18,6 +19,7 @@ from apothic_emulator.executors.web.binding import (
     bind,
     parameters_of,
 )
+from apothic_emulator.executors.web.faults import MOST_FAULTS
 
 
 @dataclass
@@ -233,6 +235,110 @@ def test_what_has_a_parameter_of_its_own_is_not_taken_again() -> None:
         pass
 
     assert got(ask, {"n": ["4"], "more": ["5"]}).arguments == {"n": 4, "more": "5"}
+
+
+# --- all that is wrong --------------------------------------------------------------------------
+
+
+@dataclass
+class Order:
+    item: Item
+    by: dict[str, int]
+    at: tuple[int, str]
+    model: Model
+    more: list[Order] = field(default_factory=list)
+    note: str | None = None
+
+
+def order(it: Order) -> None:
+    pass
+
+
+WHOLE: dict[str, Any] = {"item": {"name": "a"}, "by": {}, "at": [1, "x"], "model": {"n": 1}}
+
+
+def test_all_problems_of_a_body_are_told_at_once() -> None:
+    body = {
+        "item": {"count": "x", "tags": ["a", 1, 2]},
+        "by": {"a": 1, "b": "x"},
+        "at": ["x", "y"],
+        "model": {"n": "x", "when": "never"},
+        "more": [WHOLE, WHOLE | {"by": {"c": None}}],
+        "note": 5,
+    }
+
+    assert places(posted(order, body)) == [
+        "body.item.name",
+        "body.item.count",
+        "body.item.tags.1",
+        "body.item.tags.2",
+        "body.by.b",
+        "body.at.0",
+        "body.model.n",
+        "body.model.when",
+        "body.more.1.by.c",
+        "body.note",
+    ]
+
+
+def test_what_is_missing_is_told_beside_what_is_wrong() -> None:
+    def move(to: Point) -> None:
+        pass
+
+    problems = posted(move, {"x": "1"}).problems
+
+    assert [(one.where, one.message) for one in problems] == [
+        ("body.x", 'expected int, got "1"'),
+        ("body.y", "is required"),
+    ]
+
+
+def test_all_problems_of_a_query_are_told_at_once() -> None:
+    assert places(got(one_item, {"count": ["x"]})) == ["query.name", "query.count"]
+
+
+def test_a_list_that_is_too_long_is_one_problem() -> None:
+    def ask(pair: tuple[int, int]) -> None:
+        pass
+
+    assert places(posted(ask, {"pair": [1, 2, 3]})) == ["body.pair"]
+
+
+def test_fields_by_other_names_are_told_by_those() -> None:
+    class Renamed(msgspec.Struct, rename="camel"):
+        first_name: str
+        last_name: str
+
+    def ask(it: Any) -> None:
+        pass
+
+    ask.__annotations__["it"] = Renamed
+
+    assert places(posted(ask, {"firstName": 1})) == ["body.firstName", "body.lastName"]
+
+
+def test_problems_are_told_up_to_a_number() -> None:
+    def ask(numbers: list[int]) -> None:
+        pass
+
+    assert len(posted(ask, {"numbers": ["x"] * 10_000}).problems) == MOST_FAULTS
+
+
+def test_of_many_values_the_first_that_is_wrong_is_told() -> None:
+    def ask(numbers: list[int]) -> None:
+        pass
+
+    body = {"numbers": [1] * 10_000 + ["x", "y"]}
+
+    assert places(posted(ask, body)) == ["body.numbers.10000"]
+
+
+def test_what_is_deep_within_is_told_by_its_path() -> None:
+    body: dict[str, Any] = {**WHOLE, "by": 1, "note": 1}
+    for _ in range(10):
+        body = {**WHOLE, "more": [body]}
+
+    assert places(posted(order, body)) == ["body" + ".more.0" * 10 + ".by"]
 
 
 # --- signatures ---------------------------------------------------------------------------------

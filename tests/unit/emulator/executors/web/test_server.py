@@ -4,52 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import uvloop
 
+from apothic_emulator.executors.web import connections
 from apothic_emulator.executors.web.door import hand_on
 from apothic_emulator.executors.web.server import Server
+from tests.unit.emulator.executors.web.doors import Door
 
 HEADERS = [(b"content-length", b"5")]
-ASK = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
-
-
-class Door:
-    """Where two processes of a service take connections."""
-
-    def __init__(self) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.handed, self.handing = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.handed.setblocking(False)
-        self.callers: list[socket.socket] = []
-
-    def duplicates(self) -> list[int]:
-        """What one process gets."""
-        return [each.dup().detach() for each in (self.listener, self.handed, self.handing)]
-
-    def caller(self) -> socket.socket:
-        """Somebody who connects."""
-        caller = socket.create_connection(self.listener.getsockname())
-        self.callers.append(caller)
-        return caller
-
-    def close(self) -> None:
-        for each in (self.listener, self.handed, self.handing, *self.callers):
-            each.close()
-
-
-@pytest.fixture
-def door() -> Iterator[Door]:
-    made = Door()
-    yield made
-    made.close()
+ASK = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
 
 def serving(door: Door, places: int = 1000, says: bytes = b"hello") -> Server:
     async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+            while (await receive())["type"] == "websocket.receive":
+                pass
+            return
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         await send({"type": "http.response.body", "body": says})
 
@@ -136,3 +112,54 @@ def test_whoever_asks_for_nothing_as_it_rests_sees_the_end(door: Door) -> None:
         assert await answer(caller) == b""
 
     asyncio.run(run())
+
+
+# --- who does not go ----------------------------------------------------------------------------
+
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+    b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+async def heard_until(caller: socket.socket, words: bytes) -> bytes:
+    """What somebody hears until these words have come, or the end."""
+    loop, heard = asyncio.get_running_loop(), b""
+    caller.settimeout(10)
+    while words not in heard:
+        more = await loop.run_in_executor(None, caller.recv, 65536)
+        if not more:
+            break
+        heard += more
+    return heard
+
+
+def test_a_head_that_takes_too_long_is_refused(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEAD_S", 0.0)
+
+    async def run() -> None:
+        server = serving(door)
+        caller = door.caller()
+        caller.sendall(b"GET / HTTP/1.1\r\nhost:")
+
+        assert (await heard_until(caller, b"too long")).startswith(b"HTTP/1.1 408 ")
+        await end(server)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_who_never_closes_a_websocket_keeps_nobody_from_ending(door: Door, loop: Any) -> None:
+    async def run() -> None:
+        server = serving(door)
+        caller = door.caller()
+        caller.sendall(UPGRADE)
+        assert b" 101 " in await heard_until(caller, b"\r\n\r\n")
+
+        await end(server)
+
+        told = await heard_until(caller, b"nothing else")
+        assert told[2:4] == (1012).to_bytes(2, "big")
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(run())

@@ -1,0 +1,123 @@
+"""The door of a service that others than this machine reach.
+
+    clients ──► listener, TLS ──► visits ──► [ a pair of sockets each ] ──► the door's own inlet
+
+Behind it everything is as it is for a door on loopback, which the connections come to by another
+way: by hand, in place of a port. So nothing that is refused here wakes a process, or reaches one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import Counter
+
+from apothic_emulator.executors.web.door import hand_on
+from apothic_emulator.gateway.links import Link, Unreachable
+from apothic_emulator.gateway.paths import ALIVE
+from apothic_emulator.gateway.public import Public
+from apothic_emulator.gateway.visits import Visit
+
+MOST_OPEN = 4096
+"""Connections of one service at a time."""
+
+TLS_S = 10.0
+"""How long a client may take to agree on how to encrypt."""
+
+FULL_S, MOST_TRIES = 0.05, 100
+"""How often it is tried to hand a connection in while others wait before it, and how many times."""
+
+
+class Front:
+    """That of one service; all of it is on the gateway's loop."""
+
+    def __init__(
+        self,
+        service: str,
+        listener: socket.socket,
+        putting: socket.socket,
+        public: Public,
+        *,
+        is_open: bool,
+    ) -> None:
+        """Connections are put through `putting`; unless it `is_open`, requests need a key."""
+        self.scheme = public.scheme
+        self.is_open = is_open
+        self._service, self._listener, self._putting = service, listener, putting
+        self._public = public
+        self._visits: dict[Visit, str] = {}
+        """Those that are there, and from where."""
+        self._from: Counter[str] = Counter()
+        self._server: asyncio.Server | None = None
+        self._opening = asyncio.get_running_loop().create_task(self._open())
+
+    async def _open(self) -> None:
+        loop = asyncio.get_running_loop()
+        tls = self._public.tls
+        self._server = await loop.create_server(
+            lambda: Visit(self).client,
+            sock=self._listener,
+            ssl=tls,
+            ssl_handshake_timeout=None if tls is None else TLS_S,
+        )
+
+    def enter(self, visit: Visit) -> bool:
+        """Count one; whether it may stay."""
+        its = visit.visitor.transport.get_extra_info("socket")
+        for option in ALIVE:
+            its.setsockopt(*option)
+        address = visit.caller.address
+        self._visits[visit] = address
+        self._from[address] += 1
+        return self._from[address] <= self._public.most and len(self._visits) <= MOST_OPEN
+
+    def admit(self, token: str, address: str) -> str:
+        """The id of the key of somebody who may ask; nothing where anybody may.
+
+        Raises:
+            Refused: they may not.
+        """
+        return "" if self.is_open else self._public.admit(token, address)
+
+    async def stream(self, link: Link) -> socket.socket:
+        """What leads to a process.
+
+        Raises:
+            Unreachable: too many wait for one.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            for each in (ours, theirs):
+                each.setblocking(False)
+            for _ in range(MOST_TRIES):
+                if hand_on(self._putting, theirs.fileno(), link.said):
+                    return ours
+                await asyncio.sleep(FULL_S)
+        ours.close()
+        raise Unreachable(f"{self._service} cannot be reached: too many wait for it")
+
+    def left(self, link: Link) -> None:
+        """A connection is gone."""
+        address = self._visits.pop(link, None)  # type: ignore[call-overload]
+        if address is not None:
+            self._from[address] -= 1
+            if not self._from[address]:
+                del self._from[address]
+
+    def cut(self, key_id: str) -> None:
+        """End what goes on under a key."""
+        for visit in [visit for visit in self._visits if visit.key_id == key_id]:
+            visit.abort()
+
+    def close(self) -> None:
+        """Let nobody in any more; those that are there end as their processes do."""
+        self._opening.cancel()
+        if self._server is not None:
+            self._server.close()
+        self._listener.close()
+        self._putting.close()
+
+    def abort(self) -> None:
+        """Cut all connections."""
+        for visit in [*self._visits]:
+            visit.abort()

@@ -1,0 +1,296 @@
+"""The door towards elsewhere: who gets past it, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+import trustme
+
+from apothic_emulator.executors.web.door import taken_over
+from apothic_emulator.executors.web.loops import new_event_loop
+from apothic_emulator.gateway import fronts, visits
+from apothic_emulator.gateway.fronts import Front
+from apothic_emulator.gateway.public import Public, Refused
+
+HEAD = b"GET / HTTP/1.1\r\nhost: here\r\n"
+GOOD = HEAD + b"apothic-key: apk_good\r\n\r\n"
+BAD = HEAD + b"\r\n"
+SOCKET = HEAD + b"apothic-key: apk_good\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
+PATIENCE_S = 20.0
+
+
+def admit(token: str, _address: str) -> str:
+    if token != "apk_good":
+        raise Refused(401, "unauthorized", "no")
+    return "good"
+
+
+class Entrance:
+    """A front, and what is put through it."""
+
+    def __init__(self, *, most: int = 100, tls: ssl.SSLContext | None = None) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.inlet, putting = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for each in (self.inlet, putting, self.listener):
+            each.setblocking(False)
+        public = Public("127.0.0.1", socket.AF_INET, "here", tls, range(0), admit, most)
+        self.front = Front("demo/web", self.listener, putting, public, is_open=False)
+        self.clients: list[asyncio.StreamWriter] = []
+        self.services: list[asyncio.StreamWriter] = []
+
+    async def client(self, *said: bytes) -> asyncio.StreamReader:
+        """Somebody who says that; what they hear."""
+        port = self.listener.getsockname()[1]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        self.clients.append(writer)
+        for piece in said:
+            writer.write(piece)
+        return reader
+
+    async def service(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """The next connection that comes through."""
+        loop = asyncio.get_running_loop()
+        come = loop.create_future()
+        loop.add_reader(self.inlet, lambda: come.done() or come.set_result(None))
+        await asyncio.wait_for(come, PATIENCE_S)
+        loop.remove_reader(self.inlet)
+        [(taken, self.said)] = taken_over(self.inlet)
+        reader, writer = await asyncio.open_connection(sock=taken)
+        self.services.append(writer)
+        return reader, writer
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody has come through."""
+        return not list(taken_over(self.inlet))
+
+
+@asynccontextmanager
+async def entrance(**how: object) -> AsyncGenerator[Entrance]:
+    it = Entrance(**how)  # type: ignore[arg-type]
+    try:
+        yield it
+    finally:
+        it.front.close()
+        it.front.abort()
+        it.inlet.close()
+        for each in (*it.clients, *it.services):
+            each.close()
+            with suppress(ConnectionError):
+                await each.wait_closed()
+
+
+def run(test: Callable[[], Coroutine[None, None, None]]) -> None:
+    """On the loop that the gateway has."""
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(asyncio.wait_for(test(), 3 * PATIENCE_S))
+
+
+async def heard(reader: asyncio.StreamReader, end: bytes = b"\r\n\r\n") -> bytes:
+    return await reader.readuntil(end)
+
+
+async def ended(reader: asyncio.StreamReader) -> bytes:
+    """All that comes until the connection is gone, in whichever way."""
+    got = b""
+    with suppress(ConnectionResetError):
+        while piece := await reader.read(1000):
+            got += piece
+    return got
+
+
+def test_who_is_let_in_is_taken_to_the_service_and_back() -> None:
+    async def test() -> None:
+        async with entrance() as it:
+            client = await it.client(GOOD)
+            asked, answer = await it.service()
+            request = await heard(asked)
+            answer.write(OK)
+
+            assert (request.startswith(HEAD), await heard(client, b"ok")) == (True, OK)
+            assert it.said.startswith(b"http 127.0.0.1 ")
+
+    run(test)
+
+
+def test_nothing_comes_through_before_a_request_was_let_in() -> None:
+    async def test() -> None:
+        async with entrance() as it:
+            client = await it.client(BAD)
+            assert (await heard(client)).startswith(b"HTTP/1.1 401 ")
+
+            assert it.is_empty
+
+    run(test)
+
+
+def test_a_later_request_that_is_refused_does_not_come_through() -> None:
+    async def test() -> None:
+        async with entrance() as it:
+            client = await it.client(GOOD)
+            asked, answer = await it.service()
+            await heard(asked)
+            answer.write(OK)
+            await heard(client, b"ok")
+
+            it.clients[0].write(BAD)
+
+            assert (await heard(client)).startswith(b"HTTP/1.1 401 ")
+            await ended(client)
+            it.clients[0].close()
+            assert await asked.read() == b""
+
+    run(test)
+
+
+def test_a_refusal_does_not_stand_amid_another_answer() -> None:
+    async def test() -> None:
+        async with entrance() as it:
+            client = await it.client(GOOD + BAD)
+
+            assert await ended(client) == b""
+
+    run(test)
+
+
+def test_a_head_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(visits, "HEAD_S", 0.05)
+
+    async def test() -> None:
+        async with entrance() as it:
+            client = await it.client(HEAD)
+
+            assert (await heard(client)).startswith(b"HTTP/1.1 408 ")
+
+    run(test)
+
+
+def test_one_that_comes_late_after_another_request_is_not_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def test() -> None:
+        async with entrance() as it:
+            client = await it.client(GOOD)
+            asked, answer = await it.service()
+            await heard(asked)
+            answer.write(OK)
+            await heard(client, b"ok")
+            monkeypatch.setattr(visits, "HEAD_S", 0.05)
+
+            it.clients[0].write(HEAD)
+
+            assert (await heard(client)).startswith(b"HTTP/1.1 408 ")
+
+    run(test)
+
+
+def test_who_does_not_encrypt_in_time_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fronts, "TLS_S", 0.05)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("here").configure_cert(context)
+
+    async def test() -> None:
+        async with entrance(tls=context) as it:
+            client = await it.client()
+
+            assert await client.read() == b""
+
+    run(test)
+
+
+def test_from_one_address_so_many_may_come() -> None:
+    async def test() -> None:
+        async with entrance(most=1) as it:
+            first = await it.client(GOOD)
+            asked, answer = await it.service()
+            await heard(asked)
+            answer.write(OK)
+            await heard(first, b"ok")
+            second = await it.client(GOOD)
+
+            assert (await heard(second)).startswith(b"HTTP/1.1 429 ")
+            assert it.is_empty
+
+    run(test)
+
+
+def test_a_websocket_is_whatever_is_said_from_its_answer_on() -> None:
+    async def test() -> None:
+        async with entrance() as it:
+            client = await it.client(SOCKET)
+            asked, answer = await it.service()
+            await heard(asked)
+            answer.write(SWITCHED)
+            await heard(client)
+            it.clients[0].write(b"\0frames\r\n\r\n")
+            answer.write(b"back")
+
+            assert (await heard(asked), await heard(client, b"back")) == (
+                b"\0frames\r\n\r\n",
+                b"back",
+            )
+
+    run(test)
+
+
+def test_without_that_answer_the_next_request_is_looked_at() -> None:
+    async def test() -> None:
+        async with entrance() as it:
+            client = await it.client(SOCKET)
+            asked, answer = await it.service()
+            await heard(asked)
+            answer.write(OK[:5])
+            answer.write(OK[5:])
+            await heard(client, b"ok")
+
+            it.clients[0].write(BAD)
+
+            assert (await heard(client)).startswith(b"HTTP/1.1 401 ")
+
+    run(test)
+
+
+def test_what_is_said_before_a_websocket_is_there_is_kept_for_it() -> None:
+    async def test() -> None:
+        async with entrance() as it:
+            await it.client(SOCKET + b"early", b" frames\r\n\r\n")
+            asked, answer = await it.service()
+            await heard(asked)
+            answer.write(SWITCHED)
+
+            assert await heard(asked) == b"early frames\r\n\r\n"
+
+    run(test)
+
+
+def test_what_a_key_had_begun_ends_with_it() -> None:
+    async def test() -> None:
+        async with entrance() as it:
+            client = await it.client(GOOD)
+            asked, _ = await it.service()
+            await heard(asked)
+
+            it.front.cut("good")
+
+            assert await ended(client) == b""
+
+    run(test)
+
+
+def test_where_everybody_is_let_in_no_key_is_needed() -> None:
+    async def test() -> None:
+        async with entrance() as it:
+            it.front.is_open = True
+            await it.client(BAD)
+            asked, _ = await it.service()
+
+            assert (await heard(asked)).startswith(HEAD)
+
+    run(test)

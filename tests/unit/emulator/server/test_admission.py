@@ -1,0 +1,59 @@
+"""By which name services are found that other machines reach, and at which ports."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+
+import click
+import pytest
+
+from apothic_emulator.server.admission import name_of, public_of
+from apothic_emulator.server.commands import ports
+from apothic_emulator.server.keys import Keys
+from apothic_emulator.server.settings import Settings
+from apothic_emulator.stores.opening import open_store
+
+
+def settings(tmp_path: Path, **told: object) -> Settings:
+    return Settings(tmp_path, **told)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "name"),
+    [(("one.example", "two.example"), "one.example"), (("one.example:8377",), "one.example")],
+)
+def test_the_first_name_that_was_given_stands_in_their_urls(
+    tmp_path: Path, hosts: tuple[str, ...], name: str
+) -> None:
+    assert name_of(settings(tmp_path, host="0.0.0.0", hosts=hosts), "0.0.0.0") == name
+
+
+def test_without_one_it_is_where_the_server_listens(tmp_path: Path) -> None:
+    assert name_of(settings(tmp_path, host="10.0.0.5"), "10.0.0.5") == "10.0.0.5"
+
+
+def test_a_server_at_all_addresses_names_one_that_others_may_use(tmp_path: Path) -> None:
+    name = name_of(settings(tmp_path, host="0.0.0.0"), "0.0.0.0")
+
+    assert not ipaddress.ip_address(name).is_unspecified
+
+
+def test_on_loopback_there_is_no_front(tmp_path: Path) -> None:
+    store = open_store("memory", tmp_path, "server")
+    store.open()
+
+    assert public_of(settings(tmp_path), Keys(store), "default", float) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("", range(0)), ("20000-20999", range(20000, 21000)), ("5-5", range(5, 6))]
+)
+def test_a_range_of_ports(text: str, found: range) -> None:
+    assert ports(text) == found
+
+
+@pytest.mark.parametrize("text", ["20000", "2-1", "0-5", "1-65536", "a-b", "-5"])
+def test_what_is_none_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="20000-20999"):
+        ports(text)
