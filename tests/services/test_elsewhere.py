@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 from apothic.functions import DECLARED
+from apothic_backends.remote.tls import client_context
 from tests.services.elsewhere import PATIENCE_S, Elsewhere, asked
 
 HOMES = {"here": 0, "agent": 1}
@@ -139,13 +140,15 @@ def test_a_key_wakes_it(it: Elsewhere, key: str) -> None:
 # --- WebSockets -----------------------------------------------------------------------------------
 
 
-def socket_url(it: Elsewhere, service: str) -> str:
-    return it.url(service).replace("https://", "wss://") + "/socket"
+def opening(it: Elsewhere, token: str | None = None) -> ClientConnection:
+    """A WebSocket of `web`; the library reads it and writes it in two threads."""
+    url = it.url("web").replace("https://", "wss://") + "/socket"
+    headers = {} if token is None else {"apothic-key": token}
+    return connect(url, ssl=client_context(str(it.trusted)), additional_headers=headers)
 
 
 def test_a_websocket_is_opened_with_a_key_and_knows_its_client(it: Elsewhere, key: str) -> None:
-    headers = {"apothic-key": key}
-    with connect(socket_url(it, "web"), ssl=it.tls, additional_headers=headers) as socket:
+    with opening(it, key) as socket:
         socket.send("hello")
         said = socket.recv(PATIENCE_S)
 
@@ -154,15 +157,14 @@ def test_a_websocket_is_opened_with_a_key_and_knows_its_client(it: Elsewhere, ke
 
 def test_without_a_key_a_websocket_is_refused_before_it_is_opened(it: Elsewhere) -> None:
     with pytest.raises(InvalidStatus) as refused:
-        connect(socket_url(it, "web"), ssl=it.tls)
+        opening(it)
 
     assert refused.value.response.status_code == 401
 
 
 def test_a_websocket_ends_with_its_key(it: Elsewhere) -> None:
     key_id, token = it.key("service")
-    headers = {"apothic-key": token}
-    with connect(socket_url(it, "web"), ssl=it.tls, additional_headers=headers) as socket:
+    with opening(it, token) as socket:
         socket.send("hello")
         socket.recv(PATIENCE_S)
         it.revoke(key_id)

@@ -7,7 +7,8 @@ import json
 import re
 import ssl
 import threading
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, cast
 
 from websockets.exceptions import (
     ConnectionClosed,
@@ -30,6 +31,7 @@ from apothic_backends.remote import frames
 from apothic_backends.remote.address import Address
 from apothic_backends.remote.errors import KeyRefused, NotAllowed
 from apothic_backends.remote.frames import Message
+from apothic_backends.remote.tls import client_context
 from apothic_backends.remote.trust import not_trusted
 
 DIAL_S = 10.0
@@ -79,6 +81,16 @@ class Direct(ClientConnection):
             raise Refused(error.response) from None
 
 
+def direct(url: str, *, is_near: bool, **how: Any) -> AbstractContextManager[ClientConnection]:
+    """What opens a connection to the very address that is given; without a proxy if it is near."""
+    if url.startswith("wss:"):
+        how["ssl"] = client_context()
+    if is_near:
+        how["proxy"] = None
+    how |= {"compression": None, "create_connection": Direct, "open_timeout": DIAL_S}
+    return cast(AbstractContextManager[ClientConnection], connect(url, **how))
+
+
 class Wire:
     """A connection that is open."""
 
@@ -126,17 +138,14 @@ def dial(address: Address, key: str | None, closing: threading.Event) -> Wire:
         raise BackendClosed("the backend was closed")
     headers = {"Authorization": f"Bearer {key}"} if key is not None else {}
     try:
-        manager = connect(
+        manager = direct(
             address.websocket(frames.CLIENT_PATH),
+            is_near=address.is_loopback,
             additional_headers=headers,
-            compression=None,
-            open_timeout=DIAL_S,
             close_timeout=2.0,
             ping_interval=frames.PING_S,
             ping_timeout=frames.PING_S,
             max_size=frames.MOST_BYTES,
-            create_connection=Direct,
-            **({"proxy": None} if address.is_loopback else {}),
         )
         socket = manager.__enter__()  # it closes when the reader says so
     except Refused as error:

@@ -8,10 +8,9 @@ from ssl import SSLCertVerificationError
 from typing import Any, Protocol
 
 from websockets.exceptions import WebSocketException
-from websockets.sync.client import connect
 
 from apothic_backends.model.errors import ApothicError, BackendError
-from apothic_backends.remote.dialing import Direct, Refused
+from apothic_backends.remote.dialing import Refused, direct
 from apothic_backends.remote.trust import not_trusted
 from apothic_emulator.agent import channel
 from apothic_emulator.agent.channel import ChannelError, Frame, parse
@@ -19,7 +18,6 @@ from apothic_emulator.agent.channel import ChannelError, Frame, parse
 SHORTEST_S, LONGEST_S = 0.1, 30.0
 """The pauses between two attempts: doubled each time, and drawn from the upper half of that."""
 
-_OPEN_S = 10.0
 _STOP_S = 1.0
 _PING_S = 20.0
 _MOST_BYTES = channel.MOST_FRAME + 64
@@ -125,16 +123,13 @@ class Dialer:
     def _dial(self, served: Served) -> None:
         """One connection, from its beginning to its end."""
         try:
-            with connect(
+            with direct(
                 self.url,
+                is_near=self._is_near,
                 additional_headers=self._headers,
-                open_timeout=_OPEN_S,
                 ping_interval=_PING_S,
                 ping_timeout=_PING_S,
                 max_size=_MOST_BYTES,
-                compression=None,
-                create_connection=Direct,
-                proxy=None if self._is_near else True,
             ) as connection:
                 self._connection = connection
                 connection.send(served.hello())
