@@ -89,7 +89,7 @@ class PathRefused(UsageError):
 
 
 class FileRefused(UsageError):
-    """A volume cannot keep these files (`data["files"]`): pipes, devices, sockets and the like."""
+    """These files (`data["files"]`) are not taken, or not touched: pipes, devices and the like."""
 
     code = "file_refused"
 

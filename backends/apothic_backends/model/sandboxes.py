@@ -1,0 +1,75 @@
+"""What is told of sandboxes, and what can be wrong with a call to one.
+
+Errors about files are those of the standard library, too: `except FileNotFoundError` catches a
+`FileMissing`. A path that leads out is a `PathRefused`; what is there and may not be touched, or
+is no file, folder or link, is a `FileRefused`.
+"""
+
+from __future__ import annotations
+
+from apothic_backends.model.errors import BackendError, NotFound, UsageError
+from apothic_backends.model.record import Record
+
+
+class FileMissing(NotFound, FileNotFoundError):
+    """Nothing is at the path (`data["path"]`)."""
+
+    code = "file_missing"
+
+
+class FileExists(UsageError, FileExistsError):
+    """Something is at the path already (`data["path"]`)."""
+
+    code = "file_exists"
+
+
+class IsADirectory(UsageError, IsADirectoryError):
+    """A directory is at the path (`data["path"]`), where a file is needed."""
+
+    code = "is_a_directory"
+
+
+class NotADirectory(UsageError, NotADirectoryError):
+    """What is at the path (`data["path"]`), or on the way to it, is no directory."""
+
+    code = "not_a_directory"
+
+
+class DirectoryNotEmpty(UsageError, OSError):
+    """The directory (`data["path"]`) has something in it: `recursive=True` removes that, too."""
+
+    code = "directory_not_empty"
+
+
+class FileTooLarge(UsageError, OSError):
+    """A file, or an archive of them, is larger than may be; `data`: `path`, `limit_bytes`."""
+
+    code = "file_too_large"
+
+
+class FileFailed(BackendError, OSError):
+    """The disk of a sandbox did not do what it should: `data`: `path`, `errno`."""
+
+    code = "file_failed"
+
+
+class FileInfo(Record):
+    """What is at a path: `kind` is "file", "directory", "symlink" or "other".
+
+    `modified_at` is a Unix time, `mode` the permission bits, `target` where a symlink leads, as it
+    is written in it.
+    """
+
+    path: str
+    kind: str
+    size_bytes: int
+    modified_at: float
+    mode: int
+    target: str | None = None
+
+
+class FileChange(Record):
+    """What has happened at a path that is watched: "added", "modified" or "removed"."""
+
+    path: str
+    kind: str
