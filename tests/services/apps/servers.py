@@ -71,7 +71,7 @@ def program() -> None:
         "    def do_GET(self):\n"
         "        self.send_response(200); self.end_headers()\n"
         "        self.wfile.write(sys.argv[1].encode())\n"
-        "http.server.ThreadingHTTPServer(('0.0.0.0', 18766), H).serve_forever()\n"
+        "http.server.ThreadingHTTPServer(('127.0.0.1', 18766), H).serve_forever()\n"
     )
     subprocess.Popen([sys.executable, "-c", code, VERSION])
 
@@ -142,3 +142,28 @@ def dies() -> None:
             time.sleep(0)
 
     threading.Thread(target=serve, daemon=True).start()
+
+
+@app.web_server(18775, startup_timeout=30.0)
+def everywhere() -> None:
+    """A program that listens at all addresses, as many do unless they are told where."""
+    subprocess.Popen([sys.executable, "-m", "http.server", "18775"])
+
+
+@app.web_server(18776, startup_timeout=0.3)
+def beside() -> None:
+    """One at the right port of an address that nobody looks at."""
+    code = (
+        "import socket, time\n"
+        "s = socket.create_server(('127.0.0.3', 18776)); print('there', flush=True)\n"
+        "time.sleep(600)"
+    )
+    started = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert started.stdout is not None
+    started.stdout.readline()
+
+
+@app.web_server(18777, service_startup_timeout_s=4.0)
+def lingers() -> None:
+    """A function that serves itself, at another port, and does not return."""
+    http.server.ThreadingHTTPServer(("", 18778), Handler).serve_forever()

@@ -10,14 +10,16 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Iterable
+import time
+from collections.abc import Collection
+from ipaddress import IPv6Address, ip_address
 from typing import Any, NamedTuple
 
 import psutil
 
 LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 
-EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - to see whether others do that
+_NEAR = LOOPBACK[socket.AF_INET]
 
 Address = tuple[str, int]
 
@@ -115,6 +117,11 @@ def family() -> set[int]:
     return {own.pid, *(one.pid for one in own.children(recursive=True))}
 
 
+def age_s() -> float:
+    """For how long this process has existed."""
+    return max(0.0, time.time() - psutil.Process().create_time())
+
+
 def is_relative(pid: int) -> bool:
     """Whether a process, or what it comes from, was started by whoever has started this one."""
     session = os.getsid(0)
@@ -132,24 +139,36 @@ def _session(pid: int) -> int:
         return 0
 
 
-def why_silent(port: int, timeout_s: float, own: Iterable[Listener]) -> str:
+def is_beyond(own: Listener) -> bool:
+    """Whether others than this machine reach it there."""
+    address = ip_address(own.host)
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return not (mapped or address).is_loopback
+
+
+def why_silent(port: int, waited: str, own: Collection[Listener]) -> str:
     """What to say when nothing accepts connections at a port; `own` is what was there instead."""
-    others = [str(one) for one in own]
-    said = f"nothing accepts connections at port {port} within startup_timeout={timeout_s:g} s: "
-    if not others:
+    said = f"nothing accepts connections at port {port} within {waited}: "
+    if not own:
         return said + (
             "the function has started nothing that listens. Have it start its server there and "
             "return, or raise startup_timeout"
         )
+    said += f"what it has started listens at {_listed(own)}. "
+    if any(one.port == port for one in own):
+        return said + f"Have it listen at {_NEAR}"
     return said + (
-        f"what it has started listens at {', '.join(others)}. Have that use port {port}, or "
-        "declare the port that it uses: @app.web_server(port)"
+        f"Have that use port {port}, or declare the port that it uses: @app.web_server(port)"
     )
 
 
-def why_open(own: Listener) -> str:
+def why_beyond(own: Collection[Listener]) -> str:
     """What to say of a server that others than this machine reach without the service."""
     return (
-        f"the server of this service listens at {own}, so whoever reaches this machine reaches it "
-        f"past the service: have it listen at {LOOPBACK[socket.AF_INET]}"
+        f"it listens at {_listed(own)}, where whoever reaches this machine reaches it past the "
+        f"service. Have it listen at {_NEAR}, which the service forwards to"
     )
+
+
+def _listed(own: Collection[Listener]) -> str:
+    return ", ".join(str(one) for one in own)

@@ -17,7 +17,6 @@ import errno
 import inspect
 import os
 import socket
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -37,6 +36,9 @@ TRY_S = 0.01
 LOOK_AGAIN_S = 0.25
 """How often it is looked who has the port."""
 
+TELL_S = 1.0
+"""What is left, at the most, of the time for a whole start to tell what listens where instead."""
+
 END_S = 1.0
 """What servers get to end their connections once they are told to, at least."""
 
@@ -47,6 +49,10 @@ class PortTaken(CannotServe):
 
 class NotListening(CannotServe):
     """Nothing accepts connections at the port."""
+
+
+class NotOnLoopback(CannotServe):
+    """The server listens where others than this machine reach it."""
 
 
 class Process(Protocol):
@@ -66,6 +72,7 @@ async def start(process: Process, spec: dict[str, Any]) -> WebServer:
     Raises:
         PortTaken: somebody else has the port.
         NotListening: nothing accepts connections there in time.
+        NotOnLoopback: other machines would reach it past the service.
         BaseException: what the function raised.
     """
     service = spec["service"]
@@ -75,7 +82,7 @@ async def start(process: Process, spec: dict[str, Any]) -> WebServer:
     moved.install()
     running = run(process.function)
     own = _port_of(process.door[0])
-    target = await _accepting(running, moved, service["startup_timeout_s"], besides=own)
+    target = await _accepting(running, moved, service, besides=own)
     server = WebServer(target, running, service["grace_s"])
     server.forwarder.listen(process.door)
     return server
@@ -129,28 +136,59 @@ def _port_of(listener: int) -> int:
         return 0 if isinstance(at, str) else int(at[1])
 
 
+class Patience:
+    """How long a server may take to accept connections."""
+
+    def __init__(self, service: dict[str, Any]) -> None:
+        self._clock = asyncio.get_running_loop().time
+        self._after_s: float = service["startup_timeout_s"]
+        self._has_returned = False
+        start_s: float = service["start_timeout_s"]
+        self.waited = f"service_startup_timeout_s={start_s:g}, nor has the function returned"
+        self._until = self._clock() + start_s - min(TELL_S, start_s / 4) - ports.age_s()
+
+    def returned(self) -> None:
+        """The function has returned: it is waited for so long after that."""
+        if not self._has_returned:
+            self._has_returned = True
+            self.waited = f"startup_timeout={self._after_s:g} s"
+            self._until = self._clock() + self._after_s
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has taken longer."""
+        return self._clock() >= self._until
+
+
 async def _accepting(
-    running: asyncio.Future[Any], moved: Moved, timeout_s: float, besides: int
+    running: asyncio.Future[Any], moved: Moved, service: dict[str, Any], besides: int
 ) -> Address:
     """Where the server accepts connections, once it does; the port `besides` is the service's."""
-    clock = asyncio.get_running_loop().time
-    deadline: float | None = None
+    patience = Patience(service)
     while True:
         if running.done():
             await _result(running, moved.port)
-            deadline = deadline or clock() + timeout_s
-        for address in moved.addresses or [(own, moved.port) for own in ports.LOOPBACK.values()]:
-            if not await _accepts(address):
-                continue
-            if moved.addresses and address not in moved.addresses:
-                continue  # it was moved meanwhile, and the try with it
-            if moved.addresses or await _is_own(moved.port, is_over=running.done()):
-                return address
-            await asyncio.sleep(LOOK_AGAIN_S)
-        if deadline is not None and clock() >= deadline:
+            patience.returned()
+        found = await _found(running, moved)
+        if found is not None:
+            return found
+        if patience.is_over:
             own = [one for one in await _own() if one.port != besides]
-            raise NotListening(ports.why_silent(moved.port, timeout_s, own))
+            raise NotListening(ports.why_silent(moved.port, patience.waited, own))
         await asyncio.sleep(TRY_S)
+
+
+async def _found(running: asyncio.Future[Any], moved: Moved) -> Address | None:
+    """Where the server accepts connections by now."""
+    for address in moved.addresses or [(own, moved.port) for own in ports.LOOPBACK.values()]:
+        if not await _accepts(address):
+            continue
+        if moved.addresses and address not in moved.addresses:
+            continue  # it was moved meanwhile, and the try with it
+        if moved.addresses or await _is_own(moved.port, is_over=running.done()):
+            return address
+        await asyncio.sleep(LOOK_AGAIN_S)
+    return None
 
 
 async def _result(running: asyncio.Future[Any], port: int) -> None:
@@ -176,14 +214,15 @@ async def _is_own(port: int, *, is_over: bool) -> bool:
     """Whether it is the user's server that accepts connections, and no stranger.
 
     Raises:
+        NotOnLoopback: it is, and others than this machine reach it.
         PortTaken: it is a stranger, and the function has returned.
     """
     holders = await _holders(port)
     family = ports.family()
     own = [one for one in holders if one.pid in family]
-    for one in own:
-        if one.host in ports.EVERYWHERE:
-            sys.stderr.write(f"{ports.why_open(one)}\n")
+    beyond = [one for one in own if ports.is_beyond(one)]
+    if beyond:
+        raise NotOnLoopback(ports.why_beyond(beyond))
     if own or not holders:
         return True
     if is_over:
