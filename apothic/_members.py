@@ -9,6 +9,7 @@ from apothic._arguments import told_of
 from apothic.functions import IS_ASYNC, IS_ASYNC_GENERATOR, IS_GENERATOR, flags_of
 from apothic.methods import HOOK, Method
 from apothic.policies import MARKS
+from apothic.serving import Serving
 from apothic_backends.model.errors import UsageError
 from apothic_backends.model.instances import ClassSpec, MethodSpec
 
@@ -34,7 +35,7 @@ def describe(kind: Any) -> ClassSpec:
         names |= dict.fromkeys([*vars(base)])
     members: dict[str, Any] = {name: getattr(kind, name) for name in names}
     methods = {name: it for name, it in members.items() if _is_method(it)}
-    if not methods:
+    if not methods and not any(isinstance(it, Serving) for it in members.values()):
         raise UsageError(f"{kind.__name__} has no method that can be called: mark some @method()")
     for name, it in methods.items():
         if MARKS in vars(it.__wrapped__) and len(methods) > 1:

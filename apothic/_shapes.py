@@ -37,3 +37,9 @@ def needed(function: Any) -> list[str]:
     by_name = code.co_varnames[code.co_argcount : end]
     defaults: Any = function.__kwdefaults__ or ()
     return [*code.co_varnames[:count], *(name for name in by_name if name not in defaults)]
+
+
+def in_class(function: Any) -> bool:
+    """Whether a function stands in the body of a class."""
+    where = function.__qualname__.rpartition(".")[0]
+    return bool(where) and not where.endswith("<locals>")

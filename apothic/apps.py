@@ -19,18 +19,17 @@ from apothic.kinds import (
     declare,
 )
 from apothic.options import FunctionOptions
+from apothic.service_options import EndpointOptions, FastapiOptions, ServiceOptions
 from apothic.services import (
     AsgiService,
     Endpoint,
-    EndpointOptions,
     FastapiEndpoint,
-    FastapiOptions,
     Service,
     ServiceDecorator,
-    ServiceOptions,
     WebServer,
     WsgiService,
 )
+from apothic.serving import check_all_declared
 from apothic.watches import Watch, check_watch
 from apothic_backends.model.costs import CostReport
 from apothic_backends.model.errors import InvalidOption, UsageError
@@ -68,6 +67,8 @@ class App:
             )
         self.name = name
         self.functions = {}
+        self.waiting: dict[str, Any] = {}
+        """Services in classes that are not declared yet."""
         self.entrypoints = {}
 
     @overload
@@ -234,6 +235,7 @@ class App:
         """
         from apothic._deploying import deploy  # brings much  # noqa: PLC0415
 
+        check_all_declared(self.waiting)
         return (await deploy(self.name, self.functions)).deployment.deployment_id
 
     @property

@@ -17,6 +17,7 @@ from apothic.functions import DECLARED, IS_ASYNC, IS_ASYNC_GENERATOR, Declared, 
 from apothic.instances import Instance
 from apothic.options import DEFAULTS, RULES, FunctionOptions, Rule, checked
 from apothic.policies import MARKS, batch_policy
+from apothic.serving import services_of
 from apothic_backends.base import Backend
 from apothic_backends.model.errors import InvalidOption, UsageError
 from apothic_backends.model.functions import FunctionSpec
@@ -26,6 +27,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _REFUSED = ("schedule", "liv")
+_OWN = frozenset(
+    {"max_restarts", "retries", "max_retries", "max_pending_tasks", "tasks_per_container"}
+)
+"""Options of a class that its services do not take over."""
 
 
 class ClassOptions(FunctionOptions, total=False):
@@ -49,6 +54,8 @@ class Instances(ABC, Generic[P, T]):
     name: str
     link: Any
     """What makes the class known."""
+    services: Mapping[str, Any] = {}
+    """Those of its methods that are services, if they are known here."""
 
     @abstractmethod
     def spec(self) -> FunctionSpec:
@@ -163,6 +170,13 @@ class Cls(Instances[P, T], Declared[P, T]):  # type: ignore[misc]  # both have a
         update_wrapper(self, function, updated=())
         vars(self)[MARKS] = dict(vars(function).get(MARKS, {}))
         self._description = describe(function)
+
+    def marked(self) -> None:
+        """Take what decorators say into account, for its services, too."""
+        super().marked()
+        for service in self.services.values():
+            vars(service)[MARKS] = self._marks | vars(service)[MARKS]
+            service.marked()
 
     @staticmethod
     def from_name(
@@ -369,8 +383,10 @@ class ClassDecorator:
         if not isinstance(kind, type):
             raise UsageError(f"@app.cls needs a class, not {kind!r}; functions take @app.function")
         handle: Cls[..., Any] = Cls(kind, self._app.name, self._options)
-        DECLARED[self._app.name, handle.name] = handle
-        self._app.functions[handle.name] = handle
+        handle.services = services_of(handle, self._options, _OWN)
+        for it in (*([handle] if handle.description.methods else []), *handle.services.values()):
+            DECLARED[self._app.name, it.name] = it
+            self._app.functions[it.name] = it
         return handle
 
 

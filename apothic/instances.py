@@ -29,11 +29,14 @@ class Instance:
     ) -> None:
         self.__reference = Reference(kind, (args, kwargs), name, must_exist=must_exist)
 
-    def __getattr__(self, name: str) -> BoundMethod[..., Any]:
-        """A method of it."""
+    def __getattr__(self, name: str) -> Any:
+        """A method of it, or a service."""
         if name.startswith("__"):
             raise AttributeError(name)
         reference = self.__reference
+        service = reference.kind.services.get(name)
+        if service is not None:
+            return reference.service(service)
         found: BoundMethod[..., Any] = BoundMethod(reference, name, reference.kind.raw_method(name))
         vars(self)[name] = found
         return found
@@ -85,6 +88,19 @@ class Reference:
             self._link = _classes.InstanceLink(self.kind, self)
         calls: Calls = _classes.MethodCalls(method, self._link, method.method)
         return calls
+
+    def service(self, found: Any) -> Any:
+        """A service of its class, if its processes make such objects.
+
+        Raises:
+            UsageError: they make others.
+        """
+        if self.name is not None or any(self.arguments):
+            raise UsageError(
+                f"{found.name} is a service, whose processes have objects of their own, made "
+                f"without arguments: {self.kind.name}().{found.raw().__name__}"
+            )
+        return found
 
     def local_method(self, name: str) -> Callable[..., Any]:
         """The method of an object in this process, which is made now, and entered."""

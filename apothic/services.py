@@ -8,12 +8,11 @@ from __future__ import annotations
 import copyreg
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar, get_type_hints
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, get_type_hints, overload
 
 from apothic._code import check_function
-from apothic._shapes import NEEDED, NEEDS, TAKES_ANY, innermost, needed, remade
+from apothic._shapes import NEEDED, NEEDS, TAKES_ANY, in_class, innermost, needed, remade
 from apothic._twins import twin
-from apothic._values import is_list, number, refuse, whole
 from apothic.functions import (
     DECLARED,
     IS_ASYNC_GENERATOR,
@@ -21,13 +20,18 @@ from apothic.functions import (
     Declared,
     flags_of,
 )
-from apothic.options import DEFAULTS, RULES, FunctionOptions, Rule, checked, flagged
+from apothic.instances import Reference
+from apothic.options import DEFAULTS, RULES, FunctionOptions, checked
+from apothic.service_options import RULES_OF, SERVICE_RULES
+from apothic.serving import Serving
 from apothic_backends.model.errors import InvalidOption, UsageError
 from apothic_backends.model.functions import FunctionSpec
+from apothic_backends.model.instances import ClassSpec
 from apothic_backends.model.payloads import Payload
 from apothic_backends.model.services import ServiceSpec
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
 
 CONCURRENT = 1000
@@ -36,39 +40,8 @@ CONCURRENT = 1000
 START_S = 60.0
 """What a process of a service gets to be ready where nothing is said, in seconds."""
 
-METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
-HIGHEST_PORT = 65535
-
 _REFUSED = ("schedule", "retries", "max_retries", "max_pending_tasks", "tasks_per_container")
 """Options of functions that say how calls are queued and repeated; requests are neither."""
-
-
-class ServiceOptions(FunctionOptions, total=False):
-    """What all shapes of services take, beside the options of a function."""
-
-    keep_warm_s: int
-    """How long a process without requests goes on, counted from the end of the last one; 0 ends it
-    at once. The first request after that starts another one, and waits for it."""
-    service_startup_timeout_s: float | None
-    """What a process gets to be ready: its imports, and the start of its application; 60 s."""
-    public: bool
-    """Let anybody ask who can reach it; others take a token, except on the machine itself."""
-
-
-class EndpointOptions(ServiceOptions, total=False):
-    """What `@app.endpoint` takes."""
-
-    methods: list[str] | None
-    """The HTTP methods that are answered; GET and POST where nothing is said."""
-
-
-class FastapiOptions(ServiceOptions, total=False):
-    """What `@app.fastapi_endpoint` takes."""
-
-    method: str
-    """The HTTP method that is answered; GET where nothing is said."""
-    docs: bool
-    """Whether FastAPI shows its documents, at `/docs`."""
 
 
 class Service(Declared[P, R]):
@@ -79,19 +52,46 @@ class Service(Declared[P, R]):
     """
 
     shape = "asgi"
+    _object: Reference | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.service_url: str | None = None
         """Where it answers; None until this program has deployed it, or has asked."""
+        self._owner: Any = None
+        """The class that it is a method of."""
+
+    def become_method(self, owner: Any) -> None:
+        """Answer on an object of a class, which each process makes without arguments."""
+        self._owner = owner
+        self.name = f"{owner.name}.{self.name}"
+
+    @property
+    def here(self) -> Callable[..., Any]:
+        """What runs in place; a method does so on an object that this handle makes."""
+        if self._owner is None:
+            return self.raw()
+        if self._object is None:
+            self._object = Reference(self._owner, ((), {}), None, must_exist=False)
+        return self._object.local_method(self.raw().__name__)
+
+    @overload
+    def __get__(self, thing: None, kind: type) -> Self: ...
+    @overload
+    def __get__(
+        self: Service[Concatenate[Any, Q], R], thing: object, kind: type | None = None
+    ) -> Service[Q, R]: ...
+    def __get__(self, thing: object, kind: type | None = None) -> Any:
+        """Itself; to type checkers, the service that a method of a class is."""
+        return self
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it in place."""
-        return self.raw()(*args, **kwargs)
+        return self.here(*args, **kwargs)
 
     def local(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it in place."""
-        return self.raw()(*args, **kwargs)
+        return self.here(*args, **kwargs)
 
     @twin
     async def get_web_url(self) -> str:
@@ -115,7 +115,7 @@ class Service(Declared[P, R]):
         starlette = sys.modules.get("starlette.datastructures")
         if starlette is not None:
             copyreg.pickle(starlette.State, remade)
-        return super().code()
+        return super().code() if self._owner is None else self._owner.code()
 
     @property
     def calls(self) -> Any:
@@ -142,7 +142,7 @@ class Service(Declared[P, R]):
             UsageError: it takes something, or yields.
         """
         name, decorator = function.__name__, f"@app.{DECORATORS[cls.shape]}"
-        lacks = needed(function)
+        lacks = needed(function)[in_class(function) :]
         if lacks:
             raise UsageError(
                 f"{decorator}: {name}() is called without arguments, and takes "
@@ -181,7 +181,7 @@ class Service(Declared[P, R]):
         defaults = {k: v for k, v in DEFAULTS.items() if k not in _REFUSED}
         defaults |= {"concurrent_requests": CONCURRENT, "keep_warm_s": 600, "public": False}
         given: Any = defaults | options
-        return checked(given, where, RULES | _RULES | _RULES_OF[self.shape])
+        return checked(given, where, RULES | SERVICE_RULES | RULES_OF[self.shape])
 
     def spec(self) -> FunctionSpec:
         """What a backend must know of it.
@@ -208,7 +208,14 @@ class Service(Declared[P, R]):
             startup_timeout_s=float(options.get("startup_timeout", 5.0)),
             methods=tuple(options.get("methods") or ([method] if method else ())),
             docs=options.get("docs", False),
+            **self._of_class(),
         )
+
+    def _of_class(self) -> Mapping[str, Any]:
+        if self._owner is None:
+            return {}
+        has: ClassSpec = self._owner.description
+        return {"method": self.raw().__name__, "enter": has.enter, "exit": has.exit}
 
 
 class ServiceAio:
@@ -327,45 +334,10 @@ class ServiceDecorator:
             raise UsageError(f"{function.name}() is declared already; {decorator} needs a function")
         check_function(function, decorator)
         self._kind.check_signature(function)
+        if in_class(function):
+            found: Any = Serving(function, self._kind, self._options, self._app.waiting)
+            return found
         handle = self._kind(function, self._app.name, self._options)
         DECLARED[self._app.name, handle.name] = handle
         self._app.functions[handle.name] = handle
         return handle
-
-
-def _methods(name: str, value: Any) -> Any:
-    if not is_list(value) or not value:
-        refuse(name, value, 'a list of HTTP methods, such as ["GET"]')
-    return [_method(name, method) for method in value]
-
-
-def _method(name: str, value: Any) -> Any:
-    if not isinstance(value, str) or value.upper() not in METHODS:
-        refuse(name, value, f"one of {', '.join(METHODS)}")
-    return value.upper()
-
-
-def _port(name: str, value: Any) -> Any:
-    if whole(name, value, 1) > HIGHEST_PORT:
-        refuse(name, value, f"a port from 1 to {HIGHEST_PORT}")
-    return value
-
-
-def _above_zero(name: str, value: Any) -> Any:
-    if number(name, value, 0) == 0:
-        refuse(name, value, "a number above 0")
-    return value
-
-
-_RULES: dict[str, Rule] = {
-    "keep_warm_s": lambda name, value: number(name, value, 0),
-    "service_startup_timeout_s": _above_zero,
-    "public": flagged,
-}
-_RULES_OF: dict[str, dict[str, Rule]] = {
-    "endpoint": {"methods": _methods},
-    "fastapi": {"method": _method, "docs": flagged},
-    "asgi": {},
-    "wsgi": {},
-    "web_server": {"port": _port, "startup_timeout": _above_zero},
-}

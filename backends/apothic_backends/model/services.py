@@ -29,7 +29,8 @@ class ServiceSpec(Record):
     Without requests a process ends after `keep_warm_s`; it has `start_timeout_s` to be ready, and
     `grace_s` to finish what it has begun when it is to end. Anybody may ask a `public` one; others
     are open on this machine only, and take a token elsewhere. An "endpoint" or "fastapi" answers
-    `methods`; the documents of the latter are shown with `docs`.
+    `methods`; the documents of the latter are shown with `docs`. Where a `method` of a class
+    serves, a process makes an object of it, and runs its hooks: `enter` first, `exit` last.
     """
 
     shape: str
@@ -41,6 +42,9 @@ class ServiceSpec(Record):
     startup_timeout_s: float = 5.0
     methods: tuple[str, ...] = ()
     docs: bool = False
+    method: str = ""
+    enter: tuple[str, ...] = ()
+    exit: tuple[str, ...] = ()
 
 
 class ServiceSnapshot(Record):

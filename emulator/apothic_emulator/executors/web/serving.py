@@ -17,6 +17,7 @@ from apothic_emulator.executors import wire
 from apothic_emulator.executors.web import shapes
 from apothic_emulator.executors.web.lifespan import Lifespan
 from apothic_emulator.executors.web.loops import new_event_loop
+from apothic_emulator.executors.web.objects import Object
 from apothic_emulator.executors.wire import Frame
 
 FIRST_S = 5.0
@@ -108,6 +109,8 @@ class Serving:
         """Whether it is to end at once."""
         self.rests = False
         """Whether it has said that it has nothing to do."""
+        self.object: Object | None = None
+        """What it serves a method of, if that is one."""
         self._loop = asyncio.get_running_loop()
         self._said_until = 0.0
 
@@ -129,6 +132,9 @@ class Serving:
     async def _start(self) -> Any:
         """The server and the lifespan of the application; None, and it is told, if it cannot."""
         try:
+            if self.service["method"]:
+                self.object = await Object.made(self.executor.function, self.service)
+                self.executor.function = self.object.method
             if self.service["shape"] == "web_server":
                 server, ending = await self._start_web_server()
             else:
@@ -201,6 +207,8 @@ class Serving:
         server.abort()
         try:
             await ending.stop()
+            if self.object is not None:
+                await self.object.leave()
         finally:
             if self.executor.lasting is not None:
                 self.executor.lasting.end()  # nothing else is left to be done
