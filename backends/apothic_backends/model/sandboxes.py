@@ -73,3 +73,39 @@ class FileChange(Record):
 
     path: str
     kind: str
+
+
+class Isolation(Record):
+    """How far the programs of a sandbox are kept apart from the machine they run on.
+
+    `level` is "namespaces" (they see files, processes and a network of their own) or "limits" (they
+    are processes of this user like any other, with limits); `missing` says what was not reached,
+    and why.
+    """
+
+    level: str
+    missing: tuple[str, ...] = ()
+
+
+class IsolationMissing(BackendError):
+    """Untrusted programs cannot be kept apart on this machine; `data["missing"]` says why."""
+
+    code = "isolation_missing"
+
+
+class ProgramNotFound(NotFound):
+    """There is no such program in the sandbox, or it may not be started; `data["program"]`."""
+
+    code = "program_not_found"
+
+
+class StdinClosed(UsageError, BrokenPipeError):
+    """A program does not read its input any more: it has closed it, or ended."""
+
+    code = "stdin_closed"
+
+
+class GuestGone(BackendError):
+    """What ran the programs of a sandbox has ended, and they with it."""
+
+    code = "guest_gone"

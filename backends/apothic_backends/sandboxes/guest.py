@@ -1,0 +1,390 @@
+"""A guest: a place on this machine where other people's programs run, kept apart from the rest."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from queue import SimpleQueue
+
+from apothic_backends.model.errors import InvalidOption
+from apothic_backends.model.sandboxes import (
+    GuestGone,
+    Isolation,
+    IsolationMissing,
+    ProgramNotFound,
+)
+from apothic_backends.sandboxes import isolation
+from apothic_backends.sandboxes.inside import packets, plan, serve
+from apothic_backends.sandboxes.inside.packets import Packet
+from apothic_backends.sandboxes.isolation import GuestSpec
+from apothic_backends.sandboxes.process import Process
+
+_PATIENCE_S = 10.0
+"""How long the first process may take to be there, or to end."""
+
+_PROGRAM = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from apothic_backends.sandboxes.inside.launch import main
+main(int(sys.argv[1]))
+"""
+_ABOVE = str(Path(isolation.__file__).parents[2])
+_ENOENT, _EACCES, _ENOEXEC, _ENOTDIR = 2, 13, 8, 20
+
+
+def open_guest(spec: GuestSpec) -> Guest:
+    """Start a guest, kept apart as far as this machine can; `Guest.isolation` says how far.
+
+    Its workspace is given to the user that it is, if this process is root's (`Guest.owner`).
+
+    Raises:
+        IsolationMissing: it is untrusted, and something is missing.
+        InvalidOption: the spec cannot be meant.
+        GuestGone: it ended before it could start anything.
+    """
+    python = isolation.interpreter(sys.executable, (sys.prefix, sys.base_prefix))
+    uid = -1
+    if os.geteuid() == 0:
+        uid = isolation.choose_uid(spec.workspace)
+        isolation.give(spec.workspace, uid)
+    guest = Guest(spec, python, isolation.plan_of(spec, plan.NAMESPACES, python, uid))
+    if guest.refused is None:
+        if not spec.untrusted or not guest.isolation.missing:
+            return guest
+        guest.close()
+        raise _too_little(guest.isolation.missing)
+    guest.close()
+    missing = isolation.beyond_limits(guest.refused)
+    if spec.untrusted:
+        raise _too_little(missing)
+    guest = Guest(spec, python, isolation.plan_of(spec, plan.LIMITS, python, -1), missing)
+    if guest.refused is not None:
+        guest.close()
+        raise GuestGone(f"the sandbox could not start: {guest.refused}")
+    return guest
+
+
+def _too_little(missing: tuple[str, ...]) -> IsolationMissing:
+    return IsolationMissing(
+        f"untrusted=True, but this machine cannot keep programs apart ({missing[0]}); use "
+        "isolation='docker', another machine, or trust them",
+        missing=list(missing),
+    )
+
+
+class Guest:
+    """A guest that runs; made by `open_guest`. Any thread may call what is public."""
+
+    def __init__(
+        self,
+        spec: GuestSpec,
+        python: isolation.Interpreter,
+        wanted: plan.Plan,
+        missing: tuple[str, ...] = (),
+    ) -> None:
+        self.isolation = Isolation(wanted.level, missing)
+        self.owner = (wanted.uid, wanted.uid) if wanted.uid >= 0 else None
+        """User and group of this machine that it is, if that is not who this process is."""
+        self.refused: str | None = None
+        """What kept it from starting."""
+        self._spec = spec
+        self._environment = isolation.environment(spec, python, wanted.level)
+        self._plan = wanted
+        self._numbers = itertools.count(1)
+        self._processes: dict[int, Process] = {}
+        self._replies: dict[int, SimpleQueue[Packet | None]] = {}
+        self._watched: dict[int, Process] = {}
+        self._lock = threading.Lock()
+        self._is_gone = False
+        self._epoll = select.epoll()
+        self._woken = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._epoll.register(self._woken, select.EPOLLIN)
+        self._link, self._inner = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._epoll.register(self._link, select.EPOLLIN)
+        started: SimpleQueue[None] = SimpleQueue()
+        self._thread = threading.Thread(
+            target=self._run, args=(started,), name="apothic-guest", daemon=True
+        )
+        self._thread.start()
+        started.get()
+
+    # --- for its users --------------------------------------------------------------------------
+
+    def start(
+        self,
+        argv: Sequence[str],
+        *,
+        workdir: str | None = None,
+        env: dict[str, str] | None = None,
+        pty: tuple[int, int] | None = None,
+        merge_stderr: bool = False,
+    ) -> Process:
+        """Start a program; no shell comes between, so every text arrives as it is.
+
+        `workdir` is where it starts (None: the guest's own), `env` what it has in its environment
+        beside that of the guest. With `pty`, rows and columns, it has a terminal, and all that it
+        writes is its "stdout"; so it is with `merge_stderr`.
+
+        Raises:
+            InvalidOption: the arguments are no texts, have a NUL, or more than 65,536 bytes.
+            ProgramNotFound: there is no such program or `workdir`, or it may not be started.
+            GuestGone: the guest has ended, or has as many processes as it may.
+        """
+        variables = self._environment | (env or {})
+        if pty is not None:
+            variables.setdefault("TERM", "xterm-256color")
+        _check(argv, variables)
+        texts = [
+            workdir or self._spec.workdir,
+            str(len(argv)),
+            *argv,
+            *[f"{name}={value}" for name, value in variables.items()],
+        ]
+        number = next(self._numbers)
+        process = self._processes[number] = Process(self, number)
+        try:
+            if pty is not None:
+                size = pty[0] << 16 | pty[1]
+                packet = self._ask(packets.START, number, size << 8 | serve.TERMINAL, texts)
+            else:
+                packet = self._start_with_pipes(process, texts, merged=merge_stderr)
+        except BaseException:
+            self._processes.pop(number, None)
+            process.drop()
+            raise
+        process.pid = packet.value
+        return process
+
+    def connect(self, port: int) -> socket.socket:
+        """A connection to a port that a program of the guest listens on; it does not block.
+
+        Raises:
+            ConnectionRefusedError: nobody listens there.
+            GuestGone: the guest has ended.
+        """
+        packet = self._ask(packets.CONNECT, next(self._numbers), port, [])
+        return socket.socket(fileno=packet.fds[0])
+
+    def close(self) -> None:
+        """Kill all that runs in it; may be called again."""
+        try:
+            self._link.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # it is gone
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    # --- for its processes ------------------------------------------------------------------------
+
+    def tell(self, kind: int, number: int, value: int = 0) -> None:
+        """Send a packet inside, if anybody is there."""
+        try:
+            packets.send(self._link, kind, number, value)
+        except OSError:
+            pass  # all has ended, and they will be told
+
+    def watch(self, fd: int, process: Process, *, is_written: bool) -> None:
+        """Call `process.ready` when something can be read, or written."""
+        if fd not in self._watched and not self._is_gone:
+            self._watched[fd] = process
+            self._epoll.register(fd, select.EPOLLOUT if is_written else select.EPOLLIN)
+
+    def forget(self, fd: int) -> None:
+        """Do not call it for that any more."""
+        if self._watched.pop(fd, None) is not None and not self._is_gone:
+            self._epoll.unregister(fd)
+
+    def wake(self) -> None:
+        """Look at the deadlines again."""
+        if not self._is_gone:
+            os.eventfd_write(self._woken, 1)
+
+    # --- asking -----------------------------------------------------------------------------------
+
+    def _start_with_pipes(self, process: Process, texts: list[str], *, merged: bool) -> Packet:
+        names = ("stdout",) if merged else ("stdout", "stderr")
+        inner_in, outer_in = os.pipe2(os.O_CLOEXEC)
+        pairs = [os.pipe2(os.O_CLOEXEC) for _ in names]
+        inner = (inner_in, *[writes for _reads, writes in pairs])
+        outer = {name: reads for name, (reads, _writes) in zip(names, pairs, strict=True)}
+        for fd in (outer_in, *outer.values()):
+            os.set_blocking(fd, False)
+        if self.owner is not None:
+            for fd in inner:
+                os.fchown(fd, *self.owner)  # or it could not open its own /dev/stdout
+        try:
+            process.connect(outer_in, outer)
+            kind = serve.MERGED if merged else serve.PIPES
+            return self._ask(packets.START, process.exec_id, kind, texts, inner)
+        finally:
+            for fd in inner:
+                os.close(fd)
+
+    def _ask(
+        self, kind: int, number: int, value: int, texts: list[str], fds: tuple[int, ...] = ()
+    ) -> Packet:
+        reply: SimpleQueue[Packet | None] = SimpleQueue()
+        with self._lock:
+            if self._is_gone:
+                raise _gone()
+            self._replies[number] = reply
+        try:
+            packets.send(self._link, kind, number, value, texts, fds)
+        except OSError as error:
+            self._replies.pop(number, None)
+            raise GuestGone(f"the sandbox cannot be asked: {error.strerror}") from None
+        packet = reply.get()
+        if packet is None:
+            raise _gone()
+        if packet.kind == packets.REFUSED:
+            raise _error_of(packet, kind)
+        return packet
+
+    # --- the thread -------------------------------------------------------------------------------
+
+    def _run(self, started: SimpleQueue[None]) -> None:
+        """Start the first process of the guest, which dies with this thread, and serve it."""
+        with self._launch() as launcher:
+            try:
+                self._begin()
+                started.put(None)
+                while self.refused is None and self._step():
+                    pass
+            finally:
+                self._end()
+                started.put(None)
+                try:
+                    launcher.wait(_PATIENCE_S)
+                except subprocess.TimeoutExpired:
+                    launcher.kill()
+
+    def _launch(self) -> subprocess.Popen[bytes]:
+        fd = self._inner.fileno()
+        try:
+            return subprocess.Popen(  # noqa: S603 - our own words
+                [sys.executable, "-I", "-S", "-c", _PROGRAM, str(fd), _ABOVE],
+                pass_fds=(fd,),
+                env={},
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        finally:
+            self._inner.close()
+
+    def _begin(self) -> None:
+        packet: Packet | None = None
+        try:
+            packets.send(self._link, packets.BEGIN, texts=self._plan.texts())
+            self._link.settimeout(_PATIENCE_S)
+            packet = packets.receive(self._link)
+            self._link.settimeout(None)
+        except OSError:
+            pass
+        if packet is None:
+            self.refused = "its first process ended at once"
+        elif packet.kind == packets.READY:
+            missing = (*self.isolation.missing, *packet.texts)
+            self.isolation = Isolation(self._plan.level, missing)
+        else:
+            self.refused = packet.texts[0]
+
+    def _step(self) -> bool:
+        """Wait for something, and see to it; False when the guest is gone."""
+        for fd, _events in self._epoll.poll(self._patience()):
+            if fd == self._woken:
+                os.eventfd_read(fd)
+            elif fd == self._link.fileno():
+                if not self._hear():
+                    return False
+            elif fd in self._watched:
+                self._watched[fd].ready(fd, time.monotonic())
+        self._tick(time.monotonic())
+        return True
+
+    def _tick(self, now: float) -> None:
+        for process in list(self._processes.values()):
+            deadline = process.deadline()
+            if deadline is not None and deadline <= now:
+                process.tick(now)
+            if process.is_over():
+                self._processes.pop(process.exec_id, None)
+
+    def _patience(self) -> float:
+        deadlines = [p.deadline() for p in list(self._processes.values())]
+        first = min((at for at in deadlines if at is not None), default=None)
+        return -1.0 if first is None else max(0.0, first - time.monotonic())
+
+    def _hear(self) -> bool:
+        try:
+            packet = packets.receive(self._link)
+        except OSError:
+            packet = None
+        if packet is None:
+            return False
+        process = self._processes.get(packet.number)
+        if packet.kind == packets.EXITED:
+            if process is not None:
+                process.exited(packet.value, time.monotonic())
+            return True
+        if packet.kind == packets.STARTED and packet.fds and process is not None:
+            (outer,) = packet.fds
+            os.set_blocking(outer, False)
+            process.connect(os.dup(outer), {"stdout": outer}, is_terminal=True)
+        reply = self._replies.pop(packet.number, None)
+        if reply is not None:
+            reply.put(packet)
+        return True
+
+    def _end(self) -> None:
+        with self._lock:
+            self._is_gone = True
+            replies, self._replies = list(self._replies.values()), {}
+        for process in list(self._processes.values()):
+            process.drop()
+        for reply in replies:
+            reply.put(None)
+        self._link.close()
+        self._epoll.close()
+        os.close(self._woken)
+
+
+def _gone() -> GuestGone:
+    return GuestGone("the sandbox has ended: nothing runs in it any more")
+
+
+def _check(argv: Sequence[object], env: dict[str, str]) -> None:
+    if isinstance(argv, str) or not argv or not all(isinstance(word, str) for word in argv):
+        raise InvalidOption(
+            f"argv={argv!r:.80}: it must be texts, the program first: 'ls', '-l'", option="argv"
+        )
+    words = [str(word) for word in argv]
+    texts = [*words, *env, *env.values()]
+    if any("\0" in text for text in texts) or any("=" in name or not name for name in env):
+        raise InvalidOption("arguments and variables may have no NUL, names no '='", option="argv")
+    size = sum(len(os.fsencode(word)) + 1 for word in words)
+    if size > isolation.MOST_ARGUMENT_BYTES:
+        raise InvalidOption(
+            f"the arguments have {size} bytes, and may have {isolation.MOST_ARGUMENT_BYTES}; "
+            "write them to a file or to the program's input",
+            option="argv",
+        )
+
+
+def _error_of(packet: Packet, kind: int) -> Exception:
+    why, name = packet.texts
+    if kind == packets.CONNECT:
+        return OSError(packet.value, f"{why}: nothing can be reached at that port")
+    if packet.value in {_ENOENT, _EACCES, _ENOEXEC, _ENOTDIR}:
+        return ProgramNotFound(f"{name or 'the program'} cannot be started: {why}", program=name)
+    return GuestGone(f"no program can be started now: {why}")
