@@ -17,23 +17,18 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from apothic_backends import tars
 from apothic_backends.model.errors import ArchiveRefused, PackageRefused
+from apothic_backends.tars import BLOCK, END, FILE, MOST_PATH, Header, padding, read_header
 
 MOST_BYTES = 256 << 20
 """The largest archive."""
 MOST_FILES = 50_000
 """The most files of one."""
-MOST_PATH = 4096
-"""The longest path in one, in bytes."""
 MOST_NAME = 255
 """The longest name in a path, in bytes, as file systems have it."""
 
-_BLOCK = 512
-_END = bytes(2 * _BLOCK)
 _CHUNK = 1 << 20
-_LONG_NAME = b"././@LongLink"
-_SHORT = 100
-_FILE, _LONG = b"0", b"L"
 _PLAIN, _EXECUTABLE = 0o644, 0o755
 
 
@@ -68,7 +63,7 @@ def pack(files: Iterable[tuple[str, Path]], out: BinaryIO) -> str:
 
     for path, source in sorted((os.fsencode(path), source) for path, source in files):
         _pack_file(os.fsdecode(path), source, write)
-    write(_END)
+    write(END)
     return total.hexdigest()
 
 
@@ -88,7 +83,7 @@ def _pack_file(path: str, source: Path, put: Callable[[bytes], None]) -> None:
     except OSError as error:
         why = error.strerror or error
         raise PackageRefused(f"{source} cannot be read: {why}", files=[path]) from error
-    put(bytes(-found.st_size % _BLOCK))
+    put(bytes(padding(found.st_size)))
 
 
 def _open_file(path: Path) -> int:
@@ -98,28 +93,7 @@ def _open_file(path: Path) -> int:
 
 def _head(path: str, size: int, *, is_executable: bool) -> bytes:
     """What stands before the content of a file."""
-    name = os.fsencode(path)
-    mode = _EXECUTABLE if is_executable else _PLAIN
-    if len(name) <= _SHORT:
-        return _block(name, mode, size, _FILE)
-    long_name = name + b"\0"
-    padding = bytes(-len(long_name) % _BLOCK)
-    before = _block(_LONG_NAME, 0, len(long_name), _LONG) + long_name + padding
-    return before + _block(name[:_SHORT], mode, size, _FILE)
-
-
-def _block(name: bytes, mode: int, size: int, kind: bytes) -> bytes:
-    """One header of GNU's kind of tar, whose checksum counts itself as spaces."""
-    fields = (
-        name.ljust(_SHORT, b"\0"),
-        b"%07o\0" % mode,
-        b"%07o\0" % 0 * 2,
-        b"%011o\0" % size,
-        b"%011o\0" % 0,
-    )
-    before, after = b"".join(fields), (kind + bytes(_SHORT) + b"ustar  \0").ljust(356, b"\0")
-    checksum = sum(before) + sum(after) + 8 * ord(" ")
-    return before + b"%06o\0 " % checksum + after
+    return tars.encoded(Header(path, FILE, size, _EXECUTABLE if is_executable else _PLAIN))
 
 
 # --- reading ------------------------------------------------------------------------------------
@@ -177,7 +151,7 @@ class _Hashed:
         """The content of a file, piece by piece, and what fills its last block up."""
         for start in range(0, size, _CHUNK):
             yield self.read(min(_CHUNK, size - start))
-        if any(self.read(-size % _BLOCK)):
+        if any(self.read(padding(size))):
             raise ArchiveRefused("this archive has something between its files")
 
     def is_over(self) -> bool:
@@ -193,12 +167,12 @@ def _members(source: _Hashed) -> Iterator[Member]:
     """The files, each before its content, which has to be read."""
     before = b""
     for count in range(MOST_FILES + 1):
-        head = source.read(_BLOCK)
-        if not any(head):
-            if any(source.read(_BLOCK)) or not source.is_over():
+        header = read_header(source.read)
+        if header is None:
+            if any(source.read(BLOCK)) or not source.is_over():
                 raise ArchiveRefused("something follows the end of this archive")
             return
-        member = _member(head, source)
+        member = _member(header)
         name = os.fsencode(member.path)
         if name <= before:
             raise ArchiveRefused(f"{member.path!r} is out of order in this archive, or twice")
@@ -208,29 +182,14 @@ def _members(source: _Hashed) -> Iterator[Member]:
         yield member
 
 
-def _member(head: bytes, source: _Hashed) -> Member:
+def _member(header: Header) -> Member:
     """The file that a header tells of; it is the very header that we would write for it."""
-    read, last, name = head, head, head[:_SHORT].rstrip(b"\0")
-    if head[156:157] == _LONG:
-        length = _number(head[124:136])
-        if not _SHORT < length <= MOST_PATH + 1:
-            raise ArchiveRefused("a name in this archive is too long")
-        text = source.read(length + -length % _BLOCK)
-        name, last = text[: length - 1], source.read(_BLOCK)
-        read += text + last
-    is_executable = last[100:107] == b"%07o" % _EXECUTABLE
-    member = Member(os.fsdecode(name), _number(last[124:136]), is_executable)
-    if read != _head(member.path, member.size, is_executable=member.is_executable):
-        raise ArchiveRefused(f"{member.path!r:.200} in this archive is no plain file, or not ours")
-    check_path(member.path)
-    return member
-
-
-def _number(field: bytes) -> int:
-    try:
-        return int(field.rstrip(b"\0"), 8)
-    except ValueError:
-        raise ArchiveRefused("this is no archive of ours") from None
+    is_executable = header.mode == _EXECUTABLE
+    mode = _EXECUTABLE if is_executable else _PLAIN
+    if header != Header(header.path, FILE, header.size, mode):
+        raise ArchiveRefused(f"{header.path!r:.200} in this archive is no plain file, or not ours")
+    check_path(header.path)
+    return Member(header.path, header.size, is_executable)
 
 
 def check_path(path: str) -> None:

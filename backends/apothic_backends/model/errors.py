@@ -101,7 +101,7 @@ class PackageRefused(UsageError):
 
 
 class ArchiveRefused(UsageError):
-    """An archive of code is not as it was made: damaged, or made by somebody else."""
+    """An archive is not as it was made: damaged, or made by somebody else."""
 
     code = "archive_refused"
 

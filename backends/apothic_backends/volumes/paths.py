@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 
@@ -34,8 +35,8 @@ def check_name(name: str) -> str:
     return name
 
 
-def inside(path: str) -> str:
-    """A path as the volume knows it: `a/b`, and the empty one for its root.
+def inside(path: str, *, of: str = "a volume") -> str:
+    """A path as a volume knows it, or what else it is of: `a/b`, and the empty one for its root.
 
     One slash before it is the volume's own root, which is all the root that there is.
 
@@ -50,9 +51,13 @@ def inside(path: str) -> str:
         or ".." in path.replace("\\", "/").split("/")
     )
     if odd:
-        raise PathRefused(f"{path!r} is no path inside a volume", path=path)
+        raise PathRefused(f"{path!r:.200} is no path inside {of}", path=path)
     parts = [part for part in path.split("/") if part not in ("", ".")]
-    if any(len(part.encode(errors="surrogateescape")) > MOST_NAME for part in parts):
+    try:
+        longest = max((len(os.fsencode(part)) for part in parts), default=0)
+    except UnicodeEncodeError:
+        raise PathRefused(f"{path!r:.200} is no text that a path can have", path=path) from None
+    if longest > MOST_NAME:
         raise PathRefused(f"{path[:80]!r}… has a name of more than {MOST_NAME} bytes", path=path)
     return "/".join(parts)
 
