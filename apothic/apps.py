@@ -7,7 +7,7 @@ from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
 from apothic._code import check_function
 from apothic._twins import stream, twin
-from apothic._values import NotBuilt, is_string
+from apothic._values import is_string
 from apothic.classes import ClassDecorator, ClassOptions, Cls
 from apothic.functions import Declared
 from apothic.kinds import (
@@ -19,6 +19,7 @@ from apothic.kinds import (
     declare,
 )
 from apothic.options import FunctionOptions
+from apothic.sandboxes import SandboxOptions, Workspace
 from apothic.service_options import EndpointOptions, FastapiOptions, ServiceOptions
 from apothic.services import (
     AsgiService,
@@ -217,7 +218,16 @@ class App:
         decorator = ClassDecorator(self, options)
         return decorator if kind is None else decorator(kind)
 
-    sandbox = NotBuilt("app.sandbox()")
+    def sandbox(self, name: str = "sandbox", /, **options: Unpack[SandboxOptions]) -> Workspace:
+        """A kind of sandboxes: workspaces elsewhere, for files and commands of whoever.
+
+        `app.sandbox("coder", memory_mb=512, untrusted=True).create()` makes one.
+
+        Raises:
+            InvalidOption: an option is unknown or cannot be meant.
+            NotBuiltYet: this version cannot carry one out.
+        """
+        return Workspace(self.name, name, options)
 
     @twin
     async def deploy(self) -> str:

@@ -17,7 +17,8 @@ class OpenInstance(Command[str]):
     `function_id` is the class, as it was registered or by its name. `arguments` are those of its
     constructor, and `key` stands for them: the same ones have the same key. It is empty if some are
     missing. Without a `name` it is one of those that all who give these arguments share. One with a
-    name that there is has to have that key, unless it may be `whichever` there is.
+    name that there is has to have that key, unless it may be `whichever` there is. What is made
+    gets the `tags`.
     """
 
     adds = True
@@ -27,6 +28,7 @@ class OpenInstance(Command[str]):
     key: str = ""
     name: str | None = None
     whichever: bool = False
+    tags: tuple[tuple[str, str], ...] = ()
 
 
 class GetInstance(Command[InstanceSnapshot]):

@@ -29,7 +29,8 @@ class ClassSpec(Record):
     `parameters` are those of its constructor, each with what stands for its default value (see
     `OpenInstance.key`) if it has one. `enter` and `exit` name its hooks, in order. `instance` is
     the id of the one that a function serves, `name` its name, and `base` the number of the class
-    that it is made of; without it, it is the class.
+    that it is made of; without it, it is the class. Those of one that `is_sandbox` are never made
+    again: each ends with its process, and `lifetime_s` after it was made at the latest.
     """
 
     methods: tuple[MethodSpec, ...]
@@ -41,13 +42,16 @@ class ClassSpec(Record):
     instance: str = ""
     name: str | None = None
     base: int = 0
+    is_sandbox: bool = False
+    lifetime_s: float | None = None
 
 
 class InstanceSnapshot(Record):
     """An instance at one moment. Without a `name` it is one of those that share its arguments.
 
     `key` stands for the arguments of its constructor. `restarts` counts how often its process was
-    lost; of one that is "dead", `error` says how, the last time.
+    lost; of one that is "dead", `error` says how, the last time, and `reason` in a word:
+    "lost", "expired" or "idle". It ends by itself at `expires_at`.
     """
 
     instance_id: str
@@ -62,13 +66,17 @@ class InstanceSnapshot(Record):
     running: int = 0
     restarts: int = 0
     error: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
+    is_sandbox: bool = False
+    expires_at: float | None = None
+    reason: str = ""
 
 
 class InstanceDead(JobError):
     """The process of a named instance was lost, and its state with it; nothing has run.
 
-    `restart()` makes it again with the arguments that it had; `max_restarts` does so by itself.
-    `data`: `instance_id`, `name`.
+    `restart()` makes it again with the arguments that it had; `max_restarts` does so by itself. A
+    sandbox is never made again. `data`: `instance_id`, `name`.
     """
 
     code = "instance_dead"

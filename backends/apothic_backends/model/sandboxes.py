@@ -7,7 +7,7 @@ is no file, folder or link, is a `FileRefused`.
 
 from __future__ import annotations
 
-from apothic_backends.model.errors import BackendError, NotFound, UsageError
+from apothic_backends.model.errors import BackendError, JobError, NotFound, UsageError
 from apothic_backends.model.record import Record
 
 
@@ -109,3 +109,21 @@ class GuestGone(BackendError):
     """What ran the programs of a sandbox has ended, and they with it."""
 
     code = "guest_gone"
+
+
+class SandboxExpired(JobError):
+    """The sandbox has ended by itself: its `timeout_s` is over, or its `idle_timeout_s`.
+
+    What was in it is lost. `data`: `sandbox_id`.
+    """
+
+    code = "sandbox_expired"
+
+
+class SandboxGone(NotFound):
+    """There is no such sandbox: it was terminated, lost, or is not of this account.
+
+    `data`: `sandbox_id`.
+    """
+
+    code = "sandbox_gone"

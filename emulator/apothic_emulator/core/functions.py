@@ -134,6 +134,10 @@ def _check_class(name: str, cls: ClassSpec) -> None:
             f"keep_warm_s={cls.keep_warm_s} of {name!r}: it must be at least 0",
             option="keep_warm_s",
         )
+    if cls.lifetime_s is not None and not cls.lifetime_s > 0:
+        raise InvalidOption(
+            f"lifetime_s={cls.lifetime_s} of {name!r}: it must be more than 0", option="lifetime_s"
+        )
     if cls.max_restarts < -1:
         raise InvalidOption(
             f"max_restarts={cls.max_restarts} of {name!r}: it must be at least 0, or -1 for always",

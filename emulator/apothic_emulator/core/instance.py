@@ -19,6 +19,13 @@ from apothic_emulator.core.pools import Pool
 from apothic_emulator.core.records import pack, payload_of, payload_parts, unpack
 from apothic_emulator.core.versions import jobs_of
 
+LOST, EXPIRED, IDLE = "lost", "expired", "idle"
+"""Why one is dead."""
+
+_AGAIN = (
+    "restart() makes it again with the arguments that it had, and max_restarts does so by itself"
+)
+
 CODE = "instance"
 """The codec of what loads to an instance: see `code_of`."""
 
@@ -27,8 +34,8 @@ class Instance(Kept):
     """One of them; times are Unix seconds."""
 
     __slots__ = (
-        *("app", "arguments", "created_at", "dead", "held", "home", "key", "kind", "name"),
-        *("number", "pool", "restarts"),
+        *("app", "arguments", "created_at", "dead", "held", "home", "key", "kind", "lifetime_s"),
+        *("is_sandbox", "name", "number", "pool", "reason", "restarts", "tags"),
     )
 
     def __init__(self, number: int, home: str, spec: FunctionSpec, created_at: float) -> None:
@@ -46,7 +53,13 @@ class Instance(Kept):
         """If it has a name, the process with its state, if there is one."""
         self.restarts = 0
         self.dead = ""
-        """How its process was lost, if that was once too often."""
+        """How its process was lost, if that was once too often; or why it has ended."""
+        self.reason = LOST
+        """Why it is dead."""
+        self.tags: tuple[tuple[str, str], ...] = ()
+        cls = spec.cls
+        self.is_sandbox = cls is not None and cls.is_sandbox
+        self.lifetime_s = None if cls is None else cls.lifetime_s
 
     @property
     def instance_id(self) -> str:
@@ -77,9 +90,9 @@ class Instance(Kept):
 
     def death(self) -> InstanceDead:
         """What its callers are told once it is dead."""
+        way_out = "make another one" if self.is_sandbox else _AGAIN
         return InstanceDead(
-            f"{self.shown} is dead: {self.dead}. Its state is lost; restart() makes it again with "
-            "the arguments that it had, and max_restarts does so by itself",
+            f"{self.shown} is dead: {self.dead}. Its state is lost; {way_out}",
             instance_id=self.instance_id,
             name=self.name,
         )
@@ -87,7 +100,12 @@ class Instance(Kept):
     def is_lost_too_often(self, spec: FunctionSpec) -> bool:
         """Whether it is not to be made again."""
         assert spec.cls is not None, "an instance has a class"
-        return 0 <= spec.cls.max_restarts < self.restarts
+        return self.is_sandbox or 0 <= spec.cls.max_restarts < self.restarts
+
+    @property
+    def expires_at(self) -> float | None:
+        """When it ends by itself, if it does."""
+        return None if self.lifetime_s is None else self.created_at + self.lifetime_s
 
     def snapshot(self) -> InstanceSnapshot:
         """What its users see."""
@@ -107,6 +125,10 @@ class Instance(Kept):
             running=running,
             restarts=self.restarts,
             error=self.dead,
+            tags=self.tags,
+            is_sandbox=self.is_sandbox,
+            expires_at=self.expires_at,
+            reason=self.reason if self.dead else "",
         )
 
     # --- as a record ----------------------------------------------------------------------------
@@ -117,6 +139,7 @@ class Instance(Kept):
         function = None if self.pool is None else self.pool.function.number
         who = (self.home, self.app, self.kind, self.name, self.key, self.created_at)
         state = (function, self.held, self.restarts, self.dead)
+        state = (*state, self.reason, self.tags, self.is_sandbox, self.lifetime_s)
         return pack((*who, *state, tag), *arguments)
 
     @classmethod
@@ -125,7 +148,10 @@ class Instance(Kept):
         (home, app, kind, name, key, created_at, *state, tag), blobs = unpack(record)
         it = cls(number, home, FunctionSpec(app, kind), created_at)
         it.name, it.key = name, key
-        function, held, it.restarts, it.dead = state
+        function, held, it.restarts, it.dead, *more = state
+        if more:  # an older one has none
+            it.reason, tags, it.is_sandbox, it.lifetime_s = more
+            it.tags = tuple((name, value) for name, value in tags)
         it.held = held and (held[0], held[1], tuple(held[2]))
         it.arguments = payload_of(tag, blobs) or it.arguments
         return it, function

@@ -26,7 +26,6 @@ from apothic_backends.commands.instances import (
     StopInstance,
 )
 from apothic_backends.model.errors import NotFound, OverLimit, UsageError
-from apothic_backends.model.events import Cursor, Event
 from apothic_backends.model.ids import number_of
 from apothic_backends.model.instances import (
     InstanceConflict,
@@ -39,16 +38,23 @@ from apothic_backends.model.names import check_name
 from apothic_emulator.core.executors import Executor, ExecutorStatus
 from apothic_emulator.core.facts import Asked, Ended
 from apothic_emulator.core.far import Held
-from apothic_emulator.core.feeds import Wants
 from apothic_emulator.core.functions import Function
-from apothic_emulator.core.instance import Instance, LastNumber, base_of, code_of, spec_of
+from apothic_emulator.core.instance import (
+    EXPIRED,
+    IDLE,
+    LOST,
+    Instance,
+    base_of,
+    code_of,
+    spec_of,
+)
+from apothic_emulator.core.known import TABLE, Known
 from apothic_emulator.core.leaving import Leaving
 from apothic_emulator.core.losses import what_happened
 from apothic_emulator.core.pools import Pool
+from apothic_emulator.core.sandboxes import Ends, check_tags
 from apothic_emulator.core.shared import Rule, Shared
 from apothic_emulator.core.versions import jobs_of
-
-TABLE = "instances"
 
 SWEEP_S = 60.0
 """How often is forgotten what nobody has called for as long."""
@@ -57,20 +63,18 @@ MOST_KEY = 4096
 """Characters that may stand for the arguments of a constructor."""
 
 
-class Rules:
+class Rules(Known):
     """The rules for instances, over functions and executors."""
 
     def __init__(self, shared: Shared) -> None:
-        self.shared = shared
+        super().__init__(shared)
         self.registry = shared.registry
         self.attempts = shared.callers.attempts
         self.attempts.on_instance = self.heard
-        self.instances: dict[int, Instance] = {}
-        self._known: dict[tuple[str, str, str], Instance] = {}
         self.leaving = Leaving(shared)
+        self._ends = Ends(shared.wake_at)
         self._quiet: set[int] = set()
         """Instances without a name that nobody called at the last sweep."""
-        self._last = LastNumber()
         self._sweep_at = 0.0
         self.commands: Mapping[type, Rule] = {
             OpenInstance: self._open,
@@ -80,31 +84,6 @@ class Rules:
             RestartInstance: self._restart,
         }
 
-    def find(self, name: str) -> Instance:
-        """The instance of that id, or the one named as `app/class/name`; else `InstanceGone`."""
-        if name.startswith(f"{TABLE}:"):
-            found = self.instances.get(number_of(name, TABLE))
-        else:
-            app, _, rest = name.partition("/")
-            kind, _, own = rest.partition("/")
-            found = self._known.get((app, kind, own))
-        if found is None:
-            raise InstanceGone(
-                f"there is no instance {name!r} (any more): it was stopped, or never made; calling "
-                "its class makes another one",
-                instance_id=name,
-            )
-        return found
-
-    def _list(
-        self, command: ListInstances, asked: Asked, now: float
-    ) -> tuple[InstanceSnapshot, ...]:
-        return tuple(
-            it.snapshot()
-            for it in self.instances.values()
-            if command.app_name in (None, it.app) and command.class_name in (None, it.kind)
-        )
-
     # --- making ---------------------------------------------------------------------------------
 
     def _open(self, command: OpenInstance, asked: Asked, now: float) -> str:
@@ -112,7 +91,11 @@ class Rules:
         self._check(command, base)
         wanted = Instance(0, command.function_id, base.spec, now + self._offset)
         wanted.name, wanted.key, wanted.arguments = command.name, command.key, command.arguments
+        wanted.tags = command.tags
         it = self._known.get(wanted.identity)
+        if it is not None and it.dead and it.is_sandbox and command.key != it.key:
+            self._forget(it, now)  # its name is free
+            it = None
         if it is None:
             self._make(wanted, now)
             return wanted.instance_id
@@ -139,6 +122,7 @@ class Rules:
             raise UsageError(f"{base.spec.name!r} is no class, so there are no instances of it")
         if name is not None:
             check_name("the name of an instance", name)
+        check_tags(command.tags)
         if len(command.key) > MOST_KEY:
             raise UsageError(
                 f"what stands for the arguments of {base.spec.name} has {len(command.key)} "
@@ -160,6 +144,7 @@ class Rules:
         self.instances[it.number] = self._known[it.identity] = it
         if self.shared.journal is not None:
             self.shared.journal.keep(f"{TABLE}/last", self._last)
+        self._ends.expect(it, now, self._offset)
         self._tell(it, "opened", now)
 
     def pool_of(self, instance_id: str) -> Pool:
@@ -186,10 +171,6 @@ class Rules:
     def _bind(self, it: Instance, pool: Pool) -> None:
         self.registry.name(it.instance_id, pool)
         self.leaving.own(it, pool)
-
-    def _keep(self, it: Instance) -> None:
-        if self.shared.journal is not None:
-            self.shared.journal.keep(f"{TABLE}/{it.number}", it)
 
     def _tell(self, it: Instance, what: str, now: float) -> None:
         """It has changed: write it down, and say so."""
@@ -246,6 +227,8 @@ class Rules:
 
     def _restart(self, command: RestartInstance, asked: Asked, now: float) -> InstanceSnapshot:
         it = self.find(command.instance)
+        if it.is_sandbox:
+            raise UsageError(f"{it.shown} is a sandbox, which is not made again; make another one")
         self._cancel_waiting(it, now)
         it.dead, it.restarts = "", 0
         self._leave(it, now)
@@ -266,7 +249,9 @@ class Rules:
         elif fact is not None and it.held is not None:
             it.held = None
             is_over = executor.status is ExecutorStatus.RETIRING
-            if is_over or not executor.loaded:
+            if is_over and it.is_sandbox:
+                self._end(it, "it had nothing to do for its idle_timeout_s", IDLE, now)
+            elif is_over or not executor.loaded:
                 self._keep(it)
             else:
                 self._lost(it, f"its process {what_happened(executor.function, fact)}", now)
@@ -279,40 +264,42 @@ class Rules:
         if not it.is_lost_too_often(pool.function.spec):
             self._tell(it, "lost", now)
             return
-        it.dead = reason
-        error = it.death()
-        told = ErrorInfo(InstanceDead.code, error.message, data=error.data)
-        pool.queue.extend(pool.delayed)
-        pool.delayed = []
-        self.attempts.doom(pool, told, now)
+        self._end(it, reason, LOST, now)
+
+    def _end(self, it: Instance, dead: str, reason: str, now: float) -> None:
+        """It is dead from now on, and whoever waits for it is told."""
+        it.dead, it.reason = dead, reason
+        if it.pool is not None:
+            error = it.death()
+            told = ErrorInfo(InstanceDead.code, error.message, data=error.data)
+            it.pool.queue.extend(it.pool.delayed)
+            it.pool.delayed = []
+            self.attempts.doom(it.pool, told, now)
         self._leave(it, now)
+        if it.is_sandbox:
+            self._ends.expect(it, now, self._offset)
         self._tell(it, "died", now)
 
-    # --- looking --------------------------------------------------------------------------------
-
-    def state(self, name: str, wants: Wants | None, here: Cursor) -> list[Event]:
-        """The snapshot that a watch begins with.
-
-        Raises:
-            InstanceGone: there is no such instance.
-        """
-        seen = self.find(f"{TABLE}:{name}").snapshot()
-        told = {field: getattr(seen, field) for field in seen.fields}
-        return [Event("instance.snapshot", told, here)]
-
-    def look_for(self, name: str) -> None:
-        """See to it that there is one.
-
-        Raises:
-            InstanceGone: there is none.
-        """
-        self.find(f"{TABLE}:{name}")
+    def _due(self, it: Instance, now: float, *, is_over: bool) -> None:
+        """The time of a sandbox is over; or what is known of one that has ended is forgotten."""
+        if it.dead:
+            if is_over:
+                self._forget(it, now)
+            return
+        jobs = [] if it.pool is None else [*jobs_of(it.pool)]
+        self._end(it, f"its {it.lifetime_s:g} s are over", EXPIRED, now)
+        for job in jobs:
+            self.attempts.cancel(job, now)
 
     # --- time -----------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
         """Look after what is leaving, and forget what nobody needs."""
         self.leaving.tick(now)
+        for number, is_over in self._ends.due(now):
+            it = self.instances.get(number)
+            if it is not None:
+                self._due(it, now, is_over=is_over)
         if now >= self._sweep_at:
             self._sweep(now)
             self._sweep_at = now + SWEEP_S
@@ -332,10 +319,6 @@ class Rules:
         self.leaving.sweep(lambda pool: id(pool) in used)
 
     # --- what is kept ---------------------------------------------------------------------------
-
-    def number_after(self, number: int) -> None:
-        """Give higher numbers than that."""
-        self._last.number = max(self._last.number, number)
 
     def load(self, key: list[str], record: bytes, now: float) -> None:
         """Take an instance back, or the number that was given last."""
@@ -361,6 +344,8 @@ class Rules:
         for it in [*self.instances.values()]:
             if it.held is not None and it.pool is not None and not it.pool.executors:
                 self._seek(it, it.pool, it.held, now)
+            if it.is_sandbox:
+                self._ends.expect(it, now, self._offset)
 
     def _adopt(self, pool: Pool, now: float) -> None:
         """A pool that its instance has left before the restart."""

@@ -1,0 +1,370 @@
+"""Sandboxes: workspaces of their own elsewhere, for files and commands that nobody has to trust."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NoReturn, Self, TypedDict
+
+from apothic._twins import twin
+from apothic._values import flag, is_dict, is_string, number, refuse, text, whole
+from apothic.options import Rule
+from apothic.processes import Arguments, SandboxProcess, argv_of, how_of
+from apothic_backends.model.errors import InvalidOption, NotBuiltYet, UsageError
+from apothic_backends.model.functions import FunctionSpec
+from apothic_backends.model.sandboxes import Isolation
+
+
+class SandboxOptions(TypedDict, total=False):
+    """What a sandbox may use, how long it lives, and how far it is isolated."""
+
+    cpu: int | None
+    """Cores for all that runs in it; where nothing is said it is not limited."""
+    memory_mb: int
+    """Memory for all that runs in it; 1024 where nothing is said."""
+    pids: int
+    """Processes and threads in it at once; 128 where nothing is said."""
+    isolation: str
+    """"process": namespaces where the kernel allows them, and limits; `box.isolation` tells."""
+    untrusted: bool
+    """Refuse to make one that is less isolated than it is to be: `IsolationMissing`."""
+    network: bool | None
+    """Whether what runs in it reaches any network; by default if it is not `untrusted`."""
+    timeout_s: float | None
+    """Seconds after which it ends, whatever it does; 3600 where nothing is said, None for never."""
+    idle_timeout_s: float | None
+    """Seconds without a call after which it ends; None, the default, for never."""
+    workdir: str
+    """Where commands begin: "/workspace", or below."""
+    env: Mapping[str, str] | None
+    """Variables for all that runs in it."""
+
+
+DEFAULTS: SandboxOptions = {
+    "cpu": None,
+    "memory_mb": 1024,
+    "pids": 128,
+    "isolation": "process",
+    "untrusted": False,
+    "network": None,
+    "timeout_s": 3600.0,
+    "idle_timeout_s": None,
+    "workdir": "/workspace",
+    "env": None,
+}
+
+_NOT_BUILT = {
+    "secrets": "pass env={...} to create() or exec()",
+    "volumes": "use box.files to bring files in and out",
+    "ports": "run the client inside, too, or take network=True",
+    "image": "it has the programs of the machine that it runs on",
+    "gpu": "call a function with gpu=... from your program",
+}
+"""What users of the field look for, and what to do for now."""
+
+_OVERHEAD_MB = 512
+"""For the process of ours that holds a sandbox, and the output that it keeps."""
+
+
+class Workspace:
+    """Sandboxes of one kind: `app.sandbox("coder", memory_mb=512)`.
+
+    Making one of these makes no sandbox; `create()` does.
+    """
+
+    def __init__(self, app_name: str, name: str, options: SandboxOptions) -> None:
+        self.app_name = app_name
+        self.name = text("name", name)
+        self.options = checked(options, f"app.sandbox({name!r})")
+
+    @twin
+    async def create(
+        self,
+        *,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Sandbox:
+        """A new sandbox, ready for commands; it lives until it is terminated, or ends by itself.
+
+        With a `name`, unique while it lives, it can be found from anywhere. `tags` are for `list`.
+        `env` adds to the variables of the workspace.
+
+        Raises:
+            InstanceConflict: there is one of that name.
+            IsolationMissing: it is for what is untrusted, and cannot be isolated well enough.
+        """
+        from apothic._sandboxes import create  # brings much  # noqa: PLC0415
+
+        if name is not None and text("name", name).startswith("sb-"):
+            refuse("name", name, "a name that does not begin with 'sb-', as ids do")
+        wanted = strings("tags", tags)
+        how = self._how(strings("env", env))
+        link, named, isolation = await create(self._spec(), how, name, wanted)
+        return Sandbox(link, named, wanted, isolation)
+
+    @twin
+    async def attach(self, sandbox: str) -> Sandbox:
+        """The sandbox of that id or name, as it is.
+
+        Raises:
+            SandboxGone: there is none.
+            SandboxExpired: it has ended by itself.
+        """
+        from apothic._sandboxes import attach, isolation_of  # brings much  # noqa: PLC0415
+
+        link, seen = await attach(self.app_name, self.name, text("sandbox", sandbox))
+        return Sandbox(link, seen.name or "", dict(seen.tags), await isolation_of(link))
+
+    @twin
+    async def list(self, *, tags: Mapping[str, str] | None = None) -> list[Sandbox]:
+        """Those of this kind that live, and have all these tags."""
+        from apothic._sandboxes import Link, id_of, listed  # brings much  # noqa: PLC0415
+
+        wanted = strings("tags", tags).items()
+        return [
+            Sandbox(Link(id_of(it)), it.name or "", dict(it.tags))
+            for it in await listed(self.app_name, self.name)
+            if wanted <= dict(it.tags).items()
+        ]
+
+    @property
+    def aio(self) -> WorkspaceAio:
+        """The same methods, to be awaited."""
+        return WorkspaceAio(self)
+
+    def _spec(self) -> FunctionSpec:
+        """What a backend must know of the object that holds a sandbox."""
+        from apothic._sandboxes import CALLS, class_of  # brings much  # noqa: PLC0415
+
+        options = self.options
+        return FunctionSpec(
+            self.app_name,
+            self.name,
+            concurrent_requests=CALLS,
+            max_pending_tasks=CALLS * 16,
+            memory_mb=options.get("memory_mb", 0) + _OVERHEAD_MB,
+            cpu=options.get("cpu"),
+            cls=class_of(options),
+        )
+
+    def _how(self, env: Mapping[str, str]) -> dict[str, Any]:
+        """What the guest of a sandbox needs."""
+        options: Mapping[str, Any] = {**self.options}
+        named = ("cpu", "memory_mb", "pids", "untrusted", "workdir")
+        network = options["network"]
+        return {name: options[name] for name in named} | {
+            "network": not options["untrusted"] if network is None else network,
+            "env": {**(options["env"] or {}), **env},
+        }
+
+    def __repr__(self) -> str:
+        """Its names, and the options that differ from their defaults."""
+        given = [f"{k}={v!r}" for k, v in self.options.items() if DEFAULTS.get(k) != v]
+        return f"<Workspace {' '.join([f'{self.app_name}/{self.name}', *given])}>"
+
+
+class WorkspaceAio:
+    """The methods of a workspace, to be awaited on asyncio or trio."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.create = workspace.create.aio
+        self.attach = workspace.attach.aio
+        self.list = workspace.list.aio
+
+
+class Sandbox:
+    """A workspace of its own, elsewhere: files, and commands that run beside them.
+
+    A handle: it may travel, and means the same sandbox in any process with the same control plane.
+    With `with` it is terminated at the end of the block.
+    """
+
+    def __init__(
+        self,
+        link: Any,
+        name: str,
+        tags: Mapping[str, str],
+        isolation: Isolation | None = None,
+    ) -> None:
+        self._link = link
+        self.sandbox_id: str = link.sandbox_id
+        """What it is found by: `workspace.attach(sandbox_id)`."""
+        self.name = name
+        """The name that it was given, or one that nobody else has."""
+        self.tags = dict(tags)
+        self._isolation = isolation
+
+    @twin
+    async def isolation(self) -> Isolation:
+        """How far it is isolated: `level`, and what is `missing` to more."""
+        from apothic._sandboxes import isolation_of  # loaded already  # noqa: PLC0415
+
+        if self._isolation is None:
+            self._isolation = await isolation_of(self._link)
+        return self._isolation
+
+    @twin
+    async def exec(
+        self,
+        *argv: str,
+        timeout_s: float | None = None,
+        workdir: str | None = None,
+        env: Mapping[str, str] | None = None,
+        pty: bool | tuple[int, int] = False,
+        merge_stderr: bool = False,
+        text: bool = True,
+    ) -> SandboxProcess[Any]:
+        """Start a program in it: `box.exec("pytest", "-q")`.
+
+        After `timeout_s` it is killed with all that it has started; its return code is -1 then, and
+        what it has written is kept. With `pty` it has a terminal, of 24 rows and 80 columns unless
+        it says `(rows, columns)`. With `merge_stderr` its errors are part of `stdout`. Without
+        `text` its output is bytes.
+
+        Raises:
+            UsageError: there is no such program, or its arguments are no strings, or too long.
+        """
+        how = how_of(Arguments(timeout_s, workdir, strings("env", env), pty, merge_stderr))
+        state = await self._link.ask("exec", argv_of(argv), how)
+        return SandboxProcess(self._link, state, is_text=flag("text", text))
+
+    def process(self, exec_id: int, *, text: bool = True) -> SandboxProcess[Any]:
+        """The process of that number, which was started earlier, maybe by another program."""
+        number_ = whole("exec_id", exec_id, 1)
+        return SandboxProcess(self._link, (number_, None, None, None), is_text=flag("text", text))
+
+    @twin
+    async def terminate(self, *, wait: bool = True) -> None:
+        """End it, all that runs in it, and its files. With `wait` that is awaited.
+
+        Raises:
+            SandboxGone: there is none (any more).
+        """
+        await self._link.stop(wait=flag("wait", wait))
+
+    @property
+    def aio(self) -> SandboxAio:
+        """The same methods, to be awaited."""
+        return SandboxAio(self)
+
+    def __enter__(self) -> Self:
+        """Itself; it is terminated at the end of the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Terminate it, unless it has ended."""
+        from apothic_backends.model.sandboxes import SandboxGone  # noqa: PLC0415 - with a sandbox
+
+        try:
+            self.terminate()
+        except SandboxGone:
+            pass
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel by its id."""
+        return (_remade, (self.sandbox_id, self.name, self.tags, self._isolation))
+
+    def __repr__(self) -> str:
+        """Its id, and its name."""
+        return f"<Sandbox {self.sandbox_id} {self.name!r}>"
+
+
+class SandboxAio:
+    """The methods of a sandbox, to be awaited on asyncio or trio."""
+
+    def __init__(self, box: Sandbox) -> None:
+        self.isolation = box.isolation.aio
+        self.exec = box.exec.aio
+        self.terminate = box.terminate.aio
+
+
+def _remade(
+    sandbox_id: str, name: str, tags: Mapping[str, str], isolation: Isolation | None
+) -> Sandbox:
+    from apothic._sandboxes import Link  # brings much  # noqa: PLC0415
+
+    return Sandbox(Link(sandbox_id), name, tags, isolation)
+
+
+# --- options --------------------------------------------------------------------------------------
+
+
+def checked(options: SandboxOptions, where: str) -> SandboxOptions:
+    """The options of a workspace, checked, with defaults.
+
+    Raises:
+        InvalidOption: one is unknown, or cannot be meant.
+        NotBuiltYet: this version cannot carry one out.
+    """
+    good: dict[str, Any] = {}
+    for name, value in {**DEFAULTS, **options}.items():
+        try:
+            rule = RULES.get(name) or _refuse_unknown(name)
+            good[name] = None if value is None and name in _MAY_BE_NONE else rule(name, value)
+        except UsageError as error:
+            raise type(error)(f"{where}: {error.message}", **error.data) from None
+    result: SandboxOptions = good  # type: ignore[assignment]  # every key has had its rule
+    return result
+
+
+def _refuse_unknown(name: str) -> NoReturn:
+    way_out = _NOT_BUILT.get(name)
+    if way_out is not None:
+        raise NotBuiltYet(
+            f"{name} is not built yet for sandboxes; for now, {way_out}", options=[name]
+        )
+    from difflib import get_close_matches  # only for a message, and slow  # noqa: PLC0415
+
+    close = get_close_matches(name, RULES, n=1)
+    meant = f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(RULES)}"
+    raise InvalidOption(f"there is no option {name!r}{meant}", option=name)
+
+
+def _isolation(name: str, value: Any) -> str:
+    if value == "docker":
+        raise NotBuiltYet(
+            "isolation='docker' is not built yet; 'process' isolates by namespaces where the "
+            "kernel allows them, and untrusted=True refuses less",
+            options=[name],
+        )
+    if value != "process":
+        refuse(name, value, "'process'")
+    return "process"
+
+
+def _above_zero(name: str, value: Any) -> float:
+    if number(name, value, 0) == 0:
+        refuse(name, value, "a number above 0")
+    return float(value)
+
+
+def _workdir(name: str, value: Any) -> str:
+    if not is_string(value) or not f"{value}/".startswith("/workspace/") or ".." in value:
+        refuse(name, value, "'/workspace', or a folder below it")
+    found: str = value
+    return found
+
+
+def strings(what: str, value: Any) -> dict[str, str]:
+    """Check a mapping of strings; None is an empty one."""
+    if value is None:
+        return {}
+    if not is_dict(value) or not all(is_string(it) for pair in value.items() for it in pair):
+        refuse(what, value, "a dictionary of strings")
+    return dict(value)
+
+
+_MAY_BE_NONE = ("cpu", "network", "timeout_s", "idle_timeout_s", "env")
+
+RULES: dict[str, Rule] = {
+    "cpu": lambda name, value: whole(name, value, 1),
+    "memory_mb": lambda name, value: whole(name, value, 16),
+    "pids": lambda name, value: whole(name, value, 1),
+    "isolation": _isolation,
+    "untrusted": flag,
+    "network": flag,
+    "timeout_s": _above_zero,
+    "idle_timeout_s": _above_zero,
+    "workdir": _workdir,
+    "env": strings,
+}

@@ -1,0 +1,187 @@
+"""What holds a sandbox: an object in a process of ours, whose methods are called as others are.
+
+It is outside the isolation, and what users run is inside, in processes of the guest. A call names
+the sandbox that it means by its token, so that a handle never reaches another one.
+
+Nothing waits here for long: whoever waits for output or for an end asks again. So calls end soon,
+and so does the process once it is to.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from apothic_backends.model.errors import NotFound, PathRefused
+from apothic_backends.model.sandboxes import SandboxGone
+from apothic_backends.sandboxes.guest import GuestSpec, Process, open_guest
+
+SOON_S = 0.02
+"""What ends within that after its start is told with the start, in one call."""
+
+MOST_WAIT_S = 20.0
+"""How long one call waits at most."""
+
+KEPT = 32
+"""Processes that have ended, and whose output is kept."""
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+
+State = tuple[int, int | None, bytes | None, bytes | None]
+"""A process: its number, its return code once it has ended, and its output if that is short."""
+
+METHODS = (
+    *("describe", "exec", "look", "read", "write", "close_stdin", "kill", "resize", "close"),
+)
+"""Those that can be called from afar."""
+
+
+class Host:
+    """One sandbox. `how` is what its guest needs: see `GuestSpec`."""
+
+    def __init__(self, token: str, how: Mapping[str, Any]) -> None:
+        self._token = token
+        self._home, self._lock = _new_home()
+        self._guest = open_guest(GuestSpec(workspace=self._home / "workspace", **how))
+        self._processes: dict[int, Process] = {}
+        self._changing = threading.Lock()
+        self._is_closed = False
+
+    # --- the sandbox ----------------------------------------------------------------------------
+
+    def describe(self, token: str) -> tuple[str, tuple[str, ...]]:
+        """How far it is isolated, and what is missing."""
+        self._check(token)
+        it = self._guest.isolation
+        return it.level, tuple(it.missing)
+
+    def close(self, token: str = "") -> None:
+        """End everything in it, and remove its files. Safe to repeat."""
+        if token:
+            self._check(token)
+        with self._changing:
+            was_closed, self._is_closed = self._is_closed, True
+        if not was_closed:
+            self._guest.close()
+            shutil.rmtree(self._home, ignore_errors=True)
+            os.close(self._lock)
+
+    def _check(self, token: str) -> None:
+        if token != self._token or self._is_closed:
+            raise SandboxGone("there is no such sandbox (any more)")
+
+    # --- processes ------------------------------------------------------------------------------
+
+    def exec(self, token: str, argv: Sequence[str], how: Mapping[str, Any]) -> State:
+        """Start a process; what ends soon is told at once."""
+        self._check(token)
+        given = dict(how)
+        timeout_s = given.pop("timeout_s", None)
+        process = self._guest.start(list(argv), **given)
+        for stream in ("stdout", "stderr"):
+            process.read(stream, 0, 0)  # somebody is about to read, so that nothing is lost yet
+        if timeout_s is not None:
+            process.expire(timeout_s)
+        self._keep(process)
+        return self._state(process, SOON_S)
+
+    def look(self, token: str, exec_id: int, wait_s: float) -> State:
+        """How a process is, once it has ended, or after that time."""
+        state = self._state(self._process(token, exec_id), min(wait_s, MOST_WAIT_S))
+        self._check(token)  # that it was ended is more to know than how
+        return state
+
+    def read(
+        self, token: str, exec_id: int, stream: str, position: int, wait_s: float
+    ) -> tuple[bytes, int, int, bool]:
+        """Output from a position on: bytes, where they begin, how many are lost, and the end."""
+        process = self._process(token, exec_id)
+        chunk = process.read(stream, position, min(wait_s, MOST_WAIT_S))
+        self._check(token)
+        return chunk.data, chunk.position, chunk.lost_bytes, chunk.is_end
+
+    def write(self, token: str, exec_id: int, data: bytes) -> None:
+        """Give a process input."""
+        self._process(token, exec_id).write(data)
+
+    def close_stdin(self, token: str, exec_id: int) -> None:
+        """Let a process see the end of its input."""
+        self._process(token, exec_id).close_stdin()
+
+    def kill(self, token: str, exec_id: int, signal: int) -> None:
+        """Send a signal to a process, if it runs."""
+        self._process(token, exec_id).kill(signal)
+
+    def resize(self, token: str, exec_id: int, rows: int, cols: int) -> None:
+        """Change the size of a terminal."""
+        self._process(token, exec_id).resize(rows, cols)
+
+    def _process(self, token: str, exec_id: int) -> Process:
+        self._check(token)
+        found = self._processes.get(exec_id)
+        if found is None:
+            raise NotFound(
+                f"the sandbox has no process {exec_id} (any more): it keeps the last {KEPT} that "
+                "have ended",
+                exec_id=exec_id,
+            )
+        return found
+
+    def _keep(self, process: Process) -> None:
+        with self._changing:
+            self._processes[process.exec_id] = process
+            if len(self._processes) > KEPT:
+                over = [it for it in self._processes.values() if it.poll() is not None]
+                for old in over[:-KEPT]:
+                    del self._processes[old.exec_id]
+
+    def _state(self, process: Process, wait_s: float) -> State:
+        code = process.wait(wait_s)
+        if code is None:
+            return process.exec_id, None, None, None
+        out, err = (process.read(stream, 0, 0) for stream in ("stdout", "stderr"))
+        is_whole = out.is_end and err.is_end and not (out.lost_bytes or err.lost_bytes)
+        if not is_whole:
+            return process.exec_id, code, None, None
+        return process.exec_id, code, out.data, err.data
+
+
+# --- its files ------------------------------------------------------------------------------------
+
+
+def _new_home() -> tuple[Path, int]:
+    """A folder for a sandbox, and the lock on it; those that nobody holds any more are removed."""
+    base = Path(tempfile.gettempdir()) / f"apothic-sandboxes-{os.getuid()}"
+    base.mkdir(mode=0o711, exist_ok=True)
+    making = os.open(base, _FOLDER)
+    try:
+        if os.fstat(making).st_uid != os.getuid():
+            raise PathRefused(f"{base} is another user's; remove it, or set TMPDIR", path=str(base))
+        fcntl.flock(making, fcntl.LOCK_EX)
+        for left in [*base.iterdir()]:
+            _remove_if_left(left)
+        home = Path(tempfile.mkdtemp(dir=base))
+        lock = os.open(home, _FOLDER)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    finally:
+        os.close(making)
+    home.chmod(0o711)  # its guest may be another user
+    (home / "workspace").mkdir()
+    return home, lock
+
+
+def _remove_if_left(home: Path) -> None:
+    with suppress(OSError):
+        lock = os.open(home, _FOLDER)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(home, ignore_errors=True)
+        finally:
+            os.close(lock)
