@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import select
@@ -32,12 +33,12 @@ _PATIENCE_S = 10.0
 
 _PROGRAM = """
 import sys
-sys.path.insert(0, sys.argv[2])
+sys.path.insert(0, sys.argv[1])
 from apothic_backends.sandboxes.inside.launch import main
-main(int(sys.argv[1]))
+main(int(sys.argv[2]), int(sys.argv[3]))
 """
 _ABOVE = str(Path(isolation.__file__).parents[2])
-_ENOENT, _EACCES, _ENOEXEC, _ENOTDIR = 2, 13, 8, 20
+_NO_PROGRAM = {errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR}
 
 
 def open_guest(spec: GuestSpec) -> Guest:
@@ -100,18 +101,19 @@ class Guest:
         self._plan = wanted
         self._numbers = itertools.count(1)
         self._processes: dict[int, Process] = {}
-        self._replies: dict[int, SimpleQueue[Packet | None]] = {}
         self._watched: dict[int, Process] = {}
-        self._lock = threading.Lock()
+        self._asking = threading.Lock()
+        self._watching = threading.Lock()
         self._is_gone = False
         self._epoll = select.epoll()
         self._woken = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll.register(self._woken, select.EPOLLIN)
-        self._link, self._inner = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._epoll.register(self._link, select.EPOLLIN)
+        self._asks, asked = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._hears, told = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._epoll.register(self._hears, select.EPOLLIN)
         started: SimpleQueue[None] = SimpleQueue()
         self._thread = threading.Thread(
-            target=self._run, args=(started,), name="apothic-guest", daemon=True
+            target=self._run, args=(asked, told, started), name="apothic-guest", daemon=True
         )
         self._thread.start()
         started.get()
@@ -154,6 +156,9 @@ class Guest:
             if pty is not None:
                 size = pty[0] << 16 | pty[1]
                 packet = self._ask(packets.START, number, size << 8 | serve.TERMINAL, texts)
+                (outer,) = packet.fds
+                os.set_blocking(outer, False)
+                process.connect(os.dup(outer), {"stdout": outer}, is_terminal=True)
             else:
                 packet = self._start_with_pipes(process, texts, merged=merge_stderr)
         except BaseException:
@@ -164,19 +169,29 @@ class Guest:
         return process
 
     def connect(self, port: int) -> socket.socket:
-        """A connection to a port that a program of the guest listens on; it does not block.
+        """A connection to a port that a program of the guest listens on.
 
         Raises:
             ConnectionRefusedError: nobody listens there.
             GuestGone: the guest has ended.
         """
         packet = self._ask(packets.CONNECT, next(self._numbers), port, [])
-        return socket.socket(fileno=packet.fds[0])
+        connection = socket.socket(fileno=packet.fds[0])
+        connected = select.poll()
+        connected.register(connection, select.POLLOUT)
+        number = errno.ETIMEDOUT
+        if connected.poll(_PATIENCE_S * 1000):
+            number = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            connection.close()
+            raise OSError(number, f"{os.strerror(number)}: nobody answers at port {port}")
+        connection.setblocking(True)
+        return connection
 
     def close(self) -> None:
         """Kill all that runs in it; may be called again."""
         try:
-            self._link.shutdown(socket.SHUT_RDWR)
+            self._hears.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass  # it is gone
         if threading.current_thread() is not self._thread:
@@ -187,25 +202,28 @@ class Guest:
     def tell(self, kind: int, number: int, value: int = 0) -> None:
         """Send a packet inside, if anybody is there."""
         try:
-            packets.send(self._link, kind, number, value)
+            packets.send(self._asks, kind, number, value)
         except OSError:
             pass  # all has ended, and they will be told
 
     def watch(self, fd: int, process: Process, *, is_written: bool) -> None:
         """Call `process.ready` when something can be read, or written."""
-        if fd not in self._watched and not self._is_gone:
-            self._watched[fd] = process
-            self._epoll.register(fd, select.EPOLLOUT if is_written else select.EPOLLIN)
+        with self._watching:
+            if fd not in self._watched and not self._is_gone:
+                self._watched[fd] = process
+                self._epoll.register(fd, select.EPOLLOUT if is_written else select.EPOLLIN)
 
     def forget(self, fd: int) -> None:
         """Do not call it for that any more."""
-        if self._watched.pop(fd, None) is not None and not self._is_gone:
-            self._epoll.unregister(fd)
+        with self._watching:
+            if self._watched.pop(fd, None) is not None and not self._is_gone:
+                self._epoll.unregister(fd)
 
     def wake(self) -> None:
         """Look at the deadlines again."""
-        if not self._is_gone:
-            os.eventfd_write(self._woken, 1)
+        with self._watching:
+            if not self._is_gone:
+                os.eventfd_write(self._woken, 1)
 
     # --- asking -----------------------------------------------------------------------------------
 
@@ -231,28 +249,30 @@ class Guest:
     def _ask(
         self, kind: int, number: int, value: int, texts: list[str], fds: tuple[int, ...] = ()
     ) -> Packet:
-        reply: SimpleQueue[Packet | None] = SimpleQueue()
-        with self._lock:
-            if self._is_gone:
-                raise _gone()
-            self._replies[number] = reply
-        try:
-            packets.send(self._link, kind, number, value, texts, fds)
-        except OSError as error:
-            self._replies.pop(number, None)
-            raise GuestGone(f"the sandbox cannot be asked: {error.strerror}") from None
-        packet = reply.get()
+        with self._asking:
+            try:
+                packets.send(self._asks, kind, number, value, texts, fds)
+                packet = packets.receive(self._asks)
+            except OSError:
+                packet = None
         if packet is None:
-            raise _gone()
+            raise GuestGone("the sandbox has ended: nothing runs in it any more")
         if packet.kind == packets.REFUSED:
             raise _error_of(packet, kind)
         return packet
 
     # --- the thread -------------------------------------------------------------------------------
 
-    def _run(self, started: SimpleQueue[None]) -> None:
+    def _run(self, asked: socket.socket, told: socket.socket, started: SimpleQueue[None]) -> None:
         """Start the first process of the guest, which dies with this thread, and serve it."""
-        with self._launch() as launcher:
+        try:
+            launcher = _launch(asked, told)
+        except OSError as error:
+            self.refused = f"no process can be started: {error.strerror}"
+            self._end()
+            started.put(None)
+            return
+        with launcher:
             try:
                 self._begin()
                 started.put(None)
@@ -266,29 +286,13 @@ class Guest:
                 except subprocess.TimeoutExpired:
                     launcher.kill()
 
-    def _launch(self) -> subprocess.Popen[bytes]:
-        fd = self._inner.fileno()
-        try:
-            return subprocess.Popen(  # noqa: S603 - our own words
-                [sys.executable, "-I", "-S", "-c", _PROGRAM, str(fd), _ABOVE],
-                pass_fds=(fd,),
-                env={},
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        finally:
-            self._inner.close()
-
     def _begin(self) -> None:
         packet: Packet | None = None
         try:
-            packets.send(self._link, packets.BEGIN, texts=self._plan.texts())
-            self._link.settimeout(_PATIENCE_S)
-            packet = packets.receive(self._link)
-            self._link.settimeout(None)
+            packets.send(self._asks, packets.BEGIN, texts=self._plan.texts())
+            self._asks.settimeout(_PATIENCE_S)
+            packet = packets.receive(self._asks)
+            self._asks.settimeout(None)
         except OSError:
             pass
         if packet is None:
@@ -304,11 +308,13 @@ class Guest:
         for fd, _events in self._epoll.poll(self._patience()):
             if fd == self._woken:
                 os.eventfd_read(fd)
-            elif fd == self._link.fileno():
+            elif fd == self._hears.fileno():
                 if not self._hear():
                     return False
-            elif fd in self._watched:
-                self._watched[fd].ready(fd, time.monotonic())
+            else:
+                process = self._watched.get(fd)
+                if process is not None:
+                    process.ready(fd, time.monotonic())
         self._tick(time.monotonic())
         return True
 
@@ -327,40 +333,44 @@ class Guest:
 
     def _hear(self) -> bool:
         try:
-            packet = packets.receive(self._link)
+            packet = packets.receive(self._hears)
         except OSError:
             packet = None
         if packet is None:
             return False
         process = self._processes.get(packet.number)
-        if packet.kind == packets.EXITED:
-            if process is not None:
-                process.exited(packet.value, time.monotonic())
-            return True
-        if packet.kind == packets.STARTED and packet.fds and process is not None:
-            (outer,) = packet.fds
-            os.set_blocking(outer, False)
-            process.connect(os.dup(outer), {"stdout": outer}, is_terminal=True)
-        reply = self._replies.pop(packet.number, None)
-        if reply is not None:
-            reply.put(packet)
+        if process is not None:
+            process.exited(packet.value, time.monotonic())
         return True
 
     def _end(self) -> None:
-        with self._lock:
+        """Nothing is asked or heard any more; what waits for an answer hears that."""
+        self._hears.close()
+        self._asks.shutdown(socket.SHUT_RDWR)
+        with self._asking:
+            self._asks.close()
+        with self._watching:
             self._is_gone = True
-            replies, self._replies = list(self._replies.values()), {}
+            self._epoll.close()
+            os.close(self._woken)
         for process in list(self._processes.values()):
             process.drop()
-        for reply in replies:
-            reply.put(None)
-        self._link.close()
-        self._epoll.close()
-        os.close(self._woken)
 
 
-def _gone() -> GuestGone:
-    return GuestGone("the sandbox has ended: nothing runs in it any more")
+def _launch(asked: socket.socket, told: socket.socket) -> subprocess.Popen[bytes]:
+    """Start an interpreter that becomes the first process of a guest."""
+    with asked, told:
+        fds = (asked.fileno(), told.fileno())
+        return subprocess.Popen(  # noqa: S603 - our own words
+            [sys.executable, "-I", "-S", "-c", _PROGRAM, _ABOVE, *map(str, fds)],
+            pass_fds=fds,
+            env={},
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
 
 def _check(argv: Sequence[object], env: dict[str, str]) -> None:
@@ -385,6 +395,6 @@ def _error_of(packet: Packet, kind: int) -> Exception:
     why, name = packet.texts
     if kind == packets.CONNECT:
         return OSError(packet.value, f"{why}: nothing can be reached at that port")
-    if packet.value in {_ENOENT, _EACCES, _ENOEXEC, _ENOTDIR}:
+    if packet.value in _NO_PROGRAM:
         return ProgramNotFound(f"{name or 'the program'} cannot be started: {why}", program=name)
     return GuestGone(f"no program can be started now: {why}")

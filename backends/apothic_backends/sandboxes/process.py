@@ -62,6 +62,7 @@ class Process:
         self._terminal = -1
         self._pending = bytearray()
         self._is_closing_stdin = False
+        self._is_connected = False
         self._exit_code: int | None = None
         self._code: int | None = None
         self._expires_at: float | None = None
@@ -152,6 +153,7 @@ class Process:
     def connect(self, stdin: int, outputs: dict[str, int], *, is_terminal: bool = False) -> None:
         """These are our ends of its pipes, or of its terminal."""
         with self._changed:
+            self._is_connected = True
             self._stdin = stdin
             self._sources = {fd: self._outputs[name] for name, fd in outputs.items()}
             if len(outputs) == 1:
@@ -160,6 +162,8 @@ class Process:
                 self._terminal = next(iter(outputs.values()))
             for fd in self._sources:
                 self._owner.watch(fd, self, is_written=False)
+            if self._exit_code is not None:
+                self._drain(time.monotonic())  # it has ended before its terminal was here
 
     def ready(self, fd: int, now: float) -> None:
         """Something can be read or written there."""
@@ -175,12 +179,8 @@ class Process:
         """It has ended; its output is taken for as long as others hold it, but not for long."""
         with self._changed:
             self._exit_code = EXPIRED if self._ends_at is not None else code
-            self._ends_at = now + _DRAIN_S
-            self._close_stdin()
-            for fd in list(self._sources):
-                self._take(fd, now)
-            self._resume()
-            self._settle()
+            if self._is_connected:
+                self._drain(now)
 
     def deadline(self) -> float | None:
         """When `tick` is to be called."""
@@ -241,6 +241,14 @@ class Process:
                 output.append(data)
             if len(data) < _READ_BYTES and self._exit_code is None:
                 return
+
+    def _drain(self, now: float) -> None:
+        self._ends_at = now + _DRAIN_S
+        self._close_stdin()
+        for fd in list(self._sources):
+            self._take(fd, now)
+        self._resume()
+        self._settle()
 
     def _end(self, fd: int) -> None:
         output = self._sources.pop(fd)

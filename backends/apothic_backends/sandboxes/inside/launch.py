@@ -25,10 +25,12 @@ class Missing(Exception):
     """What was refused, and why."""
 
 
-def main(fd: int) -> None:
-    """Serve the owner at the other end of a socket until it is gone."""
-    link = _socket.socket(fileno=fd)
-    packet = packets.receive(link)
+def main(asked: int, told: int) -> None:
+    """Serve the owner at the other end of two sockets until it is gone."""
+    for fd in (asked, told):
+        os.set_inheritable(fd, False)  # no program of the guest may have them
+    links = serve.Links(_socket.socket(fileno=asked), _socket.socket(fileno=told))
+    packet = packets.receive(links.asked)
     if packet is None:
         return
     kernel.die_with_parent()
@@ -37,27 +39,27 @@ def main(fd: int) -> None:
     kernel.interrupt_by_default()
     try:
         if plan.level == LIMITS:
-            _start_within_limits(plan, link)
+            _start_within_limits(plan, links)
         else:
-            _start_in_namespaces(plan, link)
+            _start_in_namespaces(plan, links)
     except Missing as missing:
-        packets.send(link, packets.REFUSED, texts=[str(missing)])
+        packets.send(links.asked, packets.REFUSED, texts=[str(missing)])
 
 
-def _start_within_limits(plan: Plan, link: _socket.socket) -> None:
+def _start_within_limits(plan: Plan, links: serve.Links) -> None:
     kernel.adopt_orphans()
     kernel.forbid_new_privileges()
     _limit(plan)
     kernel.be_visible(is_visible=False)
-    serve.Server(link, plan, []).run()
+    serve.Server(links, plan, []).run()
 
 
-def _start_in_namespaces(plan: Plan, link: _socket.socket) -> None:
+def _start_in_namespaces(plan: Plan, links: serve.Links) -> None:
     is_root = plan.uid >= 0
     _enter(plan, is_root=is_root)
     pid = os.fork()
     if pid:
-        link.close()
+        links.close()
         _status = os.waitpid(pid, 0)
         return
     kernel.die_with_parent()
@@ -69,9 +71,9 @@ def _start_in_namespaces(plan: Plan, link: _socket.socket) -> None:
         _limit(plan)
         missing = filters.install()
         kernel.be_visible(is_visible=False)
-        serve.Server(link, plan, missing).run()
+        serve.Server(links, plan, missing).run()
     except Missing as error:
-        packets.send(link, packets.REFUSED, texts=[str(error)])
+        packets.send(links.asked, packets.REFUSED, texts=[str(error)])
     finally:
         os._exit(0)
 

@@ -1,14 +1,17 @@
-"""What goes over the socket between a guest's first process and the one outside that owns it.
+"""What goes over the sockets between a guest's first process and the one outside that owns it.
+
+One is for questions, each of which has its answer before the next is asked; over the other the
+inside tells what has happened. So whoever asks waits for the answer itself, and no thread has to
+hand it on.
 
     kind, number, value: 1 + 8 + 8 bytes; texts, each behind a NUL; descriptors beside it
 
-The socket keeps packets apart. Nothing that a guest's program writes comes here.
+The sockets keep packets apart. Nothing that a guest's program writes comes here.
 """
 
 from __future__ import annotations
 
 import _socket
-import array
 import os
 import struct
 
@@ -17,26 +20,25 @@ BEGIN = 0
 START = 1
 """Start a program: exec id, how it is connected, the texts of `Order`; its ends of pipes."""
 SIGNAL = 2
-"""Send a signal to a program and its process group: exec id, signal."""
+"""Send a signal to a program and its process group: exec id, signal. Nobody answers."""
 KILL = 3
-"""Kill a program with all that it started: exec id."""
+"""Kill a program with all that it started: exec id. Nobody answers."""
 CONNECT = 4
-"""Connect to a port of the guest: number of the request, port."""
+"""Connect to a port of the guest: nothing, port."""
 
 READY = 10
 """From the inside: programs can be started; the texts say what is missing."""
 REFUSED = 11
-"""It cannot be done: the number of what was asked, errno, and a text."""
-STARTED = 12
-"""A program runs: exec id, process id; the outer end of its terminal."""
+"""It cannot be done: errno as value, and texts: why, and with what."""
+DONE = 12
+"""It was done: for a program its process id, and the outer end of its terminal; a connection."""
 EXITED = 13
-"""A program has ended: exec id, its exit code, or a signal below zero."""
-CONNECTED = 14
-"""The connection: the number of the request; its socket."""
+"""To whoever listens: a program has ended: exec id, its exit code, or a signal below zero."""
 
 MOST_BYTES = 160 * 1024
 _MOST_FDS = 4
 _HEAD = struct.Struct("!Bqq")
+_FD = struct.Struct("i")
 _ANCILLARY = _socket.CMSG_SPACE(_MOST_FDS * 4)
 
 
@@ -68,7 +70,7 @@ def send(  # noqa: PLR0917 - in the order in which they travel
     if not fds:
         link.send(b"".join(parts))
         return
-    passed = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", fds))
+    passed = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))
     link.sendmsg([b"".join(parts)], [passed])
 
 
@@ -79,9 +81,7 @@ def receive(link: _socket.socket) -> Packet | None:
     )
     if not data:
         return None
-    fds = array.array("i")
-    for _level, _type, passed in ancillary:
-        fds.frombytes(passed[: len(passed) // 4 * 4])
+    fds = [fd for _level, _type, passed in ancillary for (fd,) in _FD.iter_unpack(passed)]
     texts = data[_HEAD.size + 1 :].split(b"\0") if len(data) > _HEAD.size else []
     kind, number, value = _HEAD.unpack_from(data)
-    return Packet(kind, number, value, [os.fsdecode(text) for text in texts], list(fds))
+    return Packet(kind, number, value, [os.fsdecode(text) for text in texts], fds)

@@ -24,11 +24,24 @@ _IGNORED = (13, 25)  # SIGPIPE, SIGXFSZ; the module of signals costs millisecond
 _ENOENT, _EACCES, _EINPROGRESS = 2, 13, 115
 
 
+class Links:
+    """The sockets over which the owner asks, and is told."""
+
+    def __init__(self, asked: _socket.socket, told: _socket.socket) -> None:
+        self.asked = asked
+        self.told = told
+
+    def close(self) -> None:
+        """Leave them to others."""
+        self.asked.close()
+        self.told.close()
+
+
 class Server:
     """Serves the owner until it is gone."""
 
-    def __init__(self, link: _socket.socket, plan: Plan, missing: list[str]) -> None:
-        self._link = link
+    def __init__(self, links: Links, plan: Plan, missing: list[str]) -> None:
+        self._asked, self._told = links.asked, links.told
         self._plan = plan
         self._missing = missing
         self._pids: dict[int, int] = {}
@@ -45,9 +58,9 @@ class Server:
         """Serve; afterwards nothing of the guest is left."""
         ended = kernel.children_that_end()
         poll = select.poll()
-        poll.register(self._link.fileno(), select.POLLIN)
+        poll.register(self._asked.fileno(), select.POLLIN)
         poll.register(ended, select.POLLIN)
-        packets.send(self._link, packets.READY, texts=self._missing)
+        packets.send(self._asked, packets.READY, texts=self._missing)
         try:
             while self._serve(poll, ended):
                 pass
@@ -61,7 +74,7 @@ class Server:
                 os.read(ended, 4096)
                 self._reap()
                 continue
-            packet = packets.receive(self._link)
+            packet = packets.receive(self._asked)
             if packet is None:
                 return False
             try:
@@ -74,8 +87,10 @@ class Server:
         return True
 
     def _refuse(self, packet: Packet, error: OSError) -> None:
+        if packet.kind in {packets.SIGNAL, packets.KILL}:
+            return  # it has ended meanwhile
         texts = [error.strerror or str(error), str(error.filename or "")]
-        packets.send(self._link, packets.REFUSED, packet.number, error.errno or 0, texts)
+        packets.send(self._asked, packets.REFUSED, packet.number, error.errno or 0, texts)
 
     def _reap(self) -> None:
         """Tell of programs that have ended; what they left behind becomes our child, and goes."""
@@ -90,7 +105,7 @@ class Server:
             if number is not None:
                 del self._pids[number]
                 code = os.waitstatus_to_exitcode(status)
-                packets.send(self._link, packets.EXITED, number, code)
+                packets.send(self._told, packets.EXITED, number, code)
 
     # --- programs -----------------------------------------------------------------------------
 
@@ -120,7 +135,7 @@ class Server:
             )
             self._pids[packet.number], self._execs[pid] = pid, packet.number
             passed = () if outer < 0 else (outer,)
-            packets.send(self._link, packets.STARTED, packet.number, pid, fds=passed)
+            packets.send(self._asked, packets.DONE, packet.number, pid, fds=passed)
         finally:
             if outer >= 0:
                 os.close(outer)
@@ -153,7 +168,7 @@ class Server:
             number = made.connect_ex(("127.0.0.1", packet.value))
             if number not in {0, _EINPROGRESS}:
                 raise OSError(number, os.strerror(number))
-            packets.send(self._link, packets.CONNECTED, packet.number, fds=(made.fileno(),))
+            packets.send(self._asked, packets.DONE, packet.number, fds=(made.fileno(),))
         finally:
             made.close()
 
