@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections import Counter
 
-from apothic_emulator.executors.web.door import hand_on
+from apothic_emulator.executors.web.door import Listening, hand_on
 from apothic_emulator.gateway.links import Link, Unreachable
 from apothic_emulator.gateway.paths import ALIVE
 from apothic_emulator.gateway.public import Public
+from apothic_emulator.gateway.sources import Sources
 from apothic_emulator.gateway.visits import Visit
 
 MOST_OPEN = 4096
@@ -45,31 +45,44 @@ class Front:
         self.is_open = is_open
         self._service, self._listener, self._putting = service, listener, putting
         self._public = public
+        self._sources = Sources(public.most)
         self._visits: dict[Visit, str] = {}
         """Those that are there, and from where."""
-        self._from: Counter[str] = Counter()
-        self._server: asyncio.Server | None = None
-        self._opening = asyncio.get_running_loop().create_task(self._open())
+        self._tasks: set[asyncio.Task[None]] = set()
+        """What is about connections that are not there yet."""
+        self._listening = Listening(listener, self._welcome)
+        self._listening.open()
 
-    async def _open(self) -> None:
-        loop = asyncio.get_running_loop()
-        tls = self._public.tls
-        self._server = await loop.create_server(
-            lambda: Visit(self).client,
-            sock=self._listener,
-            ssl=tls,
-            ssl_handshake_timeout=None if tls is None else TLS_S,
-        )
-
-    def enter(self, visit: Visit) -> bool:
-        """Count one; whether it may stay."""
-        its = visit.visitor.transport.get_extra_info("socket")
-        for option in ALIVE:
-            its.setsockopt(*option)
-        address = visit.caller.address
+    def _welcome(self, taken: socket.socket, _said: bytes) -> None:
+        """Count a connection, and let it in if it may come; it may hear that it may not."""
+        try:
+            address: str = taken.getpeername()[0]
+        except OSError:
+            taken.close()  # it has gone again
+            return
+        if len(self._visits) >= MOST_OPEN or self._sources.is_crowd(address):
+            taken.close()
+            return
+        visit = Visit(self, is_welcome=self._sources.enter(address))
         self._visits[visit] = address
-        self._from[address] += 1
-        return self._from[address] <= self._public.most and len(self._visits) <= MOST_OPEN
+        task = asyncio.get_running_loop().create_task(self._meet(visit, taken))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _meet(self, visit: Visit, taken: socket.socket) -> None:
+        tls = self._public.tls
+        try:
+            for option in ALIVE:
+                taken.setsockopt(*option)
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: visit.client,
+                taken,
+                ssl=tls,
+                ssl_handshake_timeout=None if tls is None else TLS_S,
+            )
+        except (OSError, asyncio.CancelledError):
+            taken.close()
+            self.left(visit)
 
     def admit(self, token: str, address: str) -> str:
         """The id of the key of somebody who may ask; nothing where anybody may.
@@ -98,11 +111,8 @@ class Front:
 
     def left(self, link: Link) -> None:
         """A connection is gone."""
-        address = self._visits.pop(link, None)  # type: ignore[call-overload]
-        if address is not None:
-            self._from[address] -= 1
-            if not self._from[address]:
-                del self._from[address]
+        if isinstance(link, Visit) and link in self._visits:
+            self._sources.leave(self._visits.pop(link))
 
     def cut(self, key_id: str) -> None:
         """End what goes on under a key."""
@@ -111,9 +121,9 @@ class Front:
 
     def close(self) -> None:
         """Let nobody in any more; those that are there end as their processes do."""
-        self._opening.cancel()
-        if self._server is not None:
-            self._server.close()
+        self._listening.close()
+        for task in [*self._tasks]:
+            task.cancel()
         self._listener.close()
         self._putting.close()
 

@@ -33,6 +33,12 @@ class Requests:
         self._refused: Refused | None = None
         self.is_in_head = False
         """Whether a request has begun whose head is not here yet."""
+        self.count = 0
+        """Requests that have begun."""
+        self.is_in_body = False
+        """Whether a body is to come, or more of it."""
+        self.body = 0
+        """Bytes of it that have come."""
         self.is_switching = False
         """Whether the last request is to open a WebSocket: what follows is for that, if it does."""
         self.rest = b""
@@ -85,6 +91,7 @@ class Requests:
     def on_message_begin(self) -> None:
         """A request begins."""
         self._url, self._headers, self.is_in_head = b"", [], True
+        self.count += 1
 
     def on_url(self, url: bytes) -> None:
         """A piece of its target."""
@@ -103,6 +110,7 @@ class Requests:
         self.is_in_head, self._size = False, _NO_HEAD
         try:
             self._out.append(self._begun())
+            self.is_in_body, self.body = True, 0
         except Refused as refused:
             self._refused = refused
             raise
@@ -124,10 +132,11 @@ class Requests:
 
     def on_body(self, body: bytes) -> None:
         """A piece of its body."""
+        self.body += len(body)
         self._out.append(b"%x\r\n%b\r\n" % (len(body), body) if self._head.is_chunked else body)
 
     def on_message_complete(self) -> None:
         """All of it is here."""
-        self._size = 0
+        self._size, self.is_in_body = 0, False
         if self._head.is_chunked:
             self._out.append(b"0\r\n\r\n")

@@ -11,11 +11,14 @@ like any other there. What is answered is not looked into, but for whether a Web
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any, Protocol
 
 from apothic_emulator.executors.web.callers import ANY, Caller
+from apothic_emulator.gateway import paces
 from apothic_emulator.gateway.heads import Headers
-from apothic_emulator.gateway.links import Client, Link, Service, Streams
+from apothic_emulator.gateway.links import Client, Link, Service, Side, Streams
+from apothic_emulator.gateway.paces import Pace
 from apothic_emulator.gateway.public import Refused
 from apothic_emulator.gateway.requests import Requests
 
@@ -26,6 +29,7 @@ LINGER_S = 2.0
 """How long somebody who is refused may go on to speak, so that they hear why."""
 
 TOO_SLOW = Refused(408, "timeout", "the head of the request took too long")
+SLOW_BODY = Refused(408, "timeout", paces.TOO_SLOW)
 TOO_MANY = Refused(429, "over_limit", "there are too many connections from your address")
 
 _SWITCHED = b"HTTP/1.1 101"
@@ -36,10 +40,6 @@ class Front(Streams, Protocol):
 
     scheme: str
     """How they speak to it."""
-
-    def enter(self, visit: Visit) -> bool:
-        """Count one; whether it may stay."""
-        ...
 
     def admit(self, token: str, address: str) -> str:
         """The id of the key of somebody who may ask; nothing where anybody may.
@@ -54,29 +54,37 @@ class Visitor(Client):
     """The end of the client."""
 
     link: Visit
-    _has_begun = _is_over = _is_raw = False
+    _has_begun = _is_raw = is_refused = False
     _deadline: asyncio.TimerHandle | None = None
+    _awaited = ("", 0)
+    """What is to come, and of which request."""
+    _pace: Pace
+    """That of the latest request's body."""
+    _is_next = True
+    """Whether nothing was still to be answered when that came."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is there, and is to say what for."""
         self.transport = transport
         peer: tuple[Any, ...] = transport.get_extra_info("peername") or ("127.0.0.1", 0)
         self.link.caller = Caller(self.link.front.scheme, peer[0], peer[1], (ANY,))
+        self._loop = asyncio.get_running_loop()
         self._requests = Requests(self._look)
-        self._await_head()
-        if not self.link.front.enter(self.link):
+        self._await("head")
+        if not self.link.is_welcome:
             self._refuse(TOO_MANY)
 
     def _look(self, token: str) -> Headers:
         link = self.link
         link.key_id = link.front.admit(token, link.caller.address)
-        link.is_owed = True
+        self._is_next, link.is_owed = not link.is_owed, True
+        self._pace = Pace(self._loop.time())
         address = link.caller.address.encode()
         return [(b"x-forwarded-for", address), (b"x-forwarded-proto", link.caller.scheme.encode())]
 
     def data_received(self, data: bytes) -> None:
         """Pass on what may be, and refuse the rest."""
-        if self._is_over:
+        if self.is_refused:
             return
         if self._is_raw:
             super().data_received(data)
@@ -97,7 +105,9 @@ class Visitor(Client):
         if self._requests.refused is not None:
             self._refuse(self._requests.refused)
         elif self._requests.is_in_head:
-            self._await_head()
+            self._await("head")
+        elif self._requests.is_in_body:
+            self._await("body")
         else:
             self._stop_waiting()
 
@@ -108,6 +118,16 @@ class Visitor(Client):
         if self.other is None or not self.other.is_closing():
             super().data_received(out)
 
+    def hold(self) -> None:
+        """What it says is not taken for the time being."""
+        self._pace.hold(self._loop.time())
+
+    def go_on(self) -> None:
+        """It is taken again."""
+        self._pace.go_on(self._loop.time())
+        if self._deadline is None and self._awaited[0] == "body":
+            self._look_at_body()
+
     def switched(self, *, is_raw: bool) -> None:
         """What was asked for a WebSocket has answered."""
         self._is_raw = is_raw
@@ -116,7 +136,7 @@ class Visitor(Client):
             self._pass_on(rest)
         else:
             self._take(self._requests.go_on)
-        if not self._is_over:
+        if not self.is_refused:
             self.transport.resume_reading()
 
     @property
@@ -127,7 +147,7 @@ class Visitor(Client):
     def _refuse(self, refused: Refused) -> None:
         """Say why; amid another answer that cannot be said."""
         self._stop_waiting()
-        self._is_over = True
+        self.is_refused = True
         if self.link.is_owed:
             self.link.abort()
             return
@@ -136,21 +156,46 @@ class Visitor(Client):
         self.transport.write(refused.answer)
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        asyncio.get_running_loop().call_later(LINGER_S, self.transport.abort)
+        self._loop.call_later(LINGER_S, self.transport.abort)
 
-    def _await_head(self) -> None:
-        if self._deadline is None:
-            loop = asyncio.get_running_loop()
-            self._deadline = loop.call_later(HEAD_S, self._refuse, TOO_SLOW)
+    def _await(self, what: str) -> None:
+        awaited = (what, max(self._requests.count, 1))
+        if self._awaited == awaited:
+            return
+        self._stop_waiting()
+        self._awaited = awaited
+        if what == "head":
+            self._deadline = self._loop.call_later(HEAD_S, self._refuse, TOO_SLOW)
+        else:
+            self._look_at_body()
+
+    def _look_at_body(self) -> None:
+        self._deadline = None
+        due = self._pace.due(self._requests.body)
+        if due <= self._loop.time():
+            self._end_body()
+        elif due < math.inf:
+            self._deadline = self._loop.call_at(due, self._look_at_body)
+
+    def _end_body(self) -> None:
+        """It comes too slowly, which is said if nothing of an answer was."""
+        link = self.link
+        if not (self._is_next and link.is_owed):
+            link.abort()
+            return
+        link.is_owed = False
+        self._refuse(SLOW_BODY)
+        link.forsake()
 
     def _stop_waiting(self) -> None:
+        self._awaited = ("", 0)
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
     def eof_received(self) -> bool:
         """It says no more; over TLS it hears no more, either."""
-        if self._is_over or not self._has_begun or self.link.caller.scheme == "https":
+        if self.is_refused or not self._has_begun or self.link.caller.scheme == "https":
             return False
         return super().eof_received()
 
@@ -169,6 +214,8 @@ class Host(Service):
     def data_received(self, data: bytes) -> None:
         """Pass it on, and see whether a WebSocket is open from now on."""
         link = self.link
+        if link.visitor.is_refused:
+            return
         link.is_owed = False
         super().data_received(data)
         if link.visitor.is_switching:
@@ -176,6 +223,16 @@ class Host(Service):
             if len(self._status) >= len(_SWITCHED):
                 is_raw, self._status = self._status.startswith(_SWITCHED), b""
                 link.visitor.switched(is_raw=is_raw)
+
+    def pause_writing(self) -> None:
+        """It does not take what the client says."""
+        super().pause_writing()
+        self.link.visitor.hold()
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        super().resume_writing()
+        self.link.visitor.go_on()
 
 
 class Visit(Link):
@@ -187,9 +244,9 @@ class Visit(Link):
     """The key of the latest request."""
     caller: Caller
 
-    def __init__(self, front: Front) -> None:
+    def __init__(self, front: Front, *, is_welcome: bool) -> None:
         super().__init__(front)
-        self.front = front
+        self.front, self.is_welcome = front, is_welcome
 
     def make_client(self) -> Client:
         """The end of the client."""
@@ -204,3 +261,13 @@ class Visit(Link):
     def said(self) -> bytes:
         """What the service is told of the client."""
         return self.caller.said()
+
+    def forsake(self) -> None:
+        """Have nothing more to do with the service."""
+        if self.service.transport is not None:
+            self.service.transport.abort()
+
+    def lost(self, side: Side, *, is_broken: bool) -> None:
+        """An end is gone; who was refused may still hear why."""
+        if side is not self.service or not self.visitor.is_refused:
+            super().lost(side, is_broken=is_broken)

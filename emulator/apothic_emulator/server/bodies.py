@@ -7,16 +7,11 @@ from typing import Any
 from anyio import current_time, fail_after
 from anyio.to_thread import run_sync
 
+from apothic_emulator.gateway.paces import TOO_SLOW, Pace
 from apothic_emulator.server import strict
 from apothic_emulator.server.guard import Receive, Scope
 from apothic_emulator.server.problems import TooLarge, TooSlow, Unsupported
 from apothic_emulator.server.rules import values
-
-PATIENCE_S = 10.0
-"""How long a body may take to come, whatever its size; what a piece may take, too."""
-
-LEAST_RATE = 1 << 10
-"""Bytes of it that are to come in a second on the average from then on."""
 
 MOST_AT_ONCE = 256 << 10
 """Bytes of a body that are read without leaving the loop: about 5 ms."""
@@ -58,15 +53,13 @@ async def _read(scope: Scope, receive: Receive, most: int) -> bytes:
     if told and told[0].isdigit() and int(told[0][:20]) > most:
         raise _too_large(most)
     parts: list[bytes] = []
-    size, began = 0, current_time()
+    size, pace = 0, Pace(current_time())
     while True:
         try:
-            with fail_after(began + PATIENCE_S + size / LEAST_RATE - current_time()):
+            with fail_after(pace.due(size) - current_time()):
                 message = await receive()
         except TimeoutError:
-            raise TooSlow(
-                f"a body comes within {PATIENCE_S:g} s, or with {LEAST_RATE} bytes a second"
-            ) from None
+            raise TooSlow(TOO_SLOW) from None
         if message["type"] == "http.disconnect":
             raise Gone
         piece: bytes = message.get("body", b"")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -21,25 +20,6 @@ class Limits(Record):
     """From one address. Behind a proxy, all of them come from its one."""
     requests: int = 1000
     """Of one account under way: requests that wait, event streams, programs, agents."""
-
-
-class Sources:
-    """Connections that are open, by address."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._open: Counter[str] = Counter()
-
-    def enter(self, address: str) -> bool:
-        """Count one more; False if it is one too many, which is counted, too."""
-        self._open[address] += 1
-        return self._open[address] <= self._most
-
-    def leave(self, address: str) -> None:
-        """It is open no more."""
-        self._open[address] -= 1
-        if not self._open[address]:
-            del self._open[address]
 
 
 def read(given: Iterable[str]) -> tuple[Limits, Quotas]:

@@ -28,13 +28,13 @@ from apothic_backends.remote.running import announce, running
 from apothic_emulator.core.bills import pricing
 from apothic_emulator.executors import linux
 from apothic_emulator.executors.web.hosts import ALLOWED, allowed
+from apothic_emulator.gateway.sources import Sources
 from apothic_emulator.server.accounts import Account, Accounts, open_account
 from apothic_emulator.server.admission import public_of
 from apothic_emulator.server.app import build
 from apothic_emulator.server.first import ACCOUNT, first_key
 from apothic_emulator.server.guard import Guard
 from apothic_emulator.server.keys import Keys
-from apothic_emulator.server.limits import Sources
 from apothic_emulator.server.listening import listen
 from apothic_emulator.server.protocol import Config, Protocol, SocketProtocol
 from apothic_emulator.server.rules import Rules

@@ -16,9 +16,9 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from apothic_emulator.gateway.sources import Sources
 from apothic_emulator.gateway.tunnels import tunnelled
 from apothic_emulator.server.guard import ABORT, TAKE, TARGET
-from apothic_emulator.server.limits import Sources
 
 MOST_HEAD = 64 << 10
 """Bytes of the head of a request, as long as it is not whole."""

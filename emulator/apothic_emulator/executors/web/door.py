@@ -89,34 +89,20 @@ def waiting(listener: socket.socket) -> Iterator[Taken]:
             return
 
 
-class Door:
-    """Where connections come from: where it listens, what is handed on, and where to hand."""
+class Listening:
+    """A socket of which connections are taken, some at a time."""
 
     def __init__(
         self,
-        fds: list[int],
-        make: Callable[[bytes], asyncio.Protocol],
+        listener: socket.socket,
+        take: Callable[[socket.socket, bytes], object],
         has_room: Callable[[], bool] | None = None,
-        count: Callable[[int], object] = int,
     ) -> None:
-        """Make it; it is closed at first.
-
-        Args:
-            fds: Its sockets.
-            make: Gives the protocol of a connection, of which that was said.
-            has_room: Whether another connection may be taken; `open` again once that is so.
-            count: Called with 1 for each that is taken, with -1 for each that came to nothing.
-        """
-        self.coming = 0
-        """Connections that are taken, and whose protocols do not know of it yet."""
+        """It is closed at first; `take` gets each connection, as long as it `has_room`."""
         self.is_closed = False
-        self._make, self._has_room, self._count = make, has_room, count
-        self._listener, self._handed, self._handing = (socket.socket(fileno=fd) for fd in fds)
+        self._listener, self._take, self._has_room = listener, take, has_room
         self._loop = asyncio.get_running_loop()
-        for each in (self._listener, self._handed, self._handing):
-            each.setblocking(False)
-        self.open()
-        self._loop.add_reader(self._handed, self._take_over)
+        listener.setblocking(False)
 
     def open(self) -> None:
         """Take connections."""
@@ -137,6 +123,46 @@ class Door:
                 return  # or another process has taken it
             for taken, said in found:
                 self._take(taken, said)
+
+    def close(self) -> None:
+        """Take no more."""
+        if not self.is_closed:
+            self.is_closed = True
+            self._loop.remove_reader(self._listener)
+
+
+class Door:
+    """Where connections come from: where it listens, what is handed on, and where to hand."""
+
+    def __init__(
+        self,
+        fds: list[int],
+        make: Callable[[bytes], asyncio.Protocol],
+        has_room: Callable[[], bool] | None = None,
+        count: Callable[[int], object] = int,
+    ) -> None:
+        """Make it; it is closed at first.
+
+        Args:
+            fds: Its sockets.
+            make: Gives the protocol of a connection, of which that was said.
+            has_room: Whether another connection may be taken; `open` again once that is so.
+            count: Called with 1 for each that is taken, with -1 for each that came to nothing.
+        """
+        self.coming = 0
+        """Connections that are taken, and whose protocols do not know of it yet."""
+        self._make, self._count = make, count
+        self._listener, self._handed, self._handing = (socket.socket(fileno=fd) for fd in fds)
+        self._loop = asyncio.get_running_loop()
+        for each in (self._handed, self._handing):
+            each.setblocking(False)
+        self._listening = Listening(self._listener, self._take, has_room)
+        self.open()
+        self._loop.add_reader(self._handed, self._take_over)
+
+    def open(self) -> None:
+        """Take connections."""
+        self._listening.open()
 
     def _take_over(self) -> None:
         for taken, said in taken_over(self._handed):
@@ -186,9 +212,8 @@ class Door:
 
     def close(self) -> None:
         """Take no more."""
-        if not self.is_closed:
-            self.is_closed = True
-            self._loop.remove_reader(self._listener)
+        if not self._listening.is_closed:
+            self._listening.close()
             self._loop.remove_reader(self._handed)
 
     def leave(self) -> None:

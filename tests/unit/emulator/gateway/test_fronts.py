@@ -13,13 +13,14 @@ import trustme
 
 from apothic_emulator.executors.web.door import taken_over
 from apothic_emulator.executors.web.loops import new_event_loop
-from apothic_emulator.gateway import fronts, visits
+from apothic_emulator.gateway import fronts, paces, visits
 from apothic_emulator.gateway.fronts import Front
 from apothic_emulator.gateway.public import Public, Refused
 
 HEAD = b"GET / HTTP/1.1\r\nhost: here\r\n"
 GOOD = HEAD + b"apothic-key: apk_good\r\n\r\n"
 BAD = HEAD + b"\r\n"
+BODY = HEAD + b"apothic-key: apk_good\r\ncontent-length: 10000000\r\n\r\n"
 SOCKET = HEAD + b"apothic-key: apk_good\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
@@ -191,6 +192,112 @@ def test_one_that_comes_late_after_another_request_is_not_either(
     run(test)
 
 
+def test_a_body_that_comes_slowly_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paces, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(visits, "LINGER_S", 1000.0)
+
+    async def test() -> None:
+        async with entrance() as it:
+            client = await it.client(BODY + b"xx")
+            asked, _ = await it.service()
+            await heard(asked)
+
+            answer = await ended(client)
+            assert (answer[:13], b" 502 " in answer) == (b"HTTP/1.1 408 ", False)
+            await ended(asked)
+
+    run(test)
+
+
+def test_nor_is_one_in_very_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paces, "PATIENCE_S", 0.1)
+    chunked = BODY.replace(b"content-length: 10000000", b"transfer-encoding: chunked")
+
+    async def test() -> None:
+        async with entrance() as it:
+            client = await it.client(chunked)
+            await it.service()
+            answer = asyncio.ensure_future(heard(client))
+            while not answer.done():
+                it.clients[0].write(b"1\r\nx\r\n")
+                await asyncio.wait([answer], timeout=0.02)
+
+            assert answer.result().startswith(b"HTTP/1.1 408 ")
+
+    run(test)
+
+
+def test_a_body_of_a_later_request_is_not_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paces, "PATIENCE_S", 0.05)
+
+    async def test() -> None:
+        async with entrance() as it:
+            client = await it.client(GOOD)
+            asked, answer = await it.service()
+            await heard(asked)
+            answer.write(OK)
+            await heard(client, b"ok")
+
+            it.clients[0].write(BODY)
+
+            assert (await heard(client)).startswith(b"HTTP/1.1 408 ")
+
+    run(test)
+
+
+def test_a_slow_body_is_cut_off_where_its_answer_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        async with entrance() as it:
+            monkeypatch.setattr(paces, "PATIENCE_S", 0.3)
+            client = await it.client(BODY)
+            asked, answer = await it.service()
+            await heard(asked)
+            answer.write(OK)
+
+            assert await ended(client) == OK
+
+    run(test)
+
+
+def test_a_body_that_the_service_does_not_take_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(paces, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(paces, "LEAST_RATE", 1 << 40)
+    body = b"x" * 10_000_000
+
+    async def test() -> None:
+        async with entrance() as it:
+            client = await it.client(BODY + body)
+            asked, answer = await it.service()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(client.read(1), 0.3)  # nothing comes, however long it takes
+            await heard(asked)
+            assert await asked.readexactly(len(body)) == body
+            answer.write(OK)
+
+            assert await heard(client, b"ok") == OK
+
+    run(test)
+
+
+def test_a_body_that_is_whole_may_be_answered_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paces, "PATIENCE_S", 0.05)
+
+    async def test() -> None:
+        async with entrance() as it:
+            client = await it.client(BODY.replace(b"10000000", b"2") + b"hi")
+            asked, answer = await it.service()
+            await heard(asked, b"hi")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(client.read(1), 0.2)
+            answer.write(OK)
+
+            assert await heard(client, b"ok") == OK
+
+    run(test)
+
+
 def test_who_does_not_encrypt_in_time_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fronts, "TLS_S", 0.05)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -217,6 +324,45 @@ def test_from_one_address_so_many_may_come() -> None:
 
             assert (await heard(second)).startswith(b"HTTP/1.1 429 ")
             assert it.is_empty
+
+    run(test)
+
+
+def test_who_comes_on_and_on_is_not_even_told() -> None:
+    async def test() -> None:
+        async with entrance(most=1) as it:
+            told = [await it.client() for _ in range(2)]
+            assert (await heard(told[1])).startswith(b"HTTP/1.1 429 ")
+
+            assert await ended(await it.client()) == b""
+
+    run(test)
+
+
+def test_who_has_not_encrypted_yet_is_counted() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+
+    async def test() -> None:
+        async with entrance(most=1, tls=context) as it:
+            for _ in range(2):
+                await it.client()
+
+            assert await ended(await it.client()) == b""
+
+    run(test)
+
+
+def test_who_has_gone_makes_room_for_another() -> None:
+    async def test() -> None:
+        async with entrance(most=1) as it:
+            client = await it.client(GOOD)
+            asked, answer = await it.service()
+            await heard(asked)
+            answer.write(OK)
+            answer.close()
+            assert await ended(client) == OK
+
+            assert (await heard(await it.client(BAD))).startswith(b"HTTP/1.1 401 ")
 
     run(test)
 

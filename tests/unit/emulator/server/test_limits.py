@@ -10,9 +10,10 @@ import trio.testing
 
 from apothic_backends.model.errors import InvalidOption
 from apothic_emulator.core.quotas import Quotas
-from apothic_emulator.server import bodies, guard
+from apothic_emulator.gateway import paces
+from apothic_emulator.server import guard
 from apothic_emulator.server.bodies import read_json
-from apothic_emulator.server.limits import Limits, Sources, read
+from apothic_emulator.server.limits import Limits, read
 from apothic_emulator.server.problems import TooSlow
 
 JSON = {"headers": [(b"content-type", b"application/json")]}
@@ -28,16 +29,6 @@ def test_limits_and_quotas_are_told_by_name() -> None:
 def test_what_is_no_limit_is_refused(text: str) -> None:
     with pytest.raises(InvalidOption):
         read([text])
-
-
-def test_connections_are_counted_by_address() -> None:
-    sources = Sources(2)
-    assert [sources.enter("a"), sources.enter("a"), sources.enter("b")] == [True, True, True]
-    assert not sources.enter("a")
-    sources.leave("a")
-    sources.leave("a")
-
-    assert sources.enter("a")
 
 
 def in_no_time(act: Any) -> float:
@@ -60,7 +51,7 @@ def test_a_body_that_comes_byte_by_byte_is_not_waited_for() -> None:
         with pytest.raises(TooSlow):
             await read_json(dict(JSON), one_byte, 1 << 20)
 
-    assert in_no_time(act) == pytest.approx(bodies.PATIENCE_S, abs=0.1)
+    assert in_no_time(act) == pytest.approx(paces.PATIENCE_S, abs=0.1)
 
 
 def test_a_large_body_may_take_its_time() -> None:
