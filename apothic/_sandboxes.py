@@ -34,7 +34,8 @@ from apothic_backends.model.payloads import Payload
 from apothic_backends.model.sandboxes import Isolation, SandboxExpired, SandboxGone
 
 METHODS = (
-    *("describe", "exec", "look", "read", "write", "close_stdin", "kill", "resize", "close"),
+    *("describe", "exec", "look", "read", "write", "close_stdin", "kill", "resize", "files"),
+    "close",
 )
 """Those of the object that holds a sandbox."""
 

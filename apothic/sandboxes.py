@@ -7,6 +7,7 @@ from typing import Any, NoReturn, Self, TypedDict
 
 from apothic._twins import twin
 from apothic._values import flag, is_dict, is_string, number, refuse, text, whole
+from apothic.filesystem import SandboxFiles
 from apothic.options import Rule
 from apothic.processes import Arguments, SandboxProcess, argv_of, how_of
 from apothic_backends.model.errors import InvalidOption, NotBuiltYet, UsageError
@@ -192,6 +193,8 @@ class Sandbox:
         self.name = name
         """The name that it was given, or one that nobody else has."""
         self.tags = dict(tags)
+        self.files = SandboxFiles(link)
+        """Its files."""
         self._isolation = isolation
 
     @twin

@@ -21,7 +21,9 @@ from typing import Any
 
 from apothic_backends.model.errors import NotFound, PathRefused
 from apothic_backends.model.sandboxes import SandboxGone
+from apothic_backends.sandboxes.files import Files
 from apothic_backends.sandboxes.guest import GuestSpec, Process, open_guest
+from apothic_backends.sandboxes.transfers import Transfers
 
 SOON_S = 0.02
 """What ends within that after its start is told with the start, in one call."""
@@ -37,11 +39,6 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 State = tuple[int, int | None, bytes | None, bytes | None]
 """A process: its number, its return code once it has ended, and its output if that is short."""
 
-METHODS = (
-    *("describe", "exec", "look", "read", "write", "close_stdin", "kill", "resize", "close"),
-)
-"""Those that can be called from afar."""
-
 
 class Host:
     """One sandbox. `how` is what its guest needs: see `GuestSpec`."""
@@ -49,7 +46,9 @@ class Host:
     def __init__(self, token: str, how: Mapping[str, Any]) -> None:
         self._token = token
         self._home, self._lock = _new_home()
-        self._guest = open_guest(GuestSpec(workspace=self._home / "workspace", **how))
+        workspace = self._home / "workspace"
+        self._guest = open_guest(GuestSpec(workspace=workspace, **how))
+        self._transfers = Transfers(Files(workspace, owner=self._guest.owner), self._home)
         self._processes: dict[int, Process] = {}
         self._changing = threading.Lock()
         self._is_closed = False
@@ -70,12 +69,18 @@ class Host:
             was_closed, self._is_closed = self._is_closed, True
         if not was_closed:
             self._guest.close()
+            self._transfers.close()
             shutil.rmtree(self._home, ignore_errors=True)
             os.close(self._lock)
 
     def _check(self, token: str) -> None:
         if token != self._token or self._is_closed:
             raise SandboxGone("there is no such sandbox (any more)")
+
+    def files(self, token: str, name: str, args: tuple[Any, ...], how: dict[str, Any]) -> Any:
+        """Do something with its files: see `Transfers`."""
+        self._check(token)
+        return self._transfers.do(name, args, how)
 
     # --- processes ------------------------------------------------------------------------------
 
