@@ -33,7 +33,6 @@ def main(asked: int, told: int) -> None:
     packet = packets.receive(links.asked)
     if packet is None:
         return
-    kernel.die_with_parent()
     os.umask(0o022)
     plan = Plan.from_texts(packet.texts)
     kernel.interrupt_by_default()
@@ -47,7 +46,7 @@ def main(asked: int, told: int) -> None:
 
 
 def _start_within_limits(plan: Plan, links: serve.Links) -> None:
-    kernel.adopt_orphans()
+    kernel.adopt_orphans()  # it lives on when its owner dies, until it has killed them
     kernel.forbid_new_privileges()
     _limit(plan)
     kernel.be_visible(is_visible=False)
@@ -55,6 +54,7 @@ def _start_within_limits(plan: Plan, links: serve.Links) -> None:
 
 
 def _start_in_namespaces(plan: Plan, links: serve.Links) -> None:
+    kernel.die_with_parent()
     is_root = plan.uid >= 0
     _enter(plan, is_root=is_root)
     pid = os.fork()
