@@ -28,17 +28,28 @@ agent()
 class Second:
     """A server in a process of its own, and its agents."""
 
-    def __init__(self, folder: Path, *options: str, agents: int = 1, at: str = "") -> None:
-        """One that listens everywhere is asked `at` an address."""
-        self._folder = folder
-        home = folder / "server"
-        home.mkdir()
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        agents: int = 1,
+        at: str = "",
+        share: bool = False,
+    ) -> None:
+        """One that listens everywhere is asked `at` an address; all may `share` the folder."""
+        self._folder, self._shares = folder, share
+        home = self._home("server")
         self.server = Served(home, "--no-agent", *options)
         self.server.host = at or self.server.host
         self.key = self._key()
         self.agents: dict[str, subprocess.Popen[bytes]] = {}
         for number in range(agents):
             self.join(f"agent-{number}")
+
+    def _home(self, name: str) -> Path:
+        home = self._folder if self._shares else self._folder / name
+        home.mkdir(exist_ok=True)
+        return home
 
     def _key(self) -> str:
         """A key for agents; the server may speak TLS."""
@@ -50,8 +61,7 @@ class Second:
 
     def join(self, name: str, *options: str) -> None:
         """Have an agent of that name join, and wait until it has."""
-        home = self._folder / name
-        home.mkdir(exist_ok=True)
+        home = self._home(name)
         own = {"APOTHIC_HOME": str(home), "APOTHIC_AGENT_TOKEN": self.key}
         kept = {n: v for n, v in os.environ.items() if not n.startswith("APOTHIC_")}
         command = [sys.executable, "-c", _AGENT, "--url", self.server.url, "--name", name]

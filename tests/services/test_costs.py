@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
 from tests.services.project import Project
+from tests.services.second import Second
 from tests.services.test_asgi import program
+
+HOMES = ("here", "agent")
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Second]:
+    """A server of the module's own: its costs are told in all."""
+    with closing(Second(tmp_path_factory.mktemp("second"))) as second:
+        yield second
 
 
 def test_a_service_is_counted_for_as_long_as_it_was_up(project: Project) -> None:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 
 from apothic import Deployment, SecretNotFound, Volume
 from apothic_backends.vault import Vault
 from tests.services.project import Project, get
+from tests.services.second import Second
 from tests.services.served import port_of
+
+HOMES = ("here", "agent")
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Iterator[Second]:
+    """A server and an agent with the home of the program, as those of one machine have it."""
+    with closing(Second(tmp_path / "home", share=True)) as second:
+        yield second
+
 
 PROGRAM = """
 import os

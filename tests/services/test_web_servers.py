@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,17 @@ from websockets.sync.client import connect as open_websocket
 
 from apothic_backends.commands.services import StartService, StopService
 from apothic_backends.connection import connect
+from tests.services.second import Second
 from tests.services.served import TRIES, Served, port_of
+
+HOMES = ("here", "agent")
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Second]:
+    """A server of the module's own: its agent has the variables that the servers need."""
+    with closing(Second(tmp_path_factory.mktemp("second"))) as second:
+        yield second
 
 
 @pytest.fixture(scope="module")
