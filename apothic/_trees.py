@@ -18,8 +18,11 @@ from apothic_backends.sandboxes import edits, trees
 from apothic_backends.sandboxes.beneath import PLACE, open_beneath, told
 from apothic_backends.tars import END, FILE, Header, encoded, padding
 
+Local = str | os.PathLike[str]
+"""A path on this machine."""
 
-def packed(folder: Path) -> Iterator[bytes]:
+
+def packed(local: Local) -> Iterator[bytes]:
     """A tar of what a folder ships, piece by piece; no link leads out of it.
 
     Raises:
@@ -27,11 +30,11 @@ def packed(folder: Path) -> Iterator[bytes]:
             much, or not a folder of yours but all there is.
         NotADirectoryError: it is no folder.
     """
-    top = os.open(folder, PLACE)
+    top = os.open(local, PLACE)
     try:
-        files = package_of(folder).files
-        for file in sorted(files, key=lambda file: file.path.split("/")):
-            yield from _packed_file(top, folder.resolve(), file)
+        package = package_of(Path(local))
+        for file in sorted(package.files, key=lambda file: file.path.split("/")):
+            yield from _packed_file(top, package.root, file)
     finally:
         os.close(top)
     yield END
@@ -66,7 +69,7 @@ def _changed(file: PackedFile) -> PackageRefused:
     return PackageRefused(f"{file.source} changes while it is read", files=[file.path])
 
 
-def unpack(folder: Path, chunks: Iterable[bytes]) -> list[str]:
+def unpack(local: Local, chunks: Iterable[bytes]) -> list[str]:
     """Make what a tar has below a folder, which is made if it is missing; the links left out.
 
     Files that are there are replaced.
@@ -75,16 +78,17 @@ def unpack(folder: Path, chunks: Iterable[bytes]) -> list[str]:
         ArchiveRefused: it is not as it was made.
         NotADirectory: something else is where it needs a folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    top = os.open(folder, PLACE)
+    Path(local).mkdir(parents=True, exist_ok=True)
+    top = os.open(local, PLACE)
     try:
         return trees.unpack(top, chunks, links="skip").skipped
     finally:
         os.close(top)
 
 
-def write_file(path: Path, chunks: Iterable[bytes]) -> None:
+def write_file(local: Local, chunks: Iterable[bytes]) -> None:
     """Put a whole file in place, in a folder that is there. One that is replaced keeps its mode."""
+    path = Path(local)
     folder = os.open(path.parent, PLACE)
     try:
         mode = path.stat().st_mode if path.is_file() else 0o666 & ~_umask()

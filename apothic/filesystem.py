@@ -49,10 +49,20 @@ class SandboxFiles:
         return (await self._read(path)).decode(encoding)
 
     async def _read(self, path: str) -> bytes:
-        pieces: list[bytes] = []
-        while not pieces or len(pieces[-1]) == PIECE:
-            pieces.append(await self._do("read", path, len(pieces) * PIECE, PIECE))
-        return b"".join(pieces)
+        found = bytearray()
+        await self._down("read_all", path, found.extend)
+        return bytes(found)
+
+    async def _down(self, name: str, path: str, take: Callable[[bytes], object]) -> None:
+        """Have all the pieces that something gives taken, one after the other."""
+        piece, number = await self._do(name, path)
+        try:
+            while piece:
+                await work(_taking(take, piece))
+                piece = await self._do("take", number) if number else b""
+        finally:
+            if number and piece:
+                await self._do("drop", number)
 
     @twin
     async def list(self, path: str = "/workspace") -> list[FileInfo]:
@@ -142,47 +152,54 @@ class SandboxFiles:
 
     @twin
     async def copy_to_local(self, path: str, local: Path) -> None:
-        """Put the file at a path into a file of this machine, which is replaced."""
-        piece = await self._do("read", path, 0, PIECE)
-        file = await work(lambda: open(local, "wb"))  # noqa: SIM115, PTH123 - closed below
+        """Put the file at a path into a file of this machine, in one step once all of it is here.
+
+        One that is replaced keeps its permissions.
+        """
+        from apothic._trees import write_file  # brings much  # noqa: PLC0415
+
+        with await self._held("read_all", path) as file:
+            await work(lambda: write_file(local, _pieces(file)))
+
+    async def _held(self, name: str, path: str) -> Any:
+        """A file without a name that holds what something gives."""
+        from tempfile import TemporaryFile  # with a copy  # noqa: PLC0415
+
+        file = TemporaryFile()  # noqa: SIM115 - closed by the caller, or here
         try:
-            while piece:
-                await work(_writing(file, piece))
-                piece = await self._do("read", path, file.tell(), PIECE)
-        finally:
+            await self._down(name, path, file.write)
+        except BaseException:
             file.close()
+            raise
+        file.seek(0)
+        return file
 
     @twin
     async def upload_tree(self, local: Path, path: str = "/workspace") -> None:
-        """Put all that is below a directory of this machine below a path.
+        """Put what is below a directory of this machine below a path, as a project is shipped.
 
-        What is there stays, but for files of the same names. Symlinks are kept as they are.
+        That is what git tracks or does not ignore, and never `.env`, `.git`, `.ssh` and the like.
+        In place of symlinks goes what they lead to. What is there stays, but for files of the same
+        names.
+
+        Raises:
+            PackageRefused: symlinks lead to what is not shipped, or it is too much.
         """
-        from apothic_backends.sandboxes.trees import pack  # with a tree  # noqa: PLC0415
+        from apothic._trees import packed  # brings much  # noqa: PLC0415
 
-        folder = os.open(local, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            await self._stage(_joined(pack(folder)), "unpack", path)
-        finally:
-            os.close(folder)
+        await self._stage(_joined(packed(local)), "unpack", path)
 
     @twin
-    async def download_tree(self, path: str, local: Path) -> None:
+    async def download_tree(self, path: str, local: Path) -> list[str]:
         """Put all that is below a path below a directory of this machine, which is made.
 
-        What is there stays, but for files of the same names. Symlinks are left out, as they may
-        lead anywhere here.
+        What is here stays, but for files of the same names. Symlinks are left out, as they may
+        lead anywhere here: their paths are what it gives. So are pipes, devices and sockets.
         """
-        from tempfile import TemporaryFile  # with a tree  # noqa: PLC0415
+        from apothic._trees import unpack  # brings much  # noqa: PLC0415
 
-        with TemporaryFile() as file:
-            number = await self._do("pack", path)
-            try:
-                while piece := await self._do("take", number):
-                    await work(_writing(file, piece))
-            finally:
-                await self._do("drop", number)
-            await work(lambda: _unpack(file, local))
+        with await self._held("pack", path) as file:
+            return await work(lambda: unpack(local, _pieces(file)))
 
     @stream
     def watch(self, path: str = "/workspace") -> FileWatch:
@@ -248,8 +265,12 @@ class FileWatch(Iteration[FileChange]):
         return found
 
 
-def _writing(file: Any, piece: bytes) -> Callable[[], object]:
-    return lambda: file.write(piece)
+def _taking(take: Callable[[bytes], object], piece: bytes) -> Callable[[], object]:
+    return lambda: take(piece)
+
+
+def _pieces(file: Any) -> Iterator[bytes]:
+    return iter(lambda: file.read(PIECE), b"")
 
 
 def _joined(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -262,15 +283,3 @@ def _joined(pieces: Iterator[bytes]) -> Iterator[bytes]:
             held.clear()
     if held:
         yield bytes(held)
-
-
-def _unpack(file: Any, local: Path) -> None:
-    from apothic_backends.sandboxes.trees import unpack  # with a tree  # noqa: PLC0415
-
-    os.makedirs(local, exist_ok=True)  # noqa: PTH103 - as light as it is
-    folder = os.open(local, os.O_PATH | os.O_DIRECTORY)
-    try:
-        file.seek(0)
-        unpack(folder, iter(lambda: file.read(1 << 20), b""), links="skip")
-    finally:
-        os.close(folder)

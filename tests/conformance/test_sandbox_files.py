@@ -134,7 +134,9 @@ def test_a_tree_goes_there_and_back(box: Sandbox, tmp_path: Path) -> None:
     box.files.upload_tree(tree, "project")
     assert box.exec("sh", "link", workdir="/workspace/project").stdout.read() == "ran\n"
     box.files.download_tree("/workspace/project", tmp_path / "back")
-    assert sorted(it.name for it in (tmp_path / "back").rglob("*")) == ["large", "script.sh", "sub"]
+    assert sorted(it.name for it in (tmp_path / "back").rglob("*")) == [
+        *("large", "link", "script.sh", "sub"),
+    ]
     assert (tmp_path / "back/sub/large").stat().st_size == 9_000_000
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+import weakref
 from collections.abc import Mapping
 
 from apothic_backends.model.sandboxes import FileChange, FileTooLarge
@@ -30,6 +31,7 @@ class Watch:
 
     def __init__(self, root: int, path: str, prefix: str) -> None:
         self._root = os.dup(root)
+        weakref.finalize(self, os.close, self._root)  # once nobody looks any more
         self._path = path
         self._prefix = prefix
         self._stopped = threading.Event()
@@ -54,9 +56,7 @@ class Watch:
 
     def close(self) -> None:
         """Have no more. Safe to repeat."""
-        if not self._stopped.is_set():
-            self._stopped.set()
-            os.close(self._root)
+        self._stopped.set()
 
     def _look(self) -> Seen:
         with told(shown(self._path, self._prefix)):

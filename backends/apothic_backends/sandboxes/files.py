@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import weakref
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from io import FileIO
@@ -55,14 +56,9 @@ class Files:
 
     def __init__(self, root: Path, prefix: str = "/workspace", owner: Owner = None) -> None:
         self._root = os.open(root, PLACE)
+        weakref.finalize(self, os.close, self._root)  # once nothing that has begun uses it
         self._prefix = prefix
         self._owner = owner
-
-    def close(self) -> None:
-        """Let go of the folder. Safe to repeat."""
-        root, self._root = self._root, -1
-        if root >= 0:
-            os.close(root)
 
     # --- looking ----------------------------------------------------------------------------------
 

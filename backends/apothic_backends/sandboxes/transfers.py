@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -22,7 +22,10 @@ MOST_OPEN = 64
 MOST_STAGED = 16 << 30
 """Bytes of one transfer."""
 PIECE = 4 << 20
-"""Bytes of a tree that are sent at once, about."""
+"""Bytes of a file or a tree that are sent at once, at least where there are more."""
+
+Began = tuple[bytes, int]
+"""The first piece, and the number by which to take the others; 0 if that was all."""
 
 
 class Transfers:
@@ -38,6 +41,7 @@ class Transfers:
             "stat": files.stat,
             "list": files.list,
             "read": files.read_bytes,
+            "read_all": self.read_all,
             "write": files.write_bytes,
             "make_directory": files.make_directory,
             "remove": files.remove,
@@ -56,14 +60,13 @@ class Transfers:
         """Drop all that is open."""
         for number in [*self._open]:
             self.drop(number)
-        self._files.close()
 
     def drop(self, number: int) -> None:
         """Let go of something that was opened; it may be gone already."""
         with self._lock:
             found = self._open.pop(number, None)
-        if found is not None:
-            found.close()
+        if found is not None and not isinstance(found, Generator):
+            found.close()  # what gives pieces may be about to give one, and closes by itself
 
     # --- in ---------------------------------------------------------------------------------------
 
@@ -98,20 +101,24 @@ class Transfers:
 
     # --- out --------------------------------------------------------------------------------------
 
-    def pack(self, path: str) -> int:
+    def read_all(self, path: str) -> Began:
+        """Begin to read a file, which stays this one meanwhile."""
+        return self._begun(self._files.read(path))
+
+    def pack(self, path: str) -> Began:
         """Begin to read a tree."""
-        return self._add(self._files.pack(path))
+        return self._begun(self._files.pack(path))
+
+    def _begun(self, pieces: Iterator[bytes]) -> Began:
+        first = _joined(pieces)
+        return first, self._add(pieces) if len(first) >= PIECE else 0
 
     def take(self, number: int) -> bytes:
-        """The next piece of a tree; nothing at its end."""
-        pieces = self._found(number)
-        taken = bytearray()
-        while len(taken) < PIECE:
-            piece = next(pieces, b"")
-            if not piece:
-                break
-            taken += piece
-        return bytes(taken)
+        """The next piece; nothing at the end, with which it is dropped."""
+        taken = _joined(self._found(number))
+        if not taken:
+            self.drop(number)
+        return taken
 
     def watch(self, path: str) -> int:
         """Watch a path from now on."""
@@ -146,3 +153,14 @@ class Transfers:
         if operation is None:
             raise UsageError(f"{name!r} is nothing that the files of a sandbox can do")
         return operation(*args, **how)
+
+
+def _joined(pieces: Iterator[bytes]) -> bytes:
+    """Pieces that are worth a call together."""
+    taken = bytearray()
+    while len(taken) < PIECE:
+        piece = next(pieces, b"")
+        if not piece:
+            break
+        taken += piece
+    return bytes(taken)

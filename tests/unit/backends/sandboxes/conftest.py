@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,7 +29,5 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def files(root: Path) -> Iterator[Files]:
-    made = Files(root)
-    yield made
-    made.close()
+def files(root: Path) -> Files:
+    return Files(root)

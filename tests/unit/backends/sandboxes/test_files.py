@@ -220,7 +220,6 @@ def test_what_is_new_belongs_to_the_owner(root: Path) -> None:
     files.write_bytes("a/log", b"", append=True)
     files.make_directory("d")
     files.unpack("e", list(files.pack("a")), links="keep")
-    files.close()
 
     owners = {(it.lstat().st_uid, it.lstat().st_gid) for it in root.rglob("*")}
     assert owners == {(12345, 23456)}
@@ -233,7 +232,6 @@ def test_two_sandboxes_may_have_other_prefixes(root: Path) -> None:
     assert [it.path for it in files.list("/srv/code")] == ["/srv/code/a"]
     with pytest.raises(PathRefused):
         files.read_bytes("/workspace/a")
-    files.close()
 
 
 # --- what is wrong with a call --------------------------------------------------------------------

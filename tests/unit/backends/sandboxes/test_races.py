@@ -65,9 +65,7 @@ OPERATIONS: dict[str, Do] = {
 def _tar(folder: Path) -> bytes:
     files = Files(folder)
     files.write_bytes("canary", b"changed")
-    made = b"".join(files.pack())
-    files.close()
-    return made
+    return b"".join(files.pack())
 
 
 TAR = b""
@@ -95,7 +93,6 @@ def test_however_often_it_is_tried_what_is_outside_is_never_reached(
                 did += 1
             except ApothicError:
                 refused += 1
-    files.close()
 
     assert (outside / "canary").read_text() == "a secret of others"
     assert sorted(it.name for it in outside.rglob("*")) == ["canary", "deep", "sub"]

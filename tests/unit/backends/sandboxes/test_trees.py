@@ -193,7 +193,6 @@ def test_any_tree_comes_back(
         (root / "from" / path).parent.mkdir(parents=True, exist_ok=True)
         (root / "from" / path).write_bytes(data)
     files.unpack("to", files.pack("from"))
-    files.close()
 
     assert tree_of(root / "to") == tree_of(root / "from")
 
@@ -382,8 +381,6 @@ def test_whatever_bytes_come_nothing_outside_changes(
         files.unpack("", [bytes(tar)], links="keep")
     except ApothicError:
         pass
-    finally:
-        files.close()
 
     assert sorted(it.name for it in base.iterdir()) == ["canary", "root"]
     assert (base / "canary").read_text() == "canary"
