@@ -78,9 +78,9 @@ class FileChange(Record):
 class Isolation(Record):
     """How far the programs of a sandbox are kept apart from the machine they run on.
 
-    `level` is "namespaces" (they see files, processes and a network of their own) or "limits" (they
-    are processes of this user like any other, with limits); `missing` says what was not reached,
-    and why.
+    `level` is "container" (one of Docker's, which has the files of an image), "namespaces" (they
+    see files, processes and a network of their own) or "limits" (they are processes of this user
+    like any other, with limits); `missing` says what was not reached, and why.
     """
 
     level: str

@@ -11,11 +11,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
+from typing import Any
 
-from apothic_backends.model.errors import InvalidOption
+from apothic_backends.model.errors import ApothicError, InvalidOption
 from apothic_backends.model.sandboxes import (
     GuestGone,
     Isolation,
@@ -26,18 +26,12 @@ from apothic_backends.sandboxes import isolation
 from apothic_backends.sandboxes.inside import packets, plan, serve
 from apothic_backends.sandboxes.inside.packets import Packet
 from apothic_backends.sandboxes.isolation import GuestSpec
+from apothic_backends.sandboxes.launch import launch_here
 from apothic_backends.sandboxes.process import Process
 
 _PATIENCE_S = 10.0
 """How long the first process may take to be there, or to end."""
 
-_PROGRAM = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from apothic_backends.sandboxes.inside.launch import main
-main(int(sys.argv[2]), int(sys.argv[3]))
-"""
-_ABOVE = str(Path(isolation.__file__).parents[2])
 _NO_PROGRAM = {errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR}
 
 
@@ -61,11 +55,11 @@ def open_guest(spec: GuestSpec) -> Guest:
         if not spec.untrusted or not guest.isolation.missing:
             return guest
         guest.close()
-        raise _too_little(guest.isolation.missing)
+        raise too_little(guest.isolation.missing)
     guest.close()
     missing = isolation.beyond_limits(guest.refused)
     if spec.untrusted:
-        raise _too_little(missing)
+        raise too_little(missing)
     guest = Guest(spec, python, isolation.plan_of(spec, plan.LIMITS, python, -1), missing)
     if guest.refused is not None:
         guest.close()
@@ -73,12 +67,17 @@ def open_guest(spec: GuestSpec) -> Guest:
     return guest
 
 
-def _too_little(missing: tuple[str, ...]) -> IsolationMissing:
+def too_little(missing: tuple[str, ...]) -> IsolationMissing:
+    """What to raise where untrusted programs cannot be kept apart."""
     return IsolationMissing(
         f"untrusted=True, but this machine cannot keep programs apart ({missing[0]}); use "
         "isolation='docker', another machine, or trust them",
         missing=list(missing),
     )
+
+
+Launch = Callable[[socket.socket, socket.socket], Any]
+"""Starts what becomes its first process, as something like a `Popen`, and closes the sockets."""
 
 
 class Guest:
@@ -90,15 +89,19 @@ class Guest:
         python: isolation.Interpreter,
         wanted: plan.Plan,
         missing: tuple[str, ...] = (),
+        launch: Launch | None = None,
     ) -> None:
         self.isolation = Isolation(wanted.level, missing)
         self.owner = (wanted.uid, wanted.uid) if wanted.uid >= 0 else None
         """User and group of this machine that it is, if that is not who this process is."""
         self.refused: str | None = None
         """What kept it from starting."""
+        self.error: ApothicError | None = None
+        """What to raise for that, if it is known."""
         self._spec = spec
         self._environment = isolation.environment(spec, python, wanted.level)
         self._plan = wanted
+        self._launch = launch or launch_here
         self._numbers = itertools.count(1)
         self._processes: dict[int, Process] = {}
         self._watched: dict[int, Process] = {}
@@ -266,13 +269,14 @@ class Guest:
     def _run(self, asked: socket.socket, told: socket.socket, started: SimpleQueue[None]) -> None:
         """Start the first process of the guest, which dies with this thread, and serve it."""
         try:
-            launcher = _launch(asked, told)
-        except OSError as error:
-            self.refused = f"no process can be started: {error.strerror}"
+            launched = self._launch(asked, told)
+        except (ApothicError, OSError) as error:
+            self.error = error if isinstance(error, ApothicError) else None
+            self.refused = f"no process can be started: {error}"
             self._end()
             started.put(None)
             return
-        with launcher:
+        with launched as launcher:
             try:
                 self._begin()
                 started.put(None)
@@ -355,22 +359,6 @@ class Guest:
             os.close(self._woken)
         for process in list(self._processes.values()):
             process.drop()
-
-
-def _launch(asked: socket.socket, told: socket.socket) -> subprocess.Popen[bytes]:
-    """Start an interpreter that becomes the first process of a guest."""
-    with asked, told:
-        fds = (asked.fileno(), told.fileno())
-        return subprocess.Popen(  # noqa: S603 - our own words
-            [sys.executable, "-I", "-S", "-c", _PROGRAM, _ABOVE, *map(str, fds)],
-            pass_fds=fds,
-            env={},
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
 
 
 def _check(argv: Sequence[object], env: dict[str, str]) -> None:

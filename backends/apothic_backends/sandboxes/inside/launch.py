@@ -13,7 +13,7 @@ import resource
 import struct
 
 from apothic_backends.sandboxes.inside import filters, kernel, packets, root, serve
-from apothic_backends.sandboxes.inside.plan import LIMITS, Plan
+from apothic_backends.sandboxes.inside.plan import CONTAINER, LIMITS, Plan
 
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 1
@@ -39,6 +39,8 @@ def main(asked: int, told: int) -> None:
     try:
         if plan.level == LIMITS:
             _start_within_limits(plan, links)
+        elif plan.level == CONTAINER:
+            _start_in_container(plan, links)
         else:
             _start_in_namespaces(plan, links)
     except Missing as missing:
@@ -51,6 +53,15 @@ def _start_within_limits(plan: Plan, links: serve.Links) -> None:
     _limit(plan)
     kernel.be_visible(is_visible=False)
     serve.Server(links, plan, []).run()
+
+
+def _start_in_container(plan: Plan, links: serve.Links) -> None:
+    """What else there is to do has been done already."""
+    kernel.forbid_new_privileges()
+    _limit(plan)
+    missing = filters.install()
+    kernel.be_visible(is_visible=False)
+    serve.Server(links, plan, missing).run()
 
 
 def _start_in_namespaces(plan: Plan, links: serve.Links) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 NAMESPACES = "namespaces"
+CONTAINER = "container"
 LIMITS = "limits"
 
 WORKSPACE = "/workspace"
