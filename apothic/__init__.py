@@ -128,6 +128,7 @@ _HOMES = {
         "IsolationMissing",
         "NotADirectory",
         "ProgramNotFound",
+        "RunResult",
         "SandboxExpired",
         "SandboxGone",
         "StdinClosed",

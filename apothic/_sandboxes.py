@@ -35,7 +35,7 @@ from apothic_backends.model.sandboxes import Isolation, SandboxExpired, SandboxG
 
 METHODS = (
     *("describe", "exec", "look", "read", "write", "close_stdin", "kill", "resize", "files"),
-    "close",
+    *("run", "result", "close_session", "close"),
 )
 """Those of the object that holds a sandbox."""
 
@@ -87,6 +87,8 @@ class Link:
             raise self._gone() from None
         except _ENDS as end:
             raise await self._meant(end) from None
+        except ApothicError as error:
+            raise error from None  # where in the host it was raised helps nobody
 
     async def instance_on(self, backend: Backend) -> str:
         """The id of its instance there, once it is sure that it is the one."""

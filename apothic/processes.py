@@ -203,6 +203,16 @@ class ProcessOutput(Iteration[T], Generic[T]):
             found.append(await self._next())
         return self._joined(found)
 
+    @twin
+    async def read_some(self) -> T:
+        """What comes next, as soon as something does; nothing at the end."""
+        found = [*self._ready, *self._rest]
+        self._ready.clear()
+        self._rest.clear()
+        while not self._is_end and not any(found):
+            found.append(await self._next())
+        return self._joined(found)
+
     async def _lines(self) -> list[T]:
         """The lines that are there next; none at the end."""
         while not self._is_end:

@@ -10,6 +10,7 @@ from apothic._values import flag, is_dict, is_string, number, refuse, text, whol
 from apothic.filesystem import SandboxFiles
 from apothic.options import Rule
 from apothic.processes import Arguments, SandboxProcess, argv_of, how_of
+from apothic.sessions import PYTHON, SHELL, Session
 from apothic_backends.model.errors import InvalidOption, NotBuiltYet, UsageError
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.sandboxes import Isolation
@@ -235,6 +236,16 @@ class Sandbox:
         """The process of that number, which was started earlier, maybe by another program."""
         number_ = whole("exec_id", exec_id, 1)
         return SandboxProcess(self._link, (number_, None, None, None), is_text=flag("text", text))
+
+    def session(self, name: str = "main", *, kind: str = SHELL) -> Session:
+        """The session of that name, begun with its first command: a "shell", or "python".
+
+        Raises:
+            InvalidOption: it is of another kind that there is.
+        """
+        if kind not in (SHELL, PYTHON):
+            refuse("kind", kind, f"{SHELL!r} or {PYTHON!r}")
+        return Session(self._link, text("name", name), kind)
 
     @twin
     async def terminate(self, *, wait: bool = True) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -78,6 +79,13 @@ def test_characters_that_come_in_pieces_are_put_together(box: Sandbox) -> None:
     assert process.poll() is None
     process.stdin.write("\n")
     assert process.stdout.read() == "aé\n"
+
+
+def test_output_can_be_read_as_it_comes(box: Sandbox) -> None:
+    process = box.exec("sh", "-c", "printf 'no end'; read line; printf more")
+    assert process.stdout.read_some() == "no end"
+    process.stdin.write("\n")
+    assert [process.stdout.read_some(), process.stdout.read_some()] == ["more", ""]
 
 
 def test_much_output_is_read_in_full_by_who_reads(box: Sandbox) -> None:
@@ -181,6 +189,81 @@ def test_many_programs_run_at_once(box: Sandbox) -> None:
     for reader in readers:
         reader.join()
     assert [process.wait() for process in processes] == [0] * 20
+
+
+# --- sessions -------------------------------------------------------------------------------------
+
+
+def test_a_shell_keeps_its_folder_its_variables_and_its_functions(box: Sandbox) -> None:
+    shell = box.session()
+    assert shell.run("mkdir src; cd src; export A=1; B=2; twice() { echo $1 $1; }").returncode == 0
+    result = box.session("main").run("pwd; echo $A $B; twice x; env | grep ^A=")
+    assert (result.stdout, result.stderr) == ("/workspace/src\n1 2\nx x\nA=1\n", "")
+
+
+def test_a_command_has_a_return_code_and_outputs_of_its_own(box: Sandbox) -> None:
+    shell = box.session()
+    result = shell.run("printf out; printf err >&2; (exit 7)")
+    assert (result.returncode, result.stdout, result.stderr) == (7, "out", "err")
+    result = shell.run("cat; if")
+    assert (result.stdout, "syntax error" in result.stderr) == ("", True)
+    assert shell.run("echo 'a b' \"c\nd\"").stdout == "a b c\nd\n"
+
+
+@pytest.mark.parametrize(
+    "command", ["sleep 1000", "while :; do sleep 0.01; done", "f() { sleep 1000; }; f; sleep 1000"]
+)
+def test_a_command_that_takes_too_long_is_interrupted_and_its_session_lives(
+    box: Sandbox, command: str
+) -> None:
+    shell = box.session()
+    shell.run("A=1")
+    result = shell.run(f"echo begun; {command}", timeout_s=0.5)
+    assert (result.returncode, result.stdout, result.is_session_over) == (-1, "begun\n", False)
+    assert shell.run("echo $A").stdout == "1\n"
+
+
+def test_a_command_that_cannot_be_interrupted_is_killed_with_its_session(box: Sandbox) -> None:
+    shell = box.session()
+    shell.run("A=1")
+    result = shell.run("trap '' INT; sleep 1000", timeout_s=0.2)
+    assert (result.returncode, result.is_session_over) == (-1, True)
+    assert shell.run("echo [$A]").stdout == "[]\n"
+
+
+def test_a_shell_that_ends_is_followed_by_another(box: Sandbox) -> None:
+    shell = box.session()
+    result = shell.run("A=1; echo last; exit 5")
+    assert (result.returncode, result.stdout, result.is_session_over) == (5, "last\n", True)
+    assert shell.run("echo [$A]").stdout == "[]\n"
+
+
+def test_sessions_are_apart(box: Sandbox) -> None:
+    box.session("a").run("X=1")
+    assert box.session("b").run("echo [$X]").stdout == "[]\n"
+    box.session("a").close()
+    assert box.session("a").run("echo [$X]").stdout == "[]\n"
+
+
+def test_commands_of_a_session_run_one_after_the_other(box: Sandbox) -> None:
+    def add(_: int) -> int:
+        return box.session().run("N=$((${N:-0} + 1)); echo $N").returncode
+
+    with ThreadPoolExecutor(8) as pool:
+        assert [*pool.map(add, range(16))] == [0] * 16
+    assert box.session().run("echo $N").stdout == "16\n"
+
+
+def test_python_keeps_its_names_and_prints_the_last_value(box: Sandbox) -> None:
+    python = box.session("py", kind="python")
+    assert python.run("import math\nx = 20\ndef f(n):\n    return n + 1").returncode == 0
+    assert python.run("print('hé')\nf(x)").stdout == "hé\n21\n"
+    result = python.run("1 / 0")
+    assert (result.returncode, "ZeroDivisionError" in result.stderr) == (1, True)
+    assert python.run("while True: pass", timeout_s=0.5).returncode == -1
+    assert python.run("x").stdout == "20\n"
+    with pytest.raises(InvalidOption, match="python session"):
+        box.session("py").run("true")
 
 
 # --- being found ----------------------------------------------------------------------------------

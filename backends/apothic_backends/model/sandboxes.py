@@ -127,3 +127,16 @@ class SandboxGone(NotFound):
     """
 
     code = "sandbox_gone"
+
+
+class RunResult(Record):
+    """What became of a command in a session: its return code, and what it has written.
+
+    `returncode` is -1 if its time was over. If `is_session_over`, the shell or the interpreter has
+    ended with it, and what it knew is lost; the next command begins another one.
+    """
+
+    returncode: int
+    stdout: str = ""
+    stderr: str = ""
+    is_session_over: bool = False

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from apothic_backends.model.errors import NotFound, PathRefused
-from apothic_backends.model.sandboxes import SandboxGone
+from apothic_backends.model.sandboxes import RunResult, SandboxGone
 from apothic_backends.sandboxes.files import Files
 from apothic_backends.sandboxes.guest import GuestSpec, Process, open_guest
+from apothic_backends.sandboxes.sessions import Sessions
 from apothic_backends.sandboxes.transfers import Transfers
 
 SOON_S = 0.02
@@ -49,6 +50,7 @@ class Host:
         workspace = self._home / "workspace"
         self._guest = open_guest(GuestSpec(workspace=workspace, **how))
         self._transfers = Transfers(Files(workspace, owner=self._guest.owner), self._home)
+        self._sessions = Sessions(self._guest)
         self._processes: dict[int, Process] = {}
         self._changing = threading.Lock()
         self._is_closed = False
@@ -81,6 +83,26 @@ class Host:
         """Do something with its files: see `Transfers`."""
         self._check(token)
         return self._transfers.do(name, args, how)
+
+    # --- sessions -------------------------------------------------------------------------------
+
+    def run(
+        self, token: str, name: str, kind: str, command: str, timeout_s: float | None
+    ) -> tuple[int, RunResult | None]:
+        """Run a command in a session: its number, and what became of it if that is soon."""
+        self._check(token)
+        number = self._sessions.run(name, kind, command, timeout_s)
+        return number, self._sessions.result(name, number, MOST_WAIT_S)
+
+    def result(self, token: str, name: str, number: int) -> RunResult | None:
+        """What became of a command; None if it has not ended yet."""
+        self._check(token)
+        return self._sessions.result(name, number, MOST_WAIT_S)
+
+    def close_session(self, token: str, name: str) -> None:
+        """End a session, if there is one."""
+        self._check(token)
+        self._sessions.close(name)
 
     # --- processes ------------------------------------------------------------------------------
 
