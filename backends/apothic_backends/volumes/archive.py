@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import tarfile
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from apothic_backends.model.errors import FileRefused, PathRefused
 from apothic_backends.volumes.files import Files, Upload
@@ -16,6 +16,13 @@ from apothic_backends.volumes.store import Store, permissions
 _TruncatedHeaderError: type[Exception] = tarfile.TruncatedHeaderError  # type: ignore[attr-defined]
 _EmptyHeaderError: type[Exception] = tarfile.EmptyHeaderError  # type: ignore[attr-defined]
 MOST_MEMBERS = 1_000_000
+MOST_EXTRA = 1 << 20
+"""Bytes of an extended header, or of a long name, which are read before anything is known of it."""
+
+_EXTRA = (
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+)
 
 
 def write_tar(store: Store, out: BinaryIO) -> Manifest:
@@ -48,7 +55,14 @@ def _member(path: str, entry: Entry) -> tarfile.TarInfo:
 
 
 class _Member(tarfile.TarInfo):
-    """A member that is told from the end of a tar which was cut off."""
+    """A member of a plausible size, told from the end of a tar which was cut off."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        found = super().frombuf(buf, encoding, errors)
+        if found.size < 0 or (found.type in _EXTRA and found.size > MOST_EXTRA):
+            raise FileRefused("a header in the tar has a size that none has", files=[])
+        return found
 
     @classmethod
     def fromtarfile(cls, tarfile: tarfile.TarFile) -> _Member:

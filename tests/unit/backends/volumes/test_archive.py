@@ -77,6 +77,21 @@ def test_a_hostile_or_broken_tar_puts_nothing_anywhere(
     assert contents(store) == {"kept": "1"}
 
 
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_header_that_would_fill_the_memory_is_not_read(store: Store, kind: bytes) -> None:
+    made = tarfile.TarInfo("x")
+    made.type, made.size = kind, 2 << 20
+    with pytest.raises(FileRefused, match="size"):
+        read_tar(store, io.BytesIO(made.tobuf(tarfile.GNU_FORMAT)))
+
+
+def test_a_size_below_zero_is_refused(store: Store) -> None:
+    made = member("x")
+    made.size = -512
+    with pytest.raises(FileRefused, match="size"):
+        read_tar(store, io.BytesIO(made.tobuf(tarfile.GNU_FORMAT)))
+
+
 def test_set_user_id_does_not_come_in(store: Store) -> None:
     root = member("su")
     root.mode = 0o4755
