@@ -14,7 +14,7 @@ import socket
 from apothic_emulator.executors.web.door import Listening, hand_on
 from apothic_emulator.gateway.links import Link, Unreachable
 from apothic_emulator.gateway.paths import ALIVE
-from apothic_emulator.gateway.public import Public
+from apothic_emulator.gateway.public import EVERYBODY, Pass, Public
 from apothic_emulator.gateway.sources import Sources
 from apothic_emulator.gateway.visits import Visit
 
@@ -84,13 +84,13 @@ class Front:
             taken.close()
             self.left(visit)
 
-    def admit(self, token: str, address: str) -> str:
-        """The id of the key of somebody who may ask; nothing where anybody may.
+    def admit(self, token: str, address: str) -> Pass:
+        """By what somebody may ask.
 
         Raises:
             Refused: they may not.
         """
-        return "" if self.is_open else self._public.admit(token, address)
+        return EVERYBODY if self.is_open else self._public.admit(token, address)
 
     async def stream(self, link: Link) -> socket.socket:
         """What leads to a process.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import socket
 import ssl
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from zlib import crc32
 
 from apothic_emulator.gateway.links import answer
@@ -35,8 +36,18 @@ class Refused(Exception):
         return answer(line + _MORE.get(self.status, b""), json.dumps({"error": error}), JSON)
 
 
-Admit = Callable[[str, str], str]
-"""The key that a token stands for, which somebody shows from an address, by its id.
+class Pass(NamedTuple):
+    """What a token stands for: a key by its id, and for how long it holds."""
+
+    key_id: str
+    left_s: float
+
+
+EVERYBODY: Final = Pass("", math.inf)
+"""What needs no token."""
+
+Admit = Callable[[str, str], Pass]
+"""What a token opens that somebody shows from an address.
 
 Raises:
     Refused: it does not open this service.

@@ -19,7 +19,7 @@ from apothic_emulator.gateway import paces
 from apothic_emulator.gateway.heads import Headers
 from apothic_emulator.gateway.links import Client, Link, Service, Side, Streams
 from apothic_emulator.gateway.paces import Pace
-from apothic_emulator.gateway.public import Refused
+from apothic_emulator.gateway.public import EVERYBODY, Pass, Refused
 from apothic_emulator.gateway.requests import Requests
 
 HEAD_S = 10.0
@@ -41,8 +41,8 @@ class Front(Streams, Protocol):
     scheme: str
     """How they speak to it."""
 
-    def admit(self, token: str, address: str) -> str:
-        """The id of the key of somebody who may ask; nothing where anybody may.
+    def admit(self, token: str, address: str) -> Pass:
+        """By what somebody may ask.
 
         Raises:
             Refused: they may not.
@@ -76,7 +76,7 @@ class Visitor(Client):
 
     def _look(self, token: str) -> Headers:
         link = self.link
-        link.key_id = link.front.admit(token, link.caller.address)
+        link.go_by(link.front.admit(token, link.caller.address))
         self._is_next, link.is_owed = not link.is_owed, True
         self._pace = Pace(self._loop.time())
         address = link.caller.address.encode()
@@ -202,6 +202,7 @@ class Visitor(Client):
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
         self._stop_waiting()
+        self.link.go_by(EVERYBODY)
         super().connection_lost(exc)
 
 
@@ -243,6 +244,7 @@ class Visit(Link):
     key_id = ""
     """The key of the latest request."""
     caller: Caller
+    _expiry: asyncio.TimerHandle | None = None
 
     def __init__(self, front: Front, *, is_welcome: bool) -> None:
         super().__init__(front)
@@ -261,6 +263,17 @@ class Visit(Link):
     def said(self) -> bytes:
         """What the service is told of the client."""
         return self.caller.said()
+
+    def go_by(self, shown: Pass) -> None:
+        """Go on under a key, and no longer than that holds."""
+        if shown.key_id == self.key_id:
+            return
+        self.key_id = shown.key_id
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        if shown.left_s < math.inf:
+            self._expiry = asyncio.get_running_loop().call_later(shown.left_s, self.abort)
 
     def forsake(self) -> None:
         """Have nothing more to do with the service."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import ssl
 from collections.abc import Callable
 
 from apothic_backends.model.errors import InvalidOption
-from apothic_emulator.gateway.public import Public, Refused
+from apothic_emulator.gateway.public import Pass, Public, Refused
 from apothic_emulator.server.failures import Failures
 from apothic_emulator.server.guard import TOO_OFTEN
 from apothic_emulator.server.keys import Keys
@@ -32,8 +33,8 @@ class Admission:
         self._keys, self._account, self._clock = keys, account, clock
         self._failures = Failures()
 
-    def __call__(self, token: str, address: str) -> str:
-        """The id of the key that a token stands for, shown by somebody at an address.
+    def __call__(self, token: str, address: str) -> Pass:
+        """What a token opens that is shown by somebody at an address.
 
         Raises:
             Refused: it opens no service of this account.
@@ -46,7 +47,7 @@ class Admission:
             raise Refused(401, "unauthorized", NO_KEY)
         if key.account != self._account or OPENING.isdisjoint(key.scopes):
             raise Refused(403, "forbidden", NOT_ALLOWED)
-        return key.key_id
+        return Pass(key.key_id, math.inf if key.expires_at is None else key.expires_at - now)
 
 
 def public_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import ssl
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -15,7 +16,7 @@ from apothic_emulator.executors.web.door import taken_over
 from apothic_emulator.executors.web.loops import new_event_loop
 from apothic_emulator.gateway import fronts, paces, visits
 from apothic_emulator.gateway.fronts import Front
-from apothic_emulator.gateway.public import Public, Refused
+from apothic_emulator.gateway.public import Pass, Public, Refused
 
 HEAD = b"GET / HTTP/1.1\r\nhost: here\r\n"
 GOOD = HEAD + b"apothic-key: apk_good\r\n\r\n"
@@ -27,10 +28,10 @@ SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
 PATIENCE_S = 20.0
 
 
-def admit(token: str, _address: str) -> str:
-    if token != "apk_good":
+def admit(token: str, _address: str) -> Pass:
+    if token not in ("apk_good", "apk_brief"):
         raise Refused(401, "unauthorized", "no")
-    return "good"
+    return Pass("good", math.inf) if token == "apk_good" else Pass("brief", 0.3)
 
 
 class Entrance:
@@ -426,6 +427,36 @@ def test_what_a_key_had_begun_ends_with_it() -> None:
             it.front.cut("good")
 
             assert await ended(client) == b""
+
+    run(test)
+
+
+def test_what_a_key_had_begun_does_not_outlive_it() -> None:
+    async def test() -> None:
+        async with entrance() as it:
+            client = await it.client(SOCKET.replace(b"good", b"brief"))
+            asked, answer = await it.service()
+            await heard(asked)
+            answer.write(SWITCHED)
+
+            assert await ended(client) == SWITCHED
+
+    run(test)
+
+
+def test_what_goes_on_under_a_later_key_does() -> None:
+    async def test() -> None:
+        async with entrance() as it:
+            client = await it.client(GOOD.replace(b"good", b"brief"))
+            asked, answer = await it.service()
+            await heard(asked)
+            it.clients[0].write(GOOD)
+            await heard(asked)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(client.read(1), 0.4)
+            answer.write(OK)
+
+            assert await heard(client, b"ok") == OK
 
     run(test)
 

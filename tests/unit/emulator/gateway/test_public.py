@@ -8,13 +8,13 @@ from contextlib import ExitStack
 
 import pytest
 
-from apothic_emulator.gateway.public import Public
+from apothic_emulator.gateway.public import EVERYBODY, Public
 
 SERVICE = "demo/web"
 
 
 def public(ports: range = range(0), name: str = "here") -> Public:
-    return Public("127.0.0.1", socket.AF_INET, name, None, ports, lambda _token, _at: "", 1)
+    return Public("127.0.0.1", socket.AF_INET, name, None, ports, lambda _token, _at: EVERYBODY, 1)
 
 
 def port_of(listener: socket.socket) -> int:

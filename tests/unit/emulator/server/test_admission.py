@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 from pathlib import Path
 
 import click
 import pytest
 
-from apothic_emulator.server.admission import name_of, public_of
+from apothic_emulator.server.admission import Admission, name_of, public_of
 from apothic_emulator.server.commands import ports
 from apothic_emulator.server.keys import Keys
 from apothic_emulator.server.settings import Settings
@@ -44,6 +45,20 @@ def test_on_loopback_there_is_no_front(tmp_path: Path) -> None:
     store.open()
 
     assert public_of(settings(tmp_path), Keys(store), "default", float) is None
+
+
+@pytest.mark.parametrize(("ttl_s", "left_s"), [(None, math.inf), (60.0, 40.0)])
+def test_a_key_opens_services_for_as_long_as_it_holds(
+    tmp_path: Path, ttl_s: float | None, left_s: float
+) -> None:
+    store = open_store("memory", tmp_path, "server")
+    store.open()
+    keys = Keys(store)
+    key, token = keys.create("default", ["service"], 1000.0, ttl_s=ttl_s)
+
+    passes = Admission(keys, "default", lambda: 1020.0)(token, "here")
+
+    assert passes == (key.key_id, left_s)
 
 
 @pytest.mark.parametrize(
