@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import urllib.error
-import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+from urllib.request import Request, urlopen
 
 from apothic._values import is_dict, is_list
 from apothic.cli import output
 from apothic.cli.command import say
 from apothic.cli.plane import control_plane
 from apothic.cli.wishes import Wishes
+from apothic_backends.base import Backend
 from apothic_backends.commands.deployments import GetDeployment
 from apothic_backends.commands.services import GetService, ListServices
 from apothic_backends.model.errors import NotFound
@@ -42,7 +43,9 @@ def show(asked: Wishes, *, name: str, function_name: str | None, health_path: st
     ]
     chosen = _chosen(services, function_name, name)
     for service_id in chosen:
-        _put(asked, plane.start(GetService(service_id)).wait(), health_path, many=len(chosen) > 1)
+        it = plane.start(GetService(service_id)).wait()
+        said = _said(it, health_path, _headers(plane, it.url))
+        _put(asked, it, *said, many=len(chosen) > 1)
 
 
 def _chosen(services: Sequence[str], function_name: str | None, deployment: str) -> Sequence[str]:
@@ -58,8 +61,13 @@ def _chosen(services: Sequence[str], function_name: str | None, deployment: str)
     return [it for it in services if function_name in (None, it.split("/")[1])]
 
 
-def _put(asked: Wishes, it: ServiceSnapshot, health_path: str | None, *, many: bool) -> None:
-    path, text = _said(it, health_path)
+def _headers(plane: Backend, url: str | None) -> dict[str, str]:
+    """With what a service is asked; only those of a control plane elsewhere need something."""
+    of: Callable[[str], dict[str, str]] | None = getattr(plane, "headers_for", None)
+    return {} if of is None or url is None else of(url)
+
+
+def _put(asked: Wishes, it: ServiceSnapshot, path: str | None, text: str, *, many: bool) -> None:
     if asked.is_json():
         told = {"service_id": it.service_id, "status": it.status, "url": it.url, "path": path}
         output.put(output.line_of({"schema": SCHEMA, **told, "error": it.stale, "log": text}))
@@ -73,23 +81,28 @@ def _put(asked: Wishes, it: ServiceSnapshot, health_path: str | None, *, many: b
         output.put(f"{prefix}{line}")
 
 
-def _said(it: ServiceSnapshot, health_path: str | None) -> tuple[str | None, str]:
+def _said(
+    it: ServiceSnapshot, health_path: str | None, headers: dict[str, str]
+) -> tuple[str | None, str]:
     """Where the service has said how far it is, and what; nowhere: what it has printed.
 
     One that does not run is not asked, as that would start it.
     """
     if it.url is not None and it.status == UP:
         for path in (health_path,) if health_path else PATHS:
-            text = _tail(f"{it.url}/{path.lstrip('/')}")
+            text = _tail(f"{it.url}/{path.lstrip('/')}", headers)
             if text is not None:
                 return path, text
     return None, it.log
 
 
-def _tail(url: str) -> str | None:
+def _tail(url: str, headers: dict[str, str]) -> str | None:
     """The lines that are found at an address; None if it has none."""
+    request = Request(url)  # noqa: S310 - a service's own
+    for name, value in headers.items():
+        request.add_unredirected_header(name, value)  # nobody else is shown its key
     try:
-        with urllib.request.urlopen(url, timeout=ASK_S) as answer:  # noqa: S310 - a service's own
+        with urlopen(request, timeout=ASK_S) as answer:  # noqa: S310
             return _lines(answer.read(MOST))
     except urllib.error.HTTPError as error:
         with error:  # one that is not ready yet may say so, and how far it is

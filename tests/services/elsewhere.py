@@ -48,6 +48,12 @@ async def serving(scope, receive, send):
     told = {key: scope[key] for key in ("client", "scheme", "path", "method")}
     told["headers"] = [[name.decode(), value.decode()] for name, value in scope["headers"]]
     told["body"] = body.decode()
+    told["startup_log_tail"] = "at " + scope["path"]
+    if scope["path"] == "/away":
+        at = {"type": "http.response.start", "status": 302, "headers": [(b"location", b"/there")]}
+        await send(at)
+        await send({"type": "http.response.body"})
+        return
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": json.dumps(told).encode()})
 

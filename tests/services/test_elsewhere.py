@@ -10,6 +10,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from apothic.functions import DECLARED
 from apothic_backends.remote.tls import client_context
+from tests.remote.shell import Shell
 from tests.services.elsewhere import PATIENCE_S, Elsewhere, asked
 
 HOMES = {"here": 0, "agent": 1}
@@ -216,3 +217,28 @@ def test_requests_that_come_at_once_are_answered_in_order(it: Elsewhere) -> None
     answer = it.raw("anybody", first + b"\r\n" + last + b"connection: close\r\n\r\n")
 
     assert 0 < answer.index(b'"/first"') < answer.index(b'"/last"')
+
+
+# --- on the command line --------------------------------------------------------------------------
+
+
+def logs(it: Elsewhere, path: str) -> str:
+    shell = Shell(
+        it.folder / "home",
+        it.folder,
+        APOTHIC_BACKEND=it.server.url,
+        APOTHIC_API_KEY=it.server.token,
+    )
+    return shell("deployment", "logs", "demo", "--function-name", "web", "--health-path", path)
+
+
+def test_its_health_is_asked_with_the_key_of_who_asks(it: Elsewhere, key: str) -> None:
+    assert it.ask("web", key=key).status == 200  # it is up
+
+    assert logs(it, "/how") == "at /how"
+
+
+def test_where_it_sends_others_to_no_key_is_shown(it: Elsewhere, key: str) -> None:
+    assert it.ask("web", key=key).status == 200
+
+    assert "at /there" not in logs(it, "/away")

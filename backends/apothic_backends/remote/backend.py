@@ -21,6 +21,9 @@ from apothic_backends.ticket import Ticket
 
 ReplyT = TypeVar("ReplyT")
 
+KEY = "Apothic-Key"
+"""The header by which a key opens a service."""
+
 _connections: WeakSet[Connection] = WeakSet()
 
 
@@ -48,6 +51,15 @@ class RemoteBackend:
     def address(self) -> Address:
         """The server."""
         return self.connection.address
+
+    def headers_for(self, url: str) -> dict[str, str]:
+        """What a request to one of its services has, so that it is let in.
+
+        Over TLS the server reads it, and takes the key away. Otherwise a service may be reached
+        itself, on this machine, where it needs no key and must not see one.
+        """
+        key = self.connection.key
+        return {KEY: key} if key is not None and url.startswith("https://") else {}
 
     def start(self, command: Command[ReplyT]) -> Ticket[ReplyT]:
         """Ask for something; never blocks or awaits."""

@@ -61,7 +61,7 @@ class Connection:
         self.address = address
         self.welcome: Welcome | None = None
         """What the server has last said of itself."""
-        self._key = key
+        self.key = key
         self._first_s, self._patience_s = first_s, patience_s
         self._random = random or Random()  # noqa: S311 - when to dial, nothing secret
         self._client = secrets.token_hex(16)
@@ -202,7 +202,7 @@ class Connection:
         deadline, pause_s = time.monotonic() + patience_s, _PAUSES_S[0]
         while True:
             try:
-                return self._greet(dialing.dial(self.address, self._key, self._closing))
+                return self._greet(dialing.dial(self.address, self.key, self._closing))
             except dialing.Cut as error:
                 pause_s = min(pause_s * 2, _PAUSES_S[1])
                 wait_s = max(error.retry_s, self._random.uniform(pause_s / 2, pause_s))
