@@ -15,6 +15,7 @@ from apothic.cli.deployment import deploy, deployment
 from apothic.cli.job import job
 from apothic.cli.offered import Program
 from apothic.cli.package import package
+from apothic.cli.sandbox import sandbox, shell
 from apothic.cli.secret import secret
 from apothic.cli.state import state
 from apothic.cli.volume import volume
@@ -132,6 +133,8 @@ program.add_command(deploy)
 program.add_command(deployment)
 program.add_command(job)
 program.add_command(package)
+program.add_command(sandbox)
 program.add_command(secret)
+program.add_command(shell)
 program.add_command(state)
 program.add_command(volume)
