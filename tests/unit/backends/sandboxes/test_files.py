@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -426,3 +428,40 @@ def test_a_hard_link_is_removed_and_what_it_was_of_stays(files: Files, guarded: 
     files.remove("odd")
 
     assert names_in(guarded) == ["there"]
+
+
+SHUT = """
+import os, sys
+from pathlib import Path
+from apothic_backends.model.errors import FileRefused
+from apothic_backends.sandboxes.files import Files
+os.chdir(sys.argv[1])
+if os.getuid() == 0:
+    os.chown(".", 65534, 65534)
+    os.setgid(65534)
+    os.setuid(65534)
+root = Path()
+(root / "a" / "b" / "c").mkdir(parents=True)
+(root / "a" / "b" / "c" / "d").touch()
+(root / "file").touch()
+for path in ("a/b/c", "a/b", "a", "file"):
+    (root / path).chmod(0)
+files = Files(root)
+for do in (files.read_bytes, files.list):
+    try:
+        do("file" if do == files.read_bytes else "a")
+    except FileRefused:
+        print("refused")
+files.remove("a", recursive=True)
+files.remove("file")
+print(*os.listdir(root))
+"""
+
+
+def test_who_is_not_root_is_refused_what_is_shut_and_can_remove_it(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    command = [sys.executable, "-c", SHUT, str(tmp_path / "theirs")]
+    path = {"PYTHONPATH": str(Path(files_module.__file__).parents[2])}
+    done = subprocess.run(command, capture_output=True, text=True, env=path, check=False)
+
+    assert done.stdout == "refused\nrefused\n\n", done.stderr
