@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any, NoReturn, Self, TypedDict
 
@@ -26,7 +27,11 @@ class SandboxOptions(TypedDict, total=False):
     pids: int
     """Processes and threads in it at once; 128 where nothing is said."""
     isolation: str
-    """"process": namespaces where the kernel allows them, and limits; `box.isolation` tells."""
+    """"process": namespaces where the kernel allows them, and limits; `box.isolation` tells. Or
+    "docker": a container of its own."""
+    image: str | None
+    """What a container is made from; it has to have Python 3.10 or later. The official one of this
+    program's Python where nothing is said."""
     untrusted: bool
     """Refuse to make one that is less isolated than it is to be: `IsolationMissing`."""
     network: bool | None
@@ -46,6 +51,7 @@ DEFAULTS: SandboxOptions = {
     "memory_mb": 1024,
     "pids": 128,
     "isolation": "process",
+    "image": None,
     "untrusted": False,
     "network": None,
     "timeout_s": 3600.0,
@@ -58,11 +64,11 @@ _NOT_BUILT = {
     "secrets": "pass env={...} to create() or exec()",
     "volumes": "use box.files to bring files in and out",
     "ports": "run the client inside, too, or take network=True",
-    "image": "it has the programs of the machine that it runs on",
     "gpu": "call a function with gpu=... from your program",
 }
 """What users of the field look for, and what to do for now."""
 
+_IMAGE = f"python:{sys.version_info[0]}.{sys.version_info[1]}-slim"
 _OVERHEAD_MB = 512
 """For the process of ours that holds a sandbox, and the output that it keeps."""
 
@@ -156,6 +162,7 @@ class Workspace:
         network = options["network"]
         return {name: options[name] for name in named} | {
             "network": not options["untrusted"] if network is None else network,
+            "image": (options["image"] or _IMAGE) if options["isolation"] == "docker" else None,
             "env": {**(options["env"] or {}), **env},
         }
 
@@ -317,6 +324,12 @@ def checked(options: SandboxOptions, where: str) -> SandboxOptions:
             good[name] = None if value is None and name in _MAY_BE_NONE else rule(name, value)
         except UsageError as error:
             raise type(error)(f"{where}: {error.message}", **error.data) from None
+    if good["image"] is not None and good["isolation"] != "docker":
+        raise InvalidOption(
+            f"{where}: image is for isolation='docker'; without that it has the programs of the "
+            "machine that it runs on",
+            option="image",
+        )
     result: SandboxOptions = good  # type: ignore[assignment]  # every key has had its rule
     return result
 
@@ -335,15 +348,9 @@ def _refuse_unknown(name: str) -> NoReturn:
 
 
 def _isolation(name: str, value: Any) -> str:
-    if value == "docker":
-        raise NotBuiltYet(
-            "isolation='docker' is not built yet; 'process' isolates by namespaces where the "
-            "kernel allows them, and untrusted=True refuses less",
-            options=[name],
-        )
-    if value != "process":
-        refuse(name, value, "'process'")
-    return "process"
+    if value not in {"process", "docker"}:
+        refuse(name, value, "'process' or 'docker'")
+    return str(value)
 
 
 def _above_zero(name: str, value: Any) -> float:
@@ -368,13 +375,14 @@ def strings(what: str, value: Any) -> dict[str, str]:
     return dict(value)
 
 
-_MAY_BE_NONE = ("cpu", "network", "timeout_s", "idle_timeout_s", "env")
+_MAY_BE_NONE = ("cpu", "image", "network", "timeout_s", "idle_timeout_s", "env")
 
 RULES: dict[str, Rule] = {
     "cpu": lambda name, value: whole(name, value, 1),
     "memory_mb": lambda name, value: whole(name, value, 16),
     "pids": lambda name, value: whole(name, value, 1),
     "isolation": _isolation,
+    "image": text,
     "untrusted": flag,
     "network": flag,
     "timeout_s": _above_zero,

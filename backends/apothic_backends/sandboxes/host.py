@@ -22,7 +22,9 @@ from typing import Any
 from apothic_backends.model.errors import NotFound, PathRefused
 from apothic_backends.model.sandboxes import RunResult, SandboxGone
 from apothic_backends.sandboxes.files import Files
-from apothic_backends.sandboxes.guest import GuestSpec, Process, open_guest
+from apothic_backends.sandboxes.guest import Guest, open_guest
+from apothic_backends.sandboxes.isolation import GuestSpec
+from apothic_backends.sandboxes.process import Process
 from apothic_backends.sandboxes.sessions import Sessions
 from apothic_backends.sandboxes.transfers import Transfers
 
@@ -48,7 +50,7 @@ class Host:
         self._token = token
         self._home, self._lock = _new_home()
         workspace = self._home / "workspace"
-        self._guest = open_guest(GuestSpec(workspace=workspace, **how))
+        self._guest = _opened(workspace, **how)
         self._transfers = Transfers(Files(workspace, owner=self._guest.owner), self._home)
         self._sessions = Sessions(self._guest)
         self._processes: dict[int, Process] = {}
@@ -178,6 +180,19 @@ class Host:
         if not is_whole:
             return process.exec_id, code, None, None
         return process.exec_id, code, out.data, err.data
+
+
+# --- its guest ------------------------------------------------------------------------------------
+
+
+def _opened(workspace: Path, *, image: str | None = None, **how: Any) -> Guest:
+    """What its programs run in: a container of an image, or this machine as far as it lets them."""
+    spec = GuestSpec(workspace=workspace, **how)
+    if image is None:
+        return open_guest(spec)
+    from apothic_backends.sandboxes.container import open_container  # an extra  # noqa: PLC0415
+
+    return open_container(spec, image)
 
 
 # --- its files ------------------------------------------------------------------------------------
