@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,6 +65,34 @@ def test_too_many_bytes_of_arguments_are_refused(guest: Guest) -> None:
     assert run(guest, "true", "x" * 65_000).code == 0
     with pytest.raises(InvalidOption, match="65536"):
         guest.start(["true", "x" * 65_536])
+
+
+@pytest.mark.parametrize(
+    "options", [{"env": {"A": "x" * 65_536}}, {"env": {"A=B": "x"}}, {"workdir": "x" * 65_536}]
+)
+def test_an_environment_that_cannot_be_is_refused(guest: Guest, options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidOption):
+        guest.start(["true"], **options)
+
+
+def test_arguments_and_environment_may_both_be_long(guest: Guest) -> None:
+    ran = run(guest, "sh", "-c", "echo ${#A} ${#1}", "sh", "x" * 64_000, env={"A": "y" * 64_000})
+
+    assert ran.stdout == "64000 64000\n"
+
+
+@pytest.mark.parametrize("workdir", ["nowhere", "/workspace/nowhere", "/usr/bin/true"])
+def test_a_working_directory_that_is_none_is_a_typed_error(guest: Guest, workdir: str) -> None:
+    with pytest.raises(ProgramNotFound, match=workdir):
+        guest.start(["true"], workdir=workdir)
+
+
+def test_a_working_directory_may_be_below_the_workspace(guest: Guest, workspace: Path) -> None:
+    run(guest, "mkdir", "-p", "a/b")
+
+    assert run(guest, "pwd", workdir="a/b").stdout == "/workspace/a/b\n"
+    assert run(guest, "pwd", workdir="/tmp").stdout == "/tmp\n"
+    assert run(guest, "pwd").stdout == "/workspace\n"
 
 
 def test_input_is_what_was_written(guest: Guest) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Any
 
-from apothic_backends.model.errors import ApothicError, InvalidOption
+from apothic_backends.model.errors import ApothicError
 from apothic_backends.model.sandboxes import (
     GuestGone,
     Isolation,
@@ -107,6 +107,8 @@ class Guest:
         self._watched: dict[int, Process] = {}
         self._asking = threading.Lock()
         self._watching = threading.Lock()
+        self._room_for_answers = bytearray(packets.MOST_BYTES_TOLD)
+        self._room_for_news = bytearray(packets.MOST_BYTES_TOLD)
         self._is_gone = False
         self._epoll = select.epoll()
         self._woken = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -139,16 +141,18 @@ class Guest:
         writes is its "stdout"; so it is with `merge_stderr`.
 
         Raises:
-            InvalidOption: the arguments are no texts, have a NUL, or more than 65,536 bytes.
+            InvalidOption: the arguments are no texts, have a NUL, or more than 65,536 bytes, or
+                the environment does.
             ProgramNotFound: there is no such program or `workdir`, or it may not be started.
             GuestGone: the guest has ended, or has as many processes as it may.
         """
         variables = self._environment | (env or {})
         if pty is not None:
             variables.setdefault("TERM", "xterm-256color")
-        _check(argv, variables)
+        folder = workdir or self._spec.workdir
+        isolation.check_words(argv, variables, folder)
         texts = [
-            workdir or self._spec.workdir,
+            folder,
             str(len(argv)),
             *argv,
             *[f"{name}={value}" for name, value in variables.items()],
@@ -241,21 +245,22 @@ class Guest:
         if self.owner is not None:
             for fd in inner:
                 os.fchown(fd, *self.owner)  # or it could not open its own /dev/stdout
-        try:
-            process.connect(outer_in, outer)
-            kind = serve.MERGED if merged else serve.PIPES
-            return self._ask(packets.START, process.exec_id, kind, texts, inner)
-        finally:
-            for fd in inner:
-                os.close(fd)
+        process.connect(outer_in, outer)
+        kind = serve.MERGED if merged else serve.PIPES
+        return self._ask(packets.START, process.exec_id, kind, texts, inner)
 
     def _ask(
         self, kind: int, number: int, value: int, texts: list[str], fds: tuple[int, ...] = ()
     ) -> Packet:
+        """Ask, and wait for the answer; the descriptors are given away."""
         with self._asking:
             try:
-                packets.send(self._asks, kind, number, value, texts, fds)
-                packet = packets.receive(self._asks)
+                try:
+                    packets.send(self._asks, kind, number, value, texts, fds)
+                finally:
+                    for fd in fds:
+                        os.close(fd)
+                packet = packets.receive(self._asks, self._room_for_answers)
             except OSError:
                 packet = None
         if packet is None:
@@ -295,7 +300,7 @@ class Guest:
         try:
             packets.send(self._asks, packets.BEGIN, texts=self._plan.texts())
             self._asks.settimeout(_PATIENCE_S)
-            packet = packets.receive(self._asks)
+            packet = packets.receive(self._asks, self._room_for_answers)
             self._asks.settimeout(None)
         except OSError:
             pass
@@ -337,7 +342,7 @@ class Guest:
 
     def _hear(self) -> bool:
         try:
-            packet = packets.receive(self._hears)
+            packet = packets.receive(self._hears, self._room_for_news)
         except OSError:
             packet = None
         if packet is None:
@@ -359,24 +364,6 @@ class Guest:
             os.close(self._woken)
         for process in list(self._processes.values()):
             process.drop()
-
-
-def _check(argv: Sequence[object], env: dict[str, str]) -> None:
-    if isinstance(argv, str) or not argv or not all(isinstance(word, str) for word in argv):
-        raise InvalidOption(
-            f"argv={argv!r:.80}: it must be texts, the program first: 'ls', '-l'", option="argv"
-        )
-    words = [str(word) for word in argv]
-    texts = [*words, *env, *env.values()]
-    if any("\0" in text for text in texts) or any("=" in name or not name for name in env):
-        raise InvalidOption("arguments and variables may have no NUL, names no '='", option="argv")
-    size = sum(len(os.fsencode(word)) + 1 for word in words)
-    if size > isolation.MOST_ARGUMENT_BYTES:
-        raise InvalidOption(
-            f"the arguments have {size} bytes, and may have {isolation.MOST_ARGUMENT_BYTES}; "
-            "write them to a file or to the program's input",
-            option="argv",
-        )
 
 
 def _error_of(packet: Packet, kind: int) -> Exception:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from apothic_backends.model.errors import InvalidOption
@@ -106,6 +106,35 @@ def check(spec: GuestSpec) -> None:
         raise InvalidOption(f"pids={spec.pids}: it must be 1 or more", option="pids")
     if spec.cpu is not None and spec.cpu < 1:
         raise InvalidOption(f"cpu={spec.cpu}: it must be 1 or more", option="cpu")
+
+
+def check_words(argv: Sequence[object], env: dict[str, str], workdir: str) -> None:
+    """Refuse what no program can be started with.
+
+    Raises:
+        InvalidOption: it is no list of texts, has a NUL in it, or is too long.
+    """
+    if isinstance(argv, str) or not argv or not all(isinstance(word, str) for word in argv):
+        raise InvalidOption(
+            f"argv={argv!r:.80}: it must be texts, the program first: 'ls', '-l'", option="argv"
+        )
+    words, variables = [str(word) for word in argv], [f"{k}={v}" for k, v in env.items()]
+    if any("\0" in text for text in (*words, *variables, workdir)):
+        raise InvalidOption("a NUL cannot be in arguments, variables and paths", option="argv")
+    if any("=" in name or not name for name in env):
+        raise InvalidOption("the name of a variable is not empty and has no '='", option="env")
+    _check_size(words, "argv", "arguments")
+    _check_size([*variables, workdir], "env", "environment, with the working directory,")
+
+
+def _check_size(texts: list[str], option: str, what: str) -> None:
+    size = sum(len(os.fsencode(text)) + 1 for text in texts)
+    if size > MOST_ARGUMENT_BYTES:
+        raise InvalidOption(
+            f"the {what} would take {size} bytes, of {MOST_ARGUMENT_BYTES} that may be; write "
+            "them to a file, or to the program's input",
+            option=option,
+        )
 
 
 def environment(spec: GuestSpec, python: Interpreter, level: str) -> dict[str, str]:

@@ -30,7 +30,7 @@ def main(asked: int, told: int) -> None:
     for fd in (asked, told):
         os.set_inheritable(fd, False)  # no program of the guest may have them
     links = serve.Links(_socket.socket(fileno=asked), _socket.socket(fileno=told))
-    packet = packets.receive(links.asked)
+    packet = packets.receive(links.asked, bytearray(packets.MOST_BYTES))
     if packet is None:
         return
     os.umask(0o022)

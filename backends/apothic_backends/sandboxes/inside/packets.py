@@ -36,6 +36,8 @@ EXITED = 13
 """To whoever listens: a program has ended: exec id, its exit code, or a signal below zero."""
 
 MOST_BYTES = 160 * 1024
+"""What a question may have; all that the inside says is short."""
+MOST_BYTES_TOLD = 4096
 _MOST_FDS = 4
 _HEAD = struct.Struct("!Bqq")
 _FD = struct.Struct("i")
@@ -74,13 +76,14 @@ def send(  # noqa: PLR0917 - in the order in which they travel
     link.sendmsg([b"".join(parts)], [passed])
 
 
-def receive(link: _socket.socket) -> Packet | None:
-    """The next one; None at the end."""
-    data, ancillary, _flags, _address = link.recvmsg(
-        MOST_BYTES, _ANCILLARY, _socket.MSG_CMSG_CLOEXEC
+def receive(link: _socket.socket, room: bytearray) -> Packet | None:
+    """The next one, None at the end; `room` is used for it, and may be used again."""
+    size, ancillary, _flags, _address = link.recvmsg_into(
+        [room], _ANCILLARY, _socket.MSG_CMSG_CLOEXEC
     )
-    if not data:
+    if not size:
         return None
+    data = bytes(memoryview(room)[:size])
     fds = [fd for _level, _type, passed in ancillary for (fd,) in _FD.iter_unpack(passed)]
     texts = data[_HEAD.size + 1 :].split(b"\0") if len(data) > _HEAD.size else []
     kind, number, value = _HEAD.unpack_from(data)

@@ -44,6 +44,7 @@ class Server:
         self._asked, self._told = links.asked, links.told
         self._plan = plan
         self._missing = missing
+        self._room = bytearray(packets.MOST_BYTES)
         self._pids: dict[int, int] = {}
         """The process of each program that runs, by its exec id."""
         self._execs: dict[int, int] = {}
@@ -74,7 +75,7 @@ class Server:
                 os.read(ended, 4096)
                 self._reap()
                 continue
-            packet = packets.receive(self._asked)
+            packet = packets.receive(self._asked, self._room)
             if packet is None:
                 return False
             try:

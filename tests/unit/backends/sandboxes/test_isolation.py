@@ -40,7 +40,7 @@ def test_a_packet_arrives_with_its_texts_and_descriptors() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         packets.send(ours, packets.START, 7, -9, ["a", "", "ü\n", "\udcff"], (0, 1, 2))
-        packet = packets.receive(theirs)
+        packet = packets.receive(theirs, bytearray(1000))
 
         assert packet is not None
         assert (packet.kind, packet.number, packet.value) == (packets.START, 7, -9)
@@ -56,7 +56,7 @@ def test_a_socket_whose_other_end_is_closed_gives_no_packet() -> None:
     with theirs:
         ours.close()
 
-        assert packets.receive(theirs) is None
+        assert packets.receive(theirs, bytearray(1000)) is None
 
 
 def test_the_environment_of_a_guest_has_nothing_of_this_process(
