@@ -23,6 +23,9 @@ HEAD_S = 10.0
 MOST_HEAD = 64 * 1024
 """The largest head of a request, in bytes."""
 
+LINGER_S = 2.0
+"""How long somebody who is refused may go on to speak, so that they hear why."""
+
 STREAM_S = 0.1
 """What an application gets to notice that its event stream has ended."""
 
@@ -125,6 +128,8 @@ class Connection(HttpToolsProtocol):
     """Requests that have begun and are not answered."""
     _head = 0
     _is_in_head = _is_in_request = _is_fresh = False
+    is_refused = False
+    """Whether nothing that comes is heard any more."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """It is there."""
@@ -148,6 +153,8 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Part of a request has come."""
+        if self.is_refused:
+            return
         self._head += len(data)
         _received(self, data)
         if self._is_in_head and self._head > MOST_HEAD:
@@ -162,10 +169,17 @@ class Connection(HttpToolsProtocol):
 
     def refuse(self, status: int, why: bytes) -> None:
         """Answer a request that is not to be carried out, and no other after it."""
-        if not self.transport.is_closing():
-            head = b"content-type: text/plain\r\nconnection: close\r\ncontent-length: "
-            self.transport.write(STATUS_LINE[status] + head + b"%d\r\n\r\n%b" % (len(why), why))
-            self.transport.close()
+        if self.transport.is_closing() or self.is_refused:
+            return
+        self.is_refused = True
+        head = b"content-type: text/plain\r\nconnection: close\r\ncontent-length: "
+        self.transport.write(STATUS_LINE[status] + head + b"%d\r\n\r\n%b" % (len(why), why))
+        if self._open:
+            self.transport.close()  # nothing that is said besides is wanted
+            return
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self.loop.call_later(LINGER_S, self.transport.abort)
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -268,6 +282,8 @@ class Connection(HttpToolsProtocol):
 
     def look(self, now: float, timeout_s: float) -> None:
         """End what has taken too long: a head, or an answer that has not begun."""
+        if self.is_refused:
+            return
         if self._is_in_head and now - self.since > HEAD_S:
             self.refuse(408, b"the head of the request took too long")
         elif self._open and now - self.since > timeout_s:

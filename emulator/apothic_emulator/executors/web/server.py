@@ -179,6 +179,8 @@ class Server:
                 connection.shutdown()  # 1012: the service is restarted
         elif connection.transport.is_closing():
             return
+        elif connection.is_refused:
+            connection.transport.close()
         elif connection.is_stream:
             connection.end_stream()
         elif connection.is_between:

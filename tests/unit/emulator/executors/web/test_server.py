@@ -149,6 +149,39 @@ def test_a_head_that_takes_too_long_is_refused(door: Door, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_who_is_refused_while_they_speak_hears_why(door: Door, loop: Any) -> None:
+    async def run() -> None:
+        server = serving(door)
+        caller = door.caller()
+        said = b"GET / HTTP/1.1\r\nx: " + b"y" * 20_000_000
+        await asyncio.get_running_loop().run_in_executor(None, caller.sendall, said)
+
+        assert (await heard_until(caller, b"too large")).startswith(b"HTTP/1.1 431 ")
+        await end(server)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(run())
+
+
+def test_who_is_refused_and_does_not_go_is_cut_off(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "LINGER_S", 0.0)
+
+    async def run() -> None:
+        server = serving(door)
+        caller = door.caller()
+        caller.sendall(b"no request\r\n\r\n")
+        await heard_until(caller, b"nothing else")
+        while server.connections:
+            await asyncio.sleep(0)
+
+        await end(server)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 def test_who_never_closes_a_websocket_keeps_nobody_from_ending(door: Door, loop: Any) -> None:
     async def run() -> None:
         server = serving(door)
