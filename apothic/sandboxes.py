@@ -27,7 +27,7 @@ class SandboxOptions(TypedDict, total=False):
     pids: int
     """Processes and threads in it at once; 128 where nothing is said."""
     isolation: str
-    """"process": namespaces where the kernel allows them, and limits; `box.isolation` tells. Or
+    """"process": namespaces where the kernel allows them, and limits; `box.isolation()` tells. Or
     "docker": a container of its own."""
     image: str | None
     """What a container is made from; it has to have Python 3.10 or later. The official one of this
@@ -235,9 +235,10 @@ class Sandbox:
         Raises:
             UsageError: there is no such program, or its arguments are no strings, or too long.
         """
+        is_text = flag("text", text)
         how = how_of(Arguments(timeout_s, workdir, strings("env", env), pty, merge_stderr))
         state = await self._link.ask("exec", argv_of(argv), how)
-        return SandboxProcess(self._link, state, is_text=flag("text", text))
+        return SandboxProcess(self._link, state, is_text=is_text)
 
     def process(self, exec_id: int, *, text: bool = True) -> SandboxProcess[Any]:
         """The process of that number, which was started earlier, maybe by another program."""

@@ -82,6 +82,16 @@ def test_a_model_remembers_what_it_has_learned(way: list[str], tmp_path: Path) -
     ]
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_coding_agent_tries_until_the_tests_pass(way: list[str], tmp_path: Path) -> None:
+    ran = run([*way, str(EXAMPLES / "coding_agent.py")], tmp_path)
+    told = [line for line in ran.stdout.splitlines() if not line.startswith("    ")]
+
+    assert told[0].startswith("isolated by ")
+    assert told[1:] == ["attempt 1", "attempt 2", "kept: slugs.py"]
+    assert "FAIL: test_marks_are_left_out" in ran.stdout
+
+
 def test_every_example_has_a_test() -> None:
     services = Path(__file__).parents[1] / "services" / "test_example.py"
     edited = Path(__file__).parent / "dev" / "test_readme.py"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,8 +88,9 @@ def test_what_is_not_there_is_told(shell: Shell) -> None:
 
 def test_a_shell_has_our_terminal(shell: Shell, box: str) -> None:
     words = ["-m", "apothic.cli", "shell", "a"]
+    env: dict[str, Any] = {**shell.env}
     exchanges = [("$", "stty size; echo $((40 + 2))\n"), ("42", "exit 5\n")]
-    told = talk(words, exchanges, shell.folder, **shell.env)
+    told = talk(words, exchanges, shell.folder, **env)
     assert told.code == 5
 
 
