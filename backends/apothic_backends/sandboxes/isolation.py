@@ -30,8 +30,9 @@ class GuestSpec(Record):
     with it, that of this machine. `memory_mb` is what each of its processes may have (None: any),
     `pids` how many of them there may be at once; `cpu` is on how many cores they run (None: all).
     `env` is the environment of its programs, beside what every one has. `binds` are more files and
-    directories that it sees: path here, path there, whether it may write them. With `untrusted`
-    it is not started at all where something of the isolation is missing.
+    directories that it sees: path here, path there, whether it may write them; where this process
+    is root's the guest is somebody else, whom their permissions have to let. With `untrusted` it is
+    not started at all where something of the isolation is missing.
     """
 
     workspace: Path
