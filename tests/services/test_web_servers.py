@@ -71,6 +71,12 @@ def test_a_function_that_does_not_return_is_reached(served: Served) -> None:
     assert served.ask("stays").status == 200
 
 
+def test_who_asks_for_another_host_does_not_reach_it(served: Served) -> None:
+    answer = served.ask("threads", host="evil.example")
+
+    assert (answer.status, b"APOTHIC_ALLOW_HOSTS" in answer.body) == (403, True)
+
+
 def test_a_large_body_goes_through(served: Served) -> None:
     assert served.ask("threads", method="POST", data=b"x" * 20_000_000).status == 200
 

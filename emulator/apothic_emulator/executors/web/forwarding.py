@@ -6,7 +6,8 @@ The server is reached before anything is read of what a client says: if it has g
 are handed on to the process that is started in its place.
 
 Nothing is read that the other side cannot take. Either side may end its half and still hear the
-other. What is said is not looked into, but for one thing: whether an answer has no end of its own,
+other. What is said is not looked into, but for two things: for which host the first request is, if
+it is one, since a page of somebody else's may make it; and whether an answer has no end of its own,
 which WebSockets and event streams have not; those are not waited for.
 """
 
@@ -16,7 +17,9 @@ import asyncio
 import socket
 from typing import Any
 
+from apothic_emulator.executors.web.callers import ANY, read
 from apothic_emulator.executors.web.door import Door
+from apothic_emulator.executors.web.hosts import MOST_HEAD, REFUSED, allowed, hosts_in, is_known
 from apothic_emulator.executors.web.ports import Address
 
 QUIET_S = 1.0
@@ -28,11 +31,15 @@ LOOK_S = 0.02
 REFUSE_S = 1.0
 """How long somebody who is refused may take to hear it."""
 
-_GONE = b"the server of this service is gone\n"
-_REFUSAL = (
-    b"HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/plain\r\nconnection: close\r\n"
-    b"content-length: %d\r\n\r\n%b" % (len(_GONE), _GONE)
-)
+
+def _answer(status: bytes, why: str) -> bytes:
+    said = b"HTTP/1.1 %b\r\ncontent-type: text/plain\r\nconnection: close\r\n" % status
+    return b"%bcontent-length: %d\r\n\r\n%b\n" % (said, len(why) + 1, why.encode())
+
+
+_GONE = _answer(b"502 Bad Gateway", "the server of this service is gone")
+_STRANGE = _answer(b"403 Forbidden", REFUSED)
+_TOO_LARGE = _answer(b"431 Request Header Fields Too Large", "the head of the request is too large")
 _SWITCHED = b"HTTP/1.1 101"
 _STREAM = b"text/event-stream"
 _HEAD = 4096
@@ -63,6 +70,10 @@ class Side(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Pass it on."""
+        if self._is_client and not self._link.is_let_in:
+            data = self._link.look(data)
+            if not data:
+                return
         self._link.passes(data, is_asking=self._is_client)
         other = self._other.transport
         if other is not None:
@@ -99,6 +110,8 @@ class Side(asyncio.Protocol):
         """It says no more, and may still hear."""
         self.is_over = True
         other = self._other
+        if self._is_client and not self._link.is_let_in and other.transport is not None:
+            other.transport.write(self._link.let_in())
         if other.is_over:
             self._link.close()
         elif other.transport is not None and not other.transport.is_closing():
@@ -113,7 +126,11 @@ class Side(asyncio.Protocol):
 class Link:
     """One connection, and the one to the user's server that it is forwarded by."""
 
-    def __init__(self, forwarder: Forwarder) -> None:
+    def __init__(self, forwarder: Forwarder, hosts: tuple[str, ...] = (ANY,)) -> None:
+        """For which `hosts` the client may ask, beside this machine's own."""
+        self.is_let_in = ANY in hosts
+        """Whether it has said for whom it comes, and that is here."""
+        self._hosts, self._begun, self._is_refused = hosts, b"", False
         self.client = Side(self, is_client=True)
         self.server = Side(self, is_client=False)
         self.has_no_end = False
@@ -138,15 +155,35 @@ class Link:
             return
         self._forwarder.links.add(self)
         if self.server.transport is None:
-            self._refuse(side.transport)
+            self._refuse(_GONE)
         else:
             self.server.join()
 
-    def _refuse(self, client: Any) -> None:
-        """Say that nobody is there, and hear what is asked: who is cut off may not hear that."""
-        self.server.is_over = True
-        client.write(_REFUSAL)
-        client.write_eof()
+    def look(self, data: bytes) -> bytes:
+        """What may be passed on by now of what the client says first."""
+        if self._is_refused:
+            return b""
+        self._begun += data
+        hosts = hosts_in(self._begun)
+        if hosts is None and len(self._begun) <= MOST_HEAD:
+            return b""
+        if hosts is not None and all(is_known(host, self._hosts) for host in hosts):
+            return self.let_in()
+        self._refuse(_TOO_LARGE if hosts is None else _STRANGE)
+        return b""
+
+    def let_in(self) -> bytes:
+        """Look no further; what has been kept of what the client has said, for that."""
+        begun, self._begun, self.is_let_in = self._begun, b"", True
+        return begun
+
+    def _refuse(self, answer: bytes) -> None:
+        """Say why, and hear what is asked: who is cut off may not hear that."""
+        self._is_refused = self.server.is_over = True
+        if self.server.transport is not None:
+            self.server.transport.abort()
+        self.client.transport.write(answer)
+        self.client.transport.write_eof()
         self._forwarder.loop.call_later(REFUSE_S, self.close)
 
     def passes(self, data: bytes, *, is_asking: bool) -> None:
@@ -169,6 +206,8 @@ class Link:
 
     def lost(self, other: Side, *, is_broken: bool) -> None:
         """A side is gone."""
+        if self._is_refused and other is self.client:
+            return  # which hears why, and goes
         if other.transport is not None:
             if is_broken:
                 other.transport.abort()
@@ -202,6 +241,8 @@ class Forwarder:
         """Whether there was a connection."""
         self.is_gone = asyncio.Event()
         """Whether the user's server was not there any more."""
+        self.hosts = allowed()
+        """By which names it is known that are not this machine's own."""
         self._door: Door
 
     @property
@@ -256,7 +297,8 @@ class Entrance(Door):
             OSError: whoever was there has gone.
         """
         its = self._forwarder
-        link = Link(its)
+        caller = read(said)
+        link = Link(its, its.hosts if caller is None else caller.hosts)
         if not await link.reach():
             its.is_gone.set()
             self.close()

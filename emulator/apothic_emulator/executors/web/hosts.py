@@ -15,6 +15,12 @@ HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9](?:[a-z0-9-]*(?:\.[a-z0-9-]+)*
 
 _ADDRESS = re.compile(r"\[.*\]|\d{1,3}(?:\.\d{1,3}){3}")
 
+_REQUEST = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64} /[^\r\n]*(?:\Z|\r\Z|\r\n)")
+"""How a request begins as browsers make them."""
+
+MOST_HEAD = 64 << 10
+"""How much of what is said first is looked at, in bytes."""
+
 ALLOWED = "APOTHIC_ALLOW_HOSTS"
 """The variable with further names, between commas, by which services of this machine are known."""
 
@@ -44,3 +50,22 @@ def is_known(host: str, names: Collection[str]) -> bool:
     name = found[1]
     is_near = is_localhost(name) or _ADDRESS.fullmatch(name) is not None
     return is_near or name in names or host in names
+
+
+def hosts_in(begun: bytes) -> tuple[str, ...] | None:
+    """The hosts that a request names which begins so; None if more of it is needed to tell.
+
+    What browsers do not say is none: a connection may be for something else than HTTP.
+    """
+    found = _REQUEST.match(begun)
+    if found is None:
+        return ()
+    line = found[0]
+    if line.endswith(b"\r\n") and not line.endswith((b" HTTP/1.1\r\n", b" HTTP/1.0\r\n")):
+        return ()
+    head, end, _ = begun.partition(b"\r\n\r\n")
+    if not end:
+        return None
+    pairs = [line.partition(b":")[::2] for line in head.split(b"\r\n")]
+    hosts = [value for name, value in pairs if name.strip().lower() == b"host"]
+    return tuple(host.strip().decode("latin-1") for host in hosts)

@@ -11,6 +11,7 @@ import pytest
 import uvloop
 
 from apothic_emulator.executors.web.forwarding import Forwarder
+from apothic_emulator.executors.web.hosts import ALLOWED
 from tests.unit.emulator.executors.web.doors import Door
 
 LOOPS = pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
@@ -102,6 +103,65 @@ def test_a_server_that_was_never_there_is_told_as_gone(door: Door, loop: Any) ->
         assert answer.endswith(b"the server of this service is gone\n")
         assert forwarder.is_gone.is_set()
         forwarder.abort()
+
+    run(loop, main)
+
+
+async def answered(door: Door, words: bytes) -> bytes:
+    """What somebody hears of a server that says all again."""
+    users = Users(b"", count=1)
+    forwarder = forwarding(door, users.address)
+    try:
+        return await said(door.caller(), words)
+    finally:
+        forwarder.abort()
+        users.ended()
+
+
+@LOOPS
+@pytest.mark.parametrize(
+    ("words", "start"),
+    [
+        (b"GET / HTTP/1.1\r\nhost: evil.example\r\n\r\n", b"HTTP/1.1 403 "),
+        (b"OWN / HTTP/1.1\r\nx: y\r\nhost: localhost.evil\r\n\r\n", b"HTTP/1.1 403 "),
+        (b"GET /" + b"x" * 100_000, b"HTTP/1.1 431 "),
+    ],
+)
+def test_what_a_page_of_somebody_else_may_ask_does_not_reach_it(
+    door: Door, loop: Any, words: bytes, start: bytes
+) -> None:
+    async def main() -> None:
+        assert (await answered(door, words)).startswith(start)
+
+    run(loop, main)
+
+
+@LOOPS
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"GET / HTTP/1.1\r\nhost: localhost:80\r\n\r\n",
+        b"GET / HTTP/1.0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: half",
+        b"anything",
+    ],
+)
+def test_all_else_does(door: Door, loop: Any, words: bytes) -> None:
+    async def main() -> None:
+        assert await answered(door, words) == words
+
+    run(loop, main)
+
+
+@LOOPS
+def test_it_may_be_asked_by_a_name_that_is_allowed(
+    door: Door, loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ALLOWED, "mine.test")
+    words = b"GET / HTTP/1.1\r\nhost: mine.test:8000\r\n\r\n"
+
+    async def main() -> None:
+        assert await answered(door, words) == words
 
     run(loop, main)
 
