@@ -193,8 +193,8 @@ def link_at(folder: int, name: str) -> str | None:
 # --- plain files ----------------------------------------------------------------------------------
 
 
-def check_plain(status: os.stat_result, path: str) -> None:
-    """See to it that something is a plain file, of one name.
+def check_plain(status: os.stat_result, path: str, names: int = 1) -> None:
+    """See to it that something is a plain file, and has no more names than are known.
 
     Raises:
         OSError: it is a directory or a link.
@@ -206,21 +206,21 @@ def check_plain(status: os.stat_result, path: str) -> None:
         raise failed(errno.ELOOP)
     if not stat.S_ISREG(status.st_mode):
         raise FileRefused(f"{path!r} is a pipe, a device or a socket, no file", files=[path])
-    if status.st_nlink > 1:
+    if status.st_nlink > names:
         raise FileRefused(
             f"{path!r} has other names (hard links), which may be elsewhere; copy it to a new file",
             files=[path],
         )
 
 
-def open_plain(place: int, path: str, flags: int) -> int:
+def open_plain(place: int, path: str, flags: int, names: int = 1) -> int:
     """Open what an `O_PATH` descriptor stands for, if it is a plain file; the descriptor is closed.
 
     Raises:
         OSError, FileRefused: it is none.
     """
     try:
-        check_plain(os.fstat(place), path)
+        check_plain(os.fstat(place), path, names)
         return os.open(f"/proc/self/fd/{place}", flags | os.O_CLOEXEC | os.O_NOCTTY)
     finally:
         os.close(place)

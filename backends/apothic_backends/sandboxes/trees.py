@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import Literal, NamedTuple
@@ -125,17 +126,22 @@ def _walk_into(place: int, most: int, above: str, depth: int) -> Iterator[Entry]
 def pack(folder: int, limits: TreeLimits = DEFAULT_LIMITS) -> Iterator[bytes]:
     """A tar of all below an open folder, piece by piece. Pipes, devices and sockets are left out.
 
+    A file that has several names in there becomes several files.
+
     Raises:
         FileTooLarge: it is more than the limits.
-        FileRefused: a file has other names.
+        FileRefused: a file has names elsewhere.
         FileFailed: a file becomes shorter while it is read.
     """
     count = _Count(limits)
+    names: Counter[tuple[int, int]] | None = None
     for entry in walk(folder, limits.entries):
         kind = stat.S_IFMT(entry.status.st_mode)
         if kind == stat.S_IFREG:
             count.add(entry.status.st_size)
-            yield from _packed_file(entry)
+            if names is None and entry.status.st_nlink > 1:
+                names = _names_below(folder, limits.entries)
+            yield from _packed_file(entry, 1 if names is None else names[_inode(entry)])
         elif kind in (stat.S_IFDIR, stat.S_IFLNK):
             count.add()
             is_link = kind == stat.S_IFLNK
@@ -144,14 +150,23 @@ def pack(folder: int, limits: TreeLimits = DEFAULT_LIMITS) -> Iterator[bytes]:
     yield END
 
 
+def _names_below(folder: int, most: int) -> Counter[tuple[int, int]]:
+    """How many names each file has below an open folder, of those that have several."""
+    return Counter(_inode(entry) for entry in walk(folder, most) if entry.status.st_nlink > 1)
+
+
+def _inode(entry: Entry) -> tuple[int, int]:
+    return entry.status.st_dev, entry.status.st_ino
+
+
 def _header(entry: Entry, kind: bytes, size: int = 0, target: str = "") -> Header:
     mtime = min(max(0, int(entry.status.st_mtime)), MOST_SIZE)
     return Header(entry.path, kind, size, entry.status.st_mode & _PERMISSIONS, mtime, target)
 
 
-def _packed_file(entry: Entry) -> Iterator[bytes]:
+def _packed_file(entry: Entry, names: int) -> Iterator[bytes]:
     with told(entry.path):
-        fd = open_plain(os.dup(entry.place), entry.path, os.O_RDONLY)
+        fd = open_plain(os.dup(entry.place), entry.path, os.O_RDONLY, max(names, 1))
     left = size = entry.status.st_size
     if size > MOST_SIZE:
         raise FileTooLarge(f"{entry.path!r} has {size} bytes", limit_bytes=MOST_SIZE)

@@ -126,9 +126,21 @@ def test_links_are_told_of_if_they_are_skipped(files: Files, root: Path) -> None
     assert done == Unpacked(entries=2, size_bytes=1, skipped=["link"])
 
 
-def test_a_file_with_other_names_is_not_packed(files: Files, root: Path) -> None:
+def test_a_file_of_two_names_becomes_two(files: Files, root: Path) -> None:
+    files.write_bytes("from/a/one", b"same")
+    files.write_bytes("from/b", b"other")
+    (root / "from" / "c").hardlink_to(root / "from" / "a" / "one")
+    files.unpack("to", files.pack("from"))
+
+    assert tree_of(root / "to") == {"a": None, "a/one": b"same", "b": b"other", "c": b"same"}
+    assert (root / "to" / "c").stat().st_nlink == 1
+
+
+@pytest.mark.parametrize("inside", [1, 2])
+def test_a_file_with_names_elsewhere_is_not_packed(files: Files, root: Path, inside: int) -> None:
     (root / "from").mkdir()
-    (root / "from" / "odd").hardlink_to(root.parent / "outside" / "canary")
+    for number in range(inside):
+        (root / "from" / f"{number}").hardlink_to(root.parent / "outside" / "canary")
     with pytest.raises(FileRefused):
         b"".join(files.pack("from"))
 
