@@ -37,6 +37,7 @@ _HOMES = {
     "apothic.runtime": ("CurrentJob", "current_job", "is_local", "progress"),
     "apothic.processes": ("SandboxProcess",),
     "apothic.sandboxes": ("Sandbox", "Workspace"),
+    "apothic.snapshots": ("Snapshot",),
     "apothic.schedules": ("Cron", "Period"),
     "apothic.secret": ("Secret",),
     "apothic.storage": ("CloudBucketMount",),

@@ -46,6 +46,7 @@ from apothic.schedules import (
     Period as Period,
 )
 from apothic.secret import Secret as Secret
+from apothic.snapshots import Snapshot as Snapshot
 from apothic.storage import CloudBucketMount as CloudBucketMount
 from apothic.volumes import Volume as Volume
 from apothic.watches import Lines as Lines, Watch as Watch
@@ -237,6 +238,7 @@ __all__ = [
     "SecretStoreRefused",
     "SetupFailed",
     "SlotDeadlock",
+    "Snapshot",
     "StaleClaim",
     "StdinClosed",
     "StorageMount",

@@ -12,6 +12,7 @@ from apothic.filesystem import SandboxFiles
 from apothic.options import Rule
 from apothic.processes import Arguments, SandboxProcess, argv_of, how_of
 from apothic.sessions import PYTHON, SHELL, Session
+from apothic.snapshots import Snapshot, restore, taken
 from apothic_backends.model.errors import InvalidOption, NotBuiltYet, UsageError
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.sandboxes import Isolation
@@ -91,11 +92,12 @@ class Workspace:
         name: str | None = None,
         tags: Mapping[str, str] | None = None,
         env: Mapping[str, str] | None = None,
+        snapshot: Snapshot | None = None,
     ) -> Sandbox:
         """A new sandbox, ready for commands; it lives until it is terminated, or ends by itself.
 
         With a `name`, unique while it lives, it can be found from anywhere. `tags` are for `list`.
-        `env` adds to the variables of the workspace.
+        `env` adds to the variables of the workspace. It begins with the files of a `snapshot`.
 
         Raises:
             InstanceConflict: there is one of that name.
@@ -108,6 +110,7 @@ class Workspace:
         wanted = strings("tags", tags)
         how = self._how(strings("env", env))
         link, named, isolation = await create(self._spec(), how, name, wanted)
+        await restore(snapshot, link)
         return Sandbox(link, named, wanted, isolation)
 
     @twin
@@ -256,6 +259,11 @@ class Sandbox:
         return Session(self._link, text("name", name), kind)
 
     @twin
+    async def snapshot(self) -> Snapshot:
+        """Its files as they are now; what programs write meanwhile may be in it, or not."""
+        return await taken(self.files)
+
+    @twin
     async def terminate(self, *, wait: bool = True) -> None:
         """End it, all that runs in it, and its files. With `wait` that is awaited.
 
@@ -297,6 +305,7 @@ class SandboxAio:
     def __init__(self, box: Sandbox) -> None:
         self.isolation = box.isolation.aio
         self.exec = box.exec.aio
+        self.snapshot = box.snapshot.aio
         self.terminate = box.terminate.aio
 
 
@@ -338,9 +347,8 @@ def checked(options: SandboxOptions, where: str) -> SandboxOptions:
 def _refuse_unknown(name: str) -> NoReturn:
     way_out = _NOT_BUILT.get(name)
     if way_out is not None:
-        raise NotBuiltYet(
-            f"{name} is not built yet for sandboxes; for now, {way_out}", options=[name]
-        )
+        said = f"{name} is not built yet for sandboxes; for now, {way_out}"
+        raise NotBuiltYet(said, options=[name])
     from difflib import get_close_matches  # only for a message, and slow  # noqa: PLC0415
 
     close = get_close_matches(name, RULES, n=1)
@@ -363,8 +371,7 @@ def _above_zero(name: str, value: Any) -> float:
 def _workdir(name: str, value: Any) -> str:
     if not is_string(value) or not f"{value}/".startswith("/workspace/") or ".." in value:
         refuse(name, value, "'/workspace', or a folder below it")
-    found: str = value
-    return found
+    return str(value)
 
 
 def strings(what: str, value: Any) -> dict[str, str]:

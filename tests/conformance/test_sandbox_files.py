@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +14,13 @@ from apothic import (
     FileExists,
     FileMissing,
     FileRefused,
+    InvalidOption,
     IsADirectory,
     NotADirectory,
+    NotFound,
     PathRefused,
     Sandbox,
+    Snapshot,
 )
 from tests.conformance.client import Client
 
@@ -138,6 +142,30 @@ def test_a_tree_goes_there_and_back(box: Sandbox, tmp_path: Path) -> None:
         *("large", "link", "script.sh", "sub"),
     ]
     assert (tmp_path / "back/sub/large").stat().st_size == 9_000_000
+
+
+def test_a_sandbox_begins_with_the_files_of_another(box: Sandbox) -> None:
+    box.files.write_text("src/run.sh", "#!/bin/sh\necho ran", mode=0o755)
+    box.files.make_directory("empty")
+    box.exec("sh", "-c", "ln -s src/run.sh link; ln src/run.sh again").wait()
+    snapshot = box.snapshot()
+    box.files.remove("src", recursive=True)
+    with workspace.create(snapshot=snapshot) as other:
+        assert other.exec("./link").stdout.read() == "ran\n"
+        names = [it.path.rpartition("/")[2] for it in other.files.list()]
+    assert names == ["again", "empty", "link", "src"]
+    assert pickle.loads(pickle.dumps(snapshot)).nbytes == Path(snapshot.path).stat().st_size
+    snapshot.delete()
+    snapshot.delete()
+    with pytest.raises(NotFound, match="snapshot"):
+        workspace.create(name="never", snapshot=snapshot)
+    assert not [it for it in workspace.list() if it.name == "never"]
+
+
+@pytest.mark.parametrize("wrong", ["", "sn-", "sn-" + "x" * 64, "../" + "0" * 64, "0" * 64])
+def test_an_id_that_is_none_of_a_snapshot_is_refused(wrong: str) -> None:
+    with pytest.raises(InvalidOption):
+        Snapshot(wrong)
 
 
 def test_changes_are_followed(box: Sandbox) -> None:
