@@ -45,6 +45,7 @@ def open_guest(spec: GuestSpec) -> Guest:
         InvalidOption: the spec cannot be meant.
         GuestGone: it ended before it could start anything.
     """
+    isolation.check(spec)
     python = isolation.interpreter(sys.executable, (sys.prefix, sys.base_prefix))
     uid = -1
     if os.geteuid() == 0:
@@ -57,7 +58,7 @@ def open_guest(spec: GuestSpec) -> Guest:
         guest.close()
         raise too_little(guest.isolation.missing)
     guest.close()
-    missing = isolation.beyond_limits(guest.refused)
+    missing = isolation.beyond_limits(guest.refused, spec)
     if spec.untrusted:
         raise too_little(missing)
     guest = Guest(spec, python, isolation.plan_of(spec, plan.LIMITS, python, -1), missing)

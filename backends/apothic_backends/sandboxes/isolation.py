@@ -107,6 +107,15 @@ def check(spec: GuestSpec) -> None:
         raise InvalidOption(f"pids={spec.pids}: it must be 1 or more", option="pids")
     if spec.cpu is not None and spec.cpu < 1:
         raise InvalidOption(f"cpu={spec.cpu}: it must be 1 or more", option="cpu")
+    for _source, target, _is_writable in spec.binds:
+        # Nor in the workspace: what the guest has put on the way there would be followed.
+        is_plain = os.path.normpath(target) == target and target.startswith("/")
+        if not is_plain or target.startswith(("//", f"{WORKSPACE}/")) or target in {"/", WORKSPACE}:
+            raise InvalidOption(
+                f"{target!r}: what a sandbox is shown has an absolute path there, outside of "
+                f"{WORKSPACE}",
+                option="binds",
+            )
 
 
 def check_words(argv: Sequence[object], env: dict[str, str], workdir: str) -> None:
@@ -152,12 +161,13 @@ def environment(spec: GuestSpec, python: Interpreter, level: str) -> dict[str, s
     return own | spec.env
 
 
-def beyond_limits(reason: str) -> tuple[str, ...]:
+def beyond_limits(reason: str, spec: GuestSpec) -> tuple[str, ...]:
     """What a guest lacks that only has limits."""
     return (
         f"{NAMESPACES}: {reason}",
         "its programs can see the files, the processes and the network of this user",
         "pids: the number of processes is not limited",
+        *[f"binds: {target} is not there" for _source, target, _is_writable in spec.binds],
     )
 
 

@@ -113,6 +113,25 @@ def test_a_spec_that_cannot_be_meant_is_refused(tmp_path: Path, option: dict[str
         isolation.plan_of(GuestSpec(workspace=tmp_path, **option), NAMESPACES, PYTHON, -1)
 
 
+@pytest.mark.parametrize(
+    "target", ["data", "/", "/a/../b", "/a/", "//a", "/workspace", "/workspace/data", ""]
+)
+def test_nothing_is_shown_at_a_path_that_could_lead_elsewhere(tmp_path: Path, target: str) -> None:
+    spec = GuestSpec(workspace=tmp_path, binds=((tmp_path, target, False),))
+
+    with pytest.raises(InvalidOption, match="absolute path"):
+        isolation.check(spec)
+
+
+def test_within_limits_it_is_said_that_nothing_is_shown(tmp_path: Path) -> None:
+    spec = GuestSpec(workspace=tmp_path, binds=((tmp_path, "/data", False),))
+
+    missing = isolation.beyond_limits("refused", spec)
+
+    assert missing[0] == "namespaces: refused"
+    assert "binds: /data is not there" in missing
+
+
 def test_a_new_workspace_gets_a_user_of_its_own_that_is_nobody_here(tmp_path: Path) -> None:
     uid = isolation.choose_uid(tmp_path)
 
