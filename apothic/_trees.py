@@ -52,7 +52,8 @@ def _packed_file(top: int, root: Path, file: PackedFile) -> Iterator[bytes]:
                 raise _changed(file)
             left -= len(piece)
             yield piece
-    yield bytes(padding(found.st_size))
+    if fill := padding(found.st_size):
+        yield bytes(fill)
 
 
 def _open(top: int, root: Path, file: PackedFile) -> int:

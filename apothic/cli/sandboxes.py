@@ -25,6 +25,8 @@ from apothic_backends.model.instances import InstanceSnapshot
 
 SCHEMA = "apothic.sandboxes.v1"
 TIMED_OUT = 124
+_SHOWN = 5
+"""How many links a message names."""
 """The exit code where the time of a program was over, as that of `timeout`."""
 
 
@@ -96,17 +98,21 @@ def copy(asked: Wishes, source: str, goal: str) -> None:
     if (there is None) == (here is None):
         raise UsageError("of SOURCE and GOAL one is NAME:/path, and the other a path of this disk")
     if there is not None:
-        _copy_out(_found(there[0]), there[1], Path(goal))
+        left_out = _copy_out(_found(there[0]), there[1], Path(goal))
+        if left_out:
+            named = ", ".join(map(repr, left_out[:_SHOWN]))  # they are theirs, and may have escapes
+            say(asked, f"links that were left out: {named}")
     elif here is not None:
         _copy_in(Path(source), _found(here[0]), here[1])
     say(asked, f"{source} is at {goal}")
 
 
-def _copy_out(box: Sandbox, path: str, goal: Path) -> None:
+def _copy_out(box: Sandbox, path: str, goal: Path) -> list[str]:
+    """Copy it here; the links that are left out."""
     if box.files.stat(path).kind == "directory":
-        box.files.download_tree(path, goal)
-        return
+        return box.files.download_tree(path, goal)
     box.files.copy_to_local(path, goal / path.rpartition("/")[2] if goal.is_dir() else goal)
+    return []
 
 
 def _copy_in(source: Path, box: Sandbox, path: str) -> None:

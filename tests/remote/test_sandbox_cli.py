@@ -81,6 +81,24 @@ def test_files_and_folders_are_copied(shell: Shell, box: str) -> None:
     assert "nothing" in shell.json("sandbox", "cp", "a:nothing", ".", code=4)["message"]
 
 
+def test_links_are_left_out_and_named_without_what_would_steer_a_terminal(
+    shell: Shell, box: str
+) -> None:
+    shell("sandbox", "exec", "a", "sh", "-c", "mkdir d; touch d/file; ln -s / 'd/\x1b[2Jlink'")
+    ran = subprocess.run(
+        [*APOTHIC, "sandbox", "cp", "a:d", "d"],
+        env=shell.env,
+        cwd=shell.folder,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ran.returncode == 0, ran.stderr
+    assert b"links that were left out: '\\x1b[2Jlink'" in ran.stderr
+    assert [it.name for it in (shell.folder / "d").iterdir()] == ["file"]
+
+
 def test_what_is_not_there_is_told(shell: Shell) -> None:
     shell("sandbox", "exec", "b", "true", code=4)
     assert "no sandbox 'b'" in shell.err

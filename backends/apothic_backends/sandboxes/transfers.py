@@ -158,9 +158,8 @@ class Transfers:
 def _joined(pieces: Iterator[bytes]) -> bytes:
     """Pieces that are worth a call together."""
     taken = bytearray()
-    while len(taken) < PIECE:
-        piece = next(pieces, b"")
-        if not piece:
-            break
+    for piece in pieces:
         taken += piece
+        if len(taken) >= PIECE:
+            break
     return bytes(taken)

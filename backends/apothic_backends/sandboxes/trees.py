@@ -179,7 +179,8 @@ def _packed_file(entry: Entry, names: int) -> Iterator[bytes]:
                 raise FileFailed(why, path=entry.path)
             left -= len(piece)
             yield piece
-    yield bytes(padding(size))
+    if fill := padding(size):
+        yield bytes(fill)
 
 
 # --- unpacking ------------------------------------------------------------------------------------

@@ -136,6 +136,18 @@ def test_a_tree_goes_up_without_what_is_ignored_or_secret(
     assert names_in(root / "project") == [".gitignore", "a.py", "src-c", "src/b.py"]
 
 
+@pytest.mark.parametrize("size", [0, 1, 512, PIECE])
+def test_files_of_a_tree_of_any_size_go_up_and_come_down(
+    files: SandboxFiles, local: Path, size: int
+) -> None:
+    for name in ("a", "b"):
+        (local / name).write_bytes(bytes(size))
+    files.upload_tree(local, "tree")
+    files.download_tree("tree", local / "back")
+
+    assert [it.stat().st_size for it in (local / "back").iterdir()] == [size, size]
+
+
 def test_links_of_a_tree_that_lead_within_go_up_as_what_they_lead_to(
     files: SandboxFiles, root: Path, local: Path
 ) -> None:

@@ -79,6 +79,15 @@ def test_a_tree_comes_down_and_goes_up(do: Do, root: Path) -> None:
     assert sorted(it.name for it in (root / "to").iterdir()) == sorted(map(str, range(50)))
 
 
+@pytest.mark.parametrize("size", [0, 1, 512, 1024])
+def test_files_of_any_size_are_in_a_tree(do: Do, root: Path, size: int) -> None:
+    for name in ("a", "b"):
+        do("write", f"from/{name}", bytes(size))
+    do("unpack", put(do, all_of(do, "pack", "from")), "to")
+
+    assert [it.stat().st_size for it in (root / "to").iterdir()] == [size, size]
+
+
 def test_what_was_staged_is_used_once_or_dropped(do: Do) -> None:
     do("write_staged", number := do("stage", 0, b"x"), "a", None)
     do("drop", other := do("stage", 0, b"x"))
