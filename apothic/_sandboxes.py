@@ -39,7 +39,8 @@ METHODS = (
 )
 """Those of the object that holds a sandbox."""
 
-CODE = Payload(b"apothic_backends.sandboxes.host:Host", codec="ref")
+HOST = "apothic_backends.sandboxes.host"
+CODE = Payload(f"{HOST}:Host".encode(), codec="ref")
 
 CALLS = 64
 """How many calls of one sandbox are carried out at once; whoever waits for output holds one."""

@@ -145,7 +145,7 @@ class Workspace:
 
     def _spec(self) -> FunctionSpec:
         """What a backend must know of the object that holds a sandbox."""
-        from apothic._sandboxes import CALLS, class_of  # brings much  # noqa: PLC0415
+        from apothic._sandboxes import CALLS, HOST, class_of  # brings much  # noqa: PLC0415
 
         options = self.options
         return FunctionSpec(
@@ -155,6 +155,7 @@ class Workspace:
             max_pending_tasks=CALLS * 16,
             memory_mb=options.get("memory_mb", 0) + _OVERHEAD_MB,
             cpu=options.get("cpu"),
+            preload=(HOST,),  # it takes longer to import than to run
             cls=class_of(options),
         )
 
