@@ -66,7 +66,7 @@ class Dialer:
         """What opens streams to the same control plane, for the connections of these."""
         from apothic_emulator.agent.streams import Streams  # for services  # noqa: PLC0415
 
-        return Streams(self.url, self._token, inlets.put)
+        return Streams(self.url, self._token, inlets.put, is_near=self._is_near)
 
     def start(self, served: Served) -> None:
         """Begin to dial."""

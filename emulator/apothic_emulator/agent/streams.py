@@ -14,8 +14,9 @@ import ssl
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
+from apothic_emulator.agent.proxies import passage, proxy_for
 from apothic_emulator.executors.web.callers import NOTHING
 from apothic_emulator.gateway.links import Link, Unreachable
 from apothic_emulator.gateway.paths import ALIVE, CALLER, PATH, PROTOCOL, SERVICE, STREAM
@@ -36,22 +37,29 @@ Dialled = tuple[socket.socket, bytes]
 class Streams:
     """Dials them, on a thread of its own. Its methods may be called from any."""
 
-    def __init__(self, url: str, token: str, put: Put) -> None:
-        """`url` is the WebSocket of the control plane, `put` takes what was dialled."""
+    def __init__(self, url: str, token: str, put: Put, *, is_near: bool = False) -> None:
+        """`url` is the WebSocket of the control plane, `put` takes what was dialled.
+
+        With `is_near` it is on this machine, and no proxy is on the way.
+        """
         at = urlsplit(url)
         self._is_tls = at.scheme in ("wss", "https")
         self._host = at.hostname or ""
         self._port = at.port or (443 if self._is_tls else 80)
         self._netloc = at.netloc
+        self._proxy = None if is_near else proxy_for(self._host, self._port, is_tls=self._is_tls)
         self._path = at.path.removesuffix("/") + PATH.removeprefix("/v1/agent")
         self._token = token
         self._put = put
         self._tasks: set[asyncio.Task[None]] = set()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(
-            target=self._loop.run_forever, name="apothic-streams", daemon=True
-        )
+        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        self._loop = self._runner.get_loop()
+        self._thread = threading.Thread(target=self._run, name="apothic-streams", daemon=True)
         self._thread.start()
+
+    def _run(self) -> None:
+        with self._runner:
+            self._loop.run_forever()
 
     def open(self, service: str, name: str) -> None:
         """Open the stream of that name, for a service."""
@@ -97,6 +105,8 @@ class Streams:
         ).encode()
         dialled = await self._connect()
         try:
+            if self._proxy is not None:
+                await self._pass(dialled, self._proxy)
             if self._is_tls:
                 return await self._encrypted(dialled, asked)
             await self._loop.sock_sendall(dialled, asked)
@@ -105,9 +115,19 @@ class Streams:
             dialled.close()
             raise
 
+    async def _pass(self, dialled: socket.socket, proxy: SplitResult) -> None:
+        """Have a proxy lead to the control plane."""
+        await self._loop.sock_sendall(dialled, passage(proxy, self._host, self._port))
+        status = (await self._head(dialled)).split(b" ", 2)[1:2]
+        if status != [b"200"]:
+            raise Unreachable("the proxy does not lead to the control plane")
+
     async def _connect(self) -> socket.socket:
-        found = await self._loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        failed: OSError = OSError(f"there is no {self._host}")
+        host, port = self._host, self._port
+        if self._proxy is not None:
+            host, port = str(self._proxy.hostname), self._proxy.port or 80
+        found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        failed: OSError = OSError(f"there is no {host}")
         for family, kind, proto, _, address in found:
             dialled = socket.socket(family, kind, proto)
             dialled.setblocking(False)
