@@ -19,7 +19,8 @@ from apothic.kinds import (
     declare,
 )
 from apothic.options import FunctionOptions
-from apothic.sandboxes import SandboxOptions, Workspace
+from apothic.sandbox_options import SandboxOptions
+from apothic.sandboxes import Workspace
 from apothic.service_options import EndpointOptions, FastapiOptions, ServiceOptions
 from apothic.services import (
     AsgiService,
