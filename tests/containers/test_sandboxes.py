@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from runpy import run_path
+from typing import Any
 
 import pytest
 
@@ -13,6 +16,8 @@ from tests.containers.image import NAME
 from tests.services.placing import using
 
 pytestmark = pytest.mark.docker
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 app = App("containers")
 workspace = app.sandbox("box", isolation="docker", image=NAME, untrusted=True, memory_mb=256)
@@ -61,6 +66,15 @@ def test_one_that_takes_too_long_is_ended_and_its_output_kept(box: Sandbox) -> N
     process = box.exec("sh", "-c", "echo begun; sleep 100", timeout_s=0.5)
 
     assert (process.wait(), process.stdout.read()) == (-1, "begun\n")
+
+
+def test_the_agent_of_the_example_gets_there_in_a_container(box: Sandbox) -> None:
+    agent: Any = run_path(str(EXAMPLES / "coding_agent.py"))
+    box.files.write_text("/workspace/test_slugs.py", agent["TESTS"])
+
+    passed = [agent["attempt"](box, agent[name]) for name in ("FIRST", "SECOND")]
+
+    assert passed == [False, True]
 
 
 def test_an_image_is_for_containers() -> None:
