@@ -36,6 +36,13 @@ def remote(subject: Subject, calls: int = 2000, at_most_s: float = 1.0) -> dict[
     return _latency(taken, procs.cpu_us(ME) - cpu)
 
 
+def create(subject: Any, times: int = 10) -> dict[str, float]:
+    """How long it takes to make a sandbox, once one was made."""
+    time.sleep(0.5)  # what it is made by is made meanwhile
+    taken = sorted(subject.create_s() for _ in range(times))
+    return {"create_ms": taken[times // 2] * 1e3}
+
+
 def aio(subject: Subject, calls: int = 2000, at_most_s: float = 1.0) -> dict[str, float]:
     """Awaited no-ops, one after the other, on one asyncio loop."""
 
@@ -311,6 +318,8 @@ def reload(subject: Any, jobs: int = 100_000, parts: int = 5_000) -> dict[str, f
 MEASURES = {
     "remote": remote,
     "method": remote,
+    "exec": remote,
+    "create": create,
     "aio": aio,
     "map": map_noops,
     "items": items,

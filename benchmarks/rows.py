@@ -92,6 +92,18 @@ ROWS = {
         CALL,
         subjects=("objects", "apothic", "actors"),
     ),
+    "exec": Row(
+        "`true` in a sandbox, to its return code, beside `subprocess.run`",
+        (Goal("p50_us", 1.5, "subprocess", subject="sandboxes"),),
+        CALL,
+        subjects=("sandboxes", "subprocess"),
+    ),
+    "create": Row(
+        "A new sandbox, until it takes commands",
+        (Goal("create_ms", 50, subject="sandboxes"),),
+        {"create_ms": "ms"},
+        subjects=("sandboxes",),
+    ),
     "map": Row(
         "10,000 no-ops over two workers, each its own job; apothic with a reader of all events",
         (

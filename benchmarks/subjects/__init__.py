@@ -16,6 +16,8 @@ NEEDS = {
     "sqlite": (),
     "objects": ("apothic", "apothic_emulator.local"),
     "actors": ("ray",),
+    "sandboxes": ("apothic", "apothic_emulator.local"),
+    "subprocess": (),
     "handover": ("apothic", "apothic_emulator.local"),
     "loopback": ("redis",),
     "manager": (),
