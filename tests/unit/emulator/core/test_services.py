@@ -21,7 +21,7 @@ from apothic_backends.model.jobs import ErrorInfo
 from apothic_backends.model.payloads import Payload
 from apothic_backends.model.services import ServiceSnapshot, ServiceSpec
 from apothic_emulator.core.doors import Listen, Listening, Reach, Refuse, Rouse, Roused, Unlisten
-from apothic_emulator.core.effects import Effect, FindGpus, Kill, Retire, StartExecutor
+from apothic_emulator.core.effects import DumpStack, Effect, FindGpus, Kill, Retire, StartExecutor
 from apothic_emulator.core.facts import Ended, LoadFailed, Printed, Said
 from apothic_emulator.core.hellos import Gpu, GpusFound
 from apothic_emulator.core.served import REST_S
@@ -442,12 +442,12 @@ def test_while_a_new_version_cannot_start_the_old_one_goes_on(driver: Serving) -
     assert (driver.seen().status, driver.seen().stale) == ("up", BROKEN.message)
 
 
-def test_a_version_that_is_replaced_before_it_is_ready_is_killed(driver: Serving) -> None:
+def test_a_version_that_is_replaced_before_it_is_ready_is_stopped(driver: Serving) -> None:
     driver.up()
     driver.deploy(web("2"))
     driver.deploy(web("3"))
 
-    assert driver.loaded(3) == [Retire(1), Kill(2)]
+    assert driver.loaded(3) == [Retire(1), DumpStack(2)]
     driver.gone(2)
     assert driver.seen().stale == ""
 
@@ -476,7 +476,7 @@ def test_a_rollback_before_the_new_version_is_ready_keeps_the_old_process(driver
     driver.deploy(web("2"))
     driver.ask(RollbackDeployment("demo"))
 
-    assert driver.effects == [Kill(2)]
+    assert driver.effects == [DumpStack(2)]
     assert (driver.seen().version, driver.seen().status) == (3, "up")
 
 
@@ -700,7 +700,7 @@ def test_a_process_that_is_ready_after_the_stop_ends(driver: Serving) -> None:
 
     driver.ask(StopService(NAME))
 
-    assert driver.effects == [Unlisten(NAME), Kill(1)]
+    assert driver.effects == [Unlisten(NAME), DumpStack(1)]
 
 
 def test_news_of_a_door_that_is_closed_count_for_nothing(driver: Serving) -> None:
