@@ -157,9 +157,3 @@ def test_a_schedule_is_kept_and_the_function_still_called_by_hand(backend: Threa
 
     assert handle.remote() == "done"
     assert handle.options["schedule"] == Period(hours=1)
-
-
-@pytest.mark.parametrize("verb", ["sandbox"])
-def test_what_an_app_cannot_do_yet_says_so(verb: str) -> None:
-    with pytest.raises(NotBuiltYet, match=verb):
-        getattr(app, verb)()
