@@ -26,7 +26,7 @@ def _known(name: str) -> type[Record]:
         KeyError: there is none.
     """
     if not _records:
-        for module in ("jobs", "functions", "schedules", "events"):
+        for module in ("jobs", "functions", "images", "schedules", "events"):
             _records.update(records_in(f"apothic_backends.model.{module}"))
         _records.update(records_in("apothic_backends.commands.jobs"))
     if name not in _records:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apothic_backends.model.images import ImageSpec
 from apothic_backends.model.instances import ClassSpec
 from apothic_backends.model.record import Record
 from apothic_backends.model.services import ServiceSpec
@@ -85,7 +86,8 @@ class FunctionSpec(Record):
     where it names none), each with `min_vram_gb` (of 10**9 bytes, as makers count) at the least.
     Its code can be loaded only under `python`, such as "3.12"; under any if that is empty, as for
     code that is found by its name. One that is a `service` takes requests, and no calls. One
-    that is a class (`cls`) takes calls of its methods, for its instances.
+    that is a class (`cls`) takes calls of its methods, for its instances. It finds what its `image`
+    says; without one, what is there where its caller runs.
     """
 
     app_name: str
@@ -113,6 +115,7 @@ class FunctionSpec(Record):
     python: str = ""
     service: ServiceSpec | None = None
     cls: ClassSpec | None = None
+    image: ImageSpec | None = None
 
     @property
     def yields(self) -> bool:
