@@ -215,7 +215,7 @@ class Rules:
     def _roll_back(self, command: RollbackDeployment, asked: Asked, now: float) -> Deployed:
         app = self.find(command.deployment).app
         goal, live = self._goal(app, command.version), self.live.get(app)
-        if live is not None and live.entries == goal.entries:
+        if live is not None and live.is_made_of(goal.functions):
             return Deployed(self._look(live), is_new=False)
         return Deployed(self._look(self._go_live(app, goal.entries, goal.of or goal.version, now)))
 

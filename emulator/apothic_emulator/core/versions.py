@@ -74,6 +74,14 @@ class Deployment(Kept):
         """Whether it has that function."""
         return any(entry.pool is pool for entry in self.entries.values())
 
+    @property
+    def functions(self) -> tuple[DeployedFunction, ...]:
+        """What it was deployed with."""
+        return tuple(
+            DeployedFunction(it.pool.function.spec, it.pool.function.code, it.schedule)
+            for it in self.entries.values()
+        )
+
     def is_made_of(self, functions: Sequence[DeployedFunction]) -> bool:
         """Whether these are its functions, to the last byte."""
         if len(functions) != len(self.entries):

@@ -419,6 +419,14 @@ def test_nothing_was_before_the_first(driver: Deploying) -> None:
         driver.ask(RollbackDeployment("demo"))
 
 
+def test_a_rollback_to_what_was_deployed_again_since_changes_nothing(driver: Deploying) -> None:
+    for code in "121":
+        live = driver.deploy(fn("f", code)).deployment
+    done = driver.ask(RollbackDeployment("demo", 1))
+
+    assert (done.is_new, done.deployment.deployment_id) == (False, live.deployment_id)
+
+
 def test_a_rollback_after_a_stop_is_a_start(driver: Deploying) -> None:
     driver.deploy()
     driver.ask(StopDeployment("demo"))
