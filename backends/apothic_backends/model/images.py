@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
+from apothic_backends.model.errors import BackendError, SetupFailed
 from apothic_backends.model.record import Record
+
+
+class ImageBuildFailed(SetupFailed):
+    """A step of an image's recipe failed: `data["step"]`, and the end of its output in `output`.
+
+    Nothing has run. The next call tries once more.
+    """
+
+    code = "image_build_failed"
+
+
+class ImageMissing(SetupFailed):
+    """There is no image of that name (`data["image"]`) here, and it cannot be pulled."""
+
+    code = "image_missing"
+
+
+class NoDocker(BackendError):
+    """There is no Docker that this process may use; `data["reason"]` says why."""
+
+    code = "no_docker"
 
 
 class ImageStep(Record):
