@@ -109,6 +109,11 @@ from apothic_backends.model.errors import (
     WorkerLost as WorkerLost,
 )
 from apothic_backends.model.events import Cursor as Cursor, Event as Event
+from apothic_backends.model.images import (
+    ImageBuildFailed as ImageBuildFailed,
+    ImageMissing as ImageMissing,
+    NoDocker as NoDocker,
+)
 from apothic_backends.model.instances import (
     InstanceConflict as InstanceConflict,
     InstanceDead as InstanceDead,
@@ -188,6 +193,8 @@ __all__ = [
     "HostGone",
     "IdempotencyConflict",
     "Image",
+    "ImageBuildFailed",
+    "ImageMissing",
     "InternalError",
     "InvalidOption",
     "IsADirectory",
@@ -210,6 +217,7 @@ __all__ = [
     "MemoryLimitExceeded",
     "MountFailed",
     "NoControlPlane",
+    "NoDocker",
     "NoMachine",
     "NonRetryable",
     "NotADirectory",
