@@ -84,7 +84,7 @@ class Shelf:
         goal = next((it for it in self._of(app) if it.version == version), None)
         sure(goal is not None, "D3", "back to version %d of %s, which is gone", version, app)
         assert goal is not None
-        is_same = live is not None and live.functions == goal.functions and live.timed == goal.timed
+        is_same = live is not None and (live.codes, live.timed) == (goal.codes, goal.timed)
         self._check_new(app, live, done, is_same=is_same)
         if done.is_new:
             it = Version(done.deployment, goal.codes, timed=goal.timed)
