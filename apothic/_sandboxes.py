@@ -35,7 +35,7 @@ from apothic_backends.model.sandboxes import Isolation, SandboxExpired, SandboxG
 
 METHODS = (
     *("describe", "exec", "look", "read", "write", "close_stdin", "kill", "resize", "files"),
-    *("run", "result", "close_session", "close"),
+    *("run", "result", "close_session", "dial", "send", "receive", "hang_up", "close"),
 )
 """Those of the object that holds a sandbox."""
 
@@ -71,6 +71,8 @@ class Link:
         self._instance_id = f"instances:{number}"
         self._backend = backend
         self._calls: dict[str, _MethodCalls] = {}
+        self.tunnels: dict[int, Any] = {}
+        """What listens here for its ports."""
 
     async def ask(self, method: str, *args: Any) -> Any:
         """Have the object that holds the sandbox do something.
@@ -114,6 +116,8 @@ class Link:
 
     async def stop(self, *, wait: bool) -> None:
         """End it, and all that runs in it."""
+        for tunnel in self.tunnels.values():
+            tunnel.close()
         backend = connect()
         await self.look(backend)
         try:

@@ -56,7 +56,6 @@ DEFAULTS: SandboxOptions = {
 _NOT_BUILT = {
     "secrets": "pass env={...} to create() or exec()",
     "volumes": "use box.files to bring files in and out",
-    "ports": "run the client inside, too, or take network=True",
     "gpu": "call a function with gpu=... from your program",
 }
 """What users of the field look for, and what to do for now."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from apothic._twins import twin
-from apothic._values import flag, refuse, text, whole
+from apothic._values import flag, number, refuse, text, whole
 from apothic.filesystem import SandboxFiles
 from apothic.processes import Arguments, SandboxProcess, argv_of, how_of
 from apothic.sandbox_options import DEFAULTS, SandboxOptions, checked, strings
@@ -207,6 +207,22 @@ class Sandbox:
         return Session(self._link, text("name", name), kind)
 
     @twin
+    async def url(self, port: int, *, timeout_s: float = 30.0) -> str:
+        """What a port in it is reached by from here, once a program listens there.
+
+        Such as "http://127.0.0.1:41234": whatever speaks TCP may connect there, from this machine
+        only, for as long as this program runs and the sandbox lives. The same port has the same one
+        each time. At most 32 connections are carried at once; others wait.
+
+        Raises:
+            WaitTimeout: nothing listens there within `timeout_s`.
+        """
+        from apothic._tunnels import url_of  # few sandboxes serve  # noqa: PLC0415
+
+        wait_s = number("timeout_s", timeout_s, 0)
+        return await url_of(self._link, whole("port", port, 1, 65_535), wait_s)
+
+    @twin
     async def snapshot(self) -> Snapshot:
         """Its files as they are now; what programs write meanwhile may be in it, or not."""
         return await taken(self.files)
@@ -254,6 +270,7 @@ class SandboxAio:
         self.isolation = box.isolation.aio
         self.exec = box.exec.aio
         self.snapshot = box.snapshot.aio
+        self.url = box.url.aio
         self.terminate = box.terminate.aio
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from runpy import run_path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -44,6 +45,15 @@ def test_programs_see_files_from_outside_and_the_other_way_round(box: Sandbox) -
 
     assert box.exec("sh", "-c", "cat there/a.txt; echo more >> there/a.txt").wait() == 0
     assert box.files.read_text("/workspace/there/a.txt") == "from outsidemore\n"
+
+
+def test_what_listens_in_one_that_has_no_network_has_a_url(box: Sandbox) -> None:
+    box.files.write_text("/workspace/page.html", "hello")
+    server = box.exec("python3", "-m", "http.server", "8000")
+
+    with urlopen(f"{box.url(8000)}/page.html", timeout=60) as answer:
+        assert answer.read() == b"hello"
+    server.kill()
 
 
 def test_a_session_keeps_its_state(box: Sandbox) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 
 from apothic_backends.model.errors import NotFound, PathRefused
 from apothic_backends.model.sandboxes import RunResult, SandboxGone
+from apothic_backends.sandboxes.dials import Dials
 from apothic_backends.sandboxes.files import Files
 from apothic_backends.sandboxes.guest import Guest, open_guest
 from apothic_backends.sandboxes.isolation import GuestSpec
@@ -53,6 +54,7 @@ class Host:
         self._guest = _opened(workspace, **how)
         self._transfers = Transfers(Files(workspace, owner=self._guest.owner), self._home)
         self._sessions = Sessions(self._guest)
+        self._dials = Dials(self._guest)
         self._processes: dict[int, Process] = {}
         self._changing = threading.Lock()
         self._is_closed = False
@@ -73,6 +75,7 @@ class Host:
             was_closed, self._is_closed = self._is_closed, True
         if not was_closed:
             self._guest.close()
+            self._dials.close()
             self._transfers.close()
             shutil.rmtree(self._home, ignore_errors=True)
             os.close(self._lock)
@@ -105,6 +108,28 @@ class Host:
         """End a session, if there is one."""
         self._check(token)
         self._sessions.close(name)
+
+    # --- ports ----------------------------------------------------------------------------------
+
+    def dial(self, token: str, port: int, wait_s: float) -> int | None:
+        """Connect to a port: see `Dials`; so do the next three."""
+        self._check(token)
+        return self._dials.dial(port, min(wait_s, MOST_WAIT_S))
+
+    def send(self, token: str, number: int, data: bytes) -> None:
+        """Send bytes; none at all is their end."""
+        self._check(token)
+        self._dials.send(number, data)
+
+    def receive(self, token: str, number: int, wait_s: float) -> bytes | None:
+        """What has come, once something has; None if that time was too short."""
+        self._check(token)
+        return self._dials.receive(number, min(wait_s, MOST_WAIT_S))
+
+    def hang_up(self, token: str, number: int) -> None:
+        """Close a connection, if it is open."""
+        self._check(token)
+        self._dials.hang_up(number)
 
     # --- processes ------------------------------------------------------------------------------
 
