@@ -14,8 +14,8 @@ CHILD = ROOT / "emulator/apothic_emulator/executors"
 OWN = "apothic_emulator.executors"
 EXTRA: dict[str, str] = dict.fromkeys(
     (
-        *("archives.py", "buckets.py", "fuse.py", "secrets.py", "session.py", "shown.py"),
-        *("trees.py", "volumes.py"),
+        *("archives.py", "buckets.py", "builder.py", "fuse.py", "secrets.py", "session.py"),
+        *("shown.py", "trees.py", "volumes.py"),
     ),
     "apothic_backends",
 )

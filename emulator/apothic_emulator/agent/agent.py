@@ -11,11 +11,14 @@ from select import EPOLLIN, EPOLLOUT, epoll
 from typing import Any
 
 from apothic_backends.model.errors import ApothicError
+from apothic_backends.model.jobs import ErrorInfo
 from apothic_emulator.agent.aside import Aside
+from apothic_emulator.agent.ends import Ends
 from apothic_emulator.agent.limits import Keeper
 from apothic_emulator.agent.line import Line, Post
 from apothic_emulator.agent.logs import LogPipe
-from apothic_emulator.agent.zygote import MARK, Zygote, failure
+from apothic_emulator.agent.zygote import MARK, Zygote
+from apothic_emulator.agent.zygotes import Environment, Start, Zygotes
 from apothic_emulator.core.doors import Door
 from apothic_emulator.core.effects import (
     Credit,
@@ -32,7 +35,7 @@ from apothic_emulator.core.effects import (
     Terminate,
     sent,
 )
-from apothic_emulator.core.facts import Ended, GivenUp, Recalled, Refused, StackDumped
+from apothic_emulator.core.facts import Ended, GivenUp, LoadFailed, Recalled, Refused, StackDumped
 from apothic_emulator.executors import orders, wire
 from apothic_emulator.executors.limits import pack
 from apothic_emulator.executors.orders import Message
@@ -40,8 +43,6 @@ from apothic_emulator.executors.wire import Frame
 
 _HANG_UP_MS = 200
 """Between the end of an executor's channel and its own, if it is only exiting."""
-
-_MOST_ENDS = 256
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -76,31 +77,31 @@ class Agent:
         self.answer = answer
         self.lines: dict[int, Line] = {}
         self.by_fd: dict[int, Line] = {}
-        self.ends: dict[int, Ended] = {}
-        """The latest ends, of which the core may not have heard yet."""
+        self.ends = Ends(post, keeper)
         self._burying = threading.Lock()
         self.pipes: dict[int, tuple[Line, LogPipe]] = {}
         self.zygote = zygote
+        self.zygotes = Zygotes(zygote, errands, post)
         self.keeper = keeper
-        keeper.relax = zygote.relax
+        keeper.relax = self.zygotes.relax
         self.aside = Aside(errands, post)
         self._archives = archives
         self._delivery: Any = delivery
         self._stock: Any = None
+        self._environments: Any = None
         self._first = threading.Lock()
-        self.errands.register(self.zygote.control, EPOLLIN)
         self._effects: dict[type, Callable[[Line, Effect], None]] = {
             Interrupt: lambda line, effect: line.interrupt(effect.job),  # type: ignore[union-attr]
             Credit: lambda line, effect: line.credit(effect),  # type: ignore[arg-type]
             DumpStack: self._dump_stack,
             Terminate: self._terminate,
-            Kill: lambda line, _: self.zygote.signal(line.number, signal.SIGKILL),
+            Kill: lambda line, _: self.zygotes.signal(line.number, signal.SIGKILL),
             Retire: lambda line, _: line.hang_up(),
         }
 
     def find_limits(self) -> None:
         """Find out by what limits can be kept here."""
-        self.zygote.clean_up(self.keeper.find())
+        self.zygotes.clean_up(self.keeper.find())
 
     def carry_out(self, effect: Effect, touched: set[Line]) -> None:
         """Do one thing, under the core's lock; lines in `touched` are to be flushed after it."""
@@ -111,8 +112,10 @@ class Agent:
         else:
             with self._burying:
                 line = self.lines.get(effect.executor)
-                if line is None:
-                    self._give_back(effect)
+                if line is None and isinstance(effect, FindGpus | Door):
+                    self.aside.carry_out(effect)
+                elif line is None:
+                    self.ends.give_back(effect)
                 elif type(effect) is Dispatch or type(effect) is DispatchBatch:
                     self._dispatch(line, effect)
                 else:
@@ -140,6 +143,15 @@ class Agent:
                 self._stock = Stock(self._archives)
             return self._stock
 
+    @property
+    def environments(self) -> Any:
+        """`Environments`, loaded for the first function that has an image."""
+        if self._environments is None:
+            from apothic_emulator.agent.environments import Environments  # noqa: PLC0415 - see above
+
+            self._environments = Environments(self.stock)
+        return self._environments
+
     def carry_out_beside(self, command: Any, token: Any) -> None:
         """Do what is asked without the core, which is not to know of it."""
         beside = self.stock if command.__module__.endswith(".archives") else self.delivery.safe
@@ -156,24 +168,23 @@ class Agent:
 
     def _watch(self, number: int) -> None:
         if self.keeper.watches:
-            self.zygote.watch(number)
-
-    def _give_back(self, effect: Effect) -> None:
-        """The executor has ended, as the core is about to hear: these jobs have not begun."""
-        if isinstance(effect, FindGpus | Door):
-            self.aside.carry_out(effect)
-            return
-        end = self.ends.get(effect.executor)
-        if end is not None:
-            end.unstarted += sent(effect)
+            self.zygotes.watch(number)
 
     def _start(self, effect: StartExecutor) -> Line | None:
+        spec = effect.spec
         try:
-            source = effect.spec.source
-            tree = None if source is None else self.stock.tree(source)
-            line = Line(effect, self.post, self._environment(effect), tree)
-        except (OSError, ApothicError) as error:  # no descriptors, say: this one is tried again
-            self._report_end(Ended(effect.executor, "start", detail=str(error)))
+            environment = None if spec.image is None else self.environments.of(spec)
+            task = None if environment is None else self.zygotes.task(environment)
+            tree = None if spec.source is None else self.stock.tree(spec.source)
+            own = self._variables(effect, environment)
+            line = Line(effect, self.post, own, tree, environment=environment, task=task)
+        except OSError as error:  # no descriptors, say: this one is tried again
+            self.ends.report(Ended(effect.executor, "start", detail=str(error)))
+            return None
+        except ApothicError as error:
+            told = ErrorInfo(error.code, error.message, data=error.data)
+            self.post(LoadFailed(effect.executor, told))
+            self.ends.report(Ended(effect.executor, "start", detail=error.message))
             return None
         self.lines[line.number] = line
         for channel in (line.bulk, line.session, line.jobs_out.socket):
@@ -183,17 +194,12 @@ class Agent:
             self.pipes[pipe.fd] = line, pipe
             self.errands.register(pipe.fd, EPOLLIN)
         try:
-            self._fork(line, effect)
+            self.zygotes.start(self._fork(line, effect), environment, builds=task is not None)
         except OSError as error:
             self._bury(line, Ended(line.number, "start", detail=str(error)))
-        else:
-            line.channels.handed_over()
-            self._watch(line.number)
-            if line.needs:
-                self.delivery.begin(line, effect.spec)
         return line
 
-    def _fork(self, line: Line, effect: StartExecutor) -> None:
+    def _fork(self, line: Line, effect: StartExecutor) -> Start:
         spec = effect.spec
         flags = orders.BY_VALUE if effect.code.codec != "ref" else 0
         if self.keeper.wants_processes:
@@ -201,10 +207,20 @@ class Agent:
         handed = line.channels.to_hand_over
         if spec.service is not None:
             handed += self.aside.doors.to_hand_over(f"{spec.app_name}/{spec.name}")
-        self.zygote.fork(line.number, handed, pack(self.keeper.allow(line.number, spec)), flags)
 
-    def _environment(self, effect: StartExecutor) -> dict[str, str]:
-        own = {MARK: self.zygote.mark, **self.keeper.environment(effect.spec)}
+        def forked() -> None:
+            line.channels.handed_over()
+            self._watch(line.number)
+            if line.needs:
+                self.delivery.begin(line, spec)
+
+        return Start(effect, handed, pack(self.keeper.allow(line.number, spec)), flags, forked)
+
+    def _variables(self, effect: StartExecutor, environment: Environment | None) -> dict[str, str]:
+        mark = self.zygote.mark
+        if environment is not None:
+            mark = self.zygotes.mark(environment, effect.executor)
+        own = {MARK: mark, **self.keeper.environment(effect.spec)}
         if effect.gpus:
             own |= {_VISIBLE: ",".join(effect.gpus), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
         return {**os.environ, **own}
@@ -222,11 +238,11 @@ class Agent:
 
     def _dump_stack(self, line: Line, effect: Effect) -> None:
         line.asked_for_stack = True
-        self.zygote.signal(line.number, wire.DUMP_SIGNAL)
+        self.zygotes.signal(line.number, wire.DUMP_SIGNAL)
 
     def _terminate(self, line: Line, effect: Effect) -> None:
         self.post(StackDumped(line.number, line.read_stack()))
-        self.zygote.signal(line.number, signal.SIGTERM)
+        self.zygotes.signal(line.number, signal.SIGTERM)
 
     # --- what comes back ------------------------------------------------------------------------
 
@@ -247,7 +263,7 @@ class Agent:
                 self._hung_up(line)
                 return True
         if line.preload and line.is_loaded:
-            self.zygote.preload(line.preload)
+            self.zygotes.preload(line.number, line.preload)
             line.preload = ()
         return True
 
@@ -258,7 +274,7 @@ class Agent:
         descriptors given to others, before the last of them is forgotten.
         """
         self._forget_channels(line)
-        self.zygote.hung_up(line.number, 0 if line.fault else _HANG_UP_MS)
+        self.zygotes.hung_up(line.number, 0 if line.fault else _HANG_UP_MS)
 
     def flush(self, line: Line) -> None:
         """Write what can be written, and ask to be told when there is room for the rest."""
@@ -285,8 +301,8 @@ class Agent:
         """Something has come that no caller waits for; `busy` says who is at work."""
         if fd in self.pipes:
             self._read_pipe(fd)
-        elif fd == self.zygote.control.fileno():
-            self._hear_zygote(busy)
+        elif (said := self.zygotes.hear(fd)) is not None:
+            self._hear(said, busy)
         else:
             self.aside.knocked(fd)
 
@@ -297,13 +313,13 @@ class Agent:
             self.errands.unregister(fd)
             del self.pipes[fd]
 
-    def _hear_zygote(self, busy: Callable[[], list[int]]) -> None:
+    def _hear(self, said: list[Message], busy: Callable[[], list[int]]) -> None:
         """Executors have ended, or were started, or use too much."""
-        for message in self.zygote.hear():
+        for message in said:
             line = self.lines.get(message.number)
             if message.kind == orders.WATCHED:
                 for number in busy():
-                    self.zygote.watch(number)
+                    self.zygotes.watch(number)
             elif line is None:
                 continue
             elif message.kind == orders.STARTED:
@@ -311,22 +327,7 @@ class Agent:
             elif message.kind == orders.OVER:
                 self.keeper.over(line.number, message.value)
             else:
-                self._bury(line, self._end_of(line, message))
-
-    def _end_of(self, line: Line, message: Message) -> Ended:
-        """Turn a wait status into a reason."""
-        if message.kind == orders.FAILED:
-            return Ended(line.number, "start", detail=failure(message))
-        code = os.waitstatus_to_exitcode(message.value)
-        excess = self.keeper.excess(line.number) if code == -signal.SIGKILL else None
-        if excess is not None:
-            return Ended(line.number, "oom", signal=-code, excess=excess)
-        was_killed = bool(message.flags & orders.WAS_KILLED)
-        if line.fault or was_killed or code == wire.CHANNEL_LOST:
-            return Ended(line.number, "protocol", detail=line.fault or "its channel was closed")
-        if code < 0:
-            return Ended(line.number, "signal", signal=-code)
-        return Ended(line.number, "exit", exit_code=code)
+                self._bury(line, self.ends.reason(line, message))
 
     def _bury(self, line: Line, end: Ended) -> None:
         """Take what a dead executor has left, then report its end."""
@@ -343,7 +344,7 @@ class Agent:
             with self._burying:
                 end.unstarted = line.take_back(all_of_them=True)
                 self.lines.pop(line.number, None)
-                self._report_end(end)
+                self.ends.report(end)
             self.keeper.ended(line.number)
             for pipe in line.logs:
                 if self.pipes.pop(pipe.fd, None) is not None:
@@ -353,25 +354,19 @@ class Agent:
     def kill_all(self) -> None:
         """Kill every executor; each end is reported."""
         for number in list(self.lines):
-            self.zygote.signal(number, signal.SIGKILL)
+            self.zygotes.signal(number, signal.SIGKILL)
 
     def end_all(self) -> None:
         """Kill every executor and see it end; some are left only if the zygote does not answer."""
         self.aside.end(_SILENCE_S)
         for number in self.lines:
-            self.zygote.signal(number, signal.SIGKILL)
-        while self.lines and self.zygote.control.poll(_SILENCE_S):
-            for message in self.zygote.hear():
+            self.zygotes.signal(number, signal.SIGKILL)
+        while self.lines and (said := self.zygotes.wait(_SILENCE_S)) is not None:
+            for message in said:
                 line = self.lines.pop(message.number, None)
                 if line is not None:
                     line.close()
-
-    def _report_end(self, end: Ended) -> None:
-        """Post it, and keep it for jobs that the core dispatches before it has heard of it."""
-        self.ends[end.executor] = end
-        if len(self.ends) > _MOST_ENDS:
-            del self.ends[next(iter(self.ends))]
-        self.post(end)
+        self.zygotes.end_guests()
 
     def _forget_channels(self, line: Line) -> None:
         for channel in (line.bulk, line.session, line.jobs_out.socket):

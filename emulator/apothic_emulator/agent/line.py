@@ -20,6 +20,7 @@ from apothic_emulator.agent.lent import Lent
 from apothic_emulator.agent.logs import LogPipe
 from apothic_emulator.agent.outgoing import Outgoing
 from apothic_emulator.agent.terminal import terminal
+from apothic_emulator.agent.zygotes import Environment
 from apothic_emulator.core.effects import Credit, Dispatch, DispatchBatch, StartExecutor
 from apothic_emulator.core.facts import (
     Input,
@@ -49,6 +50,9 @@ class Line:
         post: Post,
         env: dict[str, str],
         tree: dict[str, str] | None = None,
+        *,
+        environment: Environment | None = None,
+        task: dict[str, Any] | None = None,
     ) -> None:
         self.number = effect.executor
         self.post = post
@@ -81,17 +85,32 @@ class Line:
         )
         self._frames = FrameReader()
         self._session_frames = FrameReader()
-        self._begin(effect, token, env, tree)
+        self._begin(effect, self._told(effect, token, env, tree), environment, task)
 
     def _begin(
+        self,
+        effect: StartExecutor,
+        told: dict[str, Any],
+        environment: Environment | None,
+        task: dict[str, Any] | None,
+    ) -> None:
+        """The first packets: for whoever builds its environment, and what to be, with the code."""
+        if task is not None:
+            self._send(wire.BUILD, 0, 0, json.dumps(task).encode(), ())
+        if environment is not None:
+            environment.settle(told)
+        code = (effect.code.data, *effect.code.buffers)
+        self._send(wire.LOAD, 0, 0, json.dumps(told).encode(), code)
+
+    def _told(
         self,
         effect: StartExecutor,
         token: bytes,
         env: dict[str, str],
         tree: dict[str, str] | None,
-    ) -> None:
-        """The first packet: what to be, and the code."""
-        spec = {
+    ) -> dict[str, Any]:
+        """What it has to know before its code."""
+        return {
             "name": effect.spec.name,
             "slots": effect.spec.concurrent_requests,
             "is_async": effect.spec.is_async,
@@ -111,8 +130,6 @@ class Line:
             "timeout_s": effect.spec.timeout_s,
             "mounts": [_fields(mount) for mount in effect.spec.mounts],
         }
-        code = (effect.code.data, *effect.code.buffers)
-        self._send(wire.LOAD, 0, 0, json.dumps(spec).encode(), code)
 
     # --- down -----------------------------------------------------------------------------------
 
@@ -372,6 +389,7 @@ def _error_info(frame: Frame) -> ErrorInfo:
             type_name=str(said["type_name"]),
             traceback=str(said["traceback"]),
             exception=exception,
+            data=dict(said.get("data", ())),
             is_final=said.get("is_final") is True,
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -1,7 +1,7 @@
 """The host's end of the zygotes: starting one, asking it to fork, and hearing who has ended.
 
-This is the seam for other platforms: what `start` does on Linux with a zygote, a warm stand-by
-interpreter would do elsewhere.
+This is the seam for other places and platforms: a `Launch` is all that differs between a zygote
+that is our child, one in a virtual environment, and one in a container.
 """
 
 from __future__ import annotations
@@ -13,15 +13,58 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from select import EPOLLIN, epoll
+from typing import Protocol
 
+from apothic_backends.model.jobs import ErrorInfo
 from apothic_emulator.agent import interpreter
 from apothic_emulator.executors import orders, preload
 from apothic_emulator.executors.orders import Message
 
-_CONTROL_FD = 3
+CONTROL_FD = 3
 MARK = "APOTHIC_ZYGOTE"
 """The environment variable by which everything under a zygote can be recognised."""
+
+
+class Launched(Protocol):
+    """A zygote as whoever has launched it sees it."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, if that is one of this machine."""
+        ...
+
+    @property
+    def error(self) -> ErrorInfo | None:
+        """Why it could not be launched after all, once its channel has ended."""
+        ...
+
+    def wait(self) -> None:
+        """Block until it is gone, with everything below it; it was told to end."""
+        ...
+
+
+Launch = Callable[[socket.socket, str], Launched]
+"""Starts a zygote that has the far end of its channel, and whose environment has a mark.
+
+It returns at once: what takes longer is done on a thread. The far end is the launcher's, which
+closes it as soon as the zygote has it, or cannot have it.
+"""
+
+
+class Child:
+    """A zygote that is our child."""
+
+    error = None
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def wait(self) -> None:
+        """Block until it has ended."""
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
 
 
 class _Channel:
@@ -61,11 +104,15 @@ class Zygote:
     The newest of them that is ready gets the next executor; the others keep those they have.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, launch: Launch | None = None, mark: str = "") -> None:
+        """Without a `launch` it is one for this interpreter, and is replaced when it has ended."""
         self.control = epoll()
         """Readable when one of them has said something."""
-        self.pid: int | None = None
-        self.mark = os.urandom(8).hex()
+        self.mark = mark or os.urandom(8).hex()
+        self.is_gone = False
+        """Whether it has ended, and was not replaced."""
+        self._launch = launch
+        self._launched: Launched | None = None
         self._asked_for: set[str] = set()
         self._chain: list[_Channel] = []
         """Zygotes by age, the ready ones first."""
@@ -76,25 +123,25 @@ class Zygote:
         self._chain.append(channel)
         self.control.register(channel.socket, EPOLLIN)
 
+    @property
+    def pid(self) -> int | None:
+        """The process of the first of them."""
+        return None if self._launched is None else self._launched.pid
+
+    @property
+    def error(self) -> ErrorInfo | None:
+        """Why it could not be launched."""
+        return None if self._launched is None else self._launched.error
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has no executor."""
+        return not any(channel.executors for channel in self._chain)
+
     def start(self) -> None:
         """Start the process."""
-        first = self._chain[0]
-        program = interpreter.command(
-            "from apothic_emulator.executors.zygote import main; "
-            f"main({_CONTROL_FD}, {os.getpid()}, by_value={_has_functions_by_value()})"
-        )
-        self.pid = os.posix_spawn(
-            program[0],
-            program,
-            {**os.environ, MARK: self.mark},
-            file_actions=[
-                (os.POSIX_SPAWN_DUP2, first.far.fileno(), _CONTROL_FD),
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-            ],
-            setsid=True,
-        )
-        first.far.close()
+        launch = self._launch or _spawn_own
+        self._launched = launch(self._chain[0].far, self.mark)
 
     def fork(
         self, number: int, descriptors: list[int], allowed: bytes = b"", flags: int = 0
@@ -210,26 +257,52 @@ class Zygote:
             self.wait()
             kill_marked(self.mark)
             self._asked_for.clear()
-            self.start()
+            self.is_gone = self._launch is not None
+            if not self.is_gone:
+                self.start()
         return ended
 
     def wait(self) -> None:
         """Block until the process has ended; Ctrl-C makes it hurry."""
-        while self.pid is not None:
+        while self._launched is not None:
             try:
-                os.waitpid(self.pid, 0)
-            except ChildProcessError:
-                pass
+                self._launched.wait()
             except KeyboardInterrupt:
                 self.end()
                 continue
-            self.pid = None
+            self._launched = None
 
     def close(self) -> None:
         """Let go of the channels."""
         for channel in self._chain:
             channel.close()
         self.control.close()
+
+
+def spawn(program: list[str], far: socket.socket, env: dict[str, str]) -> int:
+    """Start a program of zygotes with its channel as descriptor 3; its process id."""
+    pid = os.posix_spawn(
+        program[0],
+        program,
+        env,
+        file_actions=[
+            (os.POSIX_SPAWN_DUP2, far.fileno(), CONTROL_FD),
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+        ],
+        setsid=True,
+    )
+    far.close()
+    return pid
+
+
+def _spawn_own(far: socket.socket, mark: str) -> Launched:
+    """Start one like this interpreter."""
+    program = interpreter.command(
+        "from apothic_emulator.executors.zygote import main; "
+        f"main({CONTROL_FD}, {os.getpid()}, by_value={_has_functions_by_value()})"
+    )
+    return Child(spawn(program, far, {**os.environ, MARK: mark}))
 
 
 def _has_functions_by_value() -> bool:

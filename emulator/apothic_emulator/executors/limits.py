@@ -5,6 +5,9 @@ from __future__ import annotations
 import marshal
 from typing import NamedTuple
 
+_VERSION = 2
+"""The newest way to marshal plain values that every Python reads."""
+
 
 class Limits(NamedTuple):
     """Of one executor together with everything that it starts."""
@@ -18,8 +21,8 @@ class Limits(NamedTuple):
 
 
 def pack(limits: Limits) -> bytes:
-    """What goes with a FORK order; both ends are the same interpreter."""
-    return marshal.dumps(tuple(limits))
+    """What goes with a FORK order; the other end may be another version of Python."""
+    return marshal.dumps(tuple(limits), _VERSION)
 
 
 def parse(data: bytes) -> Limits:

@@ -14,6 +14,7 @@ up     STARTED number, process id                      it was forked
        ENDED number, wait status, flags                and everything it started is gone
        FAILED number, errno                            it could not be forked
        READY                                           a successor has imported what it was told
+       IDLE                                            it has had no executor for long
 """
 
 from __future__ import annotations
@@ -35,11 +36,14 @@ OVER: Final = 11
 WATCHED: Final = 12
 FOLDERS: Final = 13
 LIMIT: Final = 14
+IDLE: Final = 15
 
 BY_VALUE: Final = 1
 """With FORK: the executor will need cloudpickle."""
 TELL_PID: Final = 2
 """With FORK: STARTED is wanted."""
+BUILD: Final = 4
+"""With FORK: it is a builder, which makes what an executor with these channels is to run in."""
 WAS_KILLED: Final = 1
 """With ENDED: it had hung up, and was killed because it lived on."""
 

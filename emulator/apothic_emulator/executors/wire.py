@@ -35,7 +35,8 @@ ITEMS: Final = 11
 CREDIT: Final = 12
 GIVE_UP: Final = 13
 SAID: Final = 14
-_LAST: Final = SAID
+BUILD: Final = 15
+_LAST: Final = BUILD
 
 BATCH: Final = 20
 """A packet of `packets`: several jobs for one call."""

@@ -51,9 +51,11 @@ class Child:
 class Zygote:
     """The loop: requests from the host, ends of executors, the end of the user's process."""
 
-    def __init__(self, control: socket, user_fd: int) -> None:
+    def __init__(self, control: socket, user_fd: int, idle_s: float = NEVER) -> None:
+        """Says so when it has had no children for `idle_s`."""
         self.control = control
         self.user_fd = user_fd
+        self.idle_s = idle_s
         self.children: dict[int, Child] = {}
         """By pidfd."""
         self.by_number: dict[int, Child] = {}
@@ -74,11 +76,14 @@ class Zygote:
         if by_value and not ready:
             _import_pickles()
         while True:
-            for fd, _ in ready or self.poll.poll(self._patience_ms()):
+            ready = ready or self.poll.poll(self._patience_ms())
+            for fd, _ in ready:
                 if fd in self.children:
                     self._reap(fd)
                 elif fd == self.user_fd or not self._take_order():
                     return
+            if not ready and not self.children:
+                self._say(Message(orders.IDLE))
             ready = []
             self._kill_hung_up()
             if self.watchdog.due <= time.monotonic():
@@ -88,6 +93,8 @@ class Zygote:
         """How long to wait for news, None for ever."""
         due = [c.kill_at for c in self.by_number.values() if c.kill_at is not None]
         due.append(self.watchdog.due)
+        if not self.children:
+            due.append(time.monotonic() + self.idle_s)
         soonest = min(due)
         return None if soonest == NEVER else max(0.0, soonest - time.monotonic()) * 1000 + 1
 
@@ -180,7 +187,7 @@ class Zygote:
             self._say(Message(orders.FAILED, order.number, error.errno or 0))
         else:
             if not pid:
-                self._become_executor(channels, order.number, allowed)
+                self._become_executor(channels, order, allowed)
             self.by_number[order.number] = self._watch(order.number, pid, allowed)
             if order.flags & orders.TELL_PID:
                 self._say(Message(orders.STARTED, order.number, pid))
@@ -201,16 +208,18 @@ class Zygote:
         self.children.clear()
         self.by_number.clear()
 
-    def _become_executor(self, channels: list[int], number: int, allowed: Limits) -> NoReturn:
+    def _become_executor(self, channels: list[int], order: Message, allowed: Limits) -> NoReturn:
         try:
             self._let_go()
             if allowed.cores:
                 linux.bind(allowed.cores)  # before libraries count their threads
             os.close(self.user_fd)
-            linux.set_name(f"apothic-{number}")
+            linux.set_name(f"apothic-{order.number}")
             os.setpgid(0, 0)
             signal.signal(signal.SIGINT, signal.default_int_handler)
             preload.reseed()
+            if order.flags & orders.BUILD:
+                import_module("apothic_emulator.executors.builder").main(channels)
             life.main(channels)
         finally:
             os._exit(70)
@@ -317,7 +326,7 @@ def run(zygote: Zygote, *, by_value: bool = False) -> None:
         zygote.control.close()
 
 
-def main(control_fd: int, user_pid: int, *, by_value: bool) -> None:
+def main(control_fd: int, user_pid: int, *, by_value: bool = False, idle_s: float = NEVER) -> None:
     """Run a zygote in this process until its user's process ends."""
     os.chdir("/")  # the caller's directory may be deleted or unmounted
     linux.set_name("apothic-zygote")
@@ -328,4 +337,4 @@ def main(control_fd: int, user_pid: int, *, by_value: bool) -> None:
         user_fd = os.pidfd_open(user_pid)
     except ProcessLookupError:
         return  # the user's process is gone already
-    run(Zygote(socket(fileno=control_fd), user_fd), by_value=by_value)
+    run(Zygote(socket(fileno=control_fd), user_fd, idle_s), by_value=by_value)

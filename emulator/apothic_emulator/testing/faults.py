@@ -163,7 +163,7 @@ class Faults:
             fault.times -= 1
             self._hit[executor] = fault, job.number
             self._note(fault, job)
-            self._host.agent.zygote.signal(executor, signal.SIGKILL)
+            self._host.agent.zygotes.signal(executor, signal.SIGKILL)
 
     def _find(self, job: Job, *kinds: str) -> Fault | None:
         armed = (f for f in self._armed if f.kind in kinds and f.aims_at(job))
