@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apothic._calls import Calls
@@ -189,10 +189,16 @@ class _MethodCalls(Calls):
 
 
 async def create(
-    spec: FunctionSpec, how: Mapping[str, Any], name: str | None, tags: Mapping[str, str]
+    spec: FunctionSpec,
+    how: Mapping[str, Any],
+    name: str | None,
+    tags: Mapping[str, str],
+    kept: Sequence[Command[Any] | None],
 ) -> tuple[Link, str, Isolation]:
-    """Make a sandbox; it is gone again if it could not be begun."""
+    """Make a sandbox, with secrets that are `kept` first; it is gone again if it did not begin."""
     backend = connect()
+    for keep in filter(None, kept):
+        await step(backend.start(keep))
     class_id = await step(backend.start(RegisterFunction(spec, CODE)))
     token = secrets.token_hex(8)
     arguments = encode_arguments(lambda: create, (token, how), {})

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, TypedDict
 
 from apothic._values import flag, is_dict, is_string, number, refuse, text, whole
-from apothic.options import Rule
+from apothic.options import RULES as FUNCTION_RULES, Rule
+from apothic.secret import Secret
 from apothic_backends.model.errors import InvalidOption, NotBuiltYet, UsageError
 
 
@@ -37,6 +38,8 @@ class SandboxOptions(TypedDict, total=False):
     """Where commands begin: "/workspace", or below."""
     env: Mapping[str, str] | None
     """Variables for all that runs in it."""
+    secrets: Sequence[Secret] | None
+    """More of them, as they are when it is made."""
 
 
 DEFAULTS: SandboxOptions = {
@@ -51,10 +54,10 @@ DEFAULTS: SandboxOptions = {
     "idle_timeout_s": None,
     "workdir": "/workspace",
     "env": None,
+    "secrets": None,
 }
 
 _NOT_BUILT = {
-    "secrets": "pass env={...} to create() or exec()",
     "volumes": "use box.files to bring files in and out",
     "gpu": "call a function with gpu=... from your program",
 }
@@ -124,7 +127,7 @@ def strings(what: str, value: Any) -> dict[str, str]:
     return dict(value)
 
 
-_MAY_BE_NONE = ("cpu", "image", "network", "timeout_s", "idle_timeout_s", "env")
+_MAY_BE_NONE = ("cpu", "image", "network", "timeout_s", "idle_timeout_s", "env", "secrets")
 
 RULES: dict[str, Rule] = {
     "cpu": lambda name, value: whole(name, value, 1),
@@ -138,4 +141,5 @@ RULES: dict[str, Rule] = {
     "idle_timeout_s": _above_zero,
     "workdir": _workdir,
     "env": strings,
+    "secrets": FUNCTION_RULES["secrets"],
 }

@@ -56,7 +56,8 @@ class Workspace:
             refuse("name", name, "a name that does not begin with 'sb-', as ids do")
         wanted = strings("tags", tags)
         how = self._how(strings("env", env))
-        link, named, isolation = await create(self._spec(), how, name, wanted)
+        kept = [secret.keep() for secret in self.options.get("secrets") or ()]
+        link, named, isolation = await create(self._spec(), how, name, wanted, kept)
         await restore(snapshot, link)
         return Sandbox(link, named, wanted, isolation)
 
@@ -103,6 +104,7 @@ class Workspace:
             memory_mb=options.get("memory_mb", 0) + _OVERHEAD_MB,
             cpu=options.get("cpu"),
             preload=(HOST,),  # it takes longer to import than to run
+            secrets=tuple(secret.ref() for secret in options.get("secrets") or ()),
             cls=class_of(options),
         )
 
@@ -115,6 +117,7 @@ class Workspace:
             "network": not options["untrusted"] if network is None else network,
             "image": (options["image"] or _IMAGE) if options["isolation"] == "docker" else None,
             "env": {**(options["env"] or {}), **env},
+            "has_secrets": bool(options["secrets"]),
         }
 
     def __repr__(self) -> str:

@@ -210,9 +210,18 @@ class Host:
 # --- its guest ------------------------------------------------------------------------------------
 
 
-def _opened(workspace: Path, *, image: str | None = None, **how: Any) -> Guest:
+def _opened(
+    workspace: Path,
+    *,
+    env: Mapping[str, str],
+    image: str | None = None,
+    has_secrets: bool = False,
+    **how: Any,
+) -> Guest:
     """What its programs run in: a container of an image, or this machine as far as it lets them."""
-    spec = GuestSpec(workspace=workspace, **how)
+    names = os.environ["APOTHIC_SECRETS"].split(",") if has_secrets else ()
+    given = {name: os.environ[name] for name in names if name}
+    spec = GuestSpec(workspace=workspace, env={**given, **env}, **how)
     if image is None:
         return open_guest(spec)
     from apothic_backends.sandboxes.container import open_container  # an extra  # noqa: PLC0415

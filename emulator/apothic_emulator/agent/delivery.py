@@ -35,7 +35,9 @@ class Delivery:
 
     def is_stale(self, line: Line) -> bool:
         """Whether an executor has secrets that have changed since."""
-        return line.secrets is not None and line.secrets != self.safe.version(line.needs)
+        if line.secrets is None or line.keeps_secrets:
+            return False
+        return line.secrets != self.safe.version(line.needs)
 
     def _deliver(self, line: Line, spec: FunctionSpec) -> None:
         try:

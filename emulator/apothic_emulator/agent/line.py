@@ -64,6 +64,8 @@ class Line:
         self.fault = ""
         """How it broke the protocol, if it did."""
         self.needs = effect.spec.needs
+        self.keeps_secrets = effect.spec.cls is not None and effect.spec.cls.is_sandbox
+        """Whether it goes on with those that it began with, since it would be lost with them."""
         self.secrets: tuple[str, ...] | None = None
         """Which version of those it has got; None while it has none."""
         self.veils: Any = None
@@ -83,8 +85,7 @@ class Line:
             LogPipe(channels.out, "stdout", token, channels.flags),
             LogPipe(channels.err, "stderr", token, channels.flags),
         )
-        self._frames = FrameReader()
-        self._session_frames = FrameReader()
+        self._frames, self._session_frames = FrameReader(), FrameReader()
         self._begin(effect, self._told(effect, token, env, tree), environment, task)
 
     def _begin(

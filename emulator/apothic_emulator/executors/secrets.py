@@ -17,6 +17,9 @@ from apothic_emulator.executors import calls, wire
 from apothic_emulator.executors.calls import Failure
 from apothic_emulator.executors.control import Control
 
+NAMES = "APOTHIC_SECRETS"
+"""The environment variable that names those which are secrets, for what hands them on."""
+
 _DEPTH = 8
 
 
@@ -45,6 +48,7 @@ def take(control: Control) -> Secrets:
     resource.setrlimit(resource.RLIMIT_CORE, (0, most))  # a core dump would have them in it
     values, keys = json.loads(body)
     os.environ.update(values)
+    os.environ[NAMES] = ",".join(values)
     return Secrets([*values.values(), *keys.values()], keys)
 
 

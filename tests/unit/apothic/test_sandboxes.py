@@ -36,7 +36,7 @@ def test_options_that_cannot_be_meant_are_refused(options: dict[str, Any], what:
         app.sandbox("coder", **options)
 
 
-@pytest.mark.parametrize("name", ["secrets", "volumes", "gpu"])
+@pytest.mark.parametrize("name", ["volumes", "gpu"])
 def test_options_that_are_not_built_say_what_to_do(name: str) -> None:
     options: Any = {name: []}
     with pytest.raises(NotBuiltYet, match="for now"):
