@@ -249,6 +249,7 @@ class Declared(Invocable[P, R], Markable):
                 gpu=gpu,
                 gpu_count=gpu_count,
                 min_vram_gb=min_vram_gb,
+                gpu_share=options.get("gpu_share", False),
             )
         return self._spec
 

@@ -30,6 +30,9 @@ class FunctionOptions(TypedDict, total=False):
     """GPUs of one model for each worker process, where one is not enough."""
     min_vram_gb: int | None
     """Memory of each GPU, in GB as makers count them (10**9 bytes)."""
+    gpu_share: bool
+    """Let worker processes of functions that share, too, have the same GPU, for as long as the
+    `min_vram_gb` of all fit into its memory."""
     geolocation: str | list[str] | None
     """Country codes."""
     offer_filters: dict[str, dict[str, Any]] | None
@@ -210,6 +213,7 @@ RULES: dict[str, Rule] = {
     "gpu": _words,
     "gpu_count": _at_least(1),
     "min_vram_gb": _at_least(1),
+    "gpu_share": flagged,
     "geolocation": _words,
     "offer_filters": _filters,
     "max_cost_per_hour_usd": _above_zero,

@@ -133,8 +133,23 @@ def a_cancel_ends_with_the_control_plane_that_was_asked_for_it(
 
 
 @mutant(Agents, "holders", AGENT_MUTANTS)
-def a_device_is_given_twice(right: Any, self: Agents) -> dict[str, Executor]:
-    return {uuid: it for uuid, it in right(self).items() if it.status is ExecutorStatus.READY}
+def a_device_is_given_twice(right: Any, self: Agents) -> Any:
+    return {
+        uuid: [it for it in those if it.status is ExecutorStatus.READY]
+        for uuid, those in right(self).items()
+    }
+
+
+@mutant(Agents, "holders", AGENT_MUTANTS)
+def whoever_shares_has_as_good_as_nothing(right: Any, self: Agents) -> Any:
+    return {
+        uuid: [it for it in those if not it.function.spec.gpu_share]
+        for uuid, those in right(self).items()
+    }
+
+
+@mutant(Fleet, "_stop_troubled", AGENT_MUTANTS)
+def what_has_lost_its_device_goes_on(right: Any, self: Fleet, *rest: Any) -> None: ...
 
 
 @mutant(Agents, "put", AGENT_MUTANTS)
@@ -145,7 +160,7 @@ def devices_are_forgotten_over_a_restart(
 
 
 @mutant(Outpost, "_is_free", AGENT_MUTANTS)
-def nobody_waits_for_a_device_of_one_that_dies(right: Any, self: Outpost, gpus: Any) -> bool:
+def nobody_waits_for_a_device_of_one_that_dies(right: Any, self: Outpost, start: Any) -> bool:
     return True
 
 

@@ -52,8 +52,10 @@ FAULTS = (
     "drain",
     "twice",
     "slow",
+    "lose_gpu",
+    "lose_gpu",
 )
-RETRIES = (0, 0, 2, 0, 2)
+RETRIES = (0, 0, 2, 0, 2, 2)
 """Of each function."""
 
 
@@ -117,12 +119,14 @@ class World:
                 "sim",
                 f"f{i}",
                 retries=RetryPolicy(retries, 0.0),
-                concurrent_requests=(1, 2, 1, 1, 1)[i],
+                concurrent_requests=(1, 2, 1, 1, 1, 1)[i],
                 max_containers=4,
-                memory_mb=(1024, 2048, 1024, 1024, 1024)[i],
-                timeout_s=(9000.0, 9000.0, 20.0, 9000.0, 60.0)[i],
-                gpu=((), (), (), ("H100", "T4"), ())[i],
-                gpu_count=(0, 0, 0, 1, 2)[i],
+                memory_mb=(1024, 2048, 1024, 1024, 1024, 512)[i],
+                timeout_s=(9000.0, 9000.0, 20.0, 9000.0, 60.0, 9000.0)[i],
+                gpu=((), (), (), ("H100", "T4"), (), ())[i],
+                gpu_count=(0, 0, 0, 1, 2, 1)[i],
+                gpu_share=i == 5,
+                min_vram_gb=8 if i == 5 else 0,
             )
             for i, retries in enumerate(RETRIES)
         ]
@@ -287,6 +291,10 @@ class World:
             self.reached[kind] += 1
             machine.outpost.drain()
             machine.write()
+        elif kind == "lose_gpu" and machine.is_alive and machine.outpost.capacity.gpus:
+            self.reached[kind] += 1
+            machine.lose_gpu(i)
+            machine.write()
         elif kind == "kill_executor" and machine.executors:
             self.reached[kind] += 1
             executor = next(iter(machine.executors.values()))
@@ -363,6 +371,7 @@ class World:
             sure(not self.calm or job.losses == 0, "I7", "jobs:%d was charged for nothing", number)
 
         self.judge_costs()
+        self.shares.judge(self.plane)
 
     def judge_costs(self) -> None:
         """Each attempt costs what it took there, or what it ran until it was known to be lost."""

@@ -13,7 +13,7 @@ from apothic_backends.model.payloads import Payload
 from apothic_backends.model.queues import alone
 from apothic_emulator.agent import channel
 from apothic_emulator.agent.channel import ChannelError, parse
-from apothic_emulator.agent.messages import Answer, Ask
+from apothic_emulator.agent.messages import Answer, Ask, Devices
 from apothic_emulator.agent.outpost import Outpost
 from apothic_emulator.core import effects as e, facts as f
 from apothic_emulator.core.hellos import Capacity, Gpu
@@ -29,7 +29,7 @@ LONGEST_S = 45.0
 """What the longest calls take."""
 
 _MODELS = (("H100", "H100"), ("H100", "T4"), ())
-"""The devices of each machine."""
+"""The devices of each machine, of 17 GB each."""
 
 
 def capacity_of(number: int) -> Capacity:
@@ -48,7 +48,7 @@ class Executor:
         self.slots = effect.spec.concurrent_requests
         self.queue: deque[tuple[int, int]] = deque()
         self.running: dict[int, int] = {}
-        self.gpus = effect.gpus
+        self.gpus, self.spec = effect.gpus, effect.spec
         self.is_loaded, self.is_alive = False, True
         self.questions = 0
         self.unanswered: dict[int, int] = {}
@@ -231,6 +231,15 @@ class Machine:
                 self.after(0.05, executor.die, "exit")
             case _:
                 pass
+
+    def lose_gpu(self, i: int) -> None:
+        """A device falls off the bus, and may come back."""
+        gpus = list(self.outpost.capacity.gpus)
+        gpu = gpus[i % len(gpus)]
+        gpus[i % len(gpus)] = gpu.replace(trouble="" if gpu.trouble else "it is lost")
+        self.outpost.found(Devices(tuple(gpus)))
+        if not gpu.trouble:
+            self.after(20.0 + self.chance(60), self.lose_gpu, i)
 
     def say_later(self, fact: Any) -> None:
         self.after(0.0, self.say, fact)

@@ -7,12 +7,19 @@ from apothic_backends.model.record import Record
 
 
 class GpuSnapshot(Record):
-    """One device of an agent: who has it is `taken_by`, as `app/function`, nobody if empty."""
+    """One device of an agent: who has it is `taken_by`, as `app/function`, nobody if empty.
+
+    A slice of one (MIG) has a `parent`, the UUID of the whole. The memory of one that `is_unified`
+    is the machine's own. Nobody gets one with a `trouble`, which is why.
+    """
 
     uuid: str
     name: str
     memory_mb: int
     taken_by: str = ""
+    parent: str = ""
+    is_unified: bool = False
+    trouble: str = ""
 
 
 class AgentSnapshot(Record):

@@ -84,6 +84,8 @@ class FunctionSpec(Record):
     top). Without one it runs where its caller does. Each process that runs it has `gpu_count` GPUs
     to itself: all of one of the models that `gpu` names, the first of them that is to be had (any
     where it names none), each with `min_vram_gb` (of 10**9 bytes, as makers count) at the least.
+    With `gpu_share` processes of other functions that share may have the same, and `min_vram_gb` is
+    what it needs of it.
     Its code can be loaded only under `python`, such as "3.12"; under any if that is empty, as for
     code that is found by its name. One that is a `service` takes requests, and no calls. One
     that is a class (`cls`) takes calls of its methods, for its instances. It finds what its `image`
@@ -112,6 +114,7 @@ class FunctionSpec(Record):
     gpu: tuple[str, ...] = ()
     gpu_count: int = 0
     min_vram_gb: int = 0
+    gpu_share: bool = False
     python: str = ""
     service: ServiceSpec | None = None
     cls: ClassSpec | None = None

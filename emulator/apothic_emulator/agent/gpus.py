@@ -1,94 +1,77 @@
-"""The GPUs of this machine, as its driver tells of them.
+"""The GPUs of this machine that executors may get: devices, and slices of those that are cut.
 
-`APOTHIC_FAKE_GPUS` ("2xH100-80GB,1xA100-40GB") stands in for the driver: placement can be tried
-where there is none. A device is named by its UUID everywhere.
+They are asked for in this order: `APOTHIC_FAKE_GPUS`, which stands in for all drivers; NVIDIA's.
+(AMD's and Apple's would come next.) A device is named by its UUID everywhere.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from importlib import import_module
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from apothic_backends.model.errors import InvalidOption
+from apothic_emulator.agent import nvml
+from apothic_emulator.agent.nvml import Device, Inventory
+from apothic_emulator.agent.visible import VISIBLE, visible
 from apothic_emulator.core.hellos import Gpu
 
 FAKE = "APOTHIC_FAKE_GPUS"
-VISIBLE = "CUDA_VISIBLE_DEVICES"
 
-_FAKE = re.compile(r"(\d+)x([A-Za-z0-9_ ]+)-(\d+)GB")
+_FAKE = re.compile(r"(\d+)x([A-Za-z0-9_ ]+)-(\d+)GB(?::(\d+g\.(\d+)gb))?")
 
 
 def find() -> tuple[tuple[Gpu, ...], str]:
-    """The GPUs that this process may use; if there are none, why."""
-    fake = os.environ.get(FAKE)
-    if fake:
-        return faked(fake), ""
-    gpus, reason = _driver()
-    seen = visible(gpus, os.environ.get(VISIBLE))
-    if gpus and not seen:
-        reason = f"{VISIBLE}={os.environ[VISIBLE]!r} leaves none of {len(gpus)}"
-    return seen, reason
+    """The GPUs that this process may use; if there are none, why.
 
-
-def _driver() -> tuple[tuple[Gpu, ...], str]:
-    """What NVIDIA's driver tells; that there is none is a normal state."""
-    try:
-        nvml = import_module("pynvml")  # 20 ms, and few programs need it
-    except ImportError:
-        return (), "nvidia-ml-py is not installed"
-    return ask(nvml)
-
-
-def ask(nvml: Any) -> tuple[tuple[Gpu, ...], str]:
-    """What the driver tells through its library."""
-    try:
-        nvml.nvmlInit()
-    except nvml.NVMLError as error:
-        return (), f"no NVIDIA driver: {error}"
-    try:
-        handles = map(nvml.nvmlDeviceGetHandleByIndex, range(nvml.nvmlDeviceGetCount()))
-        gpus = tuple(_device(nvml, handle) for handle in handles)
-    except nvml.NVMLError as error:
-        return (), f"the NVIDIA driver does not tell: {error}"
-    else:
-        return gpus, "" if gpus else "the NVIDIA driver knows of none"
-    finally:
-        nvml.nvmlShutdown()
-
-
-def _device(nvml: Any, handle: Any) -> Gpu:
-    memory_mb = nvml.nvmlDeviceGetMemoryInfo(handle).total >> 20
-    return Gpu(nvml.nvmlDeviceGetUUID(handle), nvml.nvmlDeviceGetName(handle), memory_mb)
-
-
-def visible(gpus: Sequence[Gpu], wanted: str | None) -> tuple[Gpu, ...]:
-    """Those that `CUDA_VISIBLE_DEVICES` leaves, as CUDA reads it: up to the first that is none.
-
-    Numbers are in the order of the bus, as the driver has them.
+    Raises:
+        InvalidOption: what is to be made up cannot be read.
     """
-    if wanted is None:
-        return tuple(gpus)
-    found: list[Gpu] = []
-    for name in wanted.split(","):
-        gpu = _named(gpus, name.strip())
-        if gpu is None or gpu in found:
-            break
-        found.append(gpu)
-    return tuple(found)
+    return usable(look())
 
 
-def _named(gpus: Sequence[Gpu], name: str) -> Gpu | None:
-    if name.isdecimal():
-        return gpus[int(name)] if int(name) < len(gpus) else None
-    those = [gpu for gpu in gpus if name and gpu.uuid.startswith(name)]
-    return those[0] if len(those) == 1 else None
+def look() -> Inventory:
+    """All that there is, with how it is.
+
+    Raises:
+        InvalidOption: what is to be made up cannot be read.
+    """
+    fake = os.environ.get(FAKE)
+    return Inventory(faked(fake)) if fake else nvml.look()
+
+
+def usable(inventory: Inventory) -> tuple[tuple[Gpu, ...], str]:
+    """Those of them that this process may use; if there are none, why."""
+    devices = inventory.devices
+    wholes = [it.gpu.uuid for it in devices if not it.gpu.parent]
+    gpus = tuple(it.gpu for it in devices if it.gpu.uuid and not it.is_cut)
+    wanted = None if os.environ.get(FAKE) else os.environ.get(VISIBLE)
+    seen = visible(wholes, gpus, wanted)
+    if seen or not devices:
+        return seen, inventory.reason
+    if gpus:
+        return (), f"{VISIBLE}={wanted!r} leaves none of {len(gpus)}"
+    return (), "; ".join(map(_why_not, devices))
+
+
+def _why_not(device: Device) -> str:
+    return f"{device.gpu.name} {device.number}: {device.gpu.trouble or 'is cut into no slices'}"
+
+
+def merged(before: Iterable[Gpu], now: Iterable[Gpu]) -> tuple[Gpu, ...]:
+    """The devices that there are now; of those that were there before, one that is gone stays.
+
+    It is in trouble: who has it has to know.
+    """
+    there = tuple(now)
+    known = {gpu.uuid for gpu in there}
+    gone = (gpu for gpu in before if gpu.uuid not in known)
+    lost = "it is not there any more"
+    return (*there, *(gpu.replace(trouble=gpu.trouble or lost) for gpu in gone))
 
 
 def chosen(gpus: Sequence[Gpu], names: Sequence[str]) -> tuple[Gpu, ...]:
-    """Those with these UUIDs, or the only ones that begin so.
+    """Those with these numbers or UUIDs, or the only ones that begin so.
 
     Raises:
         InvalidOption: one of them is not here.
@@ -103,19 +86,44 @@ def chosen(gpus: Sequence[Gpu], names: Sequence[str]) -> tuple[Gpu, ...]:
     return tuple(found.values())
 
 
-def faked(text: str) -> tuple[Gpu, ...]:
-    """The devices that a text describes: "2xH100-80GB,1xA100-40GB".
+def _named(gpus: Sequence[Gpu], name: str) -> Gpu | None:
+    if name.isdecimal():
+        return gpus[int(name)] if int(name) < len(gpus) else None
+    those = [gpu for gpu in gpus if name and gpu.uuid.startswith(name)]
+    return those[0] if len(those) == 1 else None
+
+
+def faked(text: str) -> tuple[Device, ...]:
+    """The devices that a text describes: "2xH100-80GB,1xA100-40GB:1g.5gb".
+
+    With a profile they are so many slices of one device.
 
     Raises:
         InvalidOption: it cannot be read.
     """
-    gpus: list[Gpu] = []
+    devices: list[Device] = []
     for part in text.split(","):
         match = _FAKE.fullmatch(part.strip())
         if match is None:
             raise InvalidOption(
-                f"{FAKE}={text!r}: it must be like 2xH100-80GB,1xA100-40GB", option=FAKE
+                f"{FAKE}={text!r}: it must be like 2xH100-80GB,1xA100-40GB:1g.5gb", option=FAKE
             )
-        count, name, gb = int(match[1]), match[2], int(match[3])
-        gpus += [Gpu(f"GPU-fake-{name}-{len(gpus) + i}", name, gb * 1024) for i in range(count)]
-    return tuple(gpus)
+        place = sum(not it.gpu.parent for it in devices)
+        wholes = 1 if match[4] else int(match[1])
+        devices += [_whole(match, place + i) for i in range(wholes)]
+        if match[4]:
+            parent = devices[-1].gpu.uuid
+            devices += [_slice(match, parent, place, i) for i in range(int(match[1]))]
+    return tuple(devices)
+
+
+def _whole(match: re.Match[str], place: int) -> Device:
+    gpu = Gpu(f"GPU-fake-{match[2]}-{place}", match[2], int(match[3]) * 1024)
+    return Device(str(place), gpu, is_cut=bool(match[4]))
+
+
+def _slice(match: re.Match[str], parent: str, place: int, i: int) -> Device:
+    uuid = f"MIG-fake-{match[2]}-{place}-{i}"
+    return Device(
+        f"{place}.{i}", Gpu(uuid, f"{match[2]} MIG {match[4]}", int(match[5]) * 1024, parent)
+    )

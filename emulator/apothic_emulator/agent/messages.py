@@ -36,6 +36,14 @@ class Draining(Record):
     """None."""
 
 
+class Devices(Record):
+    """What the agent's machine has of GPUs by now; `reason` says why it has none."""
+
+    gpus: tuple[hellos.Gpu, ...]
+    reason: str = ""
+    executor: int = 0
+
+
 class Answer(Record):
     """The reply to what code in an executor has asked; `kind` is that of the frame for it.
 
@@ -100,6 +108,7 @@ _UP = (
     Ask,
     GaveUp,
     Draining,
+    Devices,
 )
 _INSIDE = (
     facts.Excess,

@@ -20,7 +20,7 @@ from typing import Any
 from apothic_backends.model.record import Record
 from apothic_emulator.agent import channel, messages
 from apothic_emulator.agent.channel import Channel, ChannelError, Frame
-from apothic_emulator.agent.messages import Answer, Ask, Draining, GaveUp, Give
+from apothic_emulator.agent.messages import Answer, Ask, Devices, Draining, GaveUp, Give
 from apothic_emulator.agent.mine import Mine, each
 from apothic_emulator.core.effects import (
     Dispatch,
@@ -45,9 +45,11 @@ from apothic_emulator.core.hellos import (
     BEGUN,
     DONE,
     Capacity,
+    Gpu,
     Join,
     Welcome,
 )
+from apothic_emulator.core.placement import may_join
 
 NEVER = float("inf")
 
@@ -77,8 +79,7 @@ class Outpost:
     ) -> None:
         self.name, self.incarnation, self.capacity = name, incarnation, capacity
         self.python, self.platform = python, platform
-        self._carry_out = carry_out
-        self._answer = answer
+        self._carry_out, self._answer = carry_out, answer
         self.channel = Channel()
         self.session: Welcome | None = None
         self.executors: dict[int, Mine] = {}
@@ -92,15 +93,16 @@ class Outpost:
         self.heard_at = -NEVER
         """When something was said that was acknowledged; the latest."""
         self._beats: dict[int, float] = {}
-        self._last_beat = 0
-        self.beat_at = NEVER
+        self._last_beat, self.beat_at = 0, NEVER
         self.is_fenced = False
-        self._devices: dict[int, tuple[str, ...]] = {}
-        """What executors here hold until they have ended, known to the control plane or not."""
+        self._devices: dict[int, StartExecutor] = {}
+        """Executors that have some until they have ended, known to the control plane or not."""
         self._late: dict[int, list[Record]] = {}
         """What is to be done with executors whose devices another one still holds, in order."""
         self.is_draining = False
         """Whether it is about to leave, and wants nothing new."""
+        self._found: Devices | None = None
+        """What became of its devices since it began."""
         self._told = 0
         """The number of the last that was said before the control plane was told what is here."""
         self._hello_at = 0.0
@@ -159,6 +161,8 @@ class Outpost:
             mine.returning = ()
             mine.jobs = {job: it for job, it in mine.jobs.items() if it[1] != BACK}
         self._say_again(said)
+        if self._found is not None:
+            self._send(self._found)
         if self.is_draining:
             self._send(Draining())
 
@@ -247,18 +251,26 @@ class Outpost:
         late = self._late.get(number)
         if late is not None:
             late.append(message)
-        elif isinstance(message, StartExecutor) and not self._is_free(message.gpus):
+        elif isinstance(message, StartExecutor) and not self._is_free(message):
             self._late[number] = [message]
         elif isinstance(message, Give):
             self._answer(message)
         else:
             if isinstance(message, StartExecutor) and message.gpus:
-                self._devices[number] = message.gpus
+                self._devices[number] = message
             self._carry_out(message)
 
-    def _is_free(self, gpus: tuple[str, ...]) -> bool:
-        """Whether nobody holds these devices: a process that was killed does, till it is gone."""
-        return not any(set(gpus) & set(held) for held in self._devices.values())
+    def _is_free(self, start: StartExecutor) -> bool:
+        """Whether nobody has its devices who does not share them with it.
+
+        A process that was killed has its own till it is gone.
+        """
+        known = {gpu.uuid: gpu for gpu in self.capacity.gpus}
+        for uuid in start.gpus:
+            holders = [one.spec for one in self._devices.values() if uuid in one.gpus]
+            if holders and not may_join(start.spec, known.get(uuid, Gpu(uuid)), holders):
+                return False
+        return True
 
     def _is_gone(self, number: int) -> None:
         """An executor has ended: its devices are free for those that wait for them."""
@@ -266,7 +278,7 @@ class Outpost:
             return
         for late, messages_for in list(self._late.items()):
             start: Any = messages_for[0]
-            if self._is_free(start.gpus):
+            if self._is_free(start):
                 del self._late[late]
                 for message in messages_for:
                     self._pass_on(message)
@@ -345,6 +357,13 @@ class Outpost:
         reason = "protocol" if mine.is_liar else fact.reason
         ended: Ended = fact.replace(unstarted=(*fact.unstarted, *back), reason=reason)
         return ended
+
+    def found(self, devices: Devices) -> None:
+        """The devices here are not those, or not as well, as was said when it joined."""
+        self._found = devices
+        self.capacity = self.capacity.replace(gpus=devices.gpus)
+        if self.session is not None:
+            self._send(devices)
 
     def drain(self) -> None:
         """Ask for nothing new: executors end, each after what it runs."""

@@ -19,7 +19,7 @@ from apothic_backends.model.errors import ApothicError
 from apothic_backends.model.record import Record
 from apothic_emulator.agent import channel, messages
 from apothic_emulator.agent.channel import Channel, Frame
-from apothic_emulator.agent.messages import Ask, Dial, Draining, GaveUp, Give
+from apothic_emulator.agent.messages import Ask, Devices, Dial, Draining, GaveUp, Give
 from apothic_emulator.agent.questions import Beside, Post, Questions
 from apothic_emulator.core.effects import (
     Attach,
@@ -31,7 +31,7 @@ from apothic_emulator.core.effects import (
     sent,
 )
 from apothic_emulator.core.facts import Asked, Ended, Refused
-from apothic_emulator.core.hellos import Drain, Heard
+from apothic_emulator.core.hellos import Drain, GpusFound, Heard
 from apothic_emulator.unheard import Unheard
 
 
@@ -175,6 +175,10 @@ class RemoteAgent:
         if isinstance(message, Draining):
             leaving: Any = Drain(self.number, self.session)
             self._post(Asked(leaving, Unheard()))
+            return
+        if isinstance(message, Devices):
+            found: Any = GpusFound(message.gpus, message.reason, self.number, self.session)
+            self._post(Asked(found, Unheard()))
             return
         number: int = message.executor
         if number not in self._specs:

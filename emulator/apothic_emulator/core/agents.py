@@ -5,9 +5,9 @@
                 └─── another incarnation of it, or it leaves: all that it ran is lost ───┘
 
 An executor takes of its machine what its function may use, unless all its calls are parked: then
-its place is lent to the jobs that are waited for. Its GPUs are never lent, and nobody else's: each
-is held, by its UUID, until the executor has ended. What finds no place waits, and executors without
-work make room for it.
+its place is lent to the jobs that are waited for. Its GPUs are never lent, and nobody else's unless
+both functions share: each is held, by its UUID, until the executor has ended. What finds no place
+waits, and executors without work make room for it. One whose GPU is in trouble is ended.
 
 Of the machines that have room an executor gets, in this order: one with the model that its
 function would like best; the one with the fewest GPUs left over, so that those with many are kept
@@ -26,7 +26,7 @@ from apothic_emulator.core.functions import Function
 from apothic_emulator.core.hellos import Capacity, Gpu
 from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.journal import Journal, Kept
-from apothic_emulator.core.placement import NOTHING, Pick, pick
+from apothic_emulator.core.placement import NOTHING, Pick, may_join, pick
 from apothic_emulator.core.pools import Pool
 from apothic_emulator.core.records import pack, unpack
 
@@ -40,6 +40,9 @@ LAST_EXECUTOR = "last/2"
 
 Place = tuple[int, tuple[str, ...]]
 """The number of a machine, 0 for this program, and the UUIDs of GPUs there."""
+
+Holders = Mapping[str, Sequence[Executor]]
+"""Who has each device, by its UUID."""
 
 _GOING = (ExecutorStatus.DRAINING, ExecutorStatus.RETIRING, ExecutorStatus.STOPPING)
 
@@ -175,7 +178,7 @@ class Agents:
         ]
         if not offers:
             return None
-        agent, its = min(offers, key=lambda offer: self._cost(*offer, level))
+        agent, its = min(offers, key=lambda offer: self._cost(*offer, spec, level))
         return agent.number, tuple(gpu.uuid for gpu in its.gpus)
 
     def machines(self, spec: FunctionSpec) -> Sequence[Agent]:
@@ -189,29 +192,42 @@ class Agents:
         """What an executor of a function would get there, once some are gone; None if no room."""
         if not agent.fits(spec, level, without):
             return None
-        return pick(spec, self.free_gpus(agent, without)) if spec.gpu_count else NOTHING
-
-    def free_gpus(self, agent: Agent, without: Collection[Executor] = ()) -> list[Gpu]:
-        """The devices there that no executor holds; those of one machine may be on two agents."""
-        gpus = agent.capacity.gpus
-        if not gpus:
-            return []
-        held = self.holders()
-        return [gpu for gpu in gpus if held.get(gpu.uuid) in (None, *without)]
+        if not spec.gpu_count:
+            return NOTHING
+        held = {
+            uuid: [one for one in those if one not in without]
+            for uuid, those in self.holders().items()
+        }
+        return pick(spec, open_gpus(agent, spec, held))
 
     @property
     def has_gpus(self) -> bool:
         """Whether any machine is known to have some."""
         return any(agent.capacity.gpus for agent in (self.home, *self.far.values()))
 
-    def holders(self) -> dict[str, Executor]:
-        """Who holds each device."""
-        machines = (self.home, *self.far.values())
-        executors = [executor for agent in machines for executor in agent.executors.values()]
-        return {uuid: executor for executor in executors for uuid in executor.gpus}
+    def holders(self) -> Holders:
+        """Who has each device; those of one machine may be on two agents."""
+        held: dict[str, list[Executor]] = {}
+        for agent in (self.home, *self.far.values()):
+            for executor in agent.executors.values():
+                for uuid in executor.gpus:
+                    held.setdefault(uuid, []).append(executor)
+        return held
 
-    def _cost(self, agent: Agent, its: Pick, level: int) -> tuple[float, ...]:
-        left = len(self.free_gpus(agent)) - len(its.gpus)
+    def trouble_of(self, executor: Executor) -> str:
+        """What is wrong with the devices of an executor; nothing if that is empty."""
+        if not executor.gpus:
+            return ""
+        known = {gpu.uuid: gpu for gpu in self._machine_of(executor).capacity.gpus}
+        troubles = [
+            f"{uuid} is not there any more" if uuid not in known else known[uuid].trouble
+            for uuid in executor.gpus
+        ]
+        return "; ".join(filter(None, troubles))
+
+    def _cost(self, agent: Agent, its: Pick, spec: FunctionSpec, level: int) -> tuple[float, ...]:
+        has_gpus = bool(agent.capacity.gpus)
+        left = len(open_gpus(agent, spec, self.holders())) - len(its.gpus) if has_gpus else 0
         cpu, memory_mb = agent.free(level)
         return its.rank, left, its.memory_mb, -cpu, -memory_mb, agent.number
 
@@ -298,6 +314,15 @@ class Agents:
 def _is_idle(executor: Executor) -> bool:
     is_idle = executor.status is ExecutorStatus.READY and not executor.line
     return is_idle and not executor.is_spared
+
+
+def open_gpus(agent: Agent, spec: FunctionSpec, held: Holders) -> list[Gpu]:
+    """The devices there that an executor of a function may have, where those are held."""
+    return [
+        gpu
+        for gpu in agent.capacity.gpus
+        if may_join(spec, gpu, [one.function.spec for one in held.get(gpu.uuid, ())])
+    ]
 
 
 def cores(spec: FunctionSpec) -> float:

@@ -14,6 +14,8 @@ from apothic_emulator.core.pools import Pool
 
 DISCONNECT = "disconnect"
 """Why an attempt was lost whose machine is gone."""
+GPU = "gpu"
+"""Why one was lost whose GPU is in trouble."""
 
 _ADRIFT, _STOPPING = ExecutorStatus.ADRIFT, ExecutorStatus.STOPPING
 _READY, _STARTING = ExecutorStatus.READY, ExecutorStatus.STARTING
@@ -75,6 +77,9 @@ class FarAttempts(Attempts):
         if executor.accepted is not None:
             unbegun = [job.number for job in executor.line if job.started_at is None]
             fact = fact.replace(unstarted=(*fact.unstarted, *unbegun))
+        trouble = self.scheduler.agents.trouble_of(executor)
+        if trouble and fact.reason != DISCONNECT:
+            fact = fact.replace(reason=GPU, detail=trouble)
         if executor.agent or executor.gpus:
             self.scheduler.agents.take(executor)
         super().ended(executor, fact, now)
@@ -83,7 +88,7 @@ class FarAttempts(Attempts):
 
     def _never_worked(self, executor: Executor, fact: Ended, now: float) -> None:
         """A machine that is gone says nothing of a function."""
-        if fact.reason != DISCONNECT:
+        if fact.reason not in (DISCONNECT, GPU):
             super()._never_worked(executor, fact, now)
 
     def tick(self, executor: Executor, now: float) -> float:

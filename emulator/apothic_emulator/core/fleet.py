@@ -141,9 +141,21 @@ class Fleet:
     def _gpus_found(self, command: GpusFound, asked: Asked, now: float) -> None:
         """What needs them has a place here, or is refused."""
         agents = self.agents
-        agents.home.capacity = agents.home.capacity.replace(gpus=command.gpus)
-        agents.has_looked, agents.is_looking, agents.without_gpus = True, False, command.reason
+        agent = self._of(command) if command.agent else agents.home
+        capacity: Capacity = agent.capacity.replace(gpus=command.gpus)
+        _check_capacity(capacity)
+        agent.capacity = capacity
+        if agent is agents.home:
+            agents.has_looked, agents.is_looking, agents.without_gpus = True, False, command.reason
+        self._stop_troubled(agent, now)
         self._fill(now)
+
+    def _stop_troubled(self, agent: Agent, now: float) -> None:
+        """What has a GPU that is in trouble is ended; of what is not heard yet, once it is."""
+        if agent.is_heard or agent is self.agents.home:
+            for executor in list(agent.executors.values()):
+                if not executor.deaf and self.agents.trouble_of(executor):
+                    self.scheduler.kill(executor, now)
 
     def _list(self, command: ListAgents, asked: Asked, now: float) -> tuple[AgentSnapshot, ...]:
         return tuple(snapshot(self.agents, agent) for agent in self.agents.far.values())
@@ -157,6 +169,7 @@ class Fleet:
             agent.is_heard = True
             for executor in list(agent.executors.values()):
                 self.attempts.find(executor, now)
+            self._stop_troubled(agent, now)
             self._fill(now)
 
     def _renew(self, agent: Agent, now: float) -> None:
@@ -169,7 +182,7 @@ class Fleet:
             self._look_at = now + self.lease_s / 3
         return self._look_at
 
-    def _of(self, command: Heard | Drain | Leave) -> Agent:
+    def _of(self, command: Heard | Drain | Leave | GpusFound) -> Agent:
         """The agent that speaks.
 
         Raises:

@@ -173,6 +173,12 @@ def _check_gpus(spec: FunctionSpec) -> None:
             f"{spec.name!r} wants a GPU, and gpu_count=0: it must be at least 1",
             option="gpu_count",
         )
+    if spec.gpu_share and not spec.gpu_count:
+        raise InvalidOption(
+            f"gpu_share=True of {spec.name!r}: it asks for no GPU that it could share; say which "
+            "with gpu, gpu_count or min_vram_gb",
+            option="gpu_share",
+        )
 
 
 def _check_service(name: str, service: ServiceSpec) -> None:

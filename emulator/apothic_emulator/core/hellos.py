@@ -17,11 +17,18 @@ it back, since it was never told to begin it."""
 
 
 class Gpu(Record):
-    """One device, or a slice of one."""
+    """One device, or a slice of one (MIG): that has a `parent`, the UUID of the whole.
+
+    The memory of one that `is_unified` is the machine's own. One with a `trouble` is there and
+    cannot be given to anybody; the trouble is why.
+    """
 
     uuid: str
     name: str = ""
     memory_mb: int = 0
+    parent: str = ""
+    is_unified: bool = False
+    trouble: str = ""
 
 
 class Capacity(Record):
@@ -99,10 +106,12 @@ class Cut(Command[None]):
 
 
 class GpusFound(Command[None]):
-    """This machine has these GPUs; `reason` says why it has none."""
+    """This machine, or that of an agent in a session, has these GPUs; `reason`: why it has none."""
 
     gpus: tuple[Gpu, ...]
     reason: str = ""
+    agent: int = 0
+    session: int = 0
 
 
 class Drain(Command[None]):

@@ -60,5 +60,6 @@ def what_happened(function: Function, fact: Ended) -> str:
         "protocol": "broke its channel to the control plane",
         "start": "could not be started",
         "restart": "ended with its control plane",
+        "gpu": "lost its GPU",
         "disconnect": "was on a machine that has gone, or was not heard of for too long",
     }.get(fact.reason, fact.reason)

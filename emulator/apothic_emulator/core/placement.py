@@ -50,12 +50,27 @@ def pick(spec: FunctionSpec, free: Iterable[Gpu]) -> Pick | None:
     return None
 
 
+def may_join(spec: FunctionSpec, gpu: Gpu, holders: Iterable[FunctionSpec]) -> bool:
+    """Whether an executor of a function may have a device beside those that have it.
+
+    Only where all of them share, and what each needs of its memory is there for all.
+    """
+    taken_gb = spec.min_vram_gb
+    for holder in holders:
+        if not (spec.gpu_share and holder.gpu_share):
+            return False
+        taken_gb += holder.min_vram_gb
+    return taken_gb * _GB <= gpu.memory_mb * _MB
+
+
 def suits(spec: FunctionSpec, gpu: Gpu) -> bool:
     """Whether a device is one of those that a function could do with."""
     return _is_enough(spec, gpu) and any(is_model(gpu.name, name) for name in spec.gpu or ("",))
 
 
 def _is_enough(spec: FunctionSpec, gpu: Gpu) -> bool:
+    if gpu.trouble or (gpu.parent and spec.gpu_count > 1):  # CUDA shows a process one slice
+        return False
     return gpu.memory_mb * _MB >= spec.min_vram_gb * _GB
 
 
@@ -78,9 +93,12 @@ def devices(spec: FunctionSpec) -> str:
 
 
 def listed(gpus: Sequence[Gpu]) -> str:
-    """Devices, for people: how many there are of each model."""
+    """Devices, for people: how many there are of each model; which are in trouble, and why."""
     counts: dict[str, int] = {}
     for gpu in gpus:
-        name = f"{gpu.name} {round(gpu.memory_mb * _MB / _GB)} GB"
-        counts[name] = counts.get(name, 0) + 1
-    return ", ".join(f"{count} x {name}" for name, count in counts.items()) or "no GPU"
+        if not gpu.trouble:
+            name = f"{gpu.name} {round(gpu.memory_mb * _MB / _GB)} GB"
+            counts[name] = counts.get(name, 0) + 1
+    there = ", ".join(f"{count} x {name}" for name, count in counts.items()) or "no GPU"
+    troubles = "; ".join(f"{gpu.uuid}: {gpu.trouble}" for gpu in gpus if gpu.trouble)
+    return f"{there} ({troubles})" if troubles else there

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from apothic_backends.model.agents import AgentSnapshot, GpuSnapshot, PythonMismatch
 from apothic_backends.model.errors import NoMachine
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.jobs import ErrorInfo
-from apothic_emulator.core.agents import Agent, Agents
-from apothic_emulator.core.executors import Executor
+from apothic_emulator.core.agents import Agent, Agents, Holders
 from apothic_emulator.core.jobs import NEVER, Job
 from apothic_emulator.core.placement import listed, suits, wish
 
@@ -90,12 +89,9 @@ def _stranger(agent: Agent) -> str:
     return f"{agent.name} ({agent.platform})" if agent.platform else agent.name
 
 
-def _holder(held: Mapping[str, Executor], uuid: str) -> str:
-    executor = held.get(uuid)
-    if executor is None:
-        return ""
-    spec = executor.function.spec
-    return f"{spec.app_name}/{spec.name}"
+def _holder(held: Holders, uuid: str) -> str:
+    specs = [executor.function.spec for executor in held.get(uuid, ())]
+    return ", ".join(dict.fromkeys(f"{spec.app_name}/{spec.name}" for spec in specs))
 
 
 def snapshot(agents: Agents, agent: Agent) -> AgentSnapshot:
@@ -103,7 +99,15 @@ def snapshot(agents: Agents, agent: Agent) -> AgentSnapshot:
     cpu, memory_mb = agent.free(0)
     total, held = agent.capacity, agents.holders()
     gpus = [
-        GpuSnapshot(gpu.uuid, gpu.name, gpu.memory_mb, _holder(held, gpu.uuid))
+        GpuSnapshot(
+            gpu.uuid,
+            gpu.name,
+            gpu.memory_mb,
+            _holder(held, gpu.uuid),
+            gpu.parent,
+            gpu.is_unified,
+            gpu.trouble,
+        )
         for gpu in total.gpus
     ]
     return AgentSnapshot(

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from apothic_backends.model.errors import SlotDeadlock
-from apothic_emulator.core.agents import Agents
+from apothic_emulator.core.agents import Agents, Holders, open_gpus
 from apothic_emulator.core.executors import Executor
 from apothic_emulator.core.jobs import Job
 from apothic_emulator.core.ledger import Ledger
@@ -107,13 +107,11 @@ class Standstill:
         is_queued = not job.is_final and not job.executor
         return is_queued and (not spec.gpu_count or self.agents.could_ever(spec))
 
-    def _held(self, stuck: Mapping[int, Job]) -> set[str]:
-        """The devices that are not given back while these are stuck."""
-        holders = self.agents.holders()
+    def _held(self, stuck: Mapping[int, Job]) -> Holders:
+        """Who does not give back which devices while these are stuck."""
         return {
-            uuid
-            for uuid, executor in holders.items()
-            if any(job.number in stuck for job in executor.line)
+            uuid: [one for one in those if any(job.number in stuck for job in one.line)]
+            for uuid, those in self.agents.holders().items()
         }
 
     def _goes_on(
@@ -122,14 +120,14 @@ class Standstill:
         waits: Waits,
         levels: Mapping[int, int],
         stuck: Mapping[int, Job],
-        held: set[str],
+        held: Holders,
     ) -> bool:
         if job.number in waits:
             return not any(it.number in stuck for it in waits[job.number])
         level = max(job.level, levels.get(job.number, 0))
         return self._finds_place(job, level, stuck, held)
 
-    def _finds_place(self, job: Job, level: int, stuck: Mapping[int, Job], held: set[str]) -> bool:
+    def _finds_place(self, job: Job, level: int, stuck: Mapping[int, Job], held: Holders) -> bool:
         executors = self.pools[job.function.number].executors.values()
         full = [one for one in executors if _is_full_of(stuck, one)]
         others = [one for one in executors if one not in full]
@@ -144,7 +142,7 @@ class Standstill:
         if others:
             return True
         return not spec.gpu_count or any(
-            pick(spec, [gpu for gpu in agent.capacity.gpus if gpu.uuid not in held]) is not None
+            pick(spec, open_gpus(agent, spec, held)) is not None
             for agent in self.agents.machines(spec)
         )
 

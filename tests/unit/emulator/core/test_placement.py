@@ -13,6 +13,10 @@ A80 = Gpu("GPU-a80", "NVIDIA A100-SXM4-80GB", 81_920)
 H1 = Gpu("GPU-h1", "NVIDIA H100 80GB HBM3", 81_559)
 H2 = Gpu("GPU-h2", "NVIDIA H100 80GB HBM3", 81_559)
 ALL = (H2, H1, A80, A40, T4)
+S1, S2 = (
+    Gpu(f"MIG-{i}", "NVIDIA A100-SXM4-40GB MIG 1g.5gb", 4_864, parent="GPU-a") for i in (1, 2)
+)
+LOST = A80.replace(trouble="it fell off the bus")
 
 
 @pytest.mark.parametrize(
@@ -28,6 +32,11 @@ ALL = (H2, H1, A80, A40, T4)
         ("NVIDIA GeForce RTX 4070 Ti SUPER", "RTX_4070_TI", False),
         ("NVIDIA L40S", "L40", False),
         ("Tesla T4", "T4", True),
+        ("NVIDIA A100-SXM4-40GB MIG 1g.5gb", "A100", False),
+        ("NVIDIA A100-SXM4-40GB MIG 1g.5gb", "A100 MIG", True),
+        ("NVIDIA A100-SXM4-40GB MIG 1g.5gb", "A100:1g.5gb", True),
+        ("NVIDIA A100-SXM4-40GB MIG 1g.5gb", "1g.10gb", False),
+        ("NVIDIA A100-SXM4-40GB", "A100:1g.5gb", False),
         ("whatever it is", "", True),
     ],
 )
@@ -50,6 +59,10 @@ def test_a_model_is_known_in_any_spelling(name: str, wanted: str, fits: bool) ->
         (("A100",), 2, 0, ALL, None),  # these are two models
         ((), 2, 0, ALL, (H1, H2)),
         (("H100",), 1, 0, (), None),
+        ((), 1, 0, (S2, S1), (S1,)),
+        ((), 2, 0, (S2, S1), None),  # CUDA shows a process one slice only
+        (("A100",), 1, 0, (S1,), None),
+        (("A100",), 1, 0, (LOST,), None),
     ],
 )
 def test_of_what_will_do_the_first_named_and_the_smallest_is_picked(
