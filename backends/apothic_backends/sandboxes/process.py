@@ -54,7 +54,10 @@ class Process:
         self.pid = 0
         """Its process id in the guest."""
         self._owner = owner
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)
+        self._over = threading.Condition(lock)
+        """Whoever waits for the end is not to wake up for everything else."""
         self._outputs = {"stdout": Output(), "stderr": Output()}
         self._sources: dict[int, Output] = {}
         self._paused: dict[int, Output] = {}
@@ -126,7 +129,7 @@ class Process:
         What it has left running may still hold its output: that is waited for 1 s at most.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._code is not None, timeout=timeout_s)
+            self._over.wait_for(lambda: self._code is not None, timeout=timeout_s)
             return self._code
 
     def kill(self, signal: int = signals.SIGKILL) -> None:
@@ -276,6 +279,7 @@ class Process:
         self._close_stdin()
         self._resume()
         self._changed.notify_all()
+        self._over.notify_all()
 
     def _flush(self) -> None:
         try:
