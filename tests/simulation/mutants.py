@@ -389,3 +389,8 @@ def what_nobody_pays_begins(right: Any, self: Scheduler, pool: Pool, now: float)
 @mutant(BatchExecutor, "may_stop")
 def a_cancelled_input_stops_its_mates(right: Any, self: BatchExecutor, job: Job) -> bool:
     return True
+
+
+@mutant(Executor, "start_s")
+def builds_get_no_longer_than_loads(right: Any) -> Any:
+    return property(lambda executor: executor.load_s)

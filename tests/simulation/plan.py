@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from apothic_backends.model.functions import BatchPolicy, FunctionSpec, RetryPolicy
+from apothic_backends.model.images import ImageSpec
 from tests.simulation.chance import FAULT, FEATURE, OP, SPEC, draw, pick
 from tests.simulation.streaming import FAULTS as STREAM_FAULTS, generator_spec
 
@@ -77,6 +78,8 @@ TRAITS = (
 """How hosts and clients may be beside the plain way."""
 
 BATCHES = (None, None, None, BatchPolicy(3, 0.05), BatchPolicy(8, 0.0), BatchPolicy(2, 1.0))
+
+IMAGES = (None, None, None, None, ImageSpec("debian_slim"))
 
 OPS = (
     *("remote",) * 8,
@@ -161,4 +164,5 @@ def _spec(seed: int, i: int) -> FunctionSpec:
         tasks_per_container=int(of(6, 1, 1, 3)),
         target_requests=min(slots, int(of(7, 0, 1, 2))),
         batch=pick(seed, SPEC, 100 * i + 8, BATCHES),
+        image=pick(seed, SPEC, 100 * i + 9, IMAGES),
     )

@@ -18,16 +18,21 @@ from apothic_emulator.core.facts import (
     Loaded,
     LoadFailed,
     Origin,
+    Prepared,
     Printed,
     Recalled,
     Reported,
     StackDumped,
 )
 from tests.simulation.chance import LINK, SCRIPT, START, draw, pick
+from tests.simulation.history import sure
 from tests.simulation.holding import stop_at
 from tests.simulation.plan import DEPTH
 from tests.simulation.streaming import Producer, Reader
 from tests.simulation.surroundings import Surroundings
+
+BUILDS_S = (0.0, 0.5, 6.0)
+"""How long it takes to make what an image says; the last is longer than a function may load."""
 
 Packet = tuple[tuple[int, int], ...]
 """The jobs of one call, each with its attempt."""
@@ -50,6 +55,8 @@ class Process:
         self.alive = True
         self.told_to_end = False
         self.loaded = False
+        self.is_building = False
+        """Whether what its image says is being made, and will be there in time."""
         self.retired = False
         self.frozen = False
         self._later: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
@@ -68,7 +75,20 @@ class Process:
         start_s = 2.0 if world.falls("slow_start") else 0.002
         if world.falls("kill_before_load"):
             self._at(start_s / 2, self.die, "signal", 9)
-        self._at(start_s + pick(self._seed, START, self.number, (0.01, 0.2)), self._load)
+        start_s += pick(self._seed, START, self.number, (0.01, 0.2))
+        if self.spec.image is None:
+            self._at(start_s, self._load)
+        elif world.falls("load_failure"):
+            self.say(LoadFailed(self.number, ErrorInfo("image_build_failed", "no such package")))
+            self._at(0.01, self.die, "exit", 0, 1)
+        elif not world.falls("load_hang"):
+            self.is_building = True
+            self._at(start_s + pick(self._seed, START, self.number, BUILDS_S), self._prepared)
+
+    def _prepared(self) -> None:
+        self.is_building = False
+        self.say(Prepared(self.number))
+        self._at(0.01, self._load)
 
     def _load(self) -> None:
         world = self.world
@@ -112,6 +132,7 @@ class Process:
 
     def freeze(self) -> None:
         self.frozen = True
+        self.is_building = False  # or not in time
 
     def thaw(self) -> None:
         self.frozen = False
@@ -167,6 +188,7 @@ class Process:
             self._at(0.05, self._interrupted, effect.job, attempt)
 
     def dump_stack(self) -> None:
+        sure(not self.is_building, "B1", "executor %d is stopped while it is built", self.number)
         self._at(0.01, lambda: self.world.send(StackDumped(self.number, "the stack")))
 
     def terminate(self) -> None:

@@ -390,11 +390,11 @@ class World(Timeline):
 @contextmanager
 def tuned(plan: Plan) -> Generator[None]:
     """Limits so small that a run of a minute meets them."""
-    before = eventlog.RETAINED, executors.LOAD_S, ledger.KEPT_JOBS
+    before = eventlog.RETAINED, executors.LOAD_S, executors.BUILD_S, ledger.KEPT_JOBS
     eventlog.RETAINED = 50 if "far_reader" in plan.features else before[0]
-    executors.LOAD_S = 3.0
+    executors.LOAD_S, executors.BUILD_S = 3.0, 10.0
     ledger.KEPT_JOBS = 20 if "short_memory" in plan.features else before[2]
     try:
         yield
     finally:
-        eventlog.RETAINED, executors.LOAD_S, ledger.KEPT_JOBS = before
+        eventlog.RETAINED, executors.LOAD_S, executors.BUILD_S, ledger.KEPT_JOBS = before

@@ -95,6 +95,7 @@ _DOWN = (
     Give,
 )
 _UP = (
+    facts.Prepared,
     facts.Loaded,
     facts.LoadFailed,
     facts.Accepted,

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol
 
 from apothic_emulator.agent.zygote import Launch, Zygote
 from apothic_emulator.core.effects import StartExecutor
-from apothic_emulator.core.facts import Input, LoadFailed
+from apothic_emulator.core.facts import Input, LoadFailed, Prepared
 from apothic_emulator.executors import orders
 from apothic_emulator.executors.orders import Message
 
@@ -121,6 +121,7 @@ class Zygotes:
             guest = self._open(start, environment)
             guest.fork(start.number, start.handed, start.allowed, start.flags)
             self._guest_of[start.number] = guest
+        self._post(Prepared(start.number))
         start.forked()
 
     def _open(self, start: Start, environment: Environment) -> Zygote:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from apothic_backends.model.errors import JobCancelled, JobTimeout, SetupFailed
+from apothic_backends.model.errors import JobCancelled, JobTimeout
 from apothic_backends.model.jobs import ErrorInfo, JobStatus
 from apothic_emulator.core import losses
 from apothic_emulator.core.agents import Agents
@@ -71,6 +71,13 @@ class Attempts:
             for mate in executor.mates(job):
                 self._start(mate, now)
         return True
+
+    def prepared(self, executor: Executor, now: float) -> None:
+        """What it needs is there: it loads its function from now on."""
+        if executor.status is _STARTING and not executor.is_prepared:
+            executor.is_prepared, executor.idle_since = True, now
+            executor.step_at = now + executor.load_s
+            self.scheduler.wake_at(executor.step_at)
 
     def loaded(self, executor: Executor, now: float) -> None:
         """The executor takes jobs."""
@@ -386,13 +393,7 @@ class Attempts:
 
     def _overdue(self, executor: Executor, now: float) -> None:
         """Loading takes too long: what waits for it fails as soon as the process is gone."""
-        limit_s = now - executor.idle_since
-        executor.failure = ErrorInfo(
-            SetupFailed.code,
-            f"loading {executor.function.spec.name!r} took longer than {limit_s:g} s. "
-            "Import less at the top of its module, or raise "
-            f"{'service_startup_timeout_s' if executor.serves else 'timeout_s'}",
-        )
+        executor.failure = losses.overdue(executor, now)
         self.scheduler.stop(executor, now)
         pool = self.pools[executor.function.number]
         if pool.has_hope:

@@ -54,6 +54,9 @@ FAR_S = 0.1
 LOAD_S = 60.0
 """What an executor gets at the least to load its function; `timeout_s` if that is longer."""
 
+BUILD_S = 3600.0
+"""What it gets to have made what its function's image says, before it can load anything."""
+
 RETIRE_S = 2.0
 """What exit handlers and leftover threads get before an executor is killed."""
 
@@ -98,6 +101,7 @@ class Executor(Placed):
         "held_since",
         "holders",
         "idle_since",
+        "is_prepared",
         "is_used_up",
         "line",
         "loaded",
@@ -132,18 +136,18 @@ class Executor(Placed):
         self.idle_since = self.held_since = now
         self.step = self.parked = 0
         """The next of `STEPS`, which counts only while stopping; its jobs that are parked."""
-        self.step_at = now + max(spec.timeout_s, LOAD_S)
+        self.is_prepared = spec.image is None
+        """Whether what the image of its function says is there."""
+        self.step_at = now + self.start_s
         """When the next step is due; while starting, when loading has taken too long."""
         self.loaded = self.proved = False
         """Whether it has loaded its function; and whether it has finished a job."""
         self.failure: ErrorInfo | None = None
         """Why it could not load its function, if it said so or took too long."""
         self.recalling, self.stack = False, ""
-        self.deaf = self.breach = False
-        """It was killed: nothing that it still says counts; and whether that was because it
-        reported what it cannot have done."""
-        self.is_used_up = False
-        """A call left something behind in it: it gets no more jobs."""
+        self.deaf = self.breach = self.is_used_up = False
+        """It was killed: nothing that it still says counts; whether that was because it reported
+        what it cannot have done; and a call left something behind in it: it gets no more jobs."""
         self.holders: set[int] = set()
         """Jobs at a breakpoint: while there are any, no clock in here runs."""
         self.waits: dict[object, Wait] = {}
@@ -152,6 +156,16 @@ class Executor(Placed):
         """Generators whose items its code takes; they end with it."""
         self.belongings: dict[str, Callable[[float], None]] = {}
         """What ends each thing that its code has made for itself."""
+
+    @property
+    def load_s(self) -> float:
+        """What it gets to load its function."""
+        return max(self.function.spec.timeout_s, LOAD_S)
+
+    @property
+    def start_s(self) -> float:
+        """What it gets for what it does now, while it is starting."""
+        return self.load_s if self.is_prepared else BUILD_S
 
     def leave(self, now: float) -> None:
         """Its process is gone, and so is what its code has made for itself."""

@@ -40,6 +40,12 @@ class GivenUp(Record):
     died: bool = False
 
 
+class Prepared(Record):
+    """What the image of an executor's function says is there: it begins to load the function."""
+
+    executor: int
+
+
 class Loaded(Record):
     """An executor has loaded its function and takes jobs."""
 
@@ -158,7 +164,8 @@ class Tick(Record):
 
 
 Fact = (
-    Loaded
+    Prepared
+    | Loaded
     | LoadFailed
     | Accepted
     | Reported

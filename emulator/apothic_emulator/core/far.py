@@ -5,7 +5,7 @@ from __future__ import annotations
 from apothic_emulator.core.attempts import Attempts
 from apothic_emulator.core.batches import BatchExecutor
 from apothic_emulator.core.effects import Interrupt, Kill
-from apothic_emulator.core.executors import LOAD_S, Executor, ExecutorStatus
+from apothic_emulator.core.executors import Executor, ExecutorStatus
 from apothic_emulator.core.facts import Accepted, Ended, LoadFailed, Recalled, Refused, Reported
 from apothic_emulator.core.hellos import BACK, BEGUN, HeldExecutor
 from apothic_emulator.core.jobs import NEVER, Job
@@ -126,12 +126,17 @@ class FarAttempts(Attempts):
         if executor.status is _ADRIFT and not executor.is_given_up:
             executor.status = executor.before
             if executor.status is _STARTING:
-                executor.step_at = now + max(executor.function.spec.timeout_s, LOAD_S)
+                executor.step_at = now + executor.start_s
             self.scheduler.settle(executor, now)
             for moment in (executor.step_at, *(job.deadline for job in executor.running)):
                 self.scheduler.wake_at(moment)
             if executor.serves:
                 self.on_service(executor, None, now)
+
+    def prepared(self, executor: Executor, now: float) -> None:
+        """It loads from now on; so it is not adrift."""
+        self.find(executor, now)
+        super().prepared(executor, now)
 
     def loaded(self, executor: Executor, now: float) -> None:
         """The executor takes jobs; so it is not adrift."""

@@ -38,7 +38,13 @@ class ServiceExecutor(Executor):
         service = function.spec.service
         assert service is not None, "a service"
         self.retire_s = service.grace_s + GRACE_S
-        self.step_at = now + (service.start_timeout_s or LOAD_S)
+
+    @property
+    def load_s(self) -> float:
+        """What it gets until it is ready."""
+        service = self.function.spec.service
+        assert service is not None, "a service"
+        return service.start_timeout_s or LOAD_S
 
 
 EXIT_S = 10.0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from apothic_backends.model.errors import MemoryLimitExceeded, WorkerLost
+from apothic_backends.model.errors import MemoryLimitExceeded, SetupFailed, WorkerLost
+from apothic_backends.model.images import ImageBuildFailed
 from apothic_backends.model.jobs import ErrorInfo
+from apothic_emulator.core.executors import Executor
 from apothic_emulator.core.facts import Ended
 from apothic_emulator.core.functions import Function
 from apothic_emulator.core.jobs import Job
@@ -43,6 +45,23 @@ def _whether_again(job: Job, fact: Ended) -> str:
         return "; items of it had been taken, so it is not run again"
     is_hopeless = fact.excess is not None or job.function.spec.retries.max_retries
     return "" if is_hopeless else "; retries=1 would run it again"
+
+
+def overdue(executor: Executor, now: float) -> ErrorInfo:
+    """Why an executor is stopped that has not got as far as taking jobs."""
+    limit_s, name = now - executor.idle_since, executor.function.spec.name
+    if not executor.is_prepared:
+        return ErrorInfo(
+            ImageBuildFailed.code,
+            f"making the image of {name!r} took longer than {limit_s:g} s. Take steps out of it, "
+            "or have it built where it is stored: `apothic image build`",
+        )
+    return ErrorInfo(
+        SetupFailed.code,
+        f"loading {name!r} took longer than {limit_s:g} s. "
+        "Import less at the top of its module, or raise "
+        f"{'service_startup_timeout_s' if executor.serves else 'timeout_s'}",
+    )
 
 
 def what_happened(function: Function, fact: Ended) -> str:

@@ -18,11 +18,7 @@ from apothic_backends.commands import (
     SubmitJob,
     WaitJob,
 )
-from apothic_backends.model.errors import (
-    ApothicError,
-    InternalError,
-    UsageError,
-)
+from apothic_backends.model.errors import ApothicError, InternalError, UsageError
 from apothic_backends.model.ids import number_of
 from apothic_emulator.core.admission import Admission
 from apothic_emulator.core.agents import Agents
@@ -38,6 +34,7 @@ from apothic_emulator.core.facts import (
     Input,
     Loaded,
     LoadFailed,
+    Prepared,
     Printed,
     Produced,
     Recalled,
@@ -113,7 +110,7 @@ class Plane:
         self.queries = Queries(self.ledger, self.pools, self.callers, self.shared)
         self.items = Items(self.ledger, self.callers)
         self.admission = Admission(self.callers, self.items, self.registry.find, self._asked)
-        self.journal = journal
+        self.journal, self.durability = journal, durability
         self.feeds = self.ledger.feed, self.shared.feed
         self.operations = Operations(self.ledger, journal)
         self.scheduler.idle_s = idle_s
@@ -127,10 +124,10 @@ class Plane:
         )
         self.shared.lend(self.registry, self.schedules, self.admission)
         self.costs.go_on, self.costs.model_of = self._fill, agents.model_of
-        self.durability = durability
         self.keeping = None if journal is None else self._keeping(journal)
         self._commands = self._rules()
         self._facts: dict[type, Callable[[Any, Any, float], None]] = {
+            Prepared: lambda executor, _, now: self.attempts.prepared(executor, now),
             Loaded: lambda executor, _, now: self.attempts.loaded(executor, now),
             LoadFailed: self.attempts.load_failed,
             Accepted: self.attempts.accepted,

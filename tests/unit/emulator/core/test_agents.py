@@ -5,6 +5,7 @@ import pytest
 from apothic_backends.commands import ReadEvents, SubmitJob
 from apothic_backends.model.agents import AgentSuperseded, StaleSession
 from apothic_backends.model.functions import BatchPolicy
+from apothic_backends.model.images import ImageSpec
 from apothic_backends.model.payloads import Payload
 from apothic_emulator.core.effects import (
     Attach,
@@ -22,6 +23,7 @@ from apothic_emulator.core.facts import (
     Ended,
     Loaded,
     LoadFailed,
+    Prepared,
     Recalled,
     Refused,
     Reported,
@@ -74,6 +76,19 @@ def test_a_job_that_is_accepted_while_its_executor_loads_begins_when_that_has_lo
     assert driver.accepts(job) == []
 
     assert driver.loads() == [Go(1, job)]
+
+
+def test_an_executor_has_the_whole_time_to_load_once_its_agent_has_built_its_image() -> None:
+    driver = Far(image=ImageSpec("debian_slim"))
+    driver.join()
+    driver.submit()
+    driver.cut()
+    driver.pass_s(1)
+    driver.join()
+    driver.step(Prepared(1))
+
+    executor = driver.plane.ledger.executors[1]
+    assert executor.step_at == driver.now + executor.load_s
 
 
 def test_jobs_behind_another_begin_when_they_move_up() -> None:

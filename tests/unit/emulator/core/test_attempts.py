@@ -4,19 +4,23 @@ from typing import Any
 
 import pytest
 
+from apothic_backends.model.images import ImageSpec
 from apothic_backends.model.jobs import ErrorInfo
 from apothic_emulator.core.attempts import MOST_LOSSES, REST_S
 from apothic_emulator.core.effects import Dispatch, Interrupt
-from apothic_emulator.core.executors import LOAD_S
+from apothic_emulator.core.executors import BUILD_S, LOAD_S
 from apothic_emulator.core.facts import (
     Ended,
     Loaded,
     LoadFailed,
+    Prepared,
     Recalled,
     Reported,
     StackDumped,
 )
 from tests.unit.emulator.core.driving import RAISED, RESULT, Driver, jobs_sent, kinds, only
+
+IMAGE = ImageSpec("debian_slim")
 
 
 def test_a_job_runs_from_the_moment_its_executor_is_ready() -> None:
@@ -150,6 +154,57 @@ def test_loading_may_take_as_long_as_the_job_but_no_less_than_a_minute() -> None
     driver.submit()
 
     assert kinds(driver.pass_s(LOAD_S - 1)) == []
+    assert kinds(driver.pass_s(1)) == ["DumpStack"]
+
+
+def test_an_image_may_take_longer_to_build_than_a_function_to_load() -> None:
+    driver = Driver(timeout_s=2.0, image=IMAGE)
+    driver.submit()
+
+    assert kinds(driver.pass_s(BUILD_S - 1)) == []
+    assert kinds(driver.pass_s(1)) == ["DumpStack"]
+
+
+def test_once_its_image_is_built_a_function_has_to_load_in_time() -> None:
+    driver = Driver(timeout_s=2.0, image=IMAGE)
+    driver.submit()
+    driver.pass_s(LOAD_S + 10)
+    driver.step(Prepared(1))
+
+    assert kinds(driver.pass_s(LOAD_S - 1)) == []
+    assert kinds(driver.pass_s(1)) == ["DumpStack"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "code", "took"),
+    [
+        ((), "image_build_failed", f"image of 'f' took longer than {BUILD_S:g} s"),
+        ((Prepared(1),), "setup_failed", f"loading 'f' took longer than {LOAD_S:g} s"),
+    ],
+)
+def test_jobs_are_told_whether_building_or_loading_took_too_long(
+    facts: tuple[Prepared, ...], code: str, took: str
+) -> None:
+    driver = Driver(timeout_s=2.0, image=IMAGE)
+    job = driver.submit()
+    driver.pass_s(5)
+    driver.step(*facts)
+    driver.pass_s(BUILD_S)
+    driver.died(unstarted=[job])
+
+    error = driver.outcome(job).error
+    assert error is not None
+    assert error.code == code
+    assert took in error.message
+
+
+def test_only_the_first_word_that_an_image_is_built_counts() -> None:
+    driver = Driver(timeout_s=2.0, image=IMAGE)
+    driver.submit()
+    driver.step(Prepared(1))
+    driver.pass_s(LOAD_S - 1)
+    driver.step(Prepared(1))
+
     assert kinds(driver.pass_s(1)) == ["DumpStack"]
 
 
