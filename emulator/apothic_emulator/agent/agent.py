@@ -77,14 +77,14 @@ class Agent:
         self.answer = answer
         self.lines: dict[int, Line] = {}
         self.by_fd: dict[int, Line] = {}
-        self.ends = Ends(post, keeper)
+        self.aside = Aside(errands, post)
+        self.ends = Ends(post, keeper, self.aside.ended)
         self._burying = threading.Lock()
         self.pipes: dict[int, tuple[Line, LogPipe]] = {}
         self.zygote = zygote
         self.zygotes = Zygotes(zygote, errands, post)
         self.keeper = keeper
         keeper.relax = self.zygotes.relax
-        self.aside = Aside(errands, post)
         self._archives = archives
         self._delivery: Any = delivery
         self._stock: Any = None
@@ -187,6 +187,8 @@ class Agent:
             self.ends.report(Ended(effect.executor, "start", detail=error.message))
             return None
         self.lines[line.number] = line
+        if effect.gpus:
+            self.aside.took(effect)
         for channel in (line.bulk, line.session, line.jobs_out.socket):
             self.by_fd[channel.fileno()] = line
             self.channels.register(channel, EPOLLIN if channel is not line.jobs_out.socket else 0)

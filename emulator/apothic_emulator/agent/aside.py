@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from select import epoll
@@ -10,9 +11,9 @@ from typing import Any
 from apothic_backends.model.errors import ApothicError
 from apothic_backends.ticket import Ticket
 from apothic_emulator.core.doors import Door
-from apothic_emulator.core.effects import FindGpus
-from apothic_emulator.core.facts import Asked
-from apothic_emulator.core.hellos import GpusFound
+from apothic_emulator.core.effects import FindGpus, StartExecutor
+from apothic_emulator.core.facts import Asked, Ended
+from apothic_emulator.core.hellos import Gpu, GpusFound
 
 
 class Aside:
@@ -30,6 +31,11 @@ class Aside:
         self._doors: Any = None
         self._finder: threading.Thread | None = None
         """Whoever asks the driver for GPUs."""
+        self._gpus: tuple[Gpu, ...] = ()
+        self._watch: Any = None
+        """A `GpuWatch`, once an executor has a device of a driver."""
+        self._tell_gpus: Callable[[tuple[Gpu, ...], str], object] | None = None
+        """Tells what there is of GPUs, where that is not told to a core in this program."""
         self._first = threading.Lock()
 
     def use(self, doors: Any) -> None:
@@ -63,14 +69,41 @@ class Aside:
 
         try:
             found = GpusFound(*find())
+            self._gpus = found.gpus
         except ApothicError as error:
             found = GpusFound((), str(error))
         self._tell(found)
 
+    def gives(self, gpus: tuple[Gpu, ...], tell: Callable[[tuple[Gpu, ...], str], object]) -> None:
+        """An agent gives these GPUs, and no others; what becomes of them is told so."""
+        self._gpus, self._tell_gpus = gpus, tell
+
+    def took(self, effect: StartExecutor) -> None:
+        """An executor gets GPUs: these are looked after, unless they are made up."""
+        if os.environ.get("APOTHIC_FAKE_GPUS"):
+            return
+        if self._watch is None:
+            from apothic_emulator.agent.gpu_watch import GpuWatch  # see above  # noqa: PLC0415
+
+            is_agent = self._tell_gpus is not None
+            tell = self._tell_gpus or self._tell_found
+            self._watch = GpuWatch(self._gpus, tell, self._post_now, only=is_agent)
+        self._watch.took(effect)
+
+    def ended(self, end: Ended) -> bool:
+        """An executor has ended; whether that is posted once its GPUs have been looked at."""
+        return self._watch is not None and self._watch.ended(end)
+
+    def _tell_found(self, gpus: tuple[Gpu, ...], reason: str) -> None:
+        self._tell(GpusFound(gpus, reason))
+
     def _tell(self, command: Any) -> None:
         """Tell the core something, from any thread."""
         nobody: Ticket[None] = Ticket()
-        self._post(Asked(command, nobody))
+        self._post_now(Asked(command, nobody))
+
+    def _post_now(self, item: Any) -> None:
+        self._post(item)
         self.wake()
 
     def knocked(self, fd: int) -> None:
@@ -90,6 +123,8 @@ class Aside:
 
     def close(self) -> None:
         """Listen no more."""
+        if self._watch is not None:
+            self._watch.close()
         if self._doors is not None:
             self._doors.close()
 

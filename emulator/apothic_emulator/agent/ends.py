@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 
 from apothic_emulator.agent.limits import Keeper
 from apothic_emulator.agent.line import Line, Post
@@ -19,8 +20,9 @@ _MOST = 256
 class Ends:
     """The latest ends of an agent's executors."""
 
-    def __init__(self, post: Post, keeper: Keeper) -> None:
-        self._post = post
+    def __init__(self, post: Post, keeper: Keeper, looked_into: Callable[[Ended], bool]) -> None:
+        """An end that is `looked_into` is posted by whoever does that."""
+        self._post, self._looked_into = post, looked_into
         self._keeper = keeper
         self._latest: dict[int, Ended] = {}
 
@@ -29,7 +31,8 @@ class Ends:
         self._latest[end.executor] = end
         if len(self._latest) > _MOST:
             del self._latest[next(iter(self._latest))]
-        self._post(end)
+        if not self._looked_into(end):
+            self._post(end)
 
     def give_back(self, effect: Effect) -> None:
         """The executor has ended, as the core is about to hear: these jobs have not begun."""

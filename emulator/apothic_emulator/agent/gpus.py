@@ -58,16 +58,17 @@ def _why_not(device: Device) -> str:
     return f"{device.gpu.name} {device.number}: {device.gpu.trouble or 'is cut into no slices'}"
 
 
-def merged(before: Iterable[Gpu], now: Iterable[Gpu]) -> tuple[Gpu, ...]:
+def merged(before: Iterable[Gpu], now: Iterable[Gpu], inventory: Inventory) -> tuple[Gpu, ...]:
     """The devices that there are now; of those that were there before, one that is gone stays.
 
-    It is in trouble: who has it has to know.
+    It is in trouble, as who has it has to know: that of a device that does not even tell who it is.
     """
     there = tuple(now)
     known = {gpu.uuid for gpu in there}
     gone = (gpu for gpu in before if gpu.uuid not in known)
-    lost = "it is not there any more"
-    return (*there, *(gpu.replace(trouble=gpu.trouble or lost) for gpu in gone))
+    nameless = [it.gpu.trouble for it in inventory.devices if not it.gpu.uuid]
+    why = next(iter(nameless), inventory.reason or "it is not there any more")
+    return (*there, *(gpu.replace(trouble=gpu.trouble or why) for gpu in gone))
 
 
 def chosen(gpus: Sequence[Gpu], names: Sequence[str]) -> tuple[Gpu, ...]:

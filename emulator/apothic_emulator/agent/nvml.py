@@ -162,15 +162,12 @@ class Asking:
 
     def _processes(self, handle: Any) -> tuple[tuple[Process, ...], str]:
         """Who uses it; if nobody is told of, why."""
-        nvml = self._nvml
         found: dict[int, Process] = {}
-        for ways in (
-            (nvml.nvmlDeviceGetComputeRunningProcesses, "ComputeRunningProcesses_v2"),
-            (nvml.nvmlDeviceGetGraphicsRunningProcesses, "GraphicsRunningProcesses_v2"),
-        ):
-            newest, older = ways[0], getattr(nvml, f"nvmlDeviceGet{ways[1]}", ways[0])
-            told = self._told(newest, handle)
-            told = self._told(older, handle) if told is None else told  # by older drivers
+        for kind in ("Compute", "Graphics"):
+            ask = getattr(self._nvml, f"nvmlDeviceGet{kind}RunningProcesses_v3")
+            asked_before = getattr(self._nvml, f"nvmlDeviceGet{kind}RunningProcesses_v2")
+            told = self._told(ask, handle)
+            told = self._told(asked_before, handle) if told is None else told  # drivers before R510
             if told is None:
                 return (), "this driver does not tell"
             found |= {it.pid: _process(it) for it in told if Path(f"/proc/{it.pid}").exists()}

@@ -27,12 +27,12 @@ from apothic_emulator.agent.dialing import Dialer
 from apothic_emulator.agent.inlets import Inlets
 from apothic_emulator.agent.limits import Keeper
 from apothic_emulator.agent.line import Line
-from apothic_emulator.agent.messages import Answer, Dial, GaveUp, Give
+from apothic_emulator.agent.messages import Answer, Devices, Dial, GaveUp, Give
 from apothic_emulator.agent.outpost import NEVER, Outpost
 from apothic_emulator.agent.zygote import Zygote
 from apothic_emulator.core.effects import Kill, Retire, StartExecutor
 from apothic_emulator.core.facts import Ended, GivenUp
-from apothic_emulator.core.hellos import Capacity
+from apothic_emulator.core.hellos import Capacity, Gpu
 from apothic_emulator.executors.wire import Frame as WireFrame
 
 LONGEST_WAIT_S = 60.0
@@ -82,6 +82,8 @@ class Station:
         self.agent.stock.most = cache_bytes
         self._inlets = Inlets(self.errands, dialer.streams)
         self.agent.aside.use(self._inlets)
+        self.agent.aside.wake = self.wake
+        self.agent.aside.gives(capacity.gpus, self._gpus_changed)
         self.errands.register(self._wake_fd, EPOLLIN)
         self.errands.register(self.channels, EPOLLIN)
         self.lock = threading.Lock()
@@ -187,6 +189,9 @@ class Station:
         with self.lock:
             while self._said:
                 said = self._said.popleft()
+                if isinstance(said, Devices):
+                    self.outpost.found(said)
+                    continue
                 if isinstance(said, Ended):
                     self._inlets.ended(said.executor)
                 self.outpost.say(_as_message(said), time.monotonic())
@@ -199,6 +204,10 @@ class Station:
         self._flush()
         if is_behind:
             self.dialer.ring()
+
+    def _gpus_changed(self, gpus: tuple[Gpu, ...], reason: str) -> None:
+        self._said.append(Devices(gpus, reason))
+        self.wake()
 
     def _run_errand(self, fd: int) -> None:
         agent = self.agent

@@ -218,12 +218,9 @@ class Agents:
         """What is wrong with the devices of an executor; nothing if that is empty."""
         if not executor.gpus:
             return ""
-        known = {gpu.uuid: gpu for gpu in self._machine_of(executor).capacity.gpus}
-        troubles = [
-            f"{uuid} is not there any more" if uuid not in known else known[uuid].trouble
-            for uuid in executor.gpus
-        ]
-        return "; ".join(filter(None, troubles))
+        known = {gpu.uuid: gpu.trouble for gpu in self._machine_of(executor).capacity.gpus}
+        troubles = {uuid: known.get(uuid, "it is not there any more") for uuid in executor.gpus}
+        return "; ".join(f"{uuid}: {trouble}" for uuid, trouble in troubles.items() if trouble)
 
     def _cost(self, agent: Agent, its: Pick, spec: FunctionSpec, level: int) -> tuple[float, ...]:
         has_gpus = bool(agent.capacity.gpus)

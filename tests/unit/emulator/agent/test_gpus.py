@@ -134,8 +134,19 @@ def test_devices_of_which_none_can_be_used_are_the_reason(monkeypatch: pytest.Mo
 def test_a_device_that_is_gone_stays_and_is_in_trouble() -> None:
     lost = B.replace(trouble="it needs a reset")
 
-    assert gpus.merged((A, B, C), (A, lost)) == (
+    assert gpus.merged((A, B, C), (A, lost), Inventory()) == (
         A,
         lost,
         C.replace(trouble="it is not there any more"),
+    )
+
+
+def test_one_that_does_not_tell_who_it_is_says_what_has_become_of_one_that_is_gone() -> None:
+    nobody = Device("0", Gpu("", "a device", trouble="it fell off the bus"))
+
+    assert gpus.merged((A,), (), Inventory((nobody,))) == (
+        A.replace(trouble="it fell off the bus"),
+    )
+    assert gpus.merged((A,), (), Inventory(reason="the driver is gone"))[0].trouble == (
+        "the driver is gone"
     )

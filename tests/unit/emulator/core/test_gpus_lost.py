@@ -47,7 +47,9 @@ def test_what_has_it_is_ended_and_says_why() -> None:
 
     error = driver.look(job).error
     assert error is not None
-    assert "lost its GPU: it fell off the bus; retries=1 would run it again" in error.message
+    assert (
+        "lost its GPU: GPU-h1: it fell off the bus; retries=1 would run it again" in error.message
+    )
     assert error.data["reason"] == "gpu"
     assert driver.status(other) == "running"
 
@@ -59,7 +61,7 @@ def test_one_that_is_not_there_any_more_is_lost_as_well() -> None:
     found(driver, H2)
     driver.died(1)
 
-    assert "GPU-h1 is not there any more" in str(driver.look(job).error)
+    assert "GPU-h1: it is not there any more" in str(driver.look(job).error)
 
 
 def test_the_next_attempt_gets_another() -> None:
