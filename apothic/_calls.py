@@ -10,6 +10,7 @@ from apothic._drive import deadline_after, step
 from apothic._items import ItemsLink, close_items
 from apothic._maps import Fan, Feed, How, Items, width
 from apothic._serialize import decode_arguments, decode_outcome, encode_arguments
+from apothic.options import FunctionOptions
 from apothic_backends.base import Backend, EventStream
 from apothic_backends.commands import (
     CancelJob,
@@ -43,6 +44,11 @@ class Callee(Protocol):
     """A function that can be called from afar."""
 
     name: str
+
+    @property
+    def options(self) -> FunctionOptions:
+        """What it was declared with, as far as that is known here."""
+        ...
 
     @property
     def is_generator(self) -> bool | None:
@@ -256,8 +262,11 @@ class Calls:
         *before, introduced = self._callee.introduction()
         for command in before:
             await step(backend.start(command), deadline)
-        if not backend.shares_files:
-            introduced = await _with_files(backend, introduced)
+        image = self._callee.options.get("image")
+        if image is not None or not backend.shares_files:
+            from apothic._shipping import placed  # seldom  # noqa: PLC0415
+
+            introduced = await placed(backend, introduced, image)
         self._function_id = await step(backend.start(introduced), deadline)
 
     async def _submit(
@@ -287,17 +296,6 @@ class Calls:
             job_ids=job_ids,
             timeout_s=timeout_s,
         )
-
-
-async def _with_files(backend: Backend, introduced: Command[Any]) -> Command[Any]:
-    """The same, of a function that runs in the project's files; they are sent before."""
-    from apothic._shipping import running_in, shipped_once  # seldom  # noqa: PLC0415
-    from apothic_backends.commands import RegisterFunction  # noqa: PLC0415
-
-    if not isinstance(introduced, RegisterFunction):
-        return introduced  # it is there already
-    shipped = await shipped_once(backend)
-    return RegisterFunction(running_in(introduced.spec, shipped), introduced.code)
 
 
 def _drop(backend: Backend, opening: Ticket[str]) -> None:

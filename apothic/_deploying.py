@@ -7,9 +7,10 @@ from typing import Any
 
 from apothic._connect import ask, connect
 from apothic._services import url_if_started
-from apothic._shipping import running_in, ship
+from apothic._shipping import running_in, ship, ship_image
 from apothic.functions import Declared
 from apothic.services import Service
+from apothic_backends.base import Backend
 from apothic_backends.commands import GetDurability, RegisterFunction
 from apothic_backends.commands.deployments import Deploy
 from apothic_backends.model.deployments import Deployed, DeployedFunction
@@ -39,6 +40,7 @@ async def deploy(app_name: str, functions: Mapping[str, Declared[..., Any]]) -> 
                 handle.check_installed()
     code = [await _introduced(handle) for handle in handles]
     await _check_secrets(code)
+    code = [await _in_image(backend, *it) for it in zip(code, handles, strict=True)]
     shipped = await ship(backend)
     deployed = await ask(
         Deploy(
@@ -65,6 +67,16 @@ async def _introduced(handle: Declared[..., Any]) -> RegisterFunction:
         await ask(command)
     assert isinstance(introduced, RegisterFunction)
     return introduced
+
+
+async def _in_image(
+    backend: Backend, one: RegisterFunction, handle: Declared[..., Any]
+) -> RegisterFunction:
+    """The same, with its image as it is now."""
+    image = handle.options.get("image")
+    if image is None:
+        return one
+    return RegisterFunction(one.spec.replace(image=await ship_image(backend, image)), one.code)
 
 
 async def _check_secrets(code: Iterable[RegisterFunction]) -> None:

@@ -38,7 +38,7 @@ def own_files(root: Path) -> list[str]:
     """
     listed = _by_git(root)
     if listed is None:
-        return [*_walk(root, _Rules(root), "")]
+        return [*walk(root, _Rules(root), "")]
     usual = GitIgnoreSpec.from_lines(USUAL)
     venvs = {path.removesuffix(_VENV) for _, path in listed if path.endswith(f"/{_VENV}")}
     return [
@@ -52,7 +52,7 @@ def matching(root: Path, lines: Iterable[str]) -> list[str]:
     """The files below `root` that patterns name, whatever else is said of them."""
     spec = GitIgnoreSpec.from_lines(lines)
     never = GitIgnoreSpec.from_lines(NEVER)
-    return [path for path in _walk(root, never.match_file, "") if spec.match_file(path)]
+    return [path for path in walk(root, never.match_file, "") if spec.match_file(path)]
 
 
 # --- git ----------------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ def ignore_file(path: Path) -> GitIgnoreSpec | None:
         raise PackageRefused(f"{path} cannot be read: {error.strerror}", files=[]) from error
 
 
-def _walk(root: Path, is_ignored: Ignored, folder: str) -> Iterator[str]:
+def walk(root: Path, is_ignored: Ignored, folder: str) -> Iterator[str]:
     """Files and links below a folder; links are not followed."""
     try:
         with os.scandir(root / folder) as scan:
@@ -156,6 +156,6 @@ def _walk(root: Path, is_ignored: Ignored, folder: str) -> Iterator[str]:
         path = folder + entry.name
         if entry.is_dir(follow_symlinks=False):
             if not is_ignored(f"{path}/"):
-                yield from _walk(root, is_ignored, f"{path}/")
+                yield from walk(root, is_ignored, f"{path}/")
         elif not is_ignored(path):
             yield path

@@ -11,6 +11,7 @@ from apothic._connect import connect, connect_to
 from apothic._drive import step
 from apothic._targets import WAIT_S, not_declared
 from apothic._values import seconds
+from apothic.options import FunctionOptions
 from apothic_backends.base import Backend
 from apothic_backends.commands import Command
 from apothic_backends.commands.deployments import FindFunction
@@ -35,6 +36,12 @@ class Named:
     def own(self) -> Any:
         """The handle of the function of these names in this program; None if there is none."""
         return self._declared.get((self.app_name, self.name))
+
+    @property
+    def options(self) -> FunctionOptions:
+        """What it was declared with, where it is of this program."""
+        own = self.own
+        return {} if own is None else own.options
 
     @property
     def is_generator(self) -> bool | None:

@@ -11,6 +11,7 @@ from apothic._connect import connect
 from apothic._drive import step
 from apothic._serialize import encode_arguments
 from apothic._targets import WAIT_S
+from apothic.options import FunctionOptions
 from apothic_backends.base import Backend
 from apothic_backends.commands import RegisterFunction
 from apothic_backends.commands.base import Command
@@ -155,6 +156,7 @@ class _Callee:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.options: FunctionOptions = {}
 
     def raw(self) -> Any:
         """The method, for messages: it takes whatever it is given."""

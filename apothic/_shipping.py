@@ -10,15 +10,19 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 from weakref import WeakKeyDictionary
 
 from apothic._drive import step, work
+from apothic._recipes import recipe_of
+from apothic.images import Image
 from apothic.packaging import Package, package_of
 from apothic_backends.base import Backend
+from apothic_backends.commands import Command, RegisterFunction
 from apothic_backends.commands.archives import HasArchive, PutArchive
 from apothic_backends.model.archives import MOST_PIECE
 from apothic_backends.model.functions import FunctionSpec
+from apothic_backends.model.images import ImageSpec
 from apothic_backends.model.payloads import Payload
 from apothic_backends.project import project
 
@@ -32,6 +36,9 @@ class Shipped(NamedTuple):
     path: tuple[str, ...]
     """The folders in there that modules are imported from."""
 
+
+_images: WeakKeyDictionary[Backend, dict[Image, ImageSpec]] = WeakKeyDictionary()
+"""The recipes of images, with the files that they had when a function was first called there."""
 
 _shipped: WeakKeyDictionary[Backend, Shipped] = WeakKeyDictionary()
 """What has been shipped for calls, which are all of the code that this process has loaded."""
@@ -59,6 +66,51 @@ async def ship(backend: Backend) -> Shipped:
         package, digest = await work(lambda: _pack(project(), file))
         await _send(backend, file, digest)
     return Shipped(digest, module_path(package, sys.path))
+
+
+async def image_once(backend: Backend, image: Image) -> ImageSpec:
+    """The recipe of an image as it was when this process first called a function in it there.
+
+    Raises:
+        NotFound: as `ship_image`.
+        PackageRefused: as `ship_image`.
+    """
+    known = _images.setdefault(backend, {})
+    found = known.get(image)
+    if found is None:
+        found = known[image] = await ship_image(backend, image)
+    return found
+
+
+async def ship_image(backend: Backend, image: Image) -> ImageSpec:
+    """The recipe of an image as it is now; its files are sent, unless they are there already.
+
+    Raises:
+        NotFound: a file or a module that belongs to it is missing.
+        PackageRefused: its files cannot be shipped as they are.
+    """
+    with TemporaryFile() as file:
+        recipe = await work(lambda: recipe_of(image, file))
+        if recipe.spec.context is not None:
+            await _send(backend, file, recipe.spec.context)
+    return recipe.spec
+
+
+async def placed(backend: Backend, introduced: Command[Any], image: Image | None) -> Command[Any]:
+    """What introduces a function, once all that it needs to run there has been sent.
+
+    Raises:
+        NotFound: as `ship_image`.
+        PackageRefused: files cannot be shipped as they are.
+    """
+    if not isinstance(introduced, RegisterFunction):
+        return introduced  # it is there already
+    spec = introduced.spec
+    if image is not None:
+        spec = spec.replace(image=await image_once(backend, image))
+    if not backend.shares_files:
+        spec = running_in(spec, await shipped_once(backend))
+    return RegisterFunction(spec, introduced.code)
 
 
 def running_in(spec: FunctionSpec, shipped: Shipped) -> FunctionSpec:

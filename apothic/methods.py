@@ -10,6 +10,7 @@ from apothic._targets import WAIT_S, Calls
 from apothic._values import seconds
 from apothic.functions import IS_ASYNC_GENERATOR, IS_GENERATOR, flags_of
 from apothic.invocations import Invocable, RemoteGen
+from apothic.options import FunctionOptions
 from apothic_backends.model.errors import UsageError
 from apothic_backends.model.functions import FunctionSpec
 
@@ -75,6 +76,11 @@ class BoundMethod(Invocable[P, R]):
         if self._calls is None:
             self._calls = self._instance.calls_of(self)
         return self._calls
+
+    @property
+    def options(self) -> FunctionOptions:
+        """None of its own: its class has some."""
+        return {}
 
     @property
     def is_generator(self) -> bool | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +24,9 @@ from apothic_backends.project import patterns
 IGNORE_FILE = ".apothicignore"
 _SHOWN = 5
 """How many files a message names."""
+
+WhyNot = Callable[[str], str | None]
+"""Why a path is left out; None if it is not."""
 
 
 class PackedFile(Record):
@@ -66,11 +70,8 @@ def package_of(root: Path) -> Package:
     wanted = {*own_files(root)}
     included = patterns(root, "include")
     wanted |= {*matching(root, included)} if included else set()
-    collected = _Collected(root, _unwanted(root))
-    for path in sorted(wanted):
-        collected.take(path)
-    package = Package(root, collected.finish(), collected.left_out)
-    _check_size(package)
+    package = collected(root, wanted, _why_not(root), IGNORE_FILE)
+    check_size(package.files, f"Leave data out with {IGNORE_FILE}, and put it into a Volume")
     return package
 
 
@@ -83,34 +84,59 @@ def _check_root(root: Path) -> None:
         )
 
 
-def _unwanted(root: Path) -> GitIgnoreSpec:
-    spec = GitIgnoreSpec.from_lines(patterns(root, "exclude"))
+def _why_not(root: Path) -> WhyNot:
+    never = GitIgnoreSpec.from_lines(NEVER)
+    unwanted = GitIgnoreSpec.from_lines(patterns(root, "exclude"))
     own = ignore_file(root / IGNORE_FILE)
-    return spec if own is None else own + spec
+    if own is not None:
+        unwanted = own + unwanted
+
+    def why_not(path: str) -> str | None:
+        if never.match_file(path):
+            return "never shipped"
+        return f"{IGNORE_FILE} or exclude" if unwanted.match_file(path) else None
+
+    return why_not
 
 
-def _check_size(package: Package) -> None:
-    count, nbytes = len(package.files), package.nbytes
+def check_size(files: Collection[PackedFile], way_out: str) -> None:
+    """See to it that files are not too much to be shipped.
+
+    Raises:
+        PackageRefused: they are; the message names the largest, and says how to leave some out.
+    """
+    count, nbytes = len(files), sum(file.size for file in files)
     if count <= MOST_FILES and nbytes <= MOST_BYTES:
         return
-    largest = sorted(package.files, key=lambda file: -file.size)[:_SHOWN]
+    largest = sorted(files, key=lambda file: -file.size)[:_SHOWN]
     raise PackageRefused(
         f"{count} files of {nbytes / (1 << 20):.0f} MiB would be shipped, and at most {MOST_FILES} "
         f"of {MOST_BYTES >> 20} MiB can be. The largest are "
-        f"{', '.join(f'{file.path} ({file.size >> 20} MiB)' for file in largest)}. Leave data out "
-        f"with {IGNORE_FILE}, and put it into a Volume",
+        f"{', '.join(f'{file.path} ({file.size >> 20} MiB)' for file in largest)}. {way_out}",
         files=[file.path for file in largest],
     )
+
+
+def collected(root: Path, paths: Iterable[str], why_not: WhyNot, ignored_by: str) -> Package:
+    """What is shipped of these paths below a folder; `ignored_by` tells how to leave out more.
+
+    Raises:
+        PackageRefused: links lead out of the folder, or to what is not shipped.
+    """
+    found = _Collected(root, why_not, ignored_by)
+    for path in sorted(paths):
+        found.take(path)
+    return Package(root, found.finish(), found.left_out)
 
 
 class _Collected:
     """Files as they are found; links are looked at when all else is known."""
 
-    def __init__(self, root: Path, unwanted: GitIgnoreSpec) -> None:
+    def __init__(self, root: Path, why_not: WhyNot, ignored_by: str) -> None:
         self.left_out: dict[str, str] = {}
         self._root = root
-        self._never = GitIgnoreSpec.from_lines(NEVER)
-        self._unwanted = unwanted
+        self._why_not = why_not
+        self._ignored_by = ignored_by
         self._files: dict[str, PackedFile] = {}
         self._links: list[str] = []
 
@@ -120,10 +146,9 @@ class _Collected:
             found = (self._root / path).lstat()
         except (FileNotFoundError, NotADirectoryError):
             return  # git knows it still
-        if self._never.match_file(path):
-            self.left_out[path] = "never shipped"
-        elif self._unwanted.match_file(path):
-            self.left_out[path] = f"{IGNORE_FILE} or exclude"
+        why = self._why_not(path)
+        if why is not None:
+            self.left_out[path] = why
         elif stat.S_ISLNK(found.st_mode):
             self._links.append(path)
         elif stat.S_ISREG(found.st_mode):
@@ -147,7 +172,7 @@ class _Collected:
             more = f" and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
             raise PackageRefused(
                 f"these links lead to what is not shipped: {', '.join(bad[:_SHOWN])}{more}. Put "
-                f"files in their place, or leave them out with {IGNORE_FILE}",
+                f"files in their place, or leave them out with {self._ignored_by}",
                 files=bad,
             )
         return tuple(self._files[path] for path in sorted(self._files))

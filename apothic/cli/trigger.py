@@ -7,6 +7,8 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from apothic._calls import Calls as Links
+from apothic._drive import block
 from apothic.cli.calls import Calls
 from apothic.cli.load import choose, find_file, load
 from apothic.cli.talk import Talk
@@ -67,9 +69,7 @@ def _moment(at: str | None, schedule: Cron | Period) -> float | None:
 def _begin(handle: Declared[..., Any], at: float | None) -> Job[Any]:
     """Have it run in a worker."""
     backend = connect()
-    function_id = ""
-    for command in handle.introduction():
-        function_id = backend.start(command).wait()
+    function_id = block(Links(handle).function_on(backend, None))
     return Job(backend.start(TriggerSchedule(function_id, at)).wait())
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from apothic_backends.model.images import ImageSpec, ImageStep
+from apothic_backends.model.images import REQUIREMENT, ImageSpec, ImageStep
 
 BROUGHT = ".apothic/"
 """Where the archive of a recipe has what its steps bring, each in a folder named by its content."""
-REQUIREMENT = "--requirement="
-"""What begins the word that names a file of requirements; the rest is its path in the archive."""
 INSTALLS = ("pip_install", "uv_pip_install")
 """The verbs that install Python packages. Their words are those of pip: options, then packages."""
 
@@ -30,6 +28,19 @@ def arguments(step: ImageStep, brought: str) -> list[str]:
     `brought` is the folder that stands for `.apothic/` of the archive where they run.
     """
     return [_placed(word, brought) for word in step.words]
+
+
+def paths(image: ImageSpec) -> list[str]:
+    """The files and folders in the archive that its steps name."""
+    found: list[str] = []
+    for step in image.steps:
+        if step.verb == "add_local_python_source":
+            found += step.words
+        elif step.verb.startswith("add_local_"):
+            found += step.words[:1]
+        elif step.verb in INSTALLS:
+            found += requirements(step)
+    return found
 
 
 def requirements(step: ImageStep) -> Iterable[str]:

@@ -127,6 +127,12 @@ class FunctionSpec(Record):
         return self.is_generator or any(method.is_generator for method in methods)
 
     @property
+    def archives(self) -> tuple[str, ...]:
+        """The digests of the archives that it cannot run without."""
+        found = (self.source, None if self.image is None else self.image.context)
+        return tuple(digest for digest in found if digest is not None)
+
+    @property
     def needs(self) -> tuple[SecretRef, ...]:
         """The secrets of the function, and those that its mounts are opened with."""
         if not self.mounts:

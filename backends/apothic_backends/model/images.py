@@ -27,6 +27,10 @@ class NoDocker(BackendError):
     code = "no_docker"
 
 
+REQUIREMENT = "--requirement="
+"""What begins a word of a step that names a file of requirements; its path follows."""
+
+
 class ImageStep(Record):
     """One verb of a recipe with its arguments, such as `pip_install` and names of packages."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from apothic_backends.images.steps import paths
 from apothic_backends.model.archives import check_digest, check_inside
 from apothic_backends.model.errors import InvalidOption, UsageError
 from apothic_backends.model.functions import BatchPolicy, FunctionSpec
@@ -155,10 +156,10 @@ def _check_least(spec: FunctionSpec) -> None:
 
 
 def _check_source(spec: FunctionSpec) -> None:
-    if spec.source is not None:
-        check_digest(spec.source)
-    for folder in spec.path:
-        check_inside(folder)
+    for digest in spec.archives:
+        check_digest(digest)
+    for path in (*spec.path, *(() if spec.image is None else paths(spec.image))):
+        check_inside(path)
 
 
 def _check_gpus(spec: FunctionSpec) -> None:

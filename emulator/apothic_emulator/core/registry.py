@@ -75,10 +75,9 @@ class Registry:
             self.keep(pool.function)
         return pool
 
-    def sources(self) -> set[str]:
-        """The digests of the archives that functions run in."""
-        found = (pool.function.spec.source for pool in self.pools.values())
-        return {source for source in found if source is not None}
+    def archives(self) -> set[str]:
+        """The digests of the archives that functions cannot run without."""
+        return {digest for pool in self.pools.values() for digest in pool.function.spec.archives}
 
     def restored(self, number: int, spec: FunctionSpec, code: Payload) -> Function:
         """A function as it was written down."""

@@ -62,7 +62,7 @@ class Account:
 
     def tidy(self, now: float) -> None:
         """Remove archives of code that no function needs any more; `now` is Unix time."""
-        needed = self.host.look(lambda plane: plane.registry.sources())
+        needed = self.host.look(lambda plane: plane.registry.archives())
         self.host.agent.stock.archives.remove_unneeded(needed, now)
 
     def jobs(self) -> dict[str, int]:

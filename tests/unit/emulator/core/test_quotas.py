@@ -11,6 +11,7 @@ from apothic_backends.commands.dicts import ClearDict, DeleteDict, PutKey, Updat
 from apothic_backends.commands.queues import OpenQueue, TakeItems
 from apothic_backends.model.errors import OverLimit, QueueFull
 from apothic_backends.model.functions import FunctionSpec
+from apothic_backends.model.images import ImageSpec
 from apothic_backends.model.payloads import Payload
 from apothic_emulator.core.facts import GivenUp
 from apothic_emulator.core.jobs import Job
@@ -253,9 +254,11 @@ def test_jobs_in_line_are_not_waiting() -> None:
     assert driver.plane.ledger.waiting == 0
 
 
-def test_the_archives_that_functions_run_in_are_known() -> None:
+def test_the_archives_that_functions_cannot_run_without_are_known() -> None:
     driver = Driver()
     driver.register("f", source="1" * 64)
     driver.register("g", source="2" * 64)
+    driver.register("h", image=ImageSpec(base="a", context="3" * 64))
+    driver.register("i", image=ImageSpec(base="a"))
 
-    assert driver.plane.registry.sources() == {"1" * 64, "2" * 64}
+    assert driver.plane.registry.archives() == {"1" * 64, "2" * 64, "3" * 64}
