@@ -41,6 +41,7 @@ class FakeLine:
     """The far end of a delivery."""
 
     needs = SPEC.secrets
+    keeps_secrets = False
     secrets: Any = None
     veils: Any = None
 
