@@ -120,12 +120,18 @@ def _commands(step: ImageStep) -> Iterator[str]:
 
 def _file(step: ImageStep) -> Iterator[str]:
     """A folder is copied that has this file alone: Docker reads patterns in names of files."""
-    source, target = step.words
+    source, target = _pair(step)
     yield _copy(dirname(source), dirname(target))
 
 
+def _pair(step: ImageStep) -> tuple[str, str]:
+    if len(step.words) != 2:  # noqa: PLR2004 - what is brought, and where it is to be
+        raise InvalidOption(f"{step.verb} takes a path here and one in the image: {step.words}")
+    return step.words[0], step.words[1]
+
+
 def _folder(step: ImageStep) -> Iterator[str]:
-    source, target = step.words
+    source, target = _pair(step)
     yield _copy(source, target)
 
 

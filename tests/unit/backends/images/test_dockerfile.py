@@ -130,6 +130,8 @@ def test_whatever_a_command_is_it_is_one_line_that_says_it(text: str) -> None:
         with_steps(("workdir", "/a\rb")),
         with_steps(("add_local_dir", ".apothic/aa", "/a\nb")),
         with_steps(("conjure", "x")),
+        with_steps(("add_local_dir", ".apothic/aa")),
+        with_steps(("add_local_file", ".apothic/aa/b", "/b", "/c")),
     ],
 )
 def test_what_no_dockerfile_can_say_is_refused(image: ImageSpec) -> None:
