@@ -12,6 +12,7 @@ from apothic.cli.app import app
 from apothic.cli.auth import auth
 from apothic.cli.cost import cost
 from apothic.cli.deployment import deploy, deployment
+from apothic.cli.image import image
 from apothic.cli.job import job
 from apothic.cli.offered import Program
 from apothic.cli.package import package
@@ -131,6 +132,7 @@ program.add_command(auth)
 program.add_command(cost)
 program.add_command(deploy)
 program.add_command(deployment)
+program.add_command(image)
 program.add_command(job)
 program.add_command(package)
 program.add_command(sandbox)
