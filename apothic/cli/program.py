@@ -10,6 +10,7 @@ import click
 from apothic import __version__
 from apothic.cli.app import app
 from apothic.cli.auth import auth
+from apothic.cli.check import check
 from apothic.cli.cost import cost
 from apothic.cli.deployment import deploy, deployment
 from apothic.cli.image import image
@@ -129,6 +130,7 @@ def replay(asked: Wishes, job_id: str, *, inline: bool, pdb: bool, **given: Any)
 
 program.add_command(app)
 program.add_command(auth)
+program.add_command(check)
 program.add_command(cost)
 program.add_command(deploy)
 program.add_command(deployment)
