@@ -39,6 +39,55 @@ class AgentSnapshot(Record):
     gpus: tuple[GpuSnapshot, ...] = ()
 
 
+class WorkerSnapshot(Record):
+    """A process that runs a function, and the `jobs` that it has, the running ones first.
+
+    `machine` is empty where it runs beside its control plane; `gpus` are the UUIDs of its devices.
+    """
+
+    number: int
+    app_name: str
+    function_name: str
+    machine: str
+    status: str
+    gpus: tuple[str, ...] = ()
+    jobs: tuple[str, ...] = ()
+
+
+class Waiting(Record):
+    """How many jobs of a function run, and how many wait; for what the first of them waits."""
+
+    app_name: str
+    function_name: str
+    running: int
+    waiting: int
+    reason: str = ""
+
+
+class Depth(Record):
+    """How many messages of a queue can be got, now or later, and how many are being worked on."""
+
+    queue: str
+    ready: int
+    claimed: int
+
+
+class Overview(Record):
+    """All that runs or waits at one moment: the first of each kind, and how many there are of all.
+
+    `gpus` are devices of the control plane's own machine; those of others are in `agents`.
+    """
+
+    workers: tuple[WorkerSnapshot, ...]
+    functions: tuple[Waiting, ...]
+    queues: tuple[Depth, ...]
+    agents: tuple[AgentSnapshot, ...]
+    gpus: tuple[GpuSnapshot, ...]
+    worker_count: int
+    function_count: int
+    queue_count: int
+
+
 class PythonMismatch(SetupFailed):
     """The function was pickled under a Python of another series than that of any machine.
 

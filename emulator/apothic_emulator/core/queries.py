@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from apothic_backends.commands import GetJob, GetJobInput, GetJobLogs, ReadEvents, TellProgress
+from apothic_backends.commands.agents import GetOverview
+from apothic_backends.model.agents import Overview
 from apothic_backends.model.errors import NotFound, UsageError
 from apothic_backends.model.events import EventBatch
 from apothic_backends.model.jobs import JobInput, JobLogs, JobSnapshot, JobStatus
@@ -36,7 +38,15 @@ class Queries:
             GetJobInput: self._input,
             TellProgress: self._progress,
             ReadEvents: self._read,
+            GetOverview: self._overview,
         }
+
+    def _overview(self, command: GetOverview, asked: Asked, now: float) -> Overview:
+        from apothic_emulator.core.overview import overview  # few programs ask  # noqa: PLC0415
+
+        part: Any = self.watches.shared.part("queues")
+        agents, queues = self.callers.scheduler.agents, part.queues.values()
+        return overview(self.ledger, self.callers.pools, agents, queues, command.most)
 
     def _job(self, command: GetJob, asked: Asked, now: float) -> JobSnapshot:
         job = self.ledger.find(command.job_id)

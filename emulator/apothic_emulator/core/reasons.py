@@ -97,8 +97,23 @@ def _holder(held: Holders, uuid: str) -> str:
 def snapshot(agents: Agents, agent: Agent) -> AgentSnapshot:
     """An agent, and what executors have taken of it."""
     cpu, memory_mb = agent.free(0)
-    total, held = agent.capacity, agents.holders()
-    gpus = [
+    total = agent.capacity
+    return AgentSnapshot(
+        agent.name,
+        "joined" if agent.is_joined else "lost" if agent.is_given_up else "cut",
+        total.cpu,
+        total.memory_mb,
+        total.cpu - cpu,
+        total.memory_mb - memory_mb,
+        len(agent.executors),
+        gpus_of(agents, agent),
+    )
+
+
+def gpus_of(agents: Agents, agent: Agent) -> tuple[GpuSnapshot, ...]:
+    """The devices of a machine, and who has them."""
+    held = agents.holders()
+    return tuple(
         GpuSnapshot(
             gpu.uuid,
             gpu.name,
@@ -108,15 +123,5 @@ def snapshot(agents: Agents, agent: Agent) -> AgentSnapshot:
             gpu.is_unified,
             gpu.trouble,
         )
-        for gpu in total.gpus
-    ]
-    return AgentSnapshot(
-        agent.name,
-        "joined" if agent.is_joined else "lost" if agent.is_given_up else "cut",
-        total.cpu,
-        total.memory_mb,
-        total.cpu - cpu,
-        total.memory_mb - memory_mb,
-        len(agent.executors),
-        tuple(gpus),
+        for gpu in agent.capacity.gpus
     )

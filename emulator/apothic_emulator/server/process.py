@@ -42,7 +42,9 @@ from apothic_emulator.server.settings import Settings
 from apothic_emulator.server.site import Site
 from apothic_emulator.stores.store import Store
 
-_KEPT = frozenset({"APOTHIC_HOME", "APOTHIC_CGROUP", "APOTHIC_LIMITS", ALLOWED})
+_KEPT = frozenset(
+    {"APOTHIC_HOME", "APOTHIC_CGROUP", "APOTHIC_LIMITS", "APOTHIC_FAKE_GPUS", ALLOWED}
+)
 """What workers find of the server's own settings; the others may hold passwords and keys."""
 
 _ONESELF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound here

@@ -64,7 +64,7 @@ class Driver:
         own = {k: v for k, v in os.environ.items() if not k.startswith(("CUDA_", "APOTHIC_"))}
         there = {
             "LD_LIBRARY_PATH": str(library(*self._flags)),
-            "APOTHIC_TEST_NVML": str(self._path),
+            "NVML_OF_TESTS": str(self._path),
         }
         return {**own, **there, **more}
 

@@ -1,4 +1,4 @@
-/* A driver's library, as far as it is asked: it answers what the file says that APOTHIC_TEST_NVML
+/* A driver's library, as far as it is asked: it answers what the file says that NVML_OF_TESTS
    names, which it reads again at each call. A line is KEY=VALUE:
 
        init=9                    what nvmlInit returns; as count.error=4, 0.error=15: all of device 0
@@ -23,7 +23,7 @@ enum { OK = 0, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7 };
 static char value[512];
 
 static const char *get(const char *prefix, const char *key) {
-    const char *path = getenv("APOTHIC_TEST_NVML");
+    const char *path = getenv("NVML_OF_TESTS");
     FILE *file = path ? fopen(path, "r") : NULL;
     char wanted[128], line[640];
     const char *found = NULL;

@@ -21,7 +21,7 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Driver:
     driver = Driver(tmp_path)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("LD_LIBRARY_PATH", str(library()))
-    monkeypatch.setenv("APOTHIC_TEST_NVML", str(tmp_path / "nvml"))
+    monkeypatch.setenv("NVML_OF_TESTS", str(tmp_path / "nvml"))
     return driver
 
 

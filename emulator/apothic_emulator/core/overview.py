@@ -1,0 +1,63 @@
+"""All that runs or waits at one moment, for people who look on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from apothic_backends.model.agents import Depth, Overview, Waiting, WorkerSnapshot
+from apothic_emulator.core.agents import Agents
+from apothic_emulator.core.executors import Executor
+from apothic_emulator.core.ledger import Ledger
+from apothic_emulator.core.partitions import Queue
+from apothic_emulator.core.pools import Pool
+from apothic_emulator.core.reasons import gpus_of, snapshot, why
+
+
+def overview(
+    ledger: Ledger, pools: Mapping[int, Pool], agents: Agents, queues: Iterable[Queue], most: int
+) -> Overview:
+    """The busiest of each kind come first, so that who sees only some sees those."""
+    workers = [_worker(agents, executor) for executor in ledger.executors.values()]
+    functions = [_function(agents, pool) for pool in pools.values()]
+    busy = [it for it in functions if it.running or it.waiting]
+    full = [it for it in map(_depth, queues) if it.ready or it.claimed]
+    workers.sort(key=lambda it: (-len(it.jobs), it.number))
+    busy.sort(key=lambda it: -it.running - it.waiting)
+    full.sort(key=lambda it: -it.ready - it.claimed)
+    return Overview(
+        tuple(workers[:most]),
+        tuple(busy[:most]),
+        tuple(full[:most]),
+        tuple(snapshot(agents, agent) for agent in agents.far.values()),
+        gpus_of(agents, agents.home),
+        len(workers),
+        len(busy),
+        len(full),
+    )
+
+
+def _worker(agents: Agents, executor: Executor) -> WorkerSnapshot:
+    spec = executor.function.spec
+    return WorkerSnapshot(
+        executor.number,
+        spec.app_name,
+        spec.name,
+        agents.far[executor.agent].name if executor.agent else "",
+        executor.status.value,
+        executor.gpus,
+        tuple(job.job_id for job in executor.line),
+    )
+
+
+def _depth(queue: Queue) -> Depth:
+    counts = [partition.counts() for partition in queue.partitions.values()]
+    claimed = sum(it.claimed for it in counts)
+    return Depth(queue.name, sum(it.ready + it.delayed for it in counts), claimed)
+
+
+def _function(agents: Agents, pool: Pool) -> Waiting:
+    spec = pool.function.spec
+    running = sum(len(executor.line) for executor in pool.executors.values())
+    waiting = len(pool.queue) + len(pool.delayed)
+    reason = why(agents, pool.queue[0]) if pool.queue else ""
+    return Waiting(spec.app_name, spec.name, running, waiting, reason)
