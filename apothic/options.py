@@ -30,9 +30,6 @@ class FunctionOptions(TypedDict, total=False):
     """GPUs of one model for each worker process, where one is not enough."""
     min_vram_gb: int | None
     """Memory of each GPU, in GB as makers count them (10**9 bytes)."""
-    gpu_share: bool
-    """Let worker processes of functions that share, too, have the same GPU, for as long as the
-    `min_vram_gb` of all fit into its memory."""
     geolocation: str | list[str] | None
     """Country codes."""
     offer_filters: dict[str, dict[str, Any]] | None
@@ -71,6 +68,9 @@ class FunctionOptions(TypedDict, total=False):
     secrets: list[Secret] | None
     volumes: Mapping[str, StorageMount | Source] | Sequence[StorageMount | Source] | None
     """What is mounted where: `[volume.mounted_at("/cache")]`, or `{"/cache": volume}`."""
+    gpu_share: bool
+    """Let worker processes of functions that share, too, have the same GPU, for as long as the
+    `min_vram_gb` of all fit into its memory."""
 
 
 DEFAULTS: FunctionOptions = {
@@ -213,7 +213,6 @@ RULES: dict[str, Rule] = {
     "gpu": _words,
     "gpu_count": _at_least(1),
     "min_vram_gb": _at_least(1),
-    "gpu_share": flagged,
     "geolocation": _words,
     "offer_filters": _filters,
     "max_cost_per_hour_usd": _above_zero,
@@ -240,4 +239,5 @@ RULES: dict[str, Rule] = {
     "image": _is_a(Image),
     "secrets": _secrets,
     "volumes": mounts_of,
+    "gpu_share": flagged,
 }
