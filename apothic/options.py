@@ -85,7 +85,7 @@ DEFAULTS: FunctionOptions = {
 }
 """What is meant where nothing is said; None for every other option."""
 
-NOT_BUILT = ("liv", "image")
+NOT_BUILT = ("liv",)
 """Understood and stored, but a function with one of these cannot run remotely yet."""
 
 Rule = Callable[[str, Any], Any]

@@ -15,7 +15,7 @@ OWN = "apothic_emulator.executors"
 EXTRA: dict[str, str] = dict.fromkeys(
     (
         *("archives.py", "buckets.py", "builder.py", "fuse.py", "secrets.py", "session.py"),
-        *("shown.py", "trees.py", "volumes.py"),
+        *("shown.py", "trees.py", "venvs.py", "volumes.py"),
     ),
     "apothic_backends",
 )

@@ -370,6 +370,14 @@ class Agent:
                     line.close()
         self.zygotes.end_guests()
 
+    def close(self) -> None:
+        """Let go of everything but the zygote, whose executors have ended."""
+        self.zygotes.end_guests()
+        for line in list(self.lines.values()):
+            line.close()
+        self.keeper.close()
+        self.aside.close()
+
     def _forget_channels(self, line: Line) -> None:
         for channel in (line.bulk, line.session, line.jobs_out.socket):
             fd = channel.fileno()

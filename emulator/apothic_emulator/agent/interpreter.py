@@ -41,6 +41,20 @@ def installed() -> list[str]:
     return list(dict.fromkeys([*own, *ours, *_own_path()]))
 
 
+def projects() -> list[str]:
+    """The part of it that is nobody's installation: the user's own modules."""
+    stdlib = set(_own_stdlib())
+    return [e for e in path() if e not in stdlib and not any(f"{os.sep}{it}" in e for it in _SITES)]
+
+
+def sdk() -> list[str]:
+    """The folder of the SDK's package, if it is installed here."""
+    import importlib.util  # noqa: PLC0415 - for few programs
+
+    spec = importlib.util.find_spec("apothic")
+    return list(spec.submodule_search_locations or ()) if spec is not None else []
+
+
 def _above(path: str) -> str:
     return os.path.dirname(os.path.abspath(path))  # noqa: PTH100, PTH120 - as `sys.path` spells it
 
@@ -66,14 +80,18 @@ def _flags() -> list[str]:
 
 def _own_path() -> list[str]:
     """Where the standard library is, our own packages, and cloudpickle."""
-    stdlib = os.path.dirname(os.__file__)  # noqa: PTH120 - as `sys.path` spells it
-    found = [e for e in path() if e.endswith(".zip") or e == stdlib or _is_below(e, stdlib)]
+    found = _own_stdlib()
     for package in (apothic_emulator, apothic_backends):
         found += [os.path.dirname(os.path.abspath(folder)) for folder in package.__path__]  # noqa: PTH100, PTH120
     spec = importlib.machinery.PathFinder.find_spec("cloudpickle")
     if spec is not None and spec.origin is not None:
         found.append(os.path.dirname(os.path.dirname(os.path.abspath(spec.origin))))  # noqa: PTH100, PTH120
     return list(dict.fromkeys(found))
+
+
+def _own_stdlib() -> list[str]:
+    stdlib = os.path.dirname(os.__file__)  # noqa: PTH120 - as `sys.path` spells it
+    return [e for e in path() if e.endswith(".zip") or e == stdlib or _is_below(e, stdlib)]
 
 
 def _is_below(entry: str, stdlib: str) -> bool:

@@ -122,6 +122,7 @@ class Line:
             "token": token.hex(),
             "env": env,
             "path": interpreter.path() if tree is None else interpreter.installed(),
+            "is_guest": False,
             "tree": tree,
             "source_path": effect.spec.path,
             "cwd": _cwd(),

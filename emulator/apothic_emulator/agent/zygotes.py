@@ -17,7 +17,8 @@ from collections.abc import Callable
 from select import EPOLLIN, epoll, poll
 from typing import Any, NamedTuple, Protocol
 
-from apothic_emulator.agent.zygote import Launch, Zygote
+from apothic_emulator.agent import interpreter
+from apothic_emulator.agent.zygote import MARK, Launch, Zygote
 from apothic_emulator.core.effects import StartExecutor
 from apothic_emulator.core.facts import Input, LoadFailed, Prepared
 from apothic_emulator.executors import orders
@@ -33,7 +34,9 @@ class Environment(Protocol):
     def task(self) -> dict[str, Any] | None:
         """What a builder has to do, see `executors.builder`; None if all is there.
 
-        It is asked under the core's lock, so it looks at a file at the most.
+        `module` names who does it; `env` and `path` are those of this program, unless it says else.
+
+        This is asked under the core's lock, so it looks at a file at the most.
         """
         ...
 
@@ -94,7 +97,11 @@ class Zygotes:
 
     def task(self, environment: Environment) -> dict[str, Any] | None:
         """What has to be built before an executor can be forked there."""
-        return None if environment.key in self._guests else environment.task()
+        task = None if environment.key in self._guests else environment.task()
+        if task is None:
+            return None
+        env = {**os.environ, MARK: self.own.mark}
+        return {"env": env, "path": interpreter.installed(), **task}
 
     def start(self, start: Start, environment: Environment | None, *, builds: bool) -> None:
         """Have an executor forked, as soon as its environment is there.

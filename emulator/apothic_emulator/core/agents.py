@@ -93,8 +93,12 @@ class Agent(Kept):
         return pack((self.name, self.incarnation, self.past, self.python, self.platform))
 
     def loads(self, spec: FunctionSpec) -> bool:
-        """Whether its Python can load the code of a function; an unknown one is believed to."""
-        return not spec.python or self.python in ("", spec.python)
+        """Whether its Python can load the code of a function; an unknown one is believed to.
+
+        So is that of an image, which is looked at where that is made.
+        """
+        is_of_image = spec.image is not None
+        return is_of_image or not spec.python or self.python in ("", spec.python)
 
     def takes(self, spec: FunctionSpec) -> bool:
         """Whether it may get another executor of a function, if it has room."""

@@ -136,7 +136,7 @@ class Executor:
         os.environ.clear()
         os.environ.update(spec["env"])
         os.environ["APOTHIC_WORKER"] = str(self.pid)
-        sys.path[:] = spec["path"]
+        sys.path[:] = [*spec["path"], *sys.path] if spec["is_guest"] else spec["path"]
         sys.argv[:] = [spec["name"]]
         try:
             os.chdir(spec["cwd"])

@@ -29,7 +29,7 @@ def enter(spec: dict[str, Any], control: Control) -> bytes | None:
     """Run in the tree from now on; what to report if it cannot be had."""
     tree, own = spec["tree"], spec["source_path"]
     try:
-        folder = _open(tree, control)
+        folder = opened(tree, control)
     except (ApothicError, OSError) as error:
         code = "setup_failed"
         told = {"code": code, "message": str(error), "type_name": "", "traceback": ""}
@@ -42,7 +42,12 @@ def enter(spec: dict[str, Any], control: Control) -> bytes | None:
     return None
 
 
-def _open(tree: dict[str, str], control: Control) -> Path:
+def opened(tree: dict[str, str], control: Control) -> Path:
+    """The tree, fetched and unpacked if it has to be; it stays while this process lives.
+
+    Raises:
+        ApothicError: it cannot be had.
+    """
     trees, archive = Trees(Path(tree["trees"])), Path(tree["archive"])
     try:
         return trees.open(tree["digest"], archive)

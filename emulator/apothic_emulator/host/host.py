@@ -383,10 +383,7 @@ class Host:
         return len(unfinished) - self.kept_jobs
 
     def _let_go(self) -> None:
-        for line in list(self.agent.lines.values()):
-            line.close()
-        self.agent.keeper.close()
-        self.agent.aside.close()
+        self.agent.close()
         self.reader.close()
         self._channels.close()
         self._errands.close()

@@ -7,7 +7,6 @@ import pytest
 from apothic import (
     App,
     Cron,
-    Image,
     InvalidOption,
     NotBuiltYet,
     Period,
@@ -106,7 +105,6 @@ def test_what_only_a_market_knows_is_waived_here(backend: ThreadBackend) -> None
 @pytest.mark.parametrize(
     "options",
     [
-        {"image": Image.debian_slim()},
         {"liv": ({"client": None},)},
     ],
 )
