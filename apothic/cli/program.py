@@ -37,12 +37,10 @@ def program(context: click.Context, **given: Any) -> None:
 
     \b
     apothic run report.py::summarize --text hello
-    apothic replay jobs:3 --pdb             what failed, with the same input
 
-    Every command takes --json, -q, -v, --plain and --color, anywhere on the line.
-
-    Exit codes: 0 done, 1 your code raised, 2 usage, 3 key refused, 4 not found, 5 conflict,
-    6 no capacity, 7 timeout, 8 busy, 9 memory limit, 70 a bug in apothic, 130 interrupted.
+    Every command takes --json, -q, -v, --plain and --color. Exit codes: 0 done, 1 your code raised,
+    2 usage, 3 key refused, 4 not found, 5 conflict, 6 no capacity, 7 timeout, 8 busy, 9 memory,
+    70 a bug, 130 interrupted.
     """  # noqa: D301 - click reads \b as "do not wrap this paragraph"
     context.obj = Wishes().over(given)
     try:
