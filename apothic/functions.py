@@ -25,7 +25,7 @@ from apothic.options import (
     NOT_BUILT,
     FunctionOptions,
     checked,
-    gpu_wish,
+    placed,
     retry_policy,
 )
 from apothic.policies import (
@@ -227,7 +227,6 @@ class Declared(Invocable[P, R], Markable):
             self._refuse_unbuilt()
             options = self.options
             slots, target = concurrency(self._marks, options.get("concurrent_requests", 1))
-            gpu, gpu_count, min_vram_gb = gpu_wish(options)
             self._spec = FunctionSpec(
                 app_name=self.app_name,
                 name=self.name,
@@ -246,10 +245,8 @@ class Declared(Invocable[P, R], Markable):
                 secrets=tuple(secret.ref() for secret in options.get("secrets") or ()),
                 mounts=specs_of(options.get("volumes")),
                 cpu=self._given.get("cpu"),  # a default limit would keep libraries to one core
-                gpu=gpu,
-                gpu_count=gpu_count,
-                min_vram_gb=min_vram_gb,
                 gpu_share=options.get("gpu_share", False),
+                **placed(options),
             )
         return self._spec
 

@@ -31,20 +31,27 @@ class FunctionOptions(TypedDict, total=False):
     min_vram_gb: int | None
     """Memory of each GPU, in GB as makers count them (10**9 bytes)."""
     geolocation: str | list[str] | None
-    """Country codes."""
+    """Countries, as two letters. This and what follows, up to `secure_cloud_only`, choose a rented
+    machine; your own is taken as it is, but for its GPUs."""
     offer_filters: dict[str, dict[str, Any]] | None
-    """Comparisons with what a machine offers: `{"gpu_ram": {"gte": 10240}}`."""
+    """Comparisons with what a machine offers: `{"gpu_ram": {"gte": 10240}}`, in the market's names
+    and units; eq, neq, gt, lt, gte, lte, in, notin. All of them count, beside all other options."""
     max_cost_per_hour_usd: float | None
+    """With the disk that is asked for."""
     max_cost_per_tflop_hour_usd: float | None
     min_total_flops: float | None
+    """TFLOPS (10**12 operations a second) of all GPUs together."""
     min_gpu_ram_bandwidth_gbps: float | None
+    """GB/s."""
     min_cpu_cores: float | None
     min_cpu_ram_gb: float | None
+    """GB of 10**9 bytes."""
     min_cpu_ghz: float | None
     min_disk_bandwidth_mb_s: float | None
     min_internet_upload_mbps: float | None
     min_internet_download_mbps: float | None
     secure_cloud_only: bool | None
+    """Only machines in data centres."""
     cpu: int
     """Cores for each worker process; on a machine of one's own a limit only where it is given."""
     memory_mb: int
@@ -91,8 +98,6 @@ NOT_BUILT = ("liv",)
 Rule = Callable[[str, Any], Any]
 """Checks the value of an option of that name, and gives it as it is kept."""
 
-OPERATORS = ("eq", "neq", "gt", "lt", "gte", "lte", "in", "notin")
-
 
 def checked(
     options: FunctionOptions, where: str, rules: Mapping[str, Rule] | None = None
@@ -121,6 +126,7 @@ def checked(
             option="retries",
         )
     result: FunctionOptions = good  # type: ignore[assignment]  # every key has had its rule
+    placed(result, f"{where}: ")
     return result
 
 
@@ -132,11 +138,31 @@ def retry_policy(options: FunctionOptions) -> RetryPolicy:
     return RetryPolicy(max_retries=retries or options.get("max_retries", 0))
 
 
-def gpu_wish(options: FunctionOptions) -> tuple[tuple[str, ...], int, int]:
-    """The models that will do, how many GPUs each worker needs, and their memory in GB."""
-    gpu, count, memory = (options.get(name) for name in ("gpu", "gpu_count", "min_vram_gb"))
-    models = tuple(gpu) if is_list(gpu) else (gpu,) if isinstance(gpu, str) else ()
-    return models, count or int(bool(models or memory)), memory or 0
+PLACING = frozenset(
+    {
+        *("gpu", "gpu_count", "min_vram_gb", "geolocation", "offer_filters", "disk_gb"),
+        *("max_cost_per_hour_usd", "max_cost_per_tflop_hour_usd", "min_total_flops"),
+        *("min_gpu_ram_bandwidth_gbps", "min_cpu_cores", "min_cpu_ram_gb", "min_cpu_ghz"),
+        *("min_disk_bandwidth_mb_s", "min_internet_upload_mbps", "min_internet_download_mbps"),
+        "secure_cloud_only",
+    }
+)
+"""Options that say which machines will do."""
+
+
+def placed(options: FunctionOptions, where: str = "") -> dict[str, Any]:
+    """Which machines will do, as fields of a `FunctionSpec`.
+
+    Raises:
+        InvalidOption: no machine ever could, or a filter cannot be meant; `where` begins the text.
+    """
+    if PLACING.isdisjoint(options):
+        return {}
+    from apothic_backends.placement.compiling import wish_of  # for few  # noqa: PLC0415
+
+    wish = wish_of(options, where)
+    fields = {field: getattr(wish, field) for field in wish.fields}
+    return {**fields, "disk_gb": float(options.get("disk_gb") or 0)}
 
 
 def _meant(name: str, rules: Mapping[str, Rule]) -> str:
@@ -183,9 +209,6 @@ def _filters(name: str, value: Any) -> Any:
     for field, comparisons in value.items():
         if not is_dict(comparisons) or not comparisons:
             refuse(f"{name}[{field!r}]", comparisons, 'a dictionary such as {"gte": 10240}')
-        for operator in comparisons:
-            if operator not in OPERATORS:
-                refuse(f"an operator in {name}[{field!r}]", operator, ", ".join(OPERATORS))
     return value
 
 

@@ -28,14 +28,14 @@ def run_by_name(name: str, arguments: list[str], how: ways.Ways, calls: Calls) -
         NoControlPlane: none runs that could have it.
     """
     asked = calls.talk.wishes
-    ours = [*ways.options(), *wishes.watching(), *wishes.showing()]
+    own, shown = ways.options(), [*wishes.watching(), *wishes.showing()]
 
     def callback(**given: Any) -> int:
-        said = {option.name: given.pop(str(option.name)) for option in ours[3:]}
+        said = {option.name: given.pop(str(option.name)) for option in shown}
         calls.talk.wishes = asked.over(said)
-        return _call(name, ways.take(how, given, [*ours[:3]]), calls)
+        return _call(name, ways.take(how, given, [*own]), calls)
 
-    command = click.Command(name, params=ours, callback=callback)
+    command = click.Command(name, params=[*own, *shown], callback=callback)
     return command.main(arguments, f"apothic run {name}", standalone_mode=False)
 
 

@@ -51,8 +51,14 @@ def program(context: click.Context, **given: Any) -> None:
 
 @program.command(context_settings=RAW, short_help="Call one function of a file.")
 @click.option("--inline", is_flag=True, help="Run calls in this process, without workers.")
-@click.option("--pdb", is_flag=True, help="--inline, with a debugger where a call raises.")
+@click.option("--pdb", is_flag=True, help="--inline, with a debugger at what raises.")
 @click.option("--payload", metavar="JSON|@FILE|-", help='{"args": [...], "kwargs": {...}}.')
+@click.option(
+    "--on-missing-gpu",
+    metavar="WAY",
+    type=click.Choice(["error", "cpu", "fake"]),
+    help="error, cpu (run without) or fake (made up).",
+)
 @with_options(watching, showing)
 @click.argument("target")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
@@ -65,6 +71,7 @@ def run(
     inline: bool,
     pdb: bool,
     payload: str | None,
+    on_missing_gpu: str | None,
     **given: Any,
 ) -> None:
     """Call TARGET: path.py or path.py::name.
@@ -75,13 +82,12 @@ def run(
     apothic run --json report.py::summarize hello | jq .result
 
     A local entrypoint runs in this process, a function in a worker: its result goes to stdout, what
-    it prints to stderr. ARGUMENTS are options or stand by place, as JSON where they are no plain
-    values.
+    it prints to stderr. ARGUMENTS may be JSON.
     """  # noqa: D301 - as above
     from apothic.cli.run import run_target  # noqa: PLC0415 - so that --help starts fast
     from apothic.cli.ways import Ways  # noqa: PLC0415 - as above
 
-    how = Ways(inline, pdb, payload)
+    how = Ways(inline, pdb, payload, on_missing_gpu)
     sys.exit(run_target(target, list(arguments), how, asked.over(given)))
 
 
@@ -110,7 +116,7 @@ def trigger(asked: Wishes, target: str, at: str | None, times: int, **given: Any
 
 @program.command(short_help="Call again what failed, with the same input.")
 @click.option("--inline", is_flag=True, help="Run calls in this process, without workers.")
-@click.option("--pdb", is_flag=True, help="--inline, with a debugger where a call raises.")
+@click.option("--pdb", is_flag=True, help="--inline, with a debugger at what raises.")
 @with_options(showing)
 @click.argument("job_id", metavar="JOB")
 @click.pass_obj

@@ -16,6 +16,7 @@ from apothic_backends.model.record import Record
 
 INLINE = "APOTHIC_BACKEND"
 PDB = "APOTHIC_PDB"
+ON_MISSING_GPU = "APOTHIC_ON_MISSING_GPU"
 
 
 class Ways(Record):
@@ -24,6 +25,7 @@ class Ways(Record):
     inline: bool = False
     pdb: bool = False
     payload: str | None = None
+    on_missing_gpu: str | None = None
 
 
 def options() -> list[click.Option]:
@@ -32,6 +34,11 @@ def options() -> list[click.Option]:
         click.Option(["--inline"], is_flag=True, help="run calls in this process, without workers"),
         click.Option(["--pdb"], is_flag=True, help="--inline, with a debugger where a call raises"),
         click.Option(["--payload"], metavar="JSON|@FILE|-", help="all arguments at once"),
+        click.Option(
+            ["--on-missing-gpu"],
+            type=click.Choice(["error", "cpu", "fake"]),
+            help="what to do where no machine has the GPUs",
+        ),
     ]
 
 
@@ -58,6 +65,8 @@ def prepare(ways: Ways) -> None:
     Raises:
         UsageError: a backend of another kind is open already.
     """
+    if ways.on_missing_gpu:
+        os.environ[ON_MISSING_GPU] = ways.on_missing_gpu
     if not (ways.inline or ways.pdb):
         return
     if connected() is not None and not is_inline():

@@ -168,7 +168,7 @@ app = App("batch-demo")
 def score_texts(values: list[str]) -> list[int]:
     return [len(value) for value in values]
 '''),
-    Block("001", "placement filters", waits_for="G", is_declaration=True, code='''
+    Block("001", "placement filters", code='''
 from apothic import App
 
 app = App("filters-demo")

@@ -138,6 +138,17 @@ def test_every_block_is_python(block: Block) -> None:
     assert ast.parse(block.code).body != []
 
 
+def test_the_function_of_the_placement_block_runs_where_its_filters_are_met(
+    module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APOTHIC_FAKE_GPUS", "1xRTX_4090-24GB,1xRTX_3080-12GB")
+    execute(next(block for block in BLOCKS if block.title == "placement filters"), module)
+
+    job = vars(module)["inspect_capacity"].spawn()
+
+    assert job.wait() == "ok"
+
+
 def test_the_options_are_those_of_the_spec_in_its_order() -> None:
     assert list(FunctionOptions.__annotations__) == [*OPTIONS.split(), *OURS]
 

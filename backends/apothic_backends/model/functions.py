@@ -68,6 +68,22 @@ class MountSpec(Record):
     keys: tuple[str, ...] = ()
 
 
+Scalar = float | str | bool
+
+
+class Condition(Record):
+    """A comparison with what is offered: `field` of a machine has to be `operator` `value`.
+
+    The fields and operators are those of `apothic_backends.placement.fields`; `said` is what the
+    user wrote, for messages.
+    """
+
+    field: str
+    operator: str
+    value: float | str | bool | tuple[float | str | bool, ...]
+    said: str
+
+
 class FunctionSpec(Record):
     """A function's name, the limits under which it runs, and how it is called.
 
@@ -89,7 +105,8 @@ class FunctionSpec(Record):
     Its code can be loaded only under `python`, such as "3.12"; under any if that is empty, as for
     code that is found by its name. One that is a `service` takes requests, and no calls. One
     that is a class (`cls`) takes calls of its methods, for its instances. It finds what its `image`
-    says; without one, what is there where its caller runs.
+    says; without one, what is there where its caller runs. A machine has to meet every condition of
+    `placement`, as far as it tells, and to have `disk_gb` free.
     """
 
     app_name: str
@@ -119,6 +136,8 @@ class FunctionSpec(Record):
     service: ServiceSpec | None = None
     cls: ClassSpec | None = None
     image: ImageSpec | None = None
+    placement: tuple[Condition, ...] = ()
+    disk_gb: float = 0.0
 
     @property
     def yields(self) -> bool:

@@ -225,6 +225,11 @@ class Agent:
         own = {MARK: mark, **self.keeper.environment(effect.spec)}
         if effect.gpus:
             own |= {_VISIBLE: ",".join(effect.gpus), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+        elif effect.spec.gpu_count:
+            from apothic_emulator.agent.missing import tell_missing  # seldom  # noqa: PLC0415
+
+            tell_missing(effect.spec)
+            own[_VISIBLE] = ""
         return {**os.environ, **own}
 
     def _recall(self, effect: Recall) -> Line | None:

@@ -13,7 +13,7 @@ from apothic_backends.ticket import Ticket
 from apothic_emulator.core.doors import Door
 from apothic_emulator.core.effects import FindGpus, StartExecutor
 from apothic_emulator.core.facts import Asked, Ended
-from apothic_emulator.core.hellos import Gpu, GpusFound
+from apothic_emulator.core.hellos import MADE_UP, Gpu, GpusFound
 
 
 class Aside:
@@ -66,9 +66,10 @@ class Aside:
     def _find_gpus(self) -> None:
         """Tell the core which GPUs there are: a driver may take its time."""
         from apothic_emulator.agent.gpus import find  # few programs need one  # noqa: PLC0415
+        from apothic_emulator.agent.missing import on_missing  # noqa: PLC0415 - as above
 
         try:
-            found = GpusFound(*find())
+            found = GpusFound(*find(), missing=on_missing())
             self._gpus = found.gpus
         except ApothicError as error:
             found = GpusFound((), str(error))
@@ -80,7 +81,7 @@ class Aside:
 
     def took(self, effect: StartExecutor) -> None:
         """An executor gets GPUs: these are looked after, unless they are made up."""
-        if os.environ.get("APOTHIC_FAKE_GPUS"):
+        if os.environ.get("APOTHIC_FAKE_GPUS") or effect.gpus[0].startswith(MADE_UP):
             return
         if self._watch is None:
             from apothic_emulator.agent.gpu_watch import GpuWatch  # see above  # noqa: PLC0415

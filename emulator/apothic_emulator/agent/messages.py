@@ -200,8 +200,8 @@ def _rebuild(kind: type[Record], values: list[Any]) -> Record:
 
 def _types(hint: Any) -> tuple[type, ...]:
     origin = get_origin(hint)
-    if origin is tuple:
-        return (tuple,)
+    if origin in (tuple, dict):
+        return (origin,)
     if origin is None:
         return (int, float) if hint is float else (hint,)
     return tuple(kind for one in get_args(hint) for kind in _types(one))

@@ -26,7 +26,7 @@ from apothic_emulator.core.functions import Function
 from apothic_emulator.core.hellos import Capacity, Gpu
 from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.journal import Journal, Kept
-from apothic_emulator.core.placement import NOTHING, Pick, may_join, pick
+from apothic_emulator.core.placement import NOTHING, Pick, lacks, made_up, may_join, pick
 from apothic_emulator.core.pools import Pool
 from apothic_emulator.core.records import pack, unpack
 
@@ -102,7 +102,12 @@ class Agent(Kept):
 
     def takes(self, spec: FunctionSpec) -> bool:
         """Whether it may get another executor of a function, if it has room."""
-        return self.is_joined and not self.is_draining and self.loads(spec)
+        is_there = self.is_joined and not self.is_draining
+        return is_there and self.loads(spec) and not self.lacks(spec)
+
+    def lacks(self, spec: FunctionSpec) -> list[str]:
+        """Why it does not meet the conditions of a function; of this one only the GPUs have to."""
+        return lacks(spec, self.capacity) if self.number else []
 
     def free(self, level: int) -> tuple[float, float]:
         """The cores and MB that are free for a job of that level."""
@@ -129,6 +134,7 @@ class Agent(Kept):
         return (
             has_room
             and self.loads(spec)
+            and not self.lacks(spec)
             and (not spec.gpu_count or pick(spec, capacity.gpus) is not None)
         )
 
@@ -149,6 +155,8 @@ class Agents:
         self.is_looking = False
         self.without_gpus = ""
         """Why none were found."""
+        self.missing = "error"
+        """What becomes of a function whose GPUs no machine has: see `GpusFound`."""
         self.far: dict[int, Agent] = {}
         self.starved: dict[int, Pool] = {}
         """Pools that have found no place for an executor, by the number of their function."""
@@ -157,8 +165,9 @@ class Agents:
     def place(self, function: Function, level: int) -> Place | None:
         """Where a new executor goes, and what GPUs it gets; None if no machine has room."""
         spec = function.spec
+        self._make_up(spec)
         place = self._best(self.machines(spec), spec, level)
-        is_home = place is None and not spec.gpu_count and self.home.takes(spec)
+        is_home = place is None and not self.wants_gpus(spec) and self.home.takes(spec)
         return (0, ()) if is_home else place
 
     def place_service(self, function: Function, near: Collection[int]) -> Place | None:
@@ -168,6 +177,7 @@ class Agents:
         those hand on their connections to it.
         """
         spec = function.spec
+        self._make_up(spec)
         here = self._best([self.home], spec, 0)
         if here is not None:
             return here
@@ -196,13 +206,21 @@ class Agents:
         """What an executor of a function would get there, once some are gone; None if no room."""
         if not agent.fits(spec, level, without):
             return None
-        if not spec.gpu_count:
+        if not self.wants_gpus(spec):
             return NOTHING
         held = {
             uuid: [one for one in those if one not in without]
             for uuid, those in self.holders().items()
         }
         return pick(spec, open_gpus(agent, spec, held))
+
+    def wants_gpus(self, spec: FunctionSpec) -> bool:
+        """Whether it has to get GPUs; where none would ever do it may have to go without."""
+        return spec.gpu_count > 0 and not self._is_waived(spec)
+
+    def _is_waived(self, spec: FunctionSpec) -> bool:
+        is_asked_for = self.missing == "cpu" and self.has_home and self.has_looked
+        return is_asked_for and not any(it.could_ever(spec) for it in self.machines(spec))
 
     @property
     def has_gpus(self) -> bool:
@@ -235,7 +253,15 @@ class Agents:
     def could_ever(self, spec: FunctionSpec) -> bool:
         """Whether some machine has what a function needs, if nothing else ran there."""
         is_home = self.has_home and not (spec.gpu_count and self.has_looked)
-        return is_home or any(agent.could_ever(spec) for agent in self.machines(spec))
+        able = is_home or any(agent.could_ever(spec) for agent in self.machines(spec))
+        return able or self._is_waived(spec)
+
+    def _make_up(self, spec: FunctionSpec) -> None:
+        """Have devices for a function that are none, if that is asked for and none would do."""
+        if self.missing == "fake" and spec.gpu_count and not self.could_ever(spec):
+            capacity = self.home.capacity
+            gpus = (*capacity.gpus, *made_up(spec, len(capacity.gpus)))
+            self.home.capacity = capacity.replace(gpus=gpus)
 
     def strangers(self, spec: FunctionSpec) -> list[Agent]:
         """The machines that there are, if the Python of none of them can load a function."""

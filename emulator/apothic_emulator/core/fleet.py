@@ -19,6 +19,7 @@ from apothic_emulator.core.effects import Attach, Detach
 from apothic_emulator.core.facts import Asked
 from apothic_emulator.core.far import FarAttempts
 from apothic_emulator.core.hellos import (
+    MADE_UP,
     Capacity,
     Cut,
     Drain,
@@ -142,11 +143,13 @@ class Fleet:
         """What needs them has a place here, or is refused."""
         agents = self.agents
         agent = self._of(command) if command.agent else agents.home
-        capacity: Capacity = agent.capacity.replace(gpus=command.gpus)
+        made_up = (gpu for gpu in agent.capacity.gpus if gpu.uuid.startswith(MADE_UP))
+        capacity: Capacity = agent.capacity.replace(gpus=(*command.gpus, *made_up))
         _check_capacity(capacity)
         agent.capacity = capacity
         if agent is agents.home:
             agents.has_looked, agents.is_looking, agents.without_gpus = True, False, command.reason
+            agents.missing = command.missing or agents.missing
         self._stop_troubled(agent, now)
         self._fill(now)
 
@@ -280,3 +283,7 @@ def _check_capacity(capacity: Capacity) -> None:
     uuids = [gpu.uuid for gpu in given if isinstance(gpu, Gpu)]
     if len({*uuids}) < len(given) or not (capacity.cpu > 0 and capacity.memory_mb > 0):
         raise UsageError(f"what this agent says it has cannot be: {capacity!r:.200}")
+    if capacity.offer:
+        from apothic_backends.placement.own import check_told  # few tell more  # noqa: PLC0415
+
+        check_told(capacity.offer)

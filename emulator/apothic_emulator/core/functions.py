@@ -98,6 +98,7 @@ def check_spec(spec: FunctionSpec) -> None:
     _check_least(spec)
     _check_source(spec)
     _check_gpus(spec)
+    _check_placement(spec)
     if not 0 <= spec.target_requests <= spec.concurrent_requests:
         raise InvalidOption(
             f"target_requests={spec.target_requests} of {spec.name!r}: it must be from 0 to "
@@ -180,6 +181,17 @@ def _check_gpus(spec: FunctionSpec) -> None:
             "with gpu, gpu_count or min_vram_gb",
             option="gpu_share",
         )
+
+
+def _check_placement(spec: FunctionSpec) -> None:
+    if not spec.disk_gb >= 0:
+        raise InvalidOption(
+            f"disk_gb={spec.disk_gb} of {spec.name!r}: it must be at least 0", option="disk_gb"
+        )
+    if spec.placement:
+        from apothic_backends.placement.compiling import check_placement  # few  # noqa: PLC0415
+
+        check_placement(spec)
 
 
 def _check_service(name: str, service: ServiceSpec) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from apothic_backends.commands.base import Command
 from apothic_backends.model.record import Record
 
@@ -14,6 +16,10 @@ GRACE_S = 60.0
 BEGUN, DONE, BACK = "begun", "done", "back"
 """How far a job is, as its agent sees it: it was told to begin it; it has reported it; or it gives
 it back, since it was never told to begin it."""
+
+
+MADE_UP = "GPU-made-up-"
+"""How the UUIDs of devices begin that are none, so that something can be tried without them."""
 
 
 class Gpu(Record):
@@ -31,12 +37,20 @@ class Gpu(Record):
     trouble: str = ""
 
 
+NOTHING_MORE: dict[str, Any] = {}
+"""Of a machine that tells nothing more."""
+
+
 class Capacity(Record):
-    """What a machine has to give, taken together."""
+    """What a machine has to give, taken together.
+
+    `offer` is what else it tells of itself, by the fields of `apothic_backends.placement.fields`.
+    """
 
     cpu: float
     memory_mb: int
     gpus: tuple[Gpu, ...] = ()
+    offer: dict[str, Any] = NOTHING_MORE
 
 
 class HeldJob(Record):
@@ -106,12 +120,17 @@ class Cut(Command[None]):
 
 
 class GpusFound(Command[None]):
-    """This machine, or that of an agent in a session, has these GPUs; `reason`: why it has none."""
+    """This machine, or that of an agent in a session, has these GPUs; `reason`: why it has none.
+
+    `missing` says what becomes of a function whose GPUs no machine has, on this one: "error"
+    refuses its jobs, "cpu" runs them without, "fake" makes devices up for it; empty: as before.
+    """
 
     gpus: tuple[Gpu, ...]
     reason: str = ""
     agent: int = 0
     session: int = 0
+    missing: str = ""
 
 
 class Drain(Command[None]):

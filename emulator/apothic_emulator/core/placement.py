@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from apothic_backends.model.functions import FunctionSpec
-from apothic_backends.model.gpus import is_model
+from apothic_backends.model.gpus import GB, MB, is_model, mb_of
 from apothic_backends.model.record import Record
-from apothic_emulator.core.hellos import Gpu
+from apothic_emulator.core.hellos import MADE_UP, Capacity, Gpu
 
-_GB, _MB = 10**9, 1 << 20
-"""Makers count gigabytes so: a card that is sold with 80 GB reports 81,559 MiB, and has them."""
+_SIZES_GB = (8, 16, 24, 48, 80, 141, 192, 288)
+"""What devices that are made up may have."""
 
 
 class Pick(Record):
@@ -44,7 +44,7 @@ def pick(spec: FunctionSpec, free: Iterable[Gpu]) -> Pick | None:
     groups = [sorted(group, key=_size) for group in models.values()]
     enough = [group[: spec.gpu_count] for group in groups if len(group) >= spec.gpu_count]
     for rank, wanted in enumerate(spec.gpu or ("",)):
-        able = [group for group in enough if is_model(group[0].name, wanted)]
+        able = [it for it in enough if is_model(it[0].name, wanted, it[0].memory_mb)]
         if able:
             return Pick(rank, tuple(min(able, key=lambda group: _size(group[-1]))))
     return None
@@ -60,18 +60,61 @@ def may_join(spec: FunctionSpec, gpu: Gpu, holders: Iterable[FunctionSpec]) -> b
         if not (spec.gpu_share and holder.gpu_share):
             return False
         taken_gb += holder.min_vram_gb
-    return taken_gb * _GB <= gpu.memory_mb * _MB
+    return gpu.memory_mb >= mb_of(taken_gb)
 
 
 def suits(spec: FunctionSpec, gpu: Gpu) -> bool:
     """Whether a device is one of those that a function could do with."""
-    return _is_enough(spec, gpu) and any(is_model(gpu.name, name) for name in spec.gpu or ("",))
+    models = spec.gpu or ("",)
+    is_wanted = any(is_model(gpu.name, name, gpu.memory_mb) for name in models)
+    return is_wanted and _is_enough(spec, gpu)
 
 
 def _is_enough(spec: FunctionSpec, gpu: Gpu) -> bool:
     if gpu.trouble or (gpu.parent and spec.gpu_count > 1):  # CUDA shows a process one slice
         return False
-    return gpu.memory_mb * _MB >= spec.min_vram_gb * _GB
+    if gpu.memory_mb < mb_of(spec.min_vram_gb):
+        return False
+    return not unmet(spec, gpu)
+
+
+def unmet(spec: FunctionSpec, gpu: Gpu) -> list[str]:
+    """Which filters of a function a device does not meet, for people."""
+    if not spec.placement:
+        return []
+    from apothic_backends.placement.own import failing_devices  # few  # noqa: PLC0415
+
+    return failing_devices(spec, gpu.name, gpu.memory_mb)
+
+
+def lacks(spec: FunctionSpec, capacity: Capacity) -> list[str]:
+    """Why a machine does not meet the conditions of a function, its GPUs apart, for people.
+
+    What it does not tell is waived.
+    """
+    if not (spec.placement or spec.disk_gb):
+        return []
+    from apothic_backends.placement.own import failing  # few have conditions  # noqa: PLC0415
+
+    cpu, memory_mb = capacity.cpu, capacity.memory_mb
+    own = {"cpu_cores": cpu, "cpu_cores_effective": cpu}
+    own |= {"cpu_ram": memory_mb, "cpu_ram_effective": memory_mb}
+    return failing(spec, {**own, **capacity.offer})
+
+
+def made_up(spec: FunctionSpec, known: int = 0) -> tuple[Gpu, ...]:
+    """Devices that would do for a function, as small as can be, beside those that are known.
+
+    None if no device would.
+    """
+    numbers = range(known, known + spec.gpu_count)
+    for name in spec.gpu or ("GPU",):
+        for gb in (spec.min_vram_gb, *_SIZES_GB):
+            label = name.replace(" ", "_")
+            gpus = tuple(Gpu(f"{MADE_UP}{label}-{it}", name, gb * 1024) for it in numbers)
+            if pick(spec, gpus) is not None:
+                return gpus
+    return ()
 
 
 def _size(gpu: Gpu) -> tuple[int, str]:
@@ -97,7 +140,7 @@ def listed(gpus: Sequence[Gpu]) -> str:
     counts: dict[str, int] = {}
     for gpu in gpus:
         if not gpu.trouble:
-            name = f"{gpu.name} {round(gpu.memory_mb * _MB / _GB)} GB"
+            name = f"{gpu.name} {round(gpu.memory_mb * MB / GB)} GB"
             counts[name] = counts.get(name, 0) + 1
     there = ", ".join(f"{count} x {name}" for name, count in counts.items()) or "no GPU"
     troubles = "; ".join(f"{gpu.uuid}: {gpu.trouble}" for gpu in gpus if gpu.trouble)

@@ -10,9 +10,15 @@ from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.jobs import ErrorInfo
 from apothic_emulator.core.agents import Agent, Agents, Holders
 from apothic_emulator.core.jobs import NEVER, Job
-from apothic_emulator.core.placement import listed, suits, wish
+from apothic_emulator.core.placement import listed, suits, unmet, wish
 
 _MOST_NAMED = 5
+
+_WAY_OUT = "Ask for less, or run it where there is such a machine"
+_WAYS_OUT = (
+    f"{_WAY_OUT}. APOTHIC_ON_MISSING_GPU=cpu (--on-missing-gpu cpu) runs it without GPUs, slowly; "
+    "=fake makes devices up, to try where it would run"
+)
 
 
 def why(agents: Agents, job: Job) -> str:
@@ -27,7 +33,8 @@ def why(agents: Agents, job: Job) -> str:
         return "waits until it is known which GPUs this machine has"
     if not able:
         there = "; ".join(map(_total, joined[:_MOST_NAMED])) or "none"
-        return f"waits for an agent that has {wish(spec)}; there are: {there}"
+        lacks = _lacks(agents, spec)
+        return f"waits for an agent that has {wish(spec)}; there are: {there}{lacks}"
     return _taken(agents, able, spec) or (
         f"waits for {wish(spec)}; free: "
         + "; ".join(_free(agent, job.level) for agent in able[:_MOST_NAMED])
@@ -64,12 +71,24 @@ def error_of(agents: Agents, spec: FunctionSpec) -> ErrorInfo:
     """The error of a job that nothing here could ever run."""
     there = "; ".join(map(_total, agents.machines(spec)))
     reason = f" ({agents.without_gpus})" if agents.without_gpus else ""
+    lacks = _lacks(agents, spec)
     return ErrorInfo(
         NoMachine.code,
-        f"{spec.name!r} needs {wish(spec)}, and no machine here has that: {there}{reason}. Ask for "
-        "less, or run it where there is such a machine",
+        f"{spec.name!r} needs {wish(spec)}, and no machine here has that: {there}{reason}{lacks}. "
+        f"{_WAYS_OUT if spec.gpu_count and agents.has_home else _WAY_OUT}",
         data={"gpu": list(spec.gpu), "gpu_count": spec.gpu_count, "min_vram_gb": spec.min_vram_gb},
     )
+
+
+def _lacks(agents: Agents, spec: FunctionSpec) -> str:
+    """Which conditions of a function machines and their devices do not meet."""
+    found: dict[str, list[str]] = {}
+    for agent in agents.machines(spec):
+        found[agent.name] = agent.lacks(spec)
+        for gpu in agent.capacity.gpus if spec.gpu_count else ():
+            found[gpu.name] = unmet(spec, gpu)
+    told = [f"; not {name}: {', '.join(reasons)}" for name, reasons in found.items() if reasons]
+    return "".join(told[:_MOST_NAMED])
 
 
 def mismatch(strangers: Sequence[Agent], spec: FunctionSpec) -> ErrorInfo:

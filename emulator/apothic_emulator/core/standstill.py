@@ -141,7 +141,7 @@ class Standstill:
             return False  # whatever becomes of the others
         if others:
             return True
-        return not spec.gpu_count or any(
+        return not self.agents.wants_gpus(spec) or any(
             pick(spec, open_gpus(agent, spec, held)) is not None
             for agent in self.agents.machines(spec)
         )

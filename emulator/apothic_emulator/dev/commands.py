@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from apothic_emulator.agent.missing import ON_MISSING, WAYS
 from apothic_emulator.server.commands import NEEDED
 
 
@@ -28,9 +29,24 @@ from apothic_emulator.server.commands import NEEDED
     show_default=True,
     help="What deploys: saving a file, or the key r.",
 )
+@click.option(
+    "--on-missing-gpu",
+    type=click.Choice(WAYS),
+    default=None,
+    help="Where this machine lacks the GPUs: run without (cpu), refuse, or make devices up.  "
+    "[default: cpu]",
+)
 @click.option("--json", "as_json", is_flag=True, help="What happens as lines of JSON, on stdout.")
 @click.pass_obj
-def dev(asked: Any, target: str, port: int | None, trigger: str, *, as_json: bool) -> None:
+def dev(
+    asked: Any,
+    target: str,
+    port: int | None,
+    trigger: str,
+    on_missing_gpu: str | None,
+    *,
+    as_json: bool,
+) -> None:
     """Run the app of TARGET, path.py or path.py::app, and deploy it whenever a file is saved.
 
     \b
@@ -43,6 +59,7 @@ def dev(asked: Any, target: str, port: int | None, trigger: str, *, as_json: boo
     in .apothic/state, and is there the next time.
     """  # noqa: D301 - click reads \b as "do not wrap this paragraph"
     _check(target)
+    os.environ[ON_MISSING] = on_missing_gpu or os.environ.get(ON_MISSING) or "cpu"
     from apothic_emulator.dev.lines import Lines  # noqa: PLC0415 - so that --help starts fast
     from apothic_emulator.dev.process import Wanted, run  # noqa: PLC0415
 

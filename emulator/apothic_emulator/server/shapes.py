@@ -133,11 +133,32 @@ def _union_reader(options: tuple[Any, ...], owner: str, field: str) -> Read:
         only = _reader(rest[0], owner, field)
     elif len(records) == len(rest):
         only = _one_of(records)
+    elif all(_json_of(kind) for kind in rest):
+        only = _by_type({_json_of(kind): _reader(kind, owner, field) for kind in rest})
     else:
         raise TypeError(f"{owner}.{field} may be of types that JSON cannot tell apart")
     if not may_be_null:
         return only
     return lambda told, where: None if told is None else only(told, where)
+
+
+_JSON: dict[Any, type] = {bool: bool, str: str, float: float, tuple: list}
+"""What JSON has for a type, by which a value is told from others."""
+
+
+def _json_of(hint: Any) -> type | None:
+    return _JSON.get(get_origin(hint) or hint)
+
+
+def _by_type(readers: dict[type | None, Read]) -> Read:
+    def read(told: Any, where: str) -> Any:
+        kind: Any = type(told)  # pyright: ignore[reportUnknownVariableType]
+        one = readers.get(float if kind is int else kind)
+        if one is None:
+            raise wrong(where, "has to be a number, a text, true or false, or a list of these")
+        return one(told, where)
+
+    return read
 
 
 def _one_of(records: dict[str, Read]) -> Read:

@@ -40,7 +40,7 @@ def declare(**options: Any) -> Any:
         ({"secrets": ["KEY"]}, "secrets must be a Secret, not 'KEY' (str)"),
         ({"schedule": "daily"}, "schedule must be a Cron or Period, not 'daily' (str)"),
         ({"volumes": [1]}, "volumes must be what Volume.mounted_at(path) gives, not 1 (int)"),
-        ({"offer_filters": {"gpu_ram": {"above": 1}}}, "must be eq, neq, gt, lt, gte, lte"),
+        ({"offer_filters": {"gpu_ram": {"above": 1}}}, "only eq, neq, gt, lt, gte, lte, in, notin"),
         ({"offer_filters": {"gpu_ram": 1}}, "offer_filters['gpu_ram'] must be a dictionary"),
         ({"cpus": 2}, "there is no option 'cpus'; did you mean 'cpu'?"),
         ({"colour": 2}, "there is no option 'colour'; there are: schedule, liv, gpu"),

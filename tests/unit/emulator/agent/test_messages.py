@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from apothic_backends.model.errors import NotFound
-from apothic_backends.model.functions import FunctionSpec, SecretRef
+from apothic_backends.model.functions import Condition, FunctionSpec, SecretRef
 from apothic_backends.model.jobs import ErrorInfo
 from apothic_backends.model.payloads import Payload
 from apothic_emulator.agent import messages
@@ -17,7 +17,12 @@ from apothic_emulator.core.hellos import Capacity, Gpu, HeldExecutor, HeldJob, J
 from apothic_emulator.core.records import pack
 
 LARGE = Payload(b"head", (b"one", b"two"))
-SPEC = FunctionSpec("app", "f", cpu=2, secrets=(SecretRef("s", ("K",)),))
+SPEC = FunctionSpec(
+    *("app", "f"),
+    cpu=2,
+    secrets=(SecretRef("s", ("K",)),),
+    placement=(Condition("cpu_arch", "in", ("amd64", 1.5, True), "said"),),
+)
 
 SAID = [
     StartExecutor(1, 2, SPEC, LARGE, 3),
@@ -31,7 +36,7 @@ SAID = [
     Join(
         "a",
         "1",
-        Capacity(1.5, 64, (Gpu("u"),)),
+        Capacity(1.5, 64, (Gpu("u"),), {"cpu_arch": "arm64", "disk_space": 1.5}),
         "c",
         (HeldExecutor(1, 2, True, (HeldJob(1, 2, "done"),)),),
     ),

@@ -434,7 +434,8 @@ def test_what_this_machine_could_never_run_fails_at_once() -> None:
         assert error.message == (
             "'f' needs 1 core, 1024 MB and 1 x H100, and no machine here has that: this machine "
             "with no GPU (no NVIDIA driver: not found). Ask for less, or run it where there is "
-            "such a machine"
+            "such a machine. APOTHIC_ON_MISSING_GPU=cpu (--on-missing-gpu cpu) runs it without "
+            "GPUs, slowly; =fake makes devices up, to try where it would run"
         )
 
 
