@@ -15,7 +15,7 @@ from apothic.cli.found import functions_of
 from apothic.cli.wishes import Wishes
 from apothic.functions import Declared
 from apothic.images import Image
-from apothic.options import gpu_wish
+from apothic.options import placed
 from apothic.packaging import Package, package_of
 from apothic_backends.commands.secrets import CheckSecrets
 from apothic_backends.images.lanes import Lane, lane
@@ -92,11 +92,11 @@ def _introduce(handle: Declared[..., Any]) -> None:
 
 def _gpu(handle: Declared[..., Any]) -> str:
     """What a function wants of GPUs, in a few words."""
-    models, count, memory_gb = gpu_wish(handle.options)
-    if not count:
+    wish = placed(handle.options)
+    if not wish.get("gpu_count"):
         return ""
-    wish = f"{count} x {' or '.join(models) or 'any'}"
-    return f"{wish} of {memory_gb} GB" if memory_gb else wish
+    told = f"{wish['gpu_count']} x {' or '.join(wish['gpu']) or 'any'}"
+    return f"{told} of {wish['min_vram_gb']} GB" if wish["min_vram_gb"] else told
 
 
 # --- output -------------------------------------------------------------------------------------
