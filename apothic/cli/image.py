@@ -18,6 +18,9 @@ def image(context: click.Context, **given: Any) -> None:
 
     \b
     apothic image explain app.py::train > Dockerfile
+    apothic image build app.py
+    apothic image list
+    apothic image prune --unused-for 7
     """  # noqa: D301 - click reads \b as "do not wrap this paragraph"
     context.obj = context.obj.over(given)
 
@@ -31,4 +34,39 @@ def explain() -> None:
     Each layer has its key above it: it can be reused where the same key was built, and what is not
     reused has the reason beside it, by what was built last on this machine. It also says how the
     image is run: as a virtual environment, or by Docker, and why. Nothing is built.
+    """
+
+
+@image.command(short_help="Build images before they are needed.")
+@click.argument("target")
+@does("building.build")
+def build() -> None:
+    """Build the images of TARGET, path.py or path.py::function, here; print their digests.
+
+    What is there already is not built again. Calls would build them, too; machines that have joined
+    a server build theirs themselves.
+    """
+
+
+@image.command("list", short_help="Show what was built here.")
+@does("building.show")
+def list_() -> None:
+    """Show the images that were built on this machine, the latest first, and their last use."""
+
+
+@image.command(short_help="Remove what was built here and is not used.")
+@click.option(
+    "--unused-for",
+    "days",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    metavar="DAYS",
+    help="Those that were not used for so long; 0 for all.",
+)
+@does("building.prune")
+def prune() -> None:
+    """Remove images that were built on this machine and were not used for long; print which.
+
+    One that something runs in stays.
     """

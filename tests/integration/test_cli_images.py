@@ -144,3 +144,71 @@ def test_what_cannot_be_brought_is_told(project: Path) -> None:
 
     assert done.returncode == 2
     assert json.loads(done.stderr.splitlines()[-1])["error"]["code"] == "package_refused"
+
+
+# --- building -----------------------------------------------------------------------------------
+
+SMALL = """
+from apothic import App, Image
+
+app = App("small")
+image = Image.debian_slim().env(A="1").add_local_python_source("brought")
+
+
+@app.function(image=image)
+def one(): ...
+
+
+@app.function(image=image)
+def two(): ...
+
+
+@app.function(image=Image.debian_slim().pip_install("no-such-package", extra_options="--no-index"))
+def failing(): ...
+"""
+
+
+@pytest.fixture
+def small(project: Path) -> Path:
+    (project / "small.py").write_text(SMALL)
+    (project / "brought.py").write_text("X = 1")
+    return project
+
+
+def test_images_are_built_once_and_listed_with_what_they_are(small: Path) -> None:
+    built = apothic(small, "image", "build", "small.py::one")
+    again = apothic(small, "image", "build", "small.py::two")
+    listed = json.loads(apothic(small, "image", "list", "--json").stdout)["images"]
+
+    assert (built.returncode, again.returncode) == (0, 0), built.stderr
+    assert built.stdout == again.stdout
+    assert [it["digest"] for it in listed] == [built.stdout.strip()]
+    assert listed[0]["lane"] == "venv"
+    assert listed[0]["size_bytes"] > 0
+    assert [layer["step"].split()[0] for layer in listed[0]["layers"]] == [
+        *("FROM", "env", "add_local_python_source"),
+    ]
+    shown = apothic(small, "image", "list").stdout.splitlines()
+    assert shown[1].startswith(built.stdout[:12] + "  venv  ")
+    assert "it was built here already" in apothic(small, "image", "explain", "small.py::one").stderr
+
+
+def test_what_was_not_used_for_long_is_removed(small: Path) -> None:
+    digest = apothic(small, "image", "build", "small.py::one").stdout.strip()
+    kept = apothic(small, "image", "prune")
+    removed = apothic(small, "image", "prune", "--unused-for", "0")
+
+    assert kept.stdout == ""
+    assert removed.stdout.strip() == digest
+    assert apothic(small, "image", "list").stdout.splitlines()[1:] == []
+
+
+def test_a_build_that_fails_says_which_step_and_what_the_tool_said(small: Path) -> None:
+    done = apothic(small, "image", "build", "small.py::failing", "--json")
+    told = json.loads(done.stderr.splitlines()[-1])["error"]
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert told["code"] == "image_build_failed"
+    assert "no-such-package" in told["step"]
+    assert "no-such-package" in told["output"]
+    assert apothic(small, "image", "list").stdout.splitlines()[1:] == []
