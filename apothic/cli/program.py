@@ -17,6 +17,7 @@ from apothic.cli.image import image
 from apothic.cli.job import job
 from apothic.cli.offered import Program
 from apothic.cli.package import package
+from apothic.cli.plan import plan
 from apothic.cli.sandbox import sandbox, shell
 from apothic.cli.secret import secret
 from apothic.cli.state import state
@@ -141,6 +142,7 @@ program.add_command(deployment)
 program.add_command(image)
 program.add_command(job)
 program.add_command(package)
+program.add_command(plan)
 program.add_command(sandbox)
 program.add_command(secret)
 program.add_command(shell)
