@@ -14,6 +14,7 @@ from apothic_backends.base import Backend
 from apothic_backends.connection import use
 from apothic_backends.registry import open_backend
 from tests.conformance.client import Client, Gate
+from tests.containers.opening import open_in_containers
 from tests.remote.joined import Joined
 from tests.remote.proxy import Faults
 from tests.remote.serving import open_served
@@ -37,6 +38,9 @@ PROXIED: dict[str, Callable[[Path], Backend]] = {"proxied": partial(open_served,
 
 PROXY_FILES = ("test_items", "test_jobs", "test_locks")
 """Those that run through it always: what is waited for longest."""
+
+DOCKER = "docker"
+"""The `local` backend with each executor in a container, which sees what a test has on the disk."""
 
 AGENTS = "agents"
 """The `remote` backend with a server that runs nothing itself, and two agents, all through such a
@@ -75,6 +79,11 @@ LACKS = {
         "trees": "the code is this program's own, which is loaded already",
         "descriptors": "only what goes through Python's streams is seen",
     },
+    DOCKER: {
+        "pids": "the number of a process means nothing outside of its container",
+        "paths": "where a test has shown a folder, Docker makes the paths in it that it mounts at",
+        "gpus": "a container is given devices by a driver, so none can be invented",
+    },
     AGENTS: {
         "environment": "a call has the environment of its machine, and not that of its caller",
         "files": "a call has the files that are shipped, and no others of its caller's",
@@ -94,7 +103,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         agents = (AGENTS,) if ALL or file in AGENT_FILES else ()
         names = sorted([*OPENERS, *engines, *proxied, *agents])
         able = [name for name in names if not needs & LACKS.get(name, {}).keys()]
-        metafunc.parametrize("client", able, indirect=True)
+        docker = [] if needs & LACKS[DOCKER].keys() else [DOCKER]
+        marked = [pytest.param(name, marks=pytest.mark.docker) for name in docker]
+        metafunc.parametrize("client", [*able, *marked], indirect=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -108,7 +119,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _is_on_second_loop(item: pytest.Item) -> bool:
     called: Any = getattr(item, "callspec", None)
     params: dict[str, object] = {} if called is None else called.params
-    return params.get("client") in (*LASTING, AGENTS) and params.get("anyio_backend") == "trio"
+    return (
+        params.get("client") in (*LASTING, AGENTS, DOCKER) and params.get("anyio_backend") == "trio"
+    )
 
 
 @pytest.fixture
@@ -118,6 +131,8 @@ def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Client]:
     opener = OPENERS.get(name) or PROXIED.get(name)
     if opener is not None:
         backend = opener(tmp_path)
+    elif name == DOCKER:
+        backend = open_in_containers(tmp_path)
     elif name == AGENTS:
         backend = request.getfixturevalue("joined").open()
     else:

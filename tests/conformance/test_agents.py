@@ -36,6 +36,7 @@ async def test_code_that_is_called_may_look_at_them_too(client: Client) -> None:
     assert value_of(await client.run(f)) == 0
 
 
+@pytest.mark.needs("gpus")
 async def test_what_wants_a_gpu_runs_where_there_is_one(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

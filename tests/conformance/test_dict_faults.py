@@ -120,6 +120,7 @@ def hold_and_write(d: Dict[str, Any]) -> str:
     return "written"
 
 
+@pytest.mark.needs("pids")
 async def test_a_holder_that_stood_still_writes_nothing(client: Client) -> None:
     d = Dict.from_name("shared", create_if_missing=True)
     holders = d.watch("l")

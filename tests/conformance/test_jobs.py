@@ -464,11 +464,11 @@ async def test_calls_above_the_target_run_in_another_executor_if_one_may_start(
 ) -> None:
     wait = gate.wait
 
-    def held_up() -> int:
+    def held_up() -> tuple[str, int]:
         import os
 
         wait()
-        return os.getpid()
+        return os.uname().nodename, os.getpid()
 
     f = await client.register(held_up, concurrent_requests=2, target_requests=1, max_containers=2)
     jobs = [await client.submit(f) for _ in range(2)]

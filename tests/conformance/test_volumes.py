@@ -114,6 +114,7 @@ async def test_writing_to_what_is_read_only_fails_the_call_and_is_not_kept(
     assert kept() == {}
 
 
+@pytest.mark.needs("paths")
 async def test_nothing_is_left_at_the_path(client: Client, path: str) -> None:
     f = await client.register(write, mounts=mounted(path))
     value_of(await client.run(f, f"{path}/x", "1"))

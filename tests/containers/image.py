@@ -6,9 +6,6 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import docker
-import docker.errors
-
 NAME = "apothic-test-base:1"
 EMPTY = "apothic-test-empty:1"
 """One without a program in it."""
@@ -16,6 +13,9 @@ EMPTY = "apothic-test-empty:1"
 
 def make() -> None:
     """Make both, unless they are there; that takes a minute, and root."""
+    import docker
+    import docker.errors
+
     client = docker.from_env()
     client.api.import_image_from_data(bytes(10240), *EMPTY.split(":"))
     try:

@@ -61,6 +61,15 @@ def write_durably(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
+def clear(folder: Path) -> None:
+    """Take away all that is in a folder."""
+    fd = open_folder(folder)
+    try:
+        _empty(fd)
+    finally:
+        os.close(fd)
+
+
 def remove_tree(folder: Path) -> None:
     """Take a folder and all in it away, whatever its modes are; links are taken, not followed."""
     try:

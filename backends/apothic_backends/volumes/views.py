@@ -58,6 +58,8 @@ class View:
         self._held = store.hold("views")
         self.folder = self._held.path
         self._turn = 0
+        self._at: Path | None = None
+        """Where the copy is, if it may be nowhere else."""
         self._layer = self.folder / "layer0"
         try:
             self.move()
@@ -91,7 +93,7 @@ class View:
     @property
     def copy(self) -> Path:
         """The copy."""
-        return self._layer / "copy"
+        return self._at or self._layer / "copy"
 
     @property
     def scratch(self) -> Path:
@@ -130,14 +132,17 @@ class View:
                 self._has_lower = self._check_sub_path(version)
                 self._stand_on(version)
                 if self.is_copy:
+                    if self._at is not None:
+                        disk.clear(self._at)
                     copy_of(self.store, self.known, self.copy)
                 else:
                     tree_of(self.store, version)
         self._seen = {}
 
-    def become_copy(self) -> None:
-        """Be a copy from here on: no overlay can be had."""
+    def become_copy(self, at: Path | None = None) -> None:
+        """Be a copy from here on, as no overlay can be had; in that folder if in no other."""
         self.is_copy = True
+        self._at = at
         self.move()
 
     def _stand_on(self, version: Manifest) -> None:

@@ -11,6 +11,7 @@ from select import EPOLLIN, EPOLLOUT, epoll
 from typing import Any
 
 from apothic_backends.model.errors import ApothicError
+from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.jobs import ErrorInfo
 from apothic_emulator.agent.aside import Aside
 from apothic_emulator.agent.ends import Ends
@@ -89,6 +90,7 @@ class Agent:
         self._delivery: Any = delivery
         self._stock: Any = None
         self._environments: Any = None
+        self._executors = os.environ.get("APOTHIC_EXECUTORS") or "process"
         self._first = threading.Lock()
         self._effects: dict[type, Callable[[Line, Effect], None]] = {
             Interrupt: lambda line, effect: line.interrupt(effect.job),  # type: ignore[union-attr]
@@ -149,7 +151,7 @@ class Agent:
         if self._environments is None:
             from apothic_emulator.agent.environments import Environments  # noqa: PLC0415 - see above
 
-            self._environments = Environments(self.stock)
+            self._environments = Environments(self.stock, self._executors)
         return self._environments
 
     def carry_out_beside(self, command: Any, token: Any) -> None:
@@ -173,7 +175,7 @@ class Agent:
     def _start(self, effect: StartExecutor) -> Line | None:
         spec = effect.spec
         try:
-            environment = None if spec.image is None else self.environments.of(spec)
+            environment = self._environment(spec)
             task = None if environment is None else self.zygotes.task(environment)
             tree = None if spec.source is None else self.stock.tree(spec.source)
             own = self._variables(effect, environment)
@@ -200,6 +202,12 @@ class Agent:
         except OSError as error:
             self._bury(line, Ended(line.number, "start", detail=str(error)))
         return line
+
+    def _environment(self, spec: FunctionSpec) -> Environment | None:
+        is_sandbox = spec.cls is not None and spec.cls.is_sandbox  # those isolate by themselves
+        if spec.image is None and (self._executors == "process" or is_sandbox):
+            return None
+        return self.environments.of(spec)
 
     def _fork(self, line: Line, effect: StartExecutor) -> Start:
         spec = effect.spec
@@ -332,7 +340,7 @@ class Agent:
             elif message.kind == orders.STARTED:
                 self.keeper.started(line.number, message.value)
             elif message.kind == orders.OVER:
-                self.keeper.over(line.number, message.value)
+                self.keeper.over(line.number, message.value, message.flags)
             else:
                 self._bury(line, self.ends.reason(line, message))
 

@@ -1,23 +1,34 @@
-"""Where functions run that have an image: one `Environment` for each."""
+"""Where functions run that have an image, or have to be in a container: one `Environment` each."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 from apothic_backends.images.lanes import VENV, lane
+from apothic_backends.images.steps import slim
 from apothic_backends.model.agents import PythonMismatch
+from apothic_backends.model.errors import InvalidOption, MountFailed
 from apothic_backends.model.functions import FunctionSpec
-from apothic_backends.model.images import ImageBuildFailed, ImageSpec
+from apothic_backends.model.images import ImageSpec
 from apothic_emulator.agent.venvs import VenvEnvironment
 from apothic_emulator.agent.zygotes import Environment
+
+EXECUTORS = "APOTHIC_EXECUTORS"
+PROCESS = "process"
 
 
 class Environments:
     """The environments of one agent; it is asked by one thread at a time."""
 
-    def __init__(self, stock: Any) -> None:
+    def __init__(self, stock: Any, executors: str = PROCESS) -> None:
+        """`executors` says what functions run in: see `EXECUTORS`."""
         self._stock = stock
+        self._executors = executors
         self._known: dict[str, Environment] = {}
+        self.binds: tuple[str, ...] = ()
+        """What each container may write to, at the same paths as here."""
 
     def of(self, spec: FunctionSpec) -> Environment:
         """The environment that a function's image describes, be it there or not.
@@ -25,23 +36,45 @@ class Environments:
         Raises:
             ApothicError: it can never be had here, or cannot load the function's code.
         """
-        image = spec.image
-        assert image is not None, "asked for those that have one"
+        image = spec.image or self._callers()
         if spec.python and image.python and spec.python != image.python:
             raise _mismatch(spec, image)
+        if self._executors != PROCESS or lane(image).kind != VENV:
+            return self._in_container(spec, image)
         known = self._known.get(image.digest)
         if known is None:
-            known = self._known[image.digest] = self._new(spec, image)
+            tree = None if image.context is None else self._stock.tree(image.context)
+            known = self._known[image.digest] = VenvEnvironment(image, tree)
         return known
 
-    def _new(self, spec: FunctionSpec, image: ImageSpec) -> Environment:
-        kind, reasons = lane(image)
-        if kind != VENV:
-            raise ImageBuildFailed(
-                f"the image of {spec.name!r} needs Docker: {'; '.join(reasons)}", step="", output=""
-            )
+    def _in_container(self, spec: FunctionSpec, image: ImageSpec) -> Environment:
+        from apothic_emulator.agent.containers import environment  # for few  # noqa: PLC0415
+
+        for mount in spec.mounts:
+            if mount.kind != "volume":
+                raise MountFailed(
+                    f"a {mount.kind} cannot be mounted at {mount.path} in a container yet; use a "
+                    "Volume, or an image that needs no Docker (`apothic image explain` says why)",
+                    path=mount.path,
+                )
         tree = None if image.context is None else self._stock.tree(image.context)
-        return VenvEnvironment(image, tree)
+        archive = None if tree is None else Path(tree["archive"])
+        return environment.ContainerEnvironment(spec, image, archive, self.binds)
+
+    def _callers(self) -> ImageSpec:
+        """The image for functions that have none: the caller's Python, and nothing else.
+
+        Raises:
+            InvalidOption: `APOTHIC_EXECUTORS` is nothing that there is.
+        """
+        kind, _, base = self._executors.partition(":")
+        if kind != "docker":
+            raise InvalidOption(
+                f"{EXECUTORS}={self._executors!r}: it must be process, docker, or docker:IMAGE",
+                option=EXECUTORS,
+            )
+        series = f"{sys.version_info.major}.{sys.version_info.minor}"
+        return ImageSpec(base=base or slim(series), python=series)
 
 
 def _mismatch(spec: FunctionSpec, image: ImageSpec) -> PythonMismatch:

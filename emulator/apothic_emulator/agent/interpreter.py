@@ -35,7 +35,7 @@ def path() -> list[str]:
 
 def installed() -> list[str]:
     """The part of it that is nobody's project: what is installed, and our own packages."""
-    own = [e for e in path() if any(f"{os.sep}{site}" in e for site in _SITES)]
+    own = [entry for entry in path() if is_installed(entry)]
     spec = importlib.machinery.PathFinder.find_spec("apothic")
     ours = [] if spec is None or spec.origin is None else [_above(_above(spec.origin))]
     return list(dict.fromkeys([*own, *ours, *_own_path()]))
@@ -43,8 +43,13 @@ def installed() -> list[str]:
 
 def projects() -> list[str]:
     """The part of it that is nobody's installation: the user's own modules."""
-    stdlib = set(_own_stdlib())
-    return [e for e in path() if e not in stdlib and not any(f"{os.sep}{it}" in e for it in _SITES)]
+    own = set(stdlib())
+    return [entry for entry in path() if entry not in own and not is_installed(entry)]
+
+
+def is_installed(entry: str) -> bool:
+    """Whether what is there was installed, and is nobody's project."""
+    return any(f"{os.sep}{site}" in entry for site in _SITES)
 
 
 def sdk() -> list[str]:
@@ -80,7 +85,7 @@ def _flags() -> list[str]:
 
 def _own_path() -> list[str]:
     """Where the standard library is, our own packages, and cloudpickle."""
-    found = _own_stdlib()
+    found = stdlib()
     for package in (apothic_emulator, apothic_backends):
         found += [os.path.dirname(os.path.abspath(folder)) for folder in package.__path__]  # noqa: PTH100, PTH120
     spec = importlib.machinery.PathFinder.find_spec("cloudpickle")
@@ -89,9 +94,10 @@ def _own_path() -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _own_stdlib() -> list[str]:
-    stdlib = os.path.dirname(os.__file__)  # noqa: PTH120 - as `sys.path` spells it
-    return [e for e in path() if e.endswith(".zip") or e == stdlib or _is_below(e, stdlib)]
+def stdlib() -> list[str]:
+    """Where the standard library is."""
+    top = os.path.dirname(os.__file__)  # noqa: PTH120 - as `sys.path` spells it
+    return [e for e in path() if e.endswith(".zip") or e == top or _is_below(e, top)]
 
 
 def _is_below(entry: str, stdlib: str) -> bool:

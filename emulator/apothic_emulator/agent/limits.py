@@ -134,12 +134,17 @@ class Keeper:
         if spec is not None and self._groups is not None:
             self._groups.put(number, Wanted(pid, spec.memory_mb, spec.cpu or 0))
 
-    def over(self, number: int, peak_mb: int) -> None:
-        """A zygote has found it above its limit, and kills it if that is enforced."""
+    def over(self, number: int, peak_mb: int, cgroup: int = 0) -> None:
+        """A zygote has found it above its limit, and kills it if that is enforced.
+
+        With `cgroup` the kernel has found it, by that version of control groups.
+        """
         spec = self._specs.get(number)
         if spec is None:
             return
-        self._excess[number] = Excess(spec.memory_mb, peak_mb, "watchdog")
+        self._excess[number] = Excess(
+            spec.memory_mb, peak_mb, f"cgroup-v{cgroup}" if cgroup else "watchdog"
+        )
         if self.mode == "warn" and spec.name not in self._warned:
             self._warned.add(spec.name)
             print(  # noqa: T201 - the user has asked to be told

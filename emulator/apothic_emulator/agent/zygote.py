@@ -113,6 +113,7 @@ class Zygote:
         """Whether it has ended, and was not replaced."""
         self._launch = launch
         self._launched: Launched | None = None
+        self._error: ErrorInfo | None = None
         self._asked_for: set[str] = set()
         self._chain: list[_Channel] = []
         """Zygotes by age, the ready ones first."""
@@ -131,7 +132,7 @@ class Zygote:
     @property
     def error(self) -> ErrorInfo | None:
         """Why it could not be launched."""
-        return None if self._launched is None else self._launched.error
+        return self._error if self._launched is None else self._launched.error
 
     @property
     def is_idle(self) -> bool:
@@ -270,6 +271,7 @@ class Zygote:
             except KeyboardInterrupt:
                 self.end()
                 continue
+            self._error = self._launched.error
             self._launched = None
 
     def close(self) -> None:

@@ -33,6 +33,8 @@ class Executor:
     """One process, its three channels and its two pipes."""
 
     passing = Stopped
+    place: Any = None
+    """What is true in a container, and not where it was started from."""
     secrets: Any = None
     lasting: Any = None
     """Volumes that are there for as long as the process is."""
@@ -133,6 +135,8 @@ class Executor:
 
     def _settle(self, spec: dict[str, Any]) -> None:
         """Take over the caller's working directory, environment, and module path."""
+        if self.place is not None:
+            self.place.settle(spec)
         os.environ.clear()
         os.environ.update(spec["env"])
         os.environ["APOTHIC_WORKER"] = str(self.pid)

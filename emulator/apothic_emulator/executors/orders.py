@@ -9,7 +9,8 @@ down   FORK number, flags, `Limits`, six descriptors   start an executor
        FOLDERS -, -, paths                             of control groups, to remove at the end
        CLOSE                                           let executors end, then end
 up     STARTED number, process id                      it was forked
-       OVER number, megabytes                          it uses more memory than it may
+       OVER number, megabytes, version                 it uses more memory than it may, says the
+                                                       kernel by that version of cgroups, or 0
        WATCHED                                         that while is over
        ENDED number, wait status, flags                and everything it started is gone
        FAILED number, errno                            it could not be forked

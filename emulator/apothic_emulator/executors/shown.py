@@ -99,6 +99,21 @@ class Linked:
         return even_if_used or not open_below(str(self.view.copy))
 
 
+class Bound:
+    """By a folder that stands at the path already: a container was made with it."""
+
+    def __init__(self, view: View, path: str) -> None:
+        self.view = view
+        self.path = path
+
+    def show(self) -> None:
+        """It is there."""
+
+    def hide(self, *, even_if_used: bool = False) -> bool:
+        """Whether nobody uses it; the folder stays where it is."""
+        return even_if_used or not open_below(self.path)
+
+
 class Shown:
     """A volume at a path, and what has become of it."""
 

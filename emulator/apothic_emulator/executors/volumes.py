@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from functools import update_wrapper
+from pathlib import Path
 from typing import Any
 
 from apothic_backends.home import home
@@ -20,7 +21,7 @@ from apothic_backends.volumes import local
 from apothic_backends.volumes.mounts import here
 from apothic_backends.volumes.views import View
 from apothic_emulator.executors import calls, mounts
-from apothic_emulator.executors.shown import Linked, Mounted, Shown
+from apothic_emulator.executors.shown import Bound, Linked, Mounted, Shown
 
 Function = Callable[..., Any]
 AnyShown = Any
@@ -157,7 +158,7 @@ def opened(spec: dict[str, Any], keys: Mapping[str, str]) -> Volumes:
         MountFailed: it cannot be shown at its path.
     """
     specs = [MountSpec(**one) for one in spec["mounts"]]
-    volumes = Volumes(_mount(specs, keys, spec["cwd"]))
+    volumes = Volumes(_mount(specs, keys, spec["cwd"], is_bound=spec.get("is_bound", False)))
     atexit.register(volumes.close)
     try:
         os.chdir(spec["cwd"])  # as the new file system has it
@@ -166,13 +167,15 @@ def opened(spec: dict[str, Any], keys: Mapping[str, str]) -> Volumes:
     return volumes
 
 
-def _mount(specs: Sequence[MountSpec], keys: Mapping[str, str], cwd: str) -> list[AnyShown]:
+def _mount(
+    specs: Sequence[MountSpec], keys: Mapping[str, str], cwd: str, *, is_bound: bool
+) -> list[AnyShown]:
     views: list[Any] = []
     try:
         for spec in specs:
             check_place(spec.path, cwd)
             views.append(view_of(spec, keys))
-        kind = _enter(specs, views)
+        kind = Bound if is_bound else _enter(specs, views)
         return [show(spec, kind(view, spec.path)) for spec, view in zip(specs, views, strict=True)]
     except BaseException:
         for view in views:
@@ -230,7 +233,7 @@ def view_of(spec: MountSpec, keys: Mapping[str, str]) -> Any:
     return View(store, spec.sub_path, read_only=spec.read_only)
 
 
-def show(spec: MountSpec, surface: Mounted | Linked) -> AnyShown:
+def show(spec: MountSpec, surface: Mounted | Linked | Bound) -> AnyShown:
     """Have a view at its path.
 
     Raises:
@@ -241,9 +244,12 @@ def show(spec: MountSpec, surface: Mounted | Linked) -> AnyShown:
         if spec.kind == "bucket":
             from apothic_emulator.executors import buckets  # for few  # noqa: PLC0415
 
+            assert not isinstance(surface, Bound), "no container is made for one"
             return buckets.shown(surface, view)
         if isinstance(surface, Linked):
             view.become_copy()
+        elif isinstance(surface, Bound):
+            view.become_copy(Path(surface.path))
         surface.show()
     except OSError as error:
         path = surface.path

@@ -29,7 +29,7 @@ _FDS = 9
 """What an executor gets at most: its channels, and the door of its service."""
 _CLOSE_S = 2.0
 """What exit handlers get when the user's program ends."""
-_UNLIMITED = Limits()
+UNLIMITED = Limits()
 _IDLE_MS = 5
 """Without a request for this long after the start, the zygote imports what pickles need."""
 
@@ -193,7 +193,7 @@ class Zygote:
                 self._say(Message(orders.STARTED, order.number, pid))
         _close_all(channels)
 
-    def _watch(self, number: int, pid: int, allowed: Limits = _UNLIMITED) -> Child:
+    def _watch(self, number: int, pid: int, allowed: Limits = UNLIMITED) -> Child:
         pidfd = os.pidfd_open(pid)
         self.children[pidfd] = forked = Child(number, pid, allowed)
         self.poll.register(pidfd, select.POLLIN)

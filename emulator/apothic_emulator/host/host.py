@@ -342,12 +342,13 @@ class Host:
         self.reader.wake_leader()
 
     def close(self) -> int:
-        """End all executors, the zygote and the thread; how many jobs were cut short."""
+        """End all executors, the zygotes and the thread; how many jobs were cut short."""
         if self._closing:
             return 0
         unfinished = self._stop()
         for line in list(self.agent.lines.values()):
             line.hang_up()
+        self.agent.zygotes.end_guests()
         self._thread.end()  # first, so that the zygote's end is not taken for a loss
         self._let_go()
         return unfinished

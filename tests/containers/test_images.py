@@ -1,0 +1,111 @@
+"""Functions in images that need Docker, on a real Docker engine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apothic_backends.commands import RegisterFunction, RunJob
+from apothic_backends.model.functions import FunctionSpec
+from apothic_backends.model.images import ImageBuildFailed, ImageMissing, ImageSpec, ImageStep
+from tests.conformance.client import arguments, value_of
+from tests.containers.conftest import Ran
+from tests.containers.image import EMPTY, NAME
+
+pytestmark = pytest.mark.docker
+
+
+def run(image: ImageSpec, function: Callable[..., Any], home: Path, **options: Any) -> Any:
+    """The outcome of a call of a function that has an image, in a fresh control plane."""
+    import cloudpickle
+
+    from apothic_backends.model.payloads import Payload
+    from apothic_backends.registry import open_backend
+
+    cloudpickle.register_pickle_by_value(sys.modules[function.__module__])
+    code = Payload(cloudpickle.dumps(function))
+    cloudpickle.unregister_pickle_by_value(sys.modules[function.__module__])
+    backend = open_backend("local")
+    try:
+        spec = FunctionSpec("boxed", "f", image=image, **options)
+        known = backend.start(RegisterFunction(spec, code)).wait()
+        return backend.start(RunJob(known, arguments())).wait()
+    finally:
+        backend.close()
+
+
+def steps(*commands: str, base: str = NAME) -> ImageSpec:
+    return ImageSpec(base=base, steps=(ImageStep("run_commands", commands),))
+
+
+def read_made() -> str:
+    with open("/made") as file:  # noqa: PTH123 - travels light
+        return file.read()
+
+
+def test_an_image_of_a_program_is_built_and_its_build_is_in_the_log(
+    ran: Callable[..., Ran], tmp_path: Path
+) -> None:
+    (tmp_path / "config.toml").write_text("colour = 'red'")
+    program = f"""
+        image = (
+            apothic.Image.from_registry({NAME!r})
+            .run_commands("echo building {os.urandom(4).hex()}")
+            .env(GREETING="hello")
+            .add_local_file("config.toml", "/etc/app/config.toml")
+            .workdir("/etc/app")
+        )
+
+        @app.function(image=image)
+        def read():
+            return os.environ["GREETING"], os.getcwd(), open("config.toml").read()
+
+        if __name__ == "__main__":
+            job = read.spawn()
+            print(job.wait())
+            print("building" in job.logs())
+    """
+
+    found = ran(program, APOTHIC_EXECUTORS="").end().splitlines()
+
+    assert found == [str(("hello", "/etc/app", "colour = 'red'")), "True"]
+
+
+@pytest.fixture
+def own_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("APOTHIC_HOME", str(home))
+    return home
+
+
+def test_a_function_runs_in_its_image(own_home: Path, client: Any) -> None:
+    assert value_of(run(steps("echo made > /made"), read_made, own_home)) == "made\n"
+
+
+def test_an_image_that_was_removed_meanwhile_is_built_again(own_home: Path, client: Any) -> None:
+    image = steps("echo again > /made")
+    run(image, read_made, own_home)
+    client.remove_image(f"apothic/{image.digest}", force=True)
+
+    assert value_of(run(image, read_made, own_home)) == "again\n"
+
+
+@pytest.mark.parametrize(
+    ("image", "code"),
+    [
+        (steps("echo so far; exit 7"), ImageBuildFailed.code),
+        (ImageSpec(base="no-such-image.invalid/it:1"), ImageMissing.code),
+        (ImageSpec(base=EMPTY), ImageBuildFailed.code),
+    ],
+    ids=["failing step", "missing image", "no python"],
+)
+def test_an_image_that_cannot_be_had_fails_its_jobs_once(
+    own_home: Path, client: Any, image: ImageSpec, code: str
+) -> None:
+    outcome = run(image, read_made, own_home)
+
+    assert outcome.error.code == code
