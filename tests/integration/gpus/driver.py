@@ -61,7 +61,8 @@ class Driver:
 
     def environment(self, **more: str) -> dict[str, str]:
         """What a program needs so that it finds this driver."""
-        own = {k: v for k, v in os.environ.items() if not k.startswith(("CUDA_", "APOTHIC_"))}
+        foreign = "CUDA_", "APOTHIC_", "PYTEST_"
+        own = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
         there = {
             "LD_LIBRARY_PATH": str(library(*self._flags)),
             "NVML_OF_TESTS": str(self._path),

@@ -2,6 +2,7 @@
    names, which it reads again at each call. A line is KEY=VALUE:
 
        init=9                    what nvmlInit returns; as count.error=4, 0.error=15: all of device 0
+       stuck=1                   it does not return as long as that stands there
        count=2
        0.uuid=GPU-1  0.name=NVIDIA L4  0.total=24152899584  0.used=0  0.util=61  0.temp=58
        0.memory.error=3          what one question of it returns
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef unsigned long long u64;
 typedef struct { unsigned pid; u64 used; unsigned gpu_instance, compute_instance; } process_t;
@@ -70,7 +72,12 @@ static int text(void *handle, const char *key, char *out, unsigned size) {
     return OK;
 }
 
-int nvmlInitWithFlags(unsigned flags) { (void)flags; return (int)number("", "init"); }
+int nvmlInitWithFlags(unsigned flags) {
+    (void)flags;
+    while (number("", "stuck")) usleep(10000);
+    return (int)number("", "init");
+}
+
 int nvmlShutdown(void) { return OK; }
 const char *nvmlErrorString(int code) { (void)code; return "an error of tests"; }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,12 +24,14 @@ FAILS = "except Exception as error: print(type(error).__name__, error)"
 
 
 @pytest.fixture
-def driver(tmp_path: Path) -> Driver:
+def driver(tmp_path: Path) -> Iterator[Driver]:
     driver = Driver(tmp_path)
     driver.device(0, "GPU-0")
     driver.device(1, "GPU-1")
     os.mkfifo(tmp_path / "gate")
-    return driver
+    kept_open = os.open(tmp_path / "gate", os.O_RDWR)  # so that nobody waits for the other end
+    yield driver
+    os.close(kept_open)
 
 
 @contextmanager
@@ -155,6 +157,22 @@ def test_code_that_dies_of_it_runs_again_on_another(driver: Driver, tmp_path: Pa
         told, _ = program.communicate(timeout=60)
 
     assert told == "GPU-1\n"
+
+
+def test_a_driver_that_does_not_answer_holds_no_end_up(driver: Driver, tmp_path: Path) -> None:
+    code = f"""
+w.PATIENCE_S = 0.1
+job = p.die_on.with_options(retries=0).spawn('GPU-0', {ways(tmp_path)})
+try: job.wait()
+{FAILS}
+"""
+    with started(driver, code) as program:
+        wait_until(lambda: seen(tmp_path) == ["GPU-0"])
+        driver.tell(stuck=1)
+        (tmp_path / "gate").write_text("x")
+        told, errors = program.communicate(timeout=60)
+
+    assert told.startswith("WorkerLost the process that ran jobs:1 was killed by signal 9"), errors
 
 
 def test_memory_that_runs_short_is_told_to_the_job(driver: Driver, tmp_path: Path) -> None:

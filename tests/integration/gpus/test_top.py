@@ -156,6 +156,18 @@ def test_jobs_that_have_a_device_are_named_where_a_control_plane_runs(
         assert text in seen.shown
 
 
+def test_a_server_makes_devices_up_as_programs_do(
+    driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APOTHIC_FAKE_GPUS", "2xA100-40GB:1g.5gb")
+    with served(tmp_path) as server:
+        plane = {"APOTHIC_BACKEND": server.url, "APOTHIC_API_KEY": server.token}
+        code = "from tests.integration.gpus.program import see_slice; print(see_slice.remote())"
+        told = driver.run(code, APOTHIC_HOME=str(tmp_path / "home"), **plane)
+
+    assert told == "MIG-fake-A100-0-0\n"
+
+
 # --- apothic top ---------------------------------------------------------------------------------
 
 
