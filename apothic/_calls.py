@@ -264,7 +264,7 @@ class Calls:
             await step(backend.start(command), deadline)
         image = self._callee.options.get("image")
         if image is not None or not backend.shares_files:
-            from apothic._shipping import placed  # seldom  # noqa: PLC0415
+            from apothic._placing import placed  # seldom  # noqa: PLC0415
 
             introduced = await placed(backend, introduced, image)
         self._function_id = await step(backend.start(introduced), deadline)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 from weakref import WeakKeyDictionary
 
 from apothic._drive import step, work
@@ -18,7 +18,6 @@ from apothic._recipes import recipe_of
 from apothic.images import Image
 from apothic.packaging import Package, package_of
 from apothic_backends.base import Backend
-from apothic_backends.commands import Command, RegisterFunction
 from apothic_backends.commands.archives import HasArchive, PutArchive
 from apothic_backends.model.archives import MOST_PIECE
 from apothic_backends.model.functions import FunctionSpec
@@ -94,23 +93,6 @@ async def ship_image(backend: Backend, image: Image) -> ImageSpec:
         if recipe.spec.context is not None:
             await _send(backend, file, recipe.spec.context)
     return recipe.spec
-
-
-async def placed(backend: Backend, introduced: Command[Any], image: Image | None) -> Command[Any]:
-    """What introduces a function, once all that it needs to run there has been sent.
-
-    Raises:
-        NotFound: as `ship_image`.
-        PackageRefused: files cannot be shipped as they are.
-    """
-    if not isinstance(introduced, RegisterFunction):
-        return introduced  # it is there already
-    spec = introduced.spec
-    if image is not None:
-        spec = spec.replace(image=await image_once(backend, image))
-    if not backend.shares_files:
-        spec = running_in(spec, await shipped_once(backend))
-    return RegisterFunction(spec, introduced.code)
 
 
 def running_in(spec: FunctionSpec, shipped: Shipped) -> FunctionSpec:

@@ -8,7 +8,7 @@ from typing import Any, NoReturn, TypedDict, Unpack
 
 from apothic._values import Value, flag, is_dict, is_list, is_string, refuse, text
 from apothic_backends.model.errors import InvalidOption
-from apothic_backends.model.images import REQUIREMENT, ImageSpec
+from apothic_backends.model.images import REQUIREMENT, ImageSpec, ImageStep
 
 Local = str | os.PathLike[str]
 """A path on this machine; a relative one counts from the working directory."""
@@ -66,6 +66,14 @@ class Image(Value):
         is_slim = self.start == "debian_slim"
         return self.base.removeprefix("python:").removesuffix("-slim") if is_slim else ""
 
+    @property
+    def brings_files(self) -> bool:
+        """Whether files of this machine belong to it."""
+        return self.start == "from_dockerfile" or any(
+            verb.startswith("add_local_") or any(word.startswith(REQUIREMENT) for word in words)
+            for verb, words in self.steps
+        )
+
     def spec(self) -> ImageSpec:
         """What a backend must know of it; files of this machine that belong to it are read.
 
@@ -73,7 +81,10 @@ class Image(Value):
             NotFound: a file or a module is missing.
             PackageRefused: files are no files, secrets, lead elsewhere, or are too much.
         """
-        from apothic._recipes import recipe_of  # few programs have images  # noqa: PLC0415
+        if not self.brings_files:
+            steps = tuple(ImageStep(verb, words) for verb, words in self.steps)
+            return ImageSpec(self.base, self.python, steps=steps)
+        from apothic._recipes import recipe_of  # what packs files is large  # noqa: PLC0415
 
         with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - pathlib is not loaded yet
             return recipe_of(self, nowhere).spec

@@ -35,3 +35,10 @@ def test_declaring_a_function_starts_no_control_plane(module: str) -> None:
     declare = "import apothic; apothic.App('a').function()(lambda: None)"
 
     assert module not in newly_imported(declare)
+
+
+@pytest.mark.parametrize("module", ["pathspec", "tempfile", "shutil"])
+def test_an_image_that_brings_no_files_loads_nothing_that_packs_some(module: str) -> None:
+    recipe = "import apothic; apothic.Image.debian_slim().pip_install('a').env(A='1').spec()"
+
+    assert module not in newly_imported(recipe)

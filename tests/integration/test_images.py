@@ -9,7 +9,8 @@ import pytest
 
 from apothic import Image, NotFound
 from apothic._drive import block
-from apothic._shipping import placed, ship_image
+from apothic._placing import placed
+from apothic._shipping import ship_image
 from apothic_backends.base import Backend
 from apothic_backends.commands import RegisterFunction
 from apothic_backends.commands.archives import GetArchive, HasArchive

@@ -393,6 +393,12 @@ def test_two_images_have_one_digest_exactly_when_they_are_equal(one: Image, othe
     assert (one.spec().digest == other.spec().digest) is (one == other)
 
 
+@given(IMAGES)
+def test_a_recipe_that_brings_no_files_is_the_same_however_it_is_made(image: Image) -> None:
+    assert not image.brings_files
+    assert image.spec() == recipe_of(image, io.BytesIO()).spec
+
+
 @given(IMAGES, STEPS)
 def test_any_step_more_makes_another_digest(image: Image, step: tuple[str, list[Any]]) -> None:
     assert made(image, [step]).spec().digest != image.spec().digest
