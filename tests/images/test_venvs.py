@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from apothic import App, Image, ImageBuildFailed, Secret, batched, method
+from apothic_backends.images import interpreters
 from apothic_backends.model.agents import PythonMismatch
 from tests.images.conftest import record, whole
 from tests.images.packages import make_wheel
@@ -210,3 +212,47 @@ def test_a_package_that_is_not_there_is_named_and_the_function_does_not_run(
     assert told.value.data["step"] == "pip_install nowhere"
     assert "nowhere" in told.value.data["output"]
     assert whole(place) == []
+
+
+MODULE = """
+import sys
+from apothic import App, Image
+
+app = App("others")
+
+@app.function(image=Image.debian_slim({series!r}).pip_install("greeting"))
+def told(number):
+    import greeting
+    print("from there")
+    return sys.version_info[:2], greeting.WORD, number + 1
+"""
+
+
+def another_python() -> str:
+    """The series of another Python of this machine that Apothic runs under; empty if none is."""
+    own = sys.version_info[:2]
+    for minor in (12, 13, 14, 11):
+        with contextlib.suppress(ImageBuildFailed):
+            if own != (3, minor) and interpreters.find(f"3.{minor}"):
+                return f"3.{minor}"
+    return ""
+
+
+@pytest.mark.skipif(not another_python(), reason="there is no other Python here")
+def test_a_function_of_a_module_runs_under_another_python(
+    packages: Path, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series = another_python()
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "of_another.py").write_text(MODULE.format(series=series))
+    monkeypatch.syspath_prepend(tmp_path / "modules")
+    module = import_module("of_another")
+
+    version, word, number = module.told.remote(1)
+
+    assert (f"{version[0]}.{version[1]}", word, number) == (series, "1.0", 2)
+
+
+def test_a_python_that_is_not_here_is_named_with_the_way_out() -> None:
+    with pytest.raises(ImageBuildFailed, match=r"no Python 3\.99 .*uv python install 3\.99"):
+        interpreters.find("3.99")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections import deque
@@ -18,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from apothic_backends.images.interpreters import uv
 from apothic_backends.model.images import ImageBuildFailed
 
 _LINES = 40
@@ -30,6 +30,9 @@ _VARIABLES = {
 }
 """Options with addresses, and the variables of pip and of uv that say the same."""
 
+_BETWEEN = {"UV_FIND_LINKS": ","}
+"""What stands between several addresses, where that is no space."""
+
 _PASSWORD = re.compile(r"(?<=://)[^/@\s]+@")
 _ABOUT = (
     re.compile(r"^ERROR: (No matching distribution found for .+)$", re.MULTILINE),
@@ -39,6 +42,8 @@ _ABOUT = (
     re.compile(r"^ERROR: (.+)$", re.MULTILINE),
 )
 """What tools say of the package at which they failed, the plainest first."""
+
+Apart = tuple[list[str], dict[str, str]]
 
 
 class Tool:
@@ -52,7 +57,7 @@ class Tool:
         """What installs these words."""
         python = str(self.python)
         if self.is_uv:
-            return [shutil.which("uv") or "uv", "pip", "install", "--python", python, *words]
+            return [uv() or "uv", "pip", "install", "--python", python, *words]
         own = [sys.executable, "-m", "pip", "--python", python]
         pip = own if find_spec("pip") is not None else [python, "-m", "pip"]
         return [*pip, "install", "--no-input", "--disable-pip-version-check", *words]
@@ -63,7 +68,7 @@ class Tool:
         Raises:
             ImageBuildFailed: the tool could not; it has its last words.
         """
-        plain, told = _apart(words, is_uv=self.is_uv)
+        plain, told = _apart(words, env, is_uv=self.is_uv)
         variables = {**env, **told, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
         if not self.is_uv and find_spec("pip") is None:
             run([str(self.python), "-m", "ensurepip"], variables, step)
@@ -72,7 +77,7 @@ class Tool:
 
 def uses_uv(verb: str) -> bool:
     """Whether that verb is done by uv here."""
-    return bool(shutil.which("uv")) and (verb == "uv_pip_install" or not _is_pip_set_up())
+    return uv() is not None and (verb == "uv_pip_install" or not _is_pip_set_up())
 
 
 def _is_pip_set_up() -> bool:
@@ -90,19 +95,24 @@ def _is_pip_set_up() -> bool:
     return any(file.exists() for file in files)
 
 
-def _apart(words: Sequence[str], *, is_uv: bool) -> tuple[list[str], dict[str, str]]:
-    """Words that may be seen by everybody, and variables for those that may not."""
+def _apart(words: Sequence[str], env: Mapping[str, str], *, is_uv: bool) -> Apart:
+    """Words that may be seen by everybody, and variables for those that may not.
+
+    Addresses of a recipe come in place of the user's index, and beside the user's others.
+    """
     plain: list[str] = []
-    told: dict[str, str] = {}
+    told: dict[str, list[str]] = {}
     for word in words:
         option, _, address = word.partition("=")
         names = _VARIABLES.get(option)
         if names is None:
             plain.append(word)
-        else:
-            name = names[is_uv]
-            told[name] = f"{told[name]} {address}" if name in told else address
-    return plain, told
+            continue
+        name = names[is_uv]
+        others = [env[name]] if name in env and option != "--index-url" else []
+        told.setdefault(name, others).append(address)
+    joined = {name: _BETWEEN.get(name, " ").join(addresses) for name, addresses in told.items()}
+    return plain, joined
 
 
 def shown(words: Sequence[str]) -> str:
@@ -131,10 +141,14 @@ def run(command: Sequence[str], env: Mapping[str, str], step: str) -> None:
         raise failed(step, f"{command[0]} cannot be run: {error}") from error
     with process:
         assert process.stdout is not None, "it was asked for"
-        for line in process.stdout:
-            text = _PASSWORD.sub("***@", line)
-            last.append(text)
-            os.write(1, text.encode())
+        try:
+            for line in process.stdout:
+                text = _PASSWORD.sub("***@", line)
+                last.append(text)
+                os.write(1, text.encode())
+        except BaseException:  # we are to end: it must not be waited for
+            process.kill()
+            raise
     if process.returncode:
         raise failed(step, "".join(last))
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from apothic_backends.model.images import ImageBuildFailed
 
@@ -14,6 +15,12 @@ OLDEST = (3, 11)
 
 _PATIENCE_S = 20.0
 _SERIES = "import sys; print('%d.%d' % sys.version_info[:2])"
+
+
+def uv() -> str | None:
+    """The path of uv, on PATH or installed beside the Python that runs this."""
+    beside = Path(sys.executable).with_name("uv")
+    return shutil.which("uv") or (str(beside) if beside.exists() else None)
 
 
 def series() -> str:
@@ -53,9 +60,9 @@ def _candidates(wanted: str) -> Iterator[str]:
     on_path = shutil.which(f"python{wanted}")
     if on_path:
         yield on_path
-    uv = shutil.which("uv")
-    if uv:
-        told = _says([uv, "python", "find", "--no-project", "--no-python-downloads", wanted])
+    found = uv()
+    if found:
+        told = _says([found, "python", "find", "--no-project", "--no-python-downloads", wanted])
         if told:
             yield told
 

@@ -67,8 +67,8 @@ def _fill(venv: Venv, image: ImageSpec, brought: Path | None) -> None:
 
 
 def _create(venv: Venv, python: str, env: dict[str, str]) -> None:
-    folder, uv = str(venv.folder), shutil.which("uv")
-    if uv:
+    folder, uv = str(venv.folder), interpreters.uv()
+    if uv is not None:
         command = [uv, "venv", "--quiet", "--no-project", "--python", python, folder]
     else:
         command = [python, "-m", "venv", "--without-pip", folder]

@@ -6,7 +6,6 @@ import hashlib
 import os
 import socket
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +98,8 @@ class VenvEnvironment:
         return launch
 
     def abandoned(self) -> None:
-        """Remove what a builder has begun, beside the loop."""
-        threading.Thread(target=self._venv.clear, name="apothic-images", daemon=True).start()
+        """Remove what a builder has begun."""
+        self._venv.clear()
 
 
 def _own_packages() -> list[Path]:

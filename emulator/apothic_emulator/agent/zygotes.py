@@ -49,7 +49,7 @@ class Environment(Protocol):
         ...
 
     def abandoned(self) -> None:
-        """A builder was killed: see to it that nothing is left, and do not wait for that."""
+        """A builder was killed: see to it that nothing is left. It is called on a thread."""
         ...
 
 
@@ -86,6 +86,8 @@ class Zygotes:
         """Guests by what tells that they have said something, those that are about to end too."""
         self._guest_of: dict[int, Zygote] = {}
         self._building: dict[int, tuple[Start, Environment]] = {}
+        self._clearing: list[threading.Thread] = []
+        """What removes what builders have left that were killed."""
         self._folders: tuple[str, ...] = ()
         errands.register(own.control, EPOLLIN)
 
@@ -207,7 +209,9 @@ class Zygotes:
                 return False
             return True
         if message.kind == orders.ENDED and os.WIFSIGNALED(message.value):
-            environment.abandoned()
+            clearing = threading.Thread(target=environment.abandoned, name="apothic-images")
+            clearing.start()
+            self._clearing.append(clearing)
         return False
 
     def _hear_guest(self, fd: int, guest: Zygote) -> list[Message]:
@@ -256,6 +260,8 @@ class Zygotes:
             guest.wait()
             self._errands.unregister(fd)
             guest.close()
+        while self._clearing:
+            self._clearing.pop().join()
 
 
 def _name(environment: Environment, number: int) -> str:

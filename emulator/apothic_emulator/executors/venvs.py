@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from importlib import metadata
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from apothic_backends.images.interpreters import series
 from apothic_backends.images.making import make
 from apothic_backends.model.images import ImageSpec, ImageStep
+from apothic_backends.volumes.disk import remove_tree
 from apothic_emulator.executors import trees
 from apothic_emulator.executors.control import Control
 
@@ -35,8 +37,8 @@ def link(folder: Path, packages: list[Path], python: str) -> None:
     """
     if folder.exists():
         return
-    coming = folder.with_name(f".{folder.name}.{id(folder):x}.part")
-    coming.mkdir(mode=0o700, parents=True, exist_ok=True)
+    coming = folder.with_name(f".{folder.name}.{os.urandom(4).hex()}")
+    coming.mkdir(mode=0o700, parents=True)
     for package in [*packages, *_needed(any_kind=python == series())]:
         target = coming / package.name
         if not target.is_symlink():
@@ -44,7 +46,8 @@ def link(folder: Path, packages: list[Path], python: str) -> None:
     try:
         coming.rename(folder)
     except OSError:
-        if not folder.exists():
+        remove_tree(coming)
+        if not folder.exists():  # else somebody was faster
             raise
 
 
