@@ -6,7 +6,7 @@ import os
 import signal
 from pathlib import Path
 
-from apothic import App
+from apothic import App, Retries
 
 app = App("gpus")
 
@@ -50,7 +50,7 @@ def see_slice() -> str | None:
     return os.environ.get(VISIBLE)
 
 
-@app.function(gpu="L4", retries=1)
+@app.function(gpu="L4", retries=Retries(max_retries=1, initial_delay=0))
 def die_on(uuid: str, began: str, gate: str) -> str:
     """On that device it ends as code does whose device is lost."""
     if os.environ[VISIBLE] == uuid:

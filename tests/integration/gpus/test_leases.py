@@ -157,6 +157,22 @@ def test_code_that_dies_of_it_runs_again_on_another(driver: Driver, tmp_path: Pa
         told, _ = program.communicate(timeout=60)
 
     assert told == "GPU-1\n"
+    assert seen(tmp_path) == ["GPU-0"]  # which was not given out again in between
+
+
+def test_code_that_dies_of_it_is_told_why(driver: Driver, tmp_path: Path) -> None:
+    code = f"""
+job = p.die_on.with_options(retries=0).spawn('GPU-0', {ways(tmp_path)})
+try: job.wait()
+{FAILS}
+"""
+    with started(driver, code) as program:
+        wait_until(lambda: seen(tmp_path) == ["GPU-0"])
+        driver.tell(_0_error=15)
+        (tmp_path / "gate").write_text("x")
+        told, _ = program.communicate(timeout=60)
+
+    assert told.startswith("WorkerLost the process that ran jobs:1 lost its GPU: GPU-0: it fell")
 
 
 def test_a_driver_that_does_not_answer_holds_no_end_up(driver: Driver, tmp_path: Path) -> None:
