@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import placing
 import procs
 import serving
 import virtual
@@ -216,6 +217,16 @@ def timers(subject: Subject, count: int = 1000) -> dict[str, float]:
     }
 
 
+def placement(subject: Subject, count: int = 50_000, repeats: int = 15) -> dict[str, float]:
+    """Choosing among many offers; no subject takes part in it."""
+    del subject
+    offers = placing.Placing(count)
+    return {
+        "narrow_ms": median(offers.ms(offers.narrow) for _ in range(repeats)),
+        "wide_ms": median(offers.ms(offers.wide) for _ in range(repeats)),
+    }
+
+
 def durable(subject: Any, at_most_s: float = 2.0) -> dict[str, float]:
     """One client, one write after the other; then 256 at once on one asyncio loop."""
     done = 0
@@ -329,6 +340,7 @@ MEASURES = {
     "queue": queue,
     "fresh": fresh,
     "timers": timers,
+    "placement": placement,
     "durable": durable,
     "handover": handover,
     "served": served,

@@ -206,6 +206,12 @@ ROWS = {
         {"runtime_s": "s, with worker jobs", "core_s": "s, core alone"},
         subjects=("apothic",),
     ),
+    "placement": Row(
+        "Choosing among 50,000 offers: for the spec's function, and for one that most of them meet",
+        (Goal("narrow_ms", 100), Goal("wide_ms", 100)),
+        {"narrow_ms": "ms, few are left", "wide_ms": "ms, most are left"},
+        subjects=("apothic",),
+    ),
     "durable": Row(
         "Writes of 150 bytes that are on disk when they are acknowledged: one client, and 256",
         (

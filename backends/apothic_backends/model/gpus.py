@@ -35,6 +35,11 @@ def is_model(name: str, wanted: str, memory_mb: int = 0) -> bool:
     return is_named and (not wants or not (has - wants) & VARIANTS)
 
 
+def has_size(wanted: str) -> bool:
+    """Whether a name says how much memory is wanted, so that it is not known by the name alone."""
+    return any(map(_SIZE.fullmatch, _words(wanted)))
+
+
 def mb_of(gb: float) -> int:
     """Gigabytes, as makers count, as the least that a device with so many reports."""
     return int(gb * GB / MB)

@@ -7,9 +7,9 @@ from math import inf
 from typing import Any, Final
 
 from apothic_backends.model.functions import Condition
-from apothic_backends.model.gpus import is_model
+from apothic_backends.model.gpus import has_size, is_model
 from apothic_backends.model.record import Record
-from apothic_backends.placement.conditions import meets, reason, test_of
+from apothic_backends.placement.conditions import Test, meets, members, reason, test_of
 from apothic_backends.placement.fields import ALIASES, FIELDS, FLAG
 
 HOURS_A_MONTH: Final = 720
@@ -120,8 +120,8 @@ def _cost(offer: Offer) -> float:
 
 def _meeting(conditions: Sequence[Condition], offers: Sequence[Offer]) -> list[Offer]:
     """As `meets`, for very many: each is looked at once, while it is in the processor's cache."""
-    tests = [(it.field, test_of(it)) for it in conditions if it.field != "gpu_name"]
-    names = [_NameTest(it) for it in conditions if it.field == "gpu_name"]
+    tests = [(it.field, _test(it)) for it in conditions if not _is_sized(it)]
+    sized = [it for it in conditions if _is_sized(it)]
     found: list[Offer] = []
     for offer in offers:
         values = offer.values
@@ -129,23 +129,32 @@ def _meeting(conditions: Sequence[Condition], offers: Sequence[Offer]) -> list[O
             if (has := values.get(field)) is None or not test(has):
                 break
         else:
-            if not names or all(test(values) for test in names):
+            if not sized or all(meets(it, values) for it in sized):
                 found.append(offer)
     return found
 
 
-class _NameTest:
-    """Whether a GPU is one of those that are named; there are few names in many offers."""
+def _is_sized(condition: Condition) -> bool:
+    """Whether it names models by their memory, which a name alone does not tell."""
+    names = members(condition.value)
+    return condition.field == "gpu_name" and any(has_size(str(name)) for name in names)
 
-    def __init__(self, condition: Condition) -> None:
-        self._condition = condition
-        self._known: dict[tuple[Any, Any], bool] = {}
 
-    def __call__(self, values: Mapping[str, Any]) -> bool:
-        key = values.get("gpu_name"), values.get("gpu_ram")
-        if key not in self._known:
-            self._known[key] = bool(meets(self._condition, values))
-        return self._known[key]
+def _test(condition: Condition) -> Test:
+    test = test_of(condition)
+    return _Known(test).__getitem__ if condition.field == "gpu_name" else test
+
+
+class _Known(dict[Any, bool]):
+    """What a test has said of each value: there are few names in many offers."""
+
+    def __init__(self, test: Test) -> None:
+        super().__init__()
+        self._test = test
+
+    def __missing__(self, value: Any) -> bool:
+        found = self[value] = self._test(value)
+        return found
 
 
 def _by_liking(offers: Sequence[Offer], models: Sequence[str]) -> list[Offer]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Callable, Generator
@@ -20,6 +21,8 @@ from apothic_emulator.executors import linux
 
 TOKEN = "APOTHIC_AGENT_TOKEN"  # noqa: S105 - where it is
 _PATH = "/v1/agent"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+"""What markets call what the kernel calls so."""
 
 
 @click.group(invoke_without_command=True, short_help="Run functions here for a control plane.")
@@ -104,7 +107,18 @@ def _capacity(
         cpu or len(os.sched_getaffinity(0)),
         memory_mb or _memory_mb(),
         chosen(found, gpus) if gpus else found,
+        _offer(),
     )
+
+
+def _offer() -> dict[str, Any]:
+    """What else this machine tells of itself, for the conditions of functions."""
+    machine = os.uname().machine
+    free = shutil.disk_usage(home()).free
+    return {
+        "cpu_arch": _ARCHITECTURES.get(machine, machine),
+        "disk_space": round(free / 1e9, 1),
+    }
 
 
 @contextmanager

@@ -87,6 +87,21 @@ def test_code_without_a_device_is_left_as_it_is(setting: Setting) -> None:
     assert f.look_for.remote("CUDA_VISIBLE_DEVICES") == os.environ.get("CUDA_VISIBLE_DEVICES")
 
 
+def test_a_function_waits_for_a_machine_that_meets_its_conditions(setting: Setting) -> None:
+    setting.agent()
+    here = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
+    is_here: Any = {"offer_filters": {"cpu_arch": {"eq": here}, "disk_space": {"gt": 0}}}
+    is_not: Any = {"offer_filters": {"cpu_arch": {"neq": here}}}
+
+    assert f.double.with_options(**is_here, geolocation="US").remote(2) == 4
+    job = f.double.with_options(**is_not).spawn(2)
+    wait_until(lambda: waiting(setting, job))
+    assert waiting(setting, job).endswith(
+        f"not a: cpu_arch is {here}, and offer_filters['cpu_arch']['neq'] wants anything but {here}"
+    )
+    job.cancel()
+
+
 def test_a_third_call_waits_for_one_of_two_devices_and_says_so(setting: Setting) -> None:
     setting.agent()
     jobs = begin(setting, 2)
