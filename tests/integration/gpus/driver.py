@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import subprocess
@@ -23,7 +24,8 @@ def library(*flags: str) -> Path:
     """The folder of a library that is built with these flags, once for all tests."""
     if shutil.which("gcc") is None:
         pytest.skip("no C compiler is here")
-    folder = Path(tempfile.mkdtemp(prefix="apothic-nvml-"))
+    folder = Path(tempfile.mkdtemp(prefix="nvml-"))
+    atexit.register(shutil.rmtree, folder)
     built = folder / "libnvidia-ml.so.1"
     command = ["gcc", "-shared", "-fPIC", "-Wall", "-Werror", *flags, "-o", built, _SOURCE]
     subprocess.run(command, check=True, capture_output=True, text=True)
