@@ -49,6 +49,9 @@ proxy."""
 AGENT_FILES = ("test_archives", "test_items", "test_jobs", "test_secrets", "test_volumes")
 """Those that run there always: what happens around a call."""
 
+DOCKER_FILES = ("test_batches", "test_items", "test_jobs", "test_secrets", "test_volumes")
+"""Those that run in containers always: what happens in and around an executor."""
+
 STATE_FILES = ("test_dicts", "test_jobs", "test_locks", "test_queues")
 """Those that run over `local` with every engine, too: all that a store is given to keep. Which
 loop a program waits on is all the same to a store: one is tried."""
@@ -103,7 +106,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         agents = (AGENTS,) if ALL or file in AGENT_FILES else ()
         names = sorted([*OPENERS, *engines, *proxied, *agents])
         able = [name for name in names if not needs & LACKS.get(name, {}).keys()]
-        docker = [] if needs & LACKS[DOCKER].keys() else [DOCKER]
+        is_able = (ALL or file in DOCKER_FILES) and not needs & LACKS[DOCKER].keys()
+        docker = [DOCKER] if is_able else []
         marked = [pytest.param(name, marks=pytest.mark.docker) for name in docker]
         metafunc.parametrize("client", [*able, *marked], indirect=True)
 

@@ -128,6 +128,30 @@ def test_what_it_prints_is_in_the_log_of_its_job(ran: Callable[..., Ran]) -> Non
     assert ran(program).end().splitlines() == ["printed inside", "from a program"]
 
 
+def test_a_service_in_a_container_takes_connections_of_this_machine(
+    ran: Callable[..., Ran],
+) -> None:
+    program = """
+        import urllib.request
+
+        @app.asgi()
+        def page():
+            async def serve(scope, receive, send):
+                if scope["type"] != "http":
+                    return
+                body = str(os.path.exists("/.dockerenv")).encode()
+                await send({"type": "http.response.start", "status": 200, "headers": []})
+                await send({"type": "http.response.body", "body": body})
+            return serve
+
+        if __name__ == "__main__":
+            app.deploy()
+            print(urllib.request.urlopen(page.get_web_url()).read().decode())
+    """
+
+    assert ran(program).end() == "True"
+
+
 def test_secrets_are_in_its_environment_and_not_in_what_docker_tells(
     ran: Callable[..., Ran], client: Any
 ) -> None:

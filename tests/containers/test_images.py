@@ -48,6 +48,10 @@ def read_made() -> str:
         return file.read()
 
 
+def read_executable() -> str:
+    return sys.executable
+
+
 def test_an_image_of_a_program_is_built_and_its_build_is_in_the_log(
     ran: Callable[..., Ran], tmp_path: Path
 ) -> None:
@@ -109,3 +113,24 @@ def test_an_image_that_cannot_be_had_fails_its_jobs_once(
     outcome = run(image, read_made, own_home)
 
     assert outcome.error.code == code
+
+
+def test_a_base_without_python_is_shown_one_that_this_machine_has(
+    own_home: Path, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APOTHIC_PYTHON", sys.base_prefix)
+    image = steps("echo shown > /made; rm -f /usr/bin/python3*")
+
+    assert value_of(run(image, read_made, own_home)) == "shown\n"
+    assert value_of(run(image, read_executable, own_home)).startswith(sys.base_prefix)
+
+
+def test_what_is_no_archive_of_a_python_is_named(
+    own_home: Path, client: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("APOTHIC_PYTHON", str(tmp_path / "nothing.tar"))
+    (tmp_path / "nothing.tar").write_bytes(b"no archive")
+
+    outcome = run(steps("rm -f /usr/bin/python3*"), read_made, own_home)
+
+    assert "APOTHIC_PYTHON" in outcome.error.message

@@ -100,6 +100,7 @@ def _capacity(
     """What this machine gives."""
     if no_gpu and gpus:
         raise InvalidOption("--gpu and --no-gpu exclude each other", option="--gpu")
+    from apothic_backends.containers import engine  # noqa: PLC0415 - as above
     from apothic_emulator.agent.gpus import chosen, find  # noqa: PLC0415 - seldom
 
     found = () if no_gpu else find()[0]
@@ -108,6 +109,7 @@ def _capacity(
         memory_mb or _memory_mb(),
         chosen(found, gpus) if gpus else found,
         _offer(),
+        docker=engine.is_there(),
     )
 
 

@@ -45,12 +45,14 @@ class Capacity(Record):
     """What a machine has to give, taken together.
 
     `offer` is what else it tells of itself, by the fields of `apothic_backends.placement.fields`.
+    With `docker` functions can run there whose image needs that.
     """
 
     cpu: float
     memory_mb: int
     gpus: tuple[Gpu, ...] = ()
     offer: dict[str, Any] = NOTHING_MORE
+    docker: bool = False
 
 
 class HeldJob(Record):

@@ -92,14 +92,26 @@ def lacks(spec: FunctionSpec, capacity: Capacity) -> list[str]:
 
     What it does not tell is waived.
     """
+    missing = _no_engine(spec, capacity)
     if not (spec.placement or spec.disk_gb):
-        return []
+        return missing
     from apothic_backends.placement.own import failing  # few have conditions  # noqa: PLC0415
 
     cpu, memory_mb = capacity.cpu, capacity.memory_mb
     own = {"cpu_cores": cpu, "cpu_cores_effective": cpu}
     own |= {"cpu_ram": memory_mb, "cpu_ram_effective": memory_mb}
-    return failing(spec, {**own, **capacity.offer})
+    return [*missing, *failing(spec, {**own, **capacity.offer})]
+
+
+def _no_engine(spec: FunctionSpec, capacity: Capacity) -> list[str]:
+    """Why the image of a function cannot be there, if it cannot."""
+    if spec.image is None or capacity.docker:
+        return []
+    from apothic_backends.images.lanes import DOCKER, lane  # few have images  # noqa: PLC0415
+
+    kind, reasons = lane(spec.image)
+    needed = "; ".join(reasons)
+    return [f"it has no Docker, which the image needs ({needed})"] if kind == DOCKER else []
 
 
 def made_up(spec: FunctionSpec, known: int = 0) -> tuple[Gpu, ...]:

@@ -348,7 +348,6 @@ class Host:
         unfinished = self._stop()
         for line in list(self.agent.lines.values()):
             line.hang_up()
-        self.agent.zygotes.end_guests()
         self._thread.end()  # first, so that the zygote's end is not taken for a loss
         self._let_go()
         return unfinished

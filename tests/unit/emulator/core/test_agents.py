@@ -79,7 +79,7 @@ def test_a_job_that_is_accepted_while_its_executor_loads_begins_when_that_has_lo
 
 
 def test_an_executor_has_the_whole_time_to_load_once_its_agent_has_built_its_image() -> None:
-    driver = Far(image=ImageSpec("debian_slim"))
+    driver = Far(image=ImageSpec("python:3.12-slim", "3.12"))
     driver.join()
     driver.submit()
     driver.cut()

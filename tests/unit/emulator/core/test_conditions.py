@@ -8,6 +8,7 @@ import pytest
 
 from apothic_backends.model.errors import InvalidOption, UsageError
 from apothic_backends.model.functions import Condition, FunctionSpec
+from apothic_backends.model.images import ImageSpec, ImageStep
 from apothic_backends.model.payloads import Payload
 from apothic_backends.placement import own
 from apothic_backends.placement.compiling import wish_of
@@ -120,6 +121,28 @@ def test_what_an_agent_gives_is_what_it_has_of_cores_and_memory() -> None:
         "cpu_cores_effective is 8, and min_cpu_cores=16 wants at least 16",
         "cpu_ram is 16384 MB, and offer_filters['cpu_ram']['gte'] wants at least 99999 MB",
     ]
+
+
+@pytest.mark.parametrize(
+    ("image", "docker", "lacking"),
+    [
+        (None, False, []),
+        (ImageSpec(base="debian:12"), True, []),
+        (ImageSpec(base="python:3.12-slim", python="3.12"), False, []),
+        (
+            ImageSpec("python:3.12-slim", "3.12", steps=(ImageStep("apt_install", ("git",)),)),
+            False,
+            ["it has no Docker, which the image needs (apt_install changes the system)"],
+        ),
+    ],
+    ids=["no image", "docker", "no docker needed", "docker needed"],
+)
+def test_an_image_that_needs_docker_is_nowhere_without_it(
+    image: ImageSpec | None, docker: bool, lacking: list[str]
+) -> None:
+    spec = FunctionSpec("app", "f", image=image)
+
+    assert lacks(spec, Capacity(1, 1024, docker=docker)) == lacking
 
 
 def test_it_is_known_what_is_waived_here() -> None:
