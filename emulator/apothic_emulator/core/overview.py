@@ -18,8 +18,7 @@ def overview(
 ) -> Overview:
     """The busiest of each kind come first, so that who sees only some sees those."""
     workers = [_worker(agents, executor) for executor in ledger.executors.values()]
-    functions = [_function(agents, pool) for pool in pools.values()]
-    busy = [it for it in functions if it.running or it.waiting]
+    busy = [it for it in _functions(agents, pools).values() if it.running or it.waiting]
     full = [it for it in map(_depth, queues) if it.ready or it.claimed]
     workers.sort(key=lambda it: (-len(it.jobs), it.number))
     busy.sort(key=lambda it: -it.running - it.waiting)
@@ -55,9 +54,17 @@ def _depth(queue: Queue) -> Depth:
     return Depth(queue.name, sum(it.ready + it.delayed for it in counts), claimed)
 
 
-def _function(agents: Agents, pool: Pool) -> Waiting:
-    spec = pool.function.spec
-    running = sum(len(executor.line) for executor in pool.executors.values())
-    waiting = len(pool.queue) + len(pool.delayed)
-    reason = why(agents, pool.queue[0]) if pool.queue else ""
-    return Waiting(spec.app_name, spec.name, running, waiting, reason)
+def _functions(agents: Agents, pools: Mapping[int, Pool]) -> dict[tuple[str, str], Waiting]:
+    """All versions of a function are one here."""
+    found: dict[tuple[str, str], Waiting] = {}
+    for pool in pools.values():
+        spec = pool.function.spec
+        name = spec.app_name, spec.name
+        running = sum(len(executor.line) for executor in pool.executors.values())
+        waiting = len(pool.queue) + len(pool.delayed)
+        reason = why(agents, pool.queue[0]) if pool.queue else ""
+        so_far = found.get(name) or Waiting(*name, 0, 0)
+        found[name] = Waiting(
+            *name, so_far.running + running, so_far.waiting + waiting, so_far.reason or reason
+        )
+    return found

@@ -14,7 +14,9 @@ CALM, BUSY, FULL, BAD, DIM = "calm", "busy", "full", "bad", "dim"
 UTIL, MEMORY = (10, 75), (10, 80)
 """From how many percent on something is busy, and full."""
 
-_SHORT = 12
+_SHORT, _LONG = 12, 24
+"""How much is shown of UUIDs that are longer than names which people give."""
+
 _GB, _MIB = 10**9, 1 << 20
 
 
@@ -177,7 +179,7 @@ def _shortened(uuids: Sequence[str]) -> dict[str, str]:
     """How UUIDs begin, where that is enough to tell them apart."""
     known = {*uuids}
     is_enough = len({uuid[:_SHORT] for uuid in known}) == len(known)
-    return {uuid: uuid[:_SHORT] if is_enough else uuid for uuid in known}
+    return {uuid: uuid[:_SHORT] if is_enough and len(uuid) > _LONG else uuid for uuid in known}
 
 
 def _gb(megabytes: int) -> str:

@@ -62,9 +62,9 @@ def at_terminal(driver: Driver, folder: Path, *arguments: str, **more: str) -> T
 
 
 def test_devices_are_listed_with_how_they_are(driver: Driver, tmp_path: Path) -> None:
-    driver.device(0, "GPU-849d5a8d-1111", "NVIDIA GeForce RTX 4090")
-    driver.device(1, "GPU-7f57f032-1111", "NVIDIA A100-SXM4-40GB", 40)
-    driver.cut(1, "MIG-377e0049-1111")
+    driver.device(0, "GPU-849d5a8d-1111-2222-3333", "NVIDIA GeForce RTX 4090")
+    driver.device(1, "GPU-7f57f032-1111-2222-3333", "NVIDIA A100-SXM4-40GB", 40)
+    driver.cut(1, "MIG-377e0049-1111-2222-3333")
     driver.device(2, "GPU-9")
     driver.tell(
         _0_used=9 * GIB, _0_util=61, _0_temp=58, _0_pids=f"{os.getpid()}:{GIB}", _2_error=15

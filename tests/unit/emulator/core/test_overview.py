@@ -41,6 +41,14 @@ def test_devices_of_the_control_plane_s_own_machine_are_told() -> None:
     assert seen.workers[0].machine == ""
 
 
+def test_versions_of_a_function_are_told_as_one() -> None:
+    driver = Driver()
+    driver.submit()
+    driver.submit(driver.register("f", timeout_s=5.0))
+
+    assert driver.ask(GetOverview()).functions == (Waiting("app", "f", 2, 0),)
+
+
 def test_where_nothing_happens_nothing_is_told() -> None:
     seen = Driver().ask(GetOverview())
 
