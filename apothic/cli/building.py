@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 from apothic._recipes import recipe_of
 from apothic.cli import output
 from apothic.cli.command import say, size
-from apothic.cli.images import images_of
+from apothic.cli.images import images_of, short
 from apothic.cli.wishes import Wishes
 from apothic_backends.archives import unpack
+from apothic_backends.containers import building as of_docker
 from apothic_backends.images import making, records, venvs
-from apothic_backends.images.lanes import VENV, lane
+from apothic_backends.images.lanes import DOCKER, VENV, lane
 from apothic_backends.images.records import Built
-from apothic_backends.model.errors import NotBuiltYet, UsageError
-from apothic_backends.model.images import ImageSpec
+from apothic_backends.model.errors import UsageError
+from apothic_backends.model.images import ImageSpec, NoDocker
 
 IMAGES = "apothic.images.v1"
 
@@ -47,22 +48,27 @@ def build(asked: Wishes, *, target: str) -> None:
                 recipe = recipe_of(image, file)
             for path, why in recipe.left_out.items():
                 say(asked, f"left out: {path} ({why})")
-            with _printing_to_stderr():
-                _build(recipe.spec, archive)
+            if lane(recipe.spec).kind == DOCKER:
+                of_docker.build(
+                    recipe.spec,
+                    None if recipe.spec.context is None else archive,
+                    lambda line: say(asked, line.rstrip("\n")),
+                )
+            else:
+                _build_venv(recipe.spec, archive)
         output.put(recipe.spec.digest)
         say(asked, f"{', '.join(names)}: {recipe.spec.digest[:_DIGITS]} is there")
 
 
-def _build(spec: ImageSpec, archive: Path) -> None:
-    if lane(spec).kind != VENV:
-        raise NotBuiltYet("images that need Docker are not built by this command yet")
+def _build_venv(spec: ImageSpec, archive: Path) -> None:
     brought = None
     if spec.context is not None:
         brought = archive.with_name("brought")
         brought.mkdir()
         with archive.open("rb") as file:
             unpack(file, brought, spec.context)
-    making.make(spec, brought)
+    with _printing_to_stderr():
+        making.make(spec, brought)
 
 
 @contextmanager
@@ -80,69 +86,93 @@ def _printing_to_stderr() -> Generator[None]:
 # --- looking ------------------------------------------------------------------------------------
 
 
+class There(NamedTuple):
+    """An image that is here."""
+
+    digest: str
+    lane: str
+    size_bytes: int
+    """With what it shares with others."""
+    built_at: float
+    used_at: float
+    layers: tuple[tuple[str, str], ...]
+    """Their keys and titles."""
+
+    @property
+    def title(self) -> str:
+        """What it is, in one short line."""
+        return short(", ".join(title for _, title in self.layers))
+
+
 def show(asked: Wishes) -> None:
     """Print what was built."""
-    found = _there()
+    found = _there(asked)
     if asked.is_json():
         output.put(output.line_of({"schema": IMAGES, "images": [_told(it) for it in found]}))
         return
     rows = [("IMAGE", "LANE", "SIZE", "BUILT", "USED", "LAYERS")]
     for it in found:
         times = (_shown(it.built_at), _shown(it.used_at))
-        rows.append((it.digest[:_DIGITS], it.lane, size(_size(it)), *times, _short(it.title)))
+        rows.append((it.digest[:_DIGITS], it.lane, size(it.size_bytes), *times, it.title))
     for line in output.columns(rows):
         output.put(line)
 
 
-def _there() -> list[Built]:
-    """What was built and is there still."""
-    return [it for it in records.read() if venvs.Venv(it.digest).is_whole]
+def _there(asked: Wishes) -> list[There]:
+    """What was built and is there still, the latest first."""
+    known = records.read()
+    found = [
+        There(it.digest, VENV, _size(folder), it.built_at, it.used_at, it.layers)
+        for it in known
+        if (folder := venvs.Venv(it.digest).folder).exists()
+    ]
+    found += _of_docker(asked, {it.digest: it for it in known if it.lane == DOCKER})
+    return sorted(found, key=lambda it: -it.built_at)
 
 
-def _size(built: Built) -> int:
-    """Its size on disk, in bytes, without what it shares with other files."""
-    files = (
-        Path(top, name)
-        for top, _, names in os.walk(venvs.Venv(built.digest).folder)
-        for name in names
-    )
+def _of_docker(asked: Wishes, known: Mapping[str, Built]) -> Iterator[There]:
+    """Those that Docker has, of what was built from here: others may use the same Docker."""
+    if not known:
+        return
+    try:
+        listed = of_docker.listed()
+    except NoDocker as error:
+        say(asked, f"those of Docker are not shown: {error.message}")
+        return
+    for it in listed:
+        mine = known.get(it.digest)
+        if mine is not None:
+            times = (it.created_at, mine.used_at)
+            yield There(it.digest, DOCKER, it.size_bytes, *times, mine.layers)
+
+
+def _size(folder: Path) -> int:
+    """The size of what is in a folder, in bytes."""
+    files = (Path(top, name) for top, _, names in os.walk(folder) for name in names)
     return sum(file.lstat().st_size for file in files)
 
 
-def _told(it: Built) -> dict[str, Any]:
-    return {
-        "digest": it.digest,
-        "lane": it.lane,
-        "size_bytes": _size(it),
-        "built_at": it.built_at,
-        "used_at": it.used_at,
-        "layers": [{"key": key, "step": title} for key, title in it.layers],
-    }
+def _told(it: There) -> dict[str, Any]:
+    layers = [{"key": key, "step": title} for key, title in it.layers]
+    return {**it._asdict(), "layers": layers}
 
 
 def _shown(moment: float) -> str:
     return f"{datetime.fromtimestamp(moment, UTC).astimezone():%Y-%m-%d %H:%M}"
 
 
-def _short(title: str) -> str:
-    line = " ".join(title.split())
-    return line if len(line) <= _MOST else f"{line[: _MOST - 3]}..."
-
-
-_MOST = 60
-
-
 def prune(asked: Wishes, *, days: float) -> None:
     """Remove what was not used for so many days, and print what was."""
     limit = datetime.now(UTC).timestamp() - days * _DAY_S
-    freed = 0
-    for it in _there():
-        if it.used_at > limit:
-            continue
-        nbytes = _size(it)
-        if venvs.remove(it.digest):
-            freed += nbytes
+    old = [it for it in _there(asked) if it.used_at <= limit]
+    removed = {it.digest for it in old if it.lane == VENV and venvs.remove(it.digest)}
+    of_engine = {it.digest for it in old if it.lane == DOCKER}
+    if of_engine:
+        removed |= {it.digest for it in of_docker.prune(of_engine)}
+    for it in old:
+        if it.digest in removed:
             output.put(it.digest)
         else:
             say(asked, f"{it.digest[:_DIGITS]} stays: something runs in it")
-    say(asked, f"{size(freed)} are free again")
+    freed = sum(it.size_bytes for it in old if it.digest in removed)
+    say(asked, f"up to {size(freed)} are free again")

@@ -18,7 +18,8 @@ from apothic.images import Image
 from apothic.options import placed
 from apothic.packaging import Package, package_of
 from apothic_backends.commands.secrets import CheckSecrets
-from apothic_backends.images.lanes import Lane, lane
+from apothic_backends.containers import engine
+from apothic_backends.images.lanes import DOCKER, Lane, lane
 from apothic_backends.model.errors import ApothicError, UsageError
 from apothic_backends.project import project
 
@@ -60,6 +61,8 @@ def _checked(name: str, handle: Declared[..., Any]) -> Checked:
     problems: list[str] = []
     image = handle.options.get("image")
     how = None if image is None else _tried(problems, lambda: _lane(image))
+    if how is not None and how.kind == DOCKER:
+        _tried(problems, _see_to_docker)
     _tried(problems, lambda: _introduce(handle))
     secrets = tuple(map(str, handle.options.get("secrets") or ()))
     return Checked(name, how, _gpu(handle), secrets, problems)
@@ -77,6 +80,12 @@ def _tried(problems: list[str], do: Callable[[], T]) -> T | None:
 def _lane(image: Image) -> Lane:
     with Path(os.devnull).open("wb") as nowhere:
         return lane(recipe_of(image, nowhere).spec)
+
+
+def _see_to_docker() -> None:
+    """See whether there is a Docker here, if it is here that functions run."""
+    if connect().shares_files:
+        engine.connect().close()
 
 
 def _introduce(handle: Declared[..., Any]) -> None:

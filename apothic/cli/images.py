@@ -15,7 +15,7 @@ from apothic.cli.wishes import Wishes
 from apothic.images import Image
 from apothic_backends.images import records
 from apothic_backends.images.dockerfile import Layer, layers
-from apothic_backends.images.lanes import VENV, Lane, lane
+from apothic_backends.images.lanes import DOCKER, VENV, Lane, lane
 from apothic_backends.model.errors import UsageError
 
 EXPLAINED = "apothic.image.v1"
@@ -81,12 +81,13 @@ def _titles(image: Image) -> list[str]:
     steps = [(image.start, (image.python or image.base,)), *image.steps]
     here = f"{Path.cwd()}/"
     return [
-        _short(" ".join([verb, *(word.removeprefix(here) for word in words)]))
+        short(" ".join([verb, *(word.removeprefix(here) for word in words)]))
         for verb, words in steps
     ]
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """Text in one line that fits beside something."""
     line = " ".join(text.split())
     return line if len(line) <= _MOST else f"{line[: _MOST - 3]}..."
 
@@ -94,7 +95,7 @@ def _short(text: str) -> str:
 def _dockerfile(recipe: Recipe, shown: list[Shown]) -> Iterator[str]:
     """The Dockerfile, with a line above each layer; none may be above a Dockerfile's own first."""
     for number, (layer, title, why) in enumerate(shown):
-        note = f"# {layer.key[:_DIGITS]}  {title}" + (f"  -- built: {_short(why)}" if why else "")
+        note = f"# {layer.key[:_DIGITS]}  {title}" + (f"  -- built: {short(why)}" if why else "")
         if number or not recipe.spec.dockerfile:
             yield note
         yield from layer.instructions
@@ -115,7 +116,7 @@ def _told(names: list[str], recipe: Recipe, how: Lane, reasons: list[str]) -> It
         yield f"left out: {path} ({why})"
 
 
-_WAYS = {VENV: "in a virtual environment", "docker": "by Docker"}
+_WAYS = {VENV: "in a virtual environment", DOCKER: "by Docker"}
 
 
 def _document(names: list[str], recipe: Recipe, how: Lane, shown: list[Shown]) -> dict[str, Any]:

@@ -191,7 +191,7 @@ app = App("filters-demo")
 def inspect_capacity() -> str:
     return "ok"
 '''),
-    Block("001", "images", waits_for="G", is_declaration=True, code='''
+    Block("001", "images", is_declaration=True, code='''
 from apothic import App, Image
 
 app = App("image-demo")
@@ -271,7 +271,7 @@ app = App("starlette-demo")
 def serve():
     return asgi_app
 '''),
-    Block("000", "a heavy service", waits_for="G", code='''
+    Block("000", "a heavy service", code='''
 from apothic import App, Image
 app = App("heavy-service")
 @app.asgi(
