@@ -123,6 +123,7 @@ def mounts_of(name: str, value: Any) -> list[StorageMount]:
     for place, mount in enumerate(mounts):
         for other in mounts[:place]:
             _check_apart(name, mount, other)
+    _check_hosts(name, mounts)
     return mounts
 
 
@@ -164,6 +165,17 @@ def _with_path(name: str, thing: Any, path: str | None = None) -> StorageMount:
     mounted_at: Any = getattr(thing, "mounted_at")  # noqa: B009 - each kind has its own
     mount: StorageMount = mounted_at(where)
     return mount
+
+
+def _check_hosts(name: str, mounts: list[StorageMount]) -> None:
+    """Each volume that stays on a host may be on another one: a function can be at one of them."""
+    local = [it.source.name for it in mounts if getattr(it.source, "backend", "") == "vast_local"]
+    if len({*local}) > 1:
+        raise InvalidOption(
+            f"{name}: {' and '.join(local)} are vast_local, and stay on the hosts where they were "
+            "first mounted; one of them only can be mounted, let the others be portable",
+            option=name,
+        )
 
 
 def _check_apart(name: str, one: StorageMount, other: StorageMount) -> None:

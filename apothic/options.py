@@ -57,6 +57,8 @@ class FunctionOptions(TypedDict, total=False):
     memory_mb: int
     """Memory for each worker process and what it starts; one that uses more is killed."""
     disk_gb: float | None
+    """Free disk that a machine must have. No file that a worker writes grows larger; all of its
+    files together may."""
     timeout_s: float
     """Seconds that one attempt may run, counted from its start."""
     retries: int | Retries | None

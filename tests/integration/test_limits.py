@@ -191,6 +191,26 @@ def test_a_snapshot_tells_by_what_limits_are_kept(limited: str) -> None:
     assert _limits(runner(cpu=1))["cpu"] in ("quota", "affinity")
 
 
+def _write(path: str, nbytes: int) -> int:
+    """Write a file of that size, quickly."""
+    with Path(path).open("wb") as file:
+        file.truncate(nbytes - 1)
+        file.seek(nbytes - 1)
+        file.write(b"x")
+    return Path(path).stat().st_size
+
+
+def test_no_file_grows_larger_than_the_disk_that_was_asked_for(tmp_path: Path) -> None:
+    small = runner(disk_gb=0.001)
+
+    assert small.remote(_write, str(tmp_path / "fits"), 1_000_000) == 1_000_000
+    with pytest.raises(OSError, match="File too large"):
+        small.remote(_write, str(tmp_path / "large"), 1_000_001)
+    assert runner().remote(_write, str(tmp_path / "any"), 2_000_000) == 2_000_000
+    assert _limits(small)["disk"] == "file"
+    assert "disk" not in _limits(runner())
+
+
 def _limits(run: Run) -> dict[str, str]:
     run.remote(take, 1)
     job = run.spawn(take, 1)

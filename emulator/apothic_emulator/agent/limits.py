@@ -1,10 +1,13 @@
-"""How much memory and how many cores executors may use, and who sees to it.
+"""How much memory, how many cores and how large files executors may use, and who sees to it.
 
 memory: zygotes watch the executors that work (`watchdog`), and a control group, where one can be
 made, sees what comes and goes between two looks.
 
 cpu: a control group; else an executor is bound to cores that no other one is bound to, and to none
 when there are no more such, since two busy ones must not share a core while another one is idle.
+
+disk: no file that an executor writes grows larger than `disk_gb` (`file`). A quota for all of them
+together is the file system's to keep, and only root may set one up; it is not tried.
 """
 
 from __future__ import annotations
@@ -71,6 +74,7 @@ class Keeper:
         elif self.mode == "enforce":
             self.enforced["memory"] = groups.kind.name if groups is not None else "watchdog"
             self.enforced["cpu"] = "quota" if self._has_quota else "affinity"
+            self.enforced["disk"] = "file"
         self._is_found.set()
         return groups.folders if groups is not None else ()
 
@@ -105,7 +109,8 @@ class Keeper:
             return Limits()
         is_enforced = self.mode == "enforce"
         cores = self._bind(number, spec.cpu) if is_enforced and spec.cpu is not None else ()
-        return Limits(spec.memory_mb << 20, is_enforced, tuple(cores))
+        file_bytes = int(spec.disk_gb * 1e9) if is_enforced else 0
+        return Limits(spec.memory_mb << 20, is_enforced, tuple(cores), file_bytes)
 
     def environment(self, spec: FunctionSpec) -> dict[str, str]:
         """How many threads numerical libraries should start, unless the user has said that."""

@@ -86,7 +86,8 @@ class Function:
         held = dict(self._enforced)
         if self.spec.cpu is None:
             held["cpu"] = "none"
-        return held
+        disk = held.pop("disk", "none")
+        return {**held, "disk": disk} if self.spec.disk_gb else held
 
 
 def check_spec(spec: FunctionSpec) -> None:

@@ -18,6 +18,8 @@ class Limits(NamedTuple):
     """Whether it is killed when it uses more; otherwise that is only told."""
     cores: tuple[int, ...] = ()
     """Where it may run; empty for everywhere."""
+    file_bytes: int = 0
+    """How large each file may grow that it writes; 0 for as large as there is room."""
 
 
 def pack(limits: Limits) -> bytes:

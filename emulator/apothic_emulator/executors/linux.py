@@ -78,6 +78,15 @@ def bind(cores: tuple[int, ...]) -> None:
         return  # they were taken from us meanwhile
 
 
+def keep_files_below(nbytes: int) -> None:
+    """Let no file grow larger that this process, or what it starts, writes (`EFBIG`)."""
+    import resource  # few have such a limit  # noqa: PLC0415
+
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    limit = nbytes if most == resource.RLIM_INFINITY else min(nbytes, most)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+
 def set_name(name: str) -> None:
     """Show up as `name` in `ps` and `top` (15 characters)."""
     _libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)

@@ -213,6 +213,8 @@ class Zygote:
             self._let_go()
             if allowed.cores:
                 linux.bind(allowed.cores)  # before libraries count their threads
+            if allowed.file_bytes:
+                linux.keep_files_below(allowed.file_bytes)
             os.close(self.user_fd)
             linux.set_name(f"apothic-{order.number}")
             os.setpgid(0, 0)

@@ -72,6 +72,15 @@ def test_options_of_a_mount_are_those_of_its_volume_until_they_are_said() -> Non
     assert (again.is_read_only, again.sub_path) == (False, "d")
 
 
+def test_only_one_volume_of_a_function_may_stay_on_a_host() -> None:
+    fast, faster = (Volume.create(name, backend="vast_local") for name in ("fast", "faster"))
+
+    assert paths([fast.mounted_at("/a"), ONE.mounted_at("/b")]) == [("fast", "/a"), ("one", "/b")]
+    assert len(mounts_of("volumes", [fast.mounted_at("/a"), fast.mounted_at("/b")])) == 2
+    with pytest.raises(InvalidOption, match="fast and faster are vast_local"):
+        mounts_of("volumes", {"/a": fast, "/b": faster})
+
+
 def test_what_a_backend_must_know_of_a_mount(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = Volume.create("v", backend="vast_local").mounted_at("/a", strict=True).spec()
 

@@ -35,7 +35,7 @@ def test_without_groups_zygotes_watch_and_executors_are_bound() -> None:
     made = keeper()
 
     assert made.watches
-    assert made.enforced == {"memory": "watchdog", "cpu": "affinity"}
+    assert made.enforced == {"memory": "watchdog", "cpu": "affinity", "disk": "file"}
     assert made.allow(1, SPEC) == Limits(64 << 20)
 
 
@@ -81,7 +81,7 @@ def test_with_groups_nobody_is_bound(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("APOTHIC_CGROUP", str(tmp_path))
     made = keeper()
 
-    assert made.enforced == {"memory": "cgroup-v2", "cpu": "quota"}
+    assert made.enforced == {"memory": "cgroup-v2", "cpu": "quota", "disk": "file"}
     assert made.allow(1, ONE_CORE).cores == ()
     made.close()
 
@@ -99,7 +99,7 @@ def test_zygotes_watch_where_groups_take_nobody(
     made._groups.work()
 
     made.close()
-    assert made.enforced == {"memory": "watchdog", "cpu": "affinity"}
+    assert made.enforced == {"memory": "watchdog", "cpu": "affinity", "disk": "file"}
 
 
 def test_a_zygote_does_not_come_before_the_kernel(

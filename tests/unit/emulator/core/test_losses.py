@@ -93,3 +93,5 @@ def test_a_snapshot_tells_by_what_limits_are_kept() -> None:
 
     assert driver.look(driver.submit()).limits == {"memory": "watchdog", "cpu": "none"}
     assert driver.look(driver.submit(bound)).limits == {"memory": "watchdog", "cpu": "affinity"}
+    large = driver.register("large", disk_gb=0.5)
+    assert driver.look(driver.submit(large)).limits["disk"] == "none"  # nobody has said more
