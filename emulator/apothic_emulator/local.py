@@ -69,6 +69,6 @@ def _durable(thread: Any, url: str, root: Path) -> Any:
         store.close()
         raise
     if store.archives is not None and store.archives.is_dir():
-        needed = host.look(lambda plane: plane.registry.sources())
+        needed = host.look(lambda plane: plane.registry.archives())
         host.agent.stock.archives.keep_only(needed)
     return host
