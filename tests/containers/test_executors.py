@@ -276,6 +276,22 @@ def test_a_container_that_is_killed_from_outside_is_a_lost_worker(
     assert one.end() == "WorkerLost signal"
 
 
+def test_without_a_daemon_a_call_fails_and_says_how_to_get_one(ran: Callable[..., Ran]) -> None:
+    program = """
+        @app.function()
+        def nothing():
+            pass
+
+        if __name__ == "__main__":
+            try:
+                nothing.remote()
+            except apothic.NoDocker as error:
+                print("systemctl start docker" in str(error))
+    """
+
+    assert ran(program, DOCKER_HOST="unix:///nowhere.sock").end() == "True"
+
+
 def test_containers_that_a_dead_host_has_left_are_removed_by_the_next_one(client: Any) -> None:
     with subprocess.Popen([sys.executable, "-c", "pass"]) as dead:
         dead.wait()

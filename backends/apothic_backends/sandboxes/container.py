@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from apothic_backends.containers.passing import OURS, PATIENCE_S, RECEIVE, Door, bind
 from apothic_backends.model.errors import InvalidOption
 from apothic_backends.model.sandboxes import GuestGone, IsolationMissing
 from apothic_backends.sandboxes import isolation
@@ -19,19 +18,9 @@ from apothic_backends.sandboxes.inside import plan
 from apothic_backends.sandboxes.isolation import GuestSpec, Interpreter
 
 _CODE = Path(isolation.__file__).parents[1]
-_OURS, _LINK = "/run/apothic", "link"
 _PYTHON = Interpreter("/usr/local/bin", None, ())
-_LOOK_S = 0.1
-_PATIENCE_S = 30.0
-"""How long a container may take from its start to its first process."""
 
-_PROGRAM = f"""
-import socket, sys
-at = socket.socket(socket.AF_UNIX)
-at.connect("{_OURS}/link/{_LINK}")
-_, fds, _, _ = socket.recv_fds(at, 1, 2)
-at.close()
-sys.path.insert(0, "{_OURS}")
+_PROGRAM = f"""{RECEIVE}
 from apothic_backends.sandboxes.inside.launch import main
 main(*fds)
 """
@@ -86,7 +75,7 @@ def _docker() -> Any:
             "the package that speaks to it is not installed: pip install docker"
         ) from None
     try:
-        return docker.from_env(timeout=int(_PATIENCE_S))
+        return docker.from_env(timeout=int(PATIENCE_S))
     except docker.errors.DockerException as error:
         raise _lacking(str(error)) from None
 
@@ -111,20 +100,15 @@ class Container:
         links: Sequence[socket.socket],
     ) -> None:
         self._docker, self._image = docker, image
-        folder = Path(tempfile.mkdtemp(prefix="apothic-link-"))  # others cannot enter it
-        shared = folder / "shared"
-        shared.mkdir()
-        shared.chmod(0o755)
-        try:
-            with socket.socket(socket.AF_UNIX) as door:
-                door.bind(str(shared / _LINK))
-                (shared / _LINK).chmod(0o666)
-                door.listen(1)
-                door.settimeout(_LOOK_S)
-                self._container = self._run(_how(spec, wanted, shared))
-                self._hand_over(door, links)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        with Door() as door:
+            self._container = self._run(_how(spec, wanted, door.mount))
+            fds = [link.fileno() for link in links]
+            if not door.pass_on(fds, b"", self._is_running):
+                self.kill()
+                raise GuestGone(
+                    f"the first process of a container of {image} ended at once: the image has to "
+                    "have a `python3` of 3.10 or later"
+                )
 
     def _run(self, how: dict[str, Any]) -> Any:
         import docker.errors  # noqa: PLC0415 - as above
@@ -153,24 +137,6 @@ class Container:
                     f"({error.explanation})",
                     option="image",
                 ) from None
-
-    def _hand_over(self, door: socket.socket, links: Sequence[socket.socket]) -> None:
-        """Give its first process our sockets; who comes later finds nobody."""
-        for _ in range(int(_PATIENCE_S / _LOOK_S)):
-            try:
-                taken, _ = door.accept()
-            except TimeoutError:
-                if not self._is_running():
-                    break
-            else:
-                with taken:
-                    socket.send_fds(taken, [b"x"], [link.fileno() for link in links])
-                return
-        self.kill()
-        raise GuestGone(
-            f"the first process of a container of {self._image} ended at once: the image has to "
-            "have a `python3` of 3.10 or later"
-        )
 
     def _is_running(self) -> bool:
         import docker.errors  # noqa: PLC0415 - as above
@@ -215,7 +181,7 @@ class Container:
             pass  # it is gone, or is about to be
 
 
-def _how(spec: GuestSpec, wanted: plan.Plan, shared: Path) -> dict[str, Any]:
+def _how(spec: GuestSpec, wanted: plan.Plan, door: dict[str, Any]) -> dict[str, Any]:
     """How to run it, in the words of Docker."""
     user = wanted.uid if wanted.uid >= 0 else os.getuid()
     limits: dict[str, Any] = {"pids_limit": spec.pids + 1}  # its first process is one itself
@@ -224,10 +190,10 @@ def _how(spec: GuestSpec, wanted: plan.Plan, shared: Path) -> dict[str, Any]:
     if spec.cpu is not None:
         limits["nano_cpus"] = spec.cpu * 1_000_000_000
     mounts = [
-        _mount(wanted.workspace, plan.WORKSPACE, is_writable=True),
-        _mount(str(_CODE), f"{_OURS}/{_CODE.name}"),
-        _mount(str(shared), f"{_OURS}/link"),
-        *[_mount(source, target, is_writable=mode) for source, target, mode in wanted.binds],
+        door,
+        bind(wanted.workspace, plan.WORKSPACE, is_writable=True),
+        bind(str(_CODE), f"{OURS}/{_CODE.name}"),
+        *[bind(source, target, is_writable=mode) for source, target, mode in wanted.binds],
     ]
     return limits | {
         "entrypoint": ["python3", "-I", "-S", "-c", _PROGRAM],
@@ -247,8 +213,3 @@ def _how(spec: GuestSpec, wanted: plan.Plan, shared: Path) -> dict[str, Any]:
         "labels": {"dev.apothic.sandbox": wanted.token},
         "mounts": mounts,
     }
-
-
-def _mount(source: str, target: str, *, is_writable: bool = False) -> dict[str, Any]:
-    """A directory of this machine that it sees."""
-    return {"Type": "bind", "Source": source, "Target": target, "ReadOnly": not is_writable}
