@@ -44,6 +44,13 @@ def create(subject: Any, times: int = 10) -> dict[str, float]:
     return {"create_ms": taken[times // 2] * 1e3}
 
 
+def container(subject: Any, times: int = 5) -> dict[str, float]:
+    """How long a container takes to its first result, and its image to be found."""
+    started = sorted(subject.start_s() for _ in range(times))
+    found = sorted(subject.ready_s() for _ in range(times))
+    return {"start_ms": started[times // 2] * 1e3, "ready_ms": found[times // 2] * 1e3}
+
+
 def aio(subject: Subject, calls: int = 2000, at_most_s: float = 1.0) -> dict[str, float]:
     """Awaited no-ops, one after the other, on one asyncio loop."""
 
@@ -331,6 +338,8 @@ MEASURES = {
     "method": remote,
     "exec": remote,
     "create": create,
+    "boxed": remote,
+    "container": container,
     "aio": aio,
     "map": map_noops,
     "items": items,

@@ -104,6 +104,22 @@ ROWS = {
         {"create_ms": "ms"},
         subjects=("sandboxes",),
     ),
+    "boxed": Row(
+        "Warm blocking call of a no-op in a container, beside one in a process",
+        (Goal("p50_us", 2, "apothic", subject="containers"),),
+        CALL,
+        subjects=("containers", "apothic"),
+    ),
+    "container": Row(
+        "The first call of a function, in a container of its own, beside `docker run`",
+        (
+            Goal("start_ms", 1.3, "docker", subject="containers"),
+            Goal("ready_ms", 20, subject="containers"),
+        ),
+        {"start_ms": "ms, to the first result", "ready_ms": "ms, finding the image"},
+        subjects=("containers", "docker"),
+        rounds=5,
+    ),
     "map": Row(
         "10,000 no-ops over two workers, each its own job; apothic with a reader of all events",
         (
