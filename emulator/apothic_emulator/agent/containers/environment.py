@@ -123,6 +123,7 @@ class ContainerEnvironment:
     ) -> str:
         place = preparing.read(self._file) or self._prepared()
         records.used(self._image.digest)
+        hosts.reap_once(client)
         try:
             return self._created(client, place, mounts, labels, gpus)
         except _Gone:  # somebody has removed it since it was prepared
@@ -130,7 +131,8 @@ class ContainerEnvironment:
 
     def _prepared(self) -> Place:
         self._file.unlink(missing_ok=True)
-        return preparing.build(preparing.task(self._image, self._python, self._archive), None)
+        task = preparing.task(self._image, self._python, self._archive)
+        return preparing.build(task, None, lambda _line: None)
 
     def _created(
         self,

@@ -15,6 +15,8 @@ from apothic_backends.home import home
 from apothic_backends.volumes import disk
 from apothic_emulator.agent.containers.plan import EXECUTOR, HOST
 
+_reaped: set[int] = set()
+"""Processes that have done it: this one, and what it was forked off."""
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -39,6 +41,14 @@ def sweep() -> None:
     for found in folders.iterdir() if folders.is_dir() else ():
         if is_left(found.name):
             disk.remove_tree(found)
+
+
+def reap_once(client: Any) -> None:
+    """The same as `reap` and `sweep`, the first time that this process does it."""
+    if os.getpid() not in _reaped:
+        _reaped.add(os.getpid())
+        reap(client)
+        sweep()
 
 
 def reap(client: Any) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,9 @@ def task(image: ImageSpec, python: str, archive: Path | None) -> dict[str, Any]:
     }
 
 
-def build(task: dict[str, Any], control: Control | None) -> Place:
+def build(
+    task: dict[str, Any], control: Control | None, told: Callable[[str], object] | None = None
+) -> Place:
     """Prepare what a task says; a builder's process calls it, and what it prints is shown.
 
     Raises:
@@ -69,9 +72,8 @@ def build(task: dict[str, Any], control: Control | None) -> Place:
         archives.fetch(control, image.context, archive)
     client = engine.connect()
     try:
-        hosts.reap(client)
-        hosts.sweep()
-        name = building.build(image, archive, _show, client)
+        hosts.reap_once(client)
+        name = building.build(image, archive, told or _show, client)
         place = interpreters.find(client, name, task["wanted"])
     finally:
         client.close()
