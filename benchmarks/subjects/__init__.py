@@ -18,6 +18,8 @@ NEEDS = {
     "actors": ("ray",),
     "sandboxes": ("apothic", "apothic_emulator.local"),
     "subprocess": (),
+    "containers": ("apothic", "apothic_emulator.local", "docker"),
+    "docker": ("docker",),
     "handover": ("apothic", "apothic_emulator.local"),
     "loopback": ("redis",),
     "manager": (),
