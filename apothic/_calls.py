@@ -259,15 +259,15 @@ class Calls:
 
     async def _introduce(self, backend: Backend, deadline: float | None) -> None:
         """Make it known, with the files that it runs in where those are not there."""
-        *before, introduced = self._callee.introduction()
-        for command in before:
-            await step(backend.start(command), deadline)
         image = self._callee.options.get("image")
-        if image is not None or not backend.shares_files:
+        if image is None and backend.shares_files:
+            commands = self._callee.introduction()
+        else:
             from apothic._placing import placed  # seldom  # noqa: PLC0415
 
-            introduced = await placed(backend, introduced, image)
-        self._function_id = await step(backend.start(introduced), deadline)
+            commands = await placed(backend, self._callee.introduction, image)
+        for command in commands:
+            self._function_id = await step(backend.start(command), deadline)
 
     async def _submit(
         self, backend: Backend, submit: SubmitJob, deadline: float | None = None

@@ -38,9 +38,8 @@ async def deploy(app_name: str, functions: Mapping[str, Declared[..., Any]]) -> 
         for handle in handles:
             if isinstance(handle, Service):
                 handle.check_installed()
-    code = [await _introduced(handle) for handle in handles]
+    code = [await _introduced(backend, handle) for handle in handles]
     await _check_secrets(code)
-    code = [await _in_image(backend, *it) for it in zip(code, handles, strict=True)]
     shipped = await ship(backend)
     deployed = await ask(
         Deploy(
@@ -60,23 +59,15 @@ async def deploy(app_name: str, functions: Mapping[str, Declared[..., Any]]) -> 
     return deployed
 
 
-async def _introduced(handle: Declared[..., Any]) -> RegisterFunction:
-    """What there is to say of a function; its secrets are given already."""
+async def _introduced(backend: Backend, handle: Declared[..., Any]) -> RegisterFunction:
+    """What there is to say of a function; its secrets are given, and its image is sent already."""
+    image = handle.options.get("image")
+    recipe = None if image is None else await ship_image(backend, image)
     *before, introduced = handle.introduction()
     for command in before:
         await ask(command)
     assert isinstance(introduced, RegisterFunction)
-    return introduced
-
-
-async def _in_image(
-    backend: Backend, one: RegisterFunction, handle: Declared[..., Any]
-) -> RegisterFunction:
-    """The same, with its image as it is now."""
-    image = handle.options.get("image")
-    if image is None:
-        return one
-    return RegisterFunction(one.spec.replace(image=await ship_image(backend, image)), one.code)
+    return RegisterFunction(introduced.spec.replace(image=recipe), introduced.code)
 
 
 async def _check_secrets(code: Iterable[RegisterFunction]) -> None:

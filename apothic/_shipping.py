@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 from apothic._drive import step, work
 from apothic._recipes import recipe_of
-from apothic.images import Image
+from apothic.images import CARRIED, Image
 from apothic.packaging import Package, package_of
 from apothic_backends.base import Backend
 from apothic_backends.commands.archives import HasArchive, PutArchive
@@ -92,6 +92,7 @@ async def ship_image(backend: Backend, image: Image) -> ImageSpec:
         recipe = await work(lambda: recipe_of(image, file))
         if recipe.spec.context is not None:
             await _send(backend, file, recipe.spec.context)
+            CARRIED[image] = recipe.spec
     return recipe.spec
 
 

@@ -15,6 +15,7 @@ from typing import (
 )
 
 from apothic._code import lookup, preload, reference
+from apothic._declared import DECLARED
 from apothic._targets import WAIT_S, Calls, Target, not_declared
 from apothic._values import seconds
 from apothic.clients import ControlPlaneClient, chosen
@@ -52,9 +53,6 @@ IS_GENERATOR, IS_ASYNC, IS_ASYNC_GENERATOR = 0x20, 0x80, 0x200
 """Flags of code objects; `inspect` would cost more than the whole SDK."""
 
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-
-DECLARED: dict[tuple[str, str], Any] = {}
-"""Every function that this process has declared, the latest of each name."""
 
 
 class Declared(Invocable[P, R], Markable):

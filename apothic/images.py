@@ -21,6 +21,11 @@ _DIGITS = frozenset("0123456789")
 _REFERENCE = _LETTERS | _DIGITS | frozenset("-./:@")
 
 
+CARRIED: dict[Image, ImageSpec] = {}
+"""What images were when they were shipped last; they take it along to workers, which have no such
+files."""
+
+
 class PipOptions(TypedDict, total=False):
     """How packages are installed."""
 
@@ -247,10 +252,26 @@ class Image(Value):
         step = (verb, tuple(words))
         return Image(self.base, (*self.steps, step), self.start) if step[1] else self
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel with what it was when it was shipped."""
+        return (_travelled, (self.base, self.steps, self.start, CARRIED.get(self)))
+
     def __repr__(self) -> str:
         """The calls that make it."""
         calls = [(self.start, (self.python or self.base,)), *self.steps]
         return "Image" + "".join(f".{verb}({', '.join(map(repr, words))})" for verb, words in calls)
+
+
+def _travelled(
+    base: str,
+    steps: tuple[tuple[str, tuple[str, ...]], ...],
+    start: str,
+    recipe: ImageSpec | None,
+) -> Image:
+    image = Image(base, steps, start)
+    if recipe is not None:
+        CARRIED[image] = recipe
+    return image
 
 
 # --- checks -------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from importlib import import_module
 
 from apothic_backends.base import Backend
 from apothic_backends.model.errors import NotFound, UsageError
+from apothic_backends.model.images import ImageSpec
 
 GROUP = "apothic.backends"
 """The entry point group in which packages offer backends: a name for `module:opener`."""
@@ -64,6 +65,17 @@ def source() -> tuple[str, tuple[str, ...]] | None:
         return None
     digest, *path = told.split("\n")
     return digest, tuple(path)
+
+
+def own_image() -> tuple[str, ImageSpec] | None:
+    """The function (`app/name`) that this worker runs, and its image if that brings files."""
+    told = os.environ.get("APOTHIC_IMAGE") if is_worker() else None
+    if not told:
+        return None
+    from apothic_backends import codec  # few workers ask  # noqa: PLC0415
+
+    name, _, recipe = told.partition("\n")
+    return name, codec.from_bytes(recipe.encode(), [])
 
 
 def open_backend(name: str | None = None) -> Backend:

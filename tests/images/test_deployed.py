@@ -15,6 +15,24 @@ from apothic import App, Image, RemoteFunction, method
 from tests.images.conftest import whole
 from tests.integration.screens import COMMAND
 
+CALLING = """
+from apothic import App, Image
+
+app = App("calling")
+image = Image.debian_slim().pip_install(requirements="needs.txt")
+
+
+@app.function(image=image)
+def inner():
+    import greeting
+    return greeting.WORD
+
+
+@app.function(image=image)
+def outer():
+    return inner.remote()
+"""
+
 GREETING = Image.debian_slim().pip_install("greeting")
 
 
@@ -61,6 +79,23 @@ def test_a_deployment_is_new_when_files_of_an_image_are(here: Path, project: Pat
         assert word.remote() == "new"
     finally:
         sys.path.remove(str(project))
+
+
+def test_a_function_calls_another_in_its_image_without_the_files_that_it_brings(
+    packages: Path, here: Path, project: Path
+) -> None:
+    (project / "needs.txt").write_text("greeting")
+    (project / ".apothicignore").write_text("needs.txt")
+    (project / "app.py").write_text(CALLING)
+    sys.path.insert(0, str(project))
+    try:
+        app = import_module("app").app
+        app.deploy()
+        (project / "needs.txt").unlink()
+        assert app.functions["outer"].remote() == "1.0"
+    finally:
+        sys.path.remove(str(project))
+        del sys.modules["app"]
 
 
 def test_a_deployed_service_answers_from_its_image(

@@ -35,14 +35,19 @@ def backend(
 FUNCTION = RegisterFunction(FunctionSpec("app", "f"), Payload(b"mod:f", codec="ref"))
 
 
+def introduced(backend: Backend, image: Image) -> RegisterFunction:
+    """How a function in that image is introduced."""
+    (command,) = block(placed(backend, lambda: [FUNCTION], image))
+    assert isinstance(command, RegisterFunction)
+    return command
+
+
 def test_the_files_of_an_image_are_there_before_a_function_in_it_is(
     backend: Backend, tmp_path: Path
 ) -> None:
     (tmp_path / "a").write_text("first")
     image = BASE.add_local_file(tmp_path / "a", "/a")
-    introduced = block(placed(backend, FUNCTION, image))
-    assert isinstance(introduced, RegisterFunction)
-    recipe = introduced.spec.image
+    recipe = introduced(backend, image).spec.image
 
     assert recipe == image.spec()
     assert recipe is not None
@@ -62,9 +67,9 @@ def test_calls_go_to_the_image_that_the_first_of_them_met_and_deployments_to_a_n
 ) -> None:
     image = BASE.add_local_file(tmp_path / "a", "/a")
     (tmp_path / "a").write_text("first")
-    calls = [block(placed(backend, FUNCTION, image))]
+    calls = [introduced(backend, image)]
     (tmp_path / "a").write_text("second")
-    calls.append(block(placed(backend, FUNCTION, image)))
+    calls.append(introduced(backend, image))
 
     assert calls[0] == calls[1]
     assert block(ship_image(backend, image)) == image.spec()
@@ -73,4 +78,4 @@ def test_calls_go_to_the_image_that_the_first_of_them_met_and_deployments_to_a_n
 def test_what_is_missing_is_told_at_the_call(backend: Backend, tmp_path: Path) -> None:
     image = BASE.add_local_dir(tmp_path / "gone", "/a")
     with pytest.raises(NotFound, match="gone is no folder"):
-        block(placed(backend, FUNCTION, image))
+        introduced(backend, image)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from apothic_backends import codec
 from apothic_backends.images.lanes import VENV, lane
 from apothic_backends.images.steps import slim
 from apothic_backends.model.agents import PythonMismatch
@@ -17,6 +18,9 @@ from apothic_emulator.agent.zygotes import Environment
 
 EXECUTORS = "APOTHIC_EXECUTORS"
 PROCESS = "process"
+
+_MOST_TOLD = 64 * 1024
+"""The longest recipe that a variable of the environment is to hold."""
 
 
 class Environments:
@@ -85,3 +89,13 @@ def _mismatch(spec: FunctionSpec, image: ImageSpec) -> PythonMismatch:
         python=spec.python,
         machines={"image": image.python},
     )
+
+
+def own_image(spec: FunctionSpec) -> dict[str, str]:
+    """What a worker is told of the image that it runs in, if that brings files: it has them not."""
+    if spec.image is None or spec.image.context is None:
+        return {}
+    recipe = codec.to_bytes(spec.image, []).decode()
+    if len(recipe) > _MOST_TOLD:
+        return {}
+    return {"APOTHIC_IMAGE": f"{spec.app_name}/{spec.name}\n{recipe}"}

@@ -16,6 +16,7 @@ from apothic_backends.model.payloads import PICKLES, Payload
 from apothic_backends.model.record import Record
 from apothic_emulator.agent import interpreter
 from apothic_emulator.agent.channels import Channels
+from apothic_emulator.agent.environments import own_image
 from apothic_emulator.agent.lent import Lent
 from apothic_emulator.agent.logs import LogPipe
 from apothic_emulator.agent.outgoing import Outgoing
@@ -100,6 +101,7 @@ class Line:
             self._send(wire.BUILD, 0, 0, json.dumps(task).encode(), ())
         if environment is not None:
             environment.settle(told)
+            told["env"] |= own_image(effect.spec)
         code = (effect.code.data, *effect.code.buffers)
         self._send(wire.LOAD, 0, 0, json.dumps(told).encode(), code)
 

@@ -10,6 +10,9 @@ import pytest
 from apothic_backends import registry
 from apothic_backends.interrupts import DEFERRED, WINDOW
 from apothic_backends.model.errors import NotFound, UsageError
+from apothic_backends.model.functions import FunctionSpec
+from apothic_backends.model.images import ImageSpec, ImageStep
+from apothic_emulator.agent.environments import own_image
 
 
 def test_an_unknown_backend_is_told_with_those_there_are() -> None:
@@ -161,3 +164,27 @@ def test_other_threads_hold_nothing_back() -> None:
 def test_a_window_outside_of_a_block_does_nothing() -> None:
     with WINDOW:
         assert not DEFERRED.is_open
+
+
+def test_a_worker_knows_the_image_that_it_runs_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = ImageSpec(base="a", context="0" * 64, steps=(ImageStep("env", ("A=1",)),))
+    told = own_image(FunctionSpec("app", "f", image=image))
+    monkeypatch.setenv("APOTHIC_IMAGE", told["APOTHIC_IMAGE"])
+    assert registry.own_image() is None
+
+    monkeypatch.setenv("APOTHIC_WORKER", str(os.getpid()))
+    assert registry.own_image() == ("app/f", image)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        None,
+        ImageSpec(base="a"),
+        ImageSpec(context="0" * 64, dockerfile="FROM a\n" + "#" * 100_000),
+    ],
+)
+def test_a_worker_is_told_of_no_image_without_files_and_of_none_that_is_too_long(
+    image: ImageSpec | None,
+) -> None:
+    assert own_image(FunctionSpec("app", "f", image=image)) == {}
