@@ -53,6 +53,16 @@ def test_what_is_liked_better_comes_before_what_is_cheaper() -> None:
     ]
 
 
+def test_a_model_of_a_size_is_told_from_its_sisters_by_what_it_reports() -> None:
+    offers = [
+        priced("40", 1, gpu_name="A100 SXM4", gpu_ram=40_960),
+        priced("80", 2, gpu_name="A100 SXM4", gpu_ram=81_920),
+        priced("unknown", 1, gpu_name="A100 SXM4"),
+    ]
+
+    assert names(chosen({"offer_filters": {"gpu_name": {"eq": "A100-80GB"}}}, offers)) == ["80"]
+
+
 def test_models_that_were_not_named_come_last() -> None:
     offers = [priced("x", 0.1, gpu_name="L4"), priced("y", 0.2, gpu_name="H100 SXM")]
 
