@@ -51,6 +51,16 @@ def container(subject: Any, times: int = 5) -> dict[str, float]:
     return {"start_ms": started[times // 2] * 1e3, "ready_ms": found[times // 2] * 1e3}
 
 
+def image(subject: Any, count: int = 5) -> dict[str, float]:
+    """What the first call of a function costs, and how much more in an image."""
+    plain = median(subject.plain_ms() for _ in range(count))
+    return {
+        "plain_ms": plain,
+        "warm_more_ms": median(subject.warm_ms() for _ in range(count)) - plain,
+        "cold_more_ms": median(subject.cold_ms() for _ in range(count)) - plain,
+    }
+
+
 def aio(subject: Subject, calls: int = 2000, at_most_s: float = 1.0) -> dict[str, float]:
     """Awaited no-ops, one after the other, on one asyncio loop."""
 
@@ -340,6 +350,7 @@ MEASURES = {
     "create": create,
     "boxed": remote,
     "container": container,
+    "image": image,
     "aio": aio,
     "map": map_noops,
     "items": items,

@@ -120,6 +120,20 @@ ROWS = {
         subjects=("containers", "docker"),
         rounds=5,
     ),
+    "image": Row(
+        "The first call of a new function in an image whose environment is there, over one without "
+        "an image: another function runs in the same one, and none in this program does",
+        (
+            Goal("warm_more_ms", 20, subject="images"),
+            Goal("cold_more_ms", 20, subject="images"),
+        ),
+        {
+            "plain_ms": "ms, no image",
+            "warm_more_ms": "ms more",
+            "cold_more_ms": "ms more, the first",
+        },
+        subjects=("images",),
+    ),
     "map": Row(
         "10,000 no-ops over two workers, each its own job; apothic with a reader of all events",
         (

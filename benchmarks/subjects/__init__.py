@@ -17,6 +17,7 @@ NEEDS = {
     "objects": ("apothic", "apothic_emulator.local"),
     "actors": ("ray",),
     "sandboxes": ("apothic", "apothic_emulator.local"),
+    "images": ("apothic", "apothic_emulator.local"),
     "subprocess": (),
     "containers": ("apothic", "apothic_emulator.local", "docker"),
     "docker": ("docker",),
