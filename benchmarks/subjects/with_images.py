@@ -41,7 +41,7 @@ class Images:
 
         function: Callable[..., Any] = App(f"first-{number}").function(**options)(same)
         before = time.perf_counter()
-        function.remote(1)  # type: ignore[attr-defined]
+        function.remote(1)
         return (time.perf_counter() - before) * 1e3
 
     def plain_ms(self) -> float:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from apothic_backends.connection import use
+from apothic_backends.connection import connected, use
 from tests.images.packages import make_wheel
 from tests.integration.agents.server import Server, start_agent
-from tests.integration.support import nothing_leaks
+from tests.integration.support import children, is_alive, name_of, open_files
 
 
 @pytest.fixture
@@ -19,10 +20,11 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """All that pip and uv find: a folder with one tiny package."""
     folder = tmp_path / "packages"
     folder.mkdir()
-    make_wheel(folder, "greeting")
+    make_wheel(folder, "greeting_of_test")
     for tool in ("PIP", "UV"):
         monkeypatch.setenv(f"{tool}_NO_INDEX", "1")
         monkeypatch.setenv(f"{tool}_FIND_LINKS", str(folder))
+    monkeypatch.setenv("UV_OFFLINE", "1")
     return folder
 
 
@@ -34,10 +36,25 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@contextmanager
+def backend_alone() -> Generator[None]:
+    """A backend for the block alone; afterwards no process and no descriptor of it is left."""
+    processes, descriptors, before = children(), open_files(), use(None)
+    try:
+        yield
+    finally:
+        backend = connected()
+        if backend is not None:
+            backend.close()
+        use(before)
+    assert {name_of(pid): pid for pid in children() - processes if is_alive(pid)} == {}
+    assert {fd: what for fd, what in open_files().items() if fd not in descriptors} == {}
+
+
 @pytest.fixture
 def here(home: Path) -> Iterator[Path]:
     """Functions run below this process, and nothing is left of them."""
-    with nothing_leaks():
+    with backend_alone():
         yield home
 
 
@@ -45,7 +62,7 @@ def here(home: Path) -> Iterator[Path]:
 def place(request: pytest.FixtureRequest, home: Path, tmp_path: Path) -> Iterator[Path]:
     """Functions run below this process, or below an agent; the home of where they do."""
     if request.param == "here":
-        with nothing_leaks():
+        with backend_alone():
             yield home
         return
     server = Server(lease_s=30.0)

@@ -24,7 +24,7 @@ image = Image.debian_slim().pip_install(requirements="needs.txt")
 
 @app.function(image=image)
 def inner():
-    import greeting
+    import greeting_of_test as greeting
     return greeting.WORD
 
 
@@ -33,7 +33,7 @@ def outer():
     return inner.remote()
 """
 
-GREETING = Image.debian_slim().pip_install("greeting")
+GREETING = Image.debian_slim().pip_install("greeting_of_test")
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_a_deployed_function_runs_in_its_image(packages: Path, here: Path, proje
 
     @app.function(image=GREETING)
     def word() -> tuple[str, str]:
-        return import_module("greeting").WORD, sys.prefix
+        return import_module("greeting_of_test").WORD, sys.prefix
 
     app.deploy()
     found, prefix = RemoteFunction.from_name("deployed", "word").remote()
@@ -84,7 +84,7 @@ def test_a_deployment_is_new_when_files_of_an_image_are(here: Path, project: Pat
 def test_a_function_calls_another_in_its_image_without_the_files_that_it_brings(
     packages: Path, here: Path, project: Path
 ) -> None:
-    (project / "needs.txt").write_text("greeting")
+    (project / "needs.txt").write_text("greeting_of_test")
     (project / ".apothicignore").write_text("needs.txt")
     (project / "app.py").write_text(CALLING)
     sys.path.insert(0, str(project))
@@ -105,7 +105,7 @@ def test_a_deployed_service_answers_from_its_image(
 
     @app.endpoint(image=GREETING)
     def word() -> str:
-        return str(import_module("greeting").WORD)
+        return str(import_module("greeting_of_test").WORD)
 
     app.deploy()
     with urlopen(word.get_web_url(), timeout=60) as answer:
@@ -121,7 +121,7 @@ def test_objects_of_a_deployed_class_live_in_its_image(
     class Greeter:
         @method()
         def word(self) -> str:
-            return str(import_module("greeting").WORD)
+            return str(import_module("greeting_of_test").WORD)
 
     app.deploy()
     assert Greeter().word.remote() == "1.0"
@@ -131,10 +131,10 @@ def test_a_run_that_is_triggered_by_hand_has_its_image(packages: Path, project: 
     (project / "app.py").write_text(
         "from apothic import App, Cron, Image\n"
         "app = App('timed')\n"
-        "image = Image.debian_slim().pip_install('greeting')\n"
+        "image = Image.debian_slim().pip_install('greeting_of_test')\n"
         "@app.function(image=image, schedule=Cron('0 3 * * *'))\n"
         "def word():\n"
-        "    import greeting\n"
+        "    import greeting_of_test as greeting\n"
         "    return greeting.WORD\n"
     )
     done = subprocess.run(

@@ -9,19 +9,30 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from importlib import import_module
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
-from apothic import App, Image, ImageBuildFailed, Secret, batched, method
-from apothic_backends.images import interpreters
+from apothic import (
+    App,
+    Image,
+    ImageBuildFailed,
+    JobTimeout,
+    MemoryLimitExceeded,
+    Secret,
+    batched,
+    method,
+)
+from apothic_backends.images import interpreters, making
+from apothic_backends.images.venvs import Venv
 from apothic_backends.model.agents import PythonMismatch
 from tests.images.conftest import record, whole
 from tests.images.packages import make_wheel
 from tests.integration.support import logs
 
 SLIM = Image.debian_slim()
-GREETING = SLIM.pip_install("greeting")
+GREETING = SLIM.pip_install("greeting_of_test")
 
 
 def function(image: Image, body: Any, **options: Any) -> Any:
@@ -31,7 +42,7 @@ def function(image: Image, body: Any, **options: Any) -> Any:
 
 def test_a_function_finds_the_packages_of_its_image(packages: Path, place: Path) -> None:
     def word() -> tuple[str, str]:
-        return import_module("greeting").WORD, sys.prefix
+        return import_module("greeting_of_test").WORD, sys.prefix
 
     found, prefix = function(GREETING, word).remote()
 
@@ -62,11 +73,11 @@ def test_what_the_image_has_comes_before_what_apothic_brings(packages: Path, her
 def test_modules_of_the_user_come_before_what_the_image_has(
     packages: Path, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "greeting.py").write_text("WORD = 'mine'")
+    (tmp_path / "greeting_of_test.py").write_text("WORD = 'mine'")
     monkeypatch.syspath_prepend(tmp_path)
 
     def word() -> str:
-        return str(import_module("greeting").WORD)
+        return str(import_module("greeting_of_test").WORD)
 
     assert function(GREETING, word).remote() == "mine"
 
@@ -113,18 +124,18 @@ def test_sources_of_the_user_go_with_the_image(
 def test_every_kind_of_function_runs_in_an_image(packages: Path, place: Path) -> None:
     def count(most: int) -> Iterator[str]:
         for n in range(most):
-            yield f"{import_module('greeting').WORD}/{n}"
+            yield f"{import_module('greeting_of_test').WORD}/{n}"
 
     async def later() -> str:
         await asyncio.sleep(0)
-        return str(import_module("greeting").WORD)
+        return str(import_module("greeting_of_test").WORD)
 
     async def stream() -> AsyncIterator[str]:
-        yield import_module("greeting").WORD
+        yield import_module("greeting_of_test").WORD
 
     @batched(max_batch_size=2, wait_ms=0)
     def together(numbers: list[int]) -> list[str]:
-        return [f"{import_module('greeting').WORD}/{n}" for n in numbers]
+        return [f"{import_module('greeting_of_test').WORD}/{n}" for n in numbers]
 
     app = App("kinds")
     assert list(app.function(image=GREETING)(count).remote_gen(2)) == ["1.0/0", "1.0/1"]
@@ -138,7 +149,7 @@ def test_an_object_of_a_class_lives_in_its_image(packages: Path, here: Path) -> 
 
     class Counter:
         def __init__(self) -> None:
-            self.word = import_module("greeting").WORD
+            self.word = import_module("greeting_of_test").WORD
             self.count = 0
 
         @method()
@@ -173,7 +184,7 @@ def test_what_is_installed_is_shown_in_the_log_of_the_first_job(
     job = function(GREETING, word).spawn()
     job.wait()
 
-    assert "greeting" in logs(job).partition("it runs")[0]
+    assert "greeting_of_test" in logs(job).partition("it runs")[0]
 
 
 def test_what_was_made_is_remembered(packages: Path, here: Path) -> None:
@@ -186,9 +197,9 @@ def test_uv_installs_where_it_is_asked_for(packages: Path, here: Path) -> None:
     pytest.importorskip("uv")
 
     def word() -> str:
-        return str(import_module("greeting").WORD)
+        return str(import_module("greeting_of_test").WORD)
 
-    assert function(SLIM.uv_pip_install("greeting"), word).remote() == "1.0"
+    assert function(SLIM.uv_pip_install("greeting_of_test"), word).remote() == "1.0"
 
 
 def test_a_pickle_of_another_python_is_refused_with_both_named(here: Path) -> None:
@@ -196,6 +207,36 @@ def test_a_pickle_of_another_python_is_refused_with_both_named(here: Path) -> No
 
     with pytest.raises(PythonMismatch, match=f"its image has {other}"):
         function(Image.debian_slim(other), lambda: 1).remote()
+
+
+def test_limits_hold_in_an_image_as_they_do_elsewhere(here: Path) -> None:
+    def eat() -> int:
+        return len(bytearray(400 << 20).replace(b"\0", b"\1"))
+
+    with pytest.raises(MemoryLimitExceeded):
+        function(SLIM, eat, memory_mb=100).remote()
+
+
+def test_a_call_that_takes_too_long_is_stopped_where_it_is(here: Path) -> None:
+    def stay() -> None:
+        Event().wait()
+
+    with pytest.raises(JobTimeout) as told:
+        function(SLIM, stay, timeout_s=0.3).remote()
+
+    assert "in stay" in told.value.data["stack"]
+
+
+def test_one_whose_python_has_gone_is_made_anew(packages: Path, here: Path) -> None:
+    venv = Venv(GREETING.spec().digest)
+    making.make(GREETING.spec(), None)
+    venv.python.unlink()
+    venv.python.symlink_to("/nowhere/python")
+
+    def word() -> str:
+        return str(import_module("greeting_of_test").WORD)
+
+    assert function(GREETING, word).remote() == "1.0"
 
 
 # --- what goes wrong ------------------------------------------------------------------------------
@@ -220,9 +261,9 @@ from apothic import App, Image
 
 app = App("others")
 
-@app.function(image=Image.debian_slim({series!r}).pip_install("greeting"))
+@app.function(image=Image.debian_slim({series!r}).pip_install("greeting_of_test"))
 def told(number):
-    import greeting
+    import greeting_of_test as greeting
     print("from there")
     return sys.version_info[:2], greeting.WORD, number + 1
 """

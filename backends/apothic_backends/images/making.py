@@ -59,6 +59,7 @@ def _fill(venv: Venv, image: ImageSpec, brought: Path | None) -> None:
         elif step.verb in INSTALLS:
             words = arguments(step, f"{brought}/{BROUGHT.rstrip('/')}")
             told = f"{step.verb} {shown(step.words)}"
+            os.write(1, f"{told}\n".encode())
             Tool(venv.python, step.verb).install(words, env, told)
         elif brought is not None:
             for word, place in zip(step.words, venv.places(step), strict=True):

@@ -34,8 +34,8 @@ class Venv:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is there, to be run in."""
-        return self.marker.exists()
+        """Whether it is there, to be run in; not if the Python has gone that it is of."""
+        return self.marker.exists() and self.python.exists()
 
     def note_use(self) -> None:
         """Write down that it is used now."""

@@ -188,31 +188,32 @@ class Zygotes:
         """What a zygote has said since; None if the descriptor is none of theirs."""
         if fd == self.own.control.fileno():
             said = self.own.hear()
-            if self._building:
-                said = [it for it in said if not self._is_built(it)]
-            return said
+            return list(filter(None, map(self._after_build, said))) if self._building else said
         with self._lock:
             guest = self._by_fd.get(fd)
             return None if guest is None else self._hear_guest(fd, guest)
 
-    def _is_built(self, message: Message) -> bool:
-        """Whether that says that an environment is there: then its executor is forked at last."""
+    def _after_build(self, message: Message) -> Message | None:
+        """If that is the good end of a builder, its executor is forked at last, and it is no news.
+
+        Otherwise it is what is to be believed of the executor.
+        """
         if message.kind not in (orders.ENDED, orders.FAILED):
-            return False
+            return message
         start, environment = self._building.pop(message.number, (None, None))
         if start is None or environment is None:
-            return False
+            return message
         if message.kind == orders.ENDED and not message.value:
             try:
                 self._fork_guest(start, environment)
-            except OSError:
-                return False
-            return True
+            except OSError as error:
+                return Message(orders.FAILED, message.number, error.errno or 0)
+            return None
         if message.kind == orders.ENDED and os.WIFSIGNALED(message.value):
             clearing = threading.Thread(target=environment.abandoned, name="apothic-images")
             clearing.start()
             self._clearing.append(clearing)
-        return False
+        return message
 
     def _hear_guest(self, fd: int, guest: Zygote) -> list[Message]:
         said = guest.hear()
