@@ -37,13 +37,17 @@ def test_every_fault_falls_and_every_end_is_reached() -> None:
     assert wanted <= reached.keys()
 
 
-RARE = {"all_that_an_agent_has_is_believed_to_have_begun": 205}
-"""Found by one seed of a hundred: such a one."""
+def test_who_is_idle_gives_way_to_each_that_waits_for_more_than_one_that_ends() -> None:
+    assert failure_of(573) == ""
+
+
+RARE = {"all_that_an_agent_has_is_believed_to_have_begun": (523, 553, 587, 622)}
+"""Found by one seed of a hundred: such ones."""
 
 
 @pytest.mark.parametrize("name", AGENT_MUTANTS)
 def test_a_planted_bug_is_found(name: str) -> None:
-    seeds = [RARE[name]] if name in RARE else reversed(range(60))
+    seeds = RARE.get(name) or reversed(range(60))
     with AGENT_MUTANTS[name]():
         found = next((seed for seed in seeds if failure_of(seed)), None)
 

@@ -309,19 +309,21 @@ class Agents:
     def due(self, executor: Executor) -> list[Executor]:
         """Those without work there that make room beside one which has none any more.
 
-        It does so for jobs that are older than what it gets itself, if it is not about to end.
+        It does so for jobs that are older than what it gets itself, if it is not about to end; the
+        oldest comes first.
         """
         if not executor.agent and not executor.gpus:
             return []
         agent = self._machine_of(executor)
         own = self._pools[executor.function.number].queue
         mine = own[0].number if own and executor.status not in _GOING else NEVER
-        for other in self.starved.values():
-            if other.queue and other.queue[0].number < mine:
-                found = self._fewest(agent, other.function.spec, other.queue[0].level)
-                if found:
-                    return found
-        return []
+        first = [pool.queue[0] for pool in self.starved.values() if pool.queue]
+        ends: list[Executor] = []
+        for job in sorted(first, key=lambda job: job.number):
+            if job.number < mine or executor in ends:
+                found = self._fewest(agent, job.function.spec, job.level)
+                ends += [one for one in found or () if one not in ends]
+        return ends
 
     def _fewest(self, agent: Agent, spec: FunctionSpec, level: int) -> list[Executor] | None:
         """Those that have been idle for longest, as few as will do; None if all will not."""
