@@ -294,6 +294,49 @@ def test_an_app_stops_with_its_test(apothic_app, apothic_clock, apothic_events):
     )
 
 
+IMAGED = """
+import os
+from apothic import App, Cron, Image
+
+app, other, timed = App("imaged"), App("bringing"), App("timed")
+image = Image.debian_slim().env(MODE="fast")
+bringing = image.add_local_python_source("shop")
+
+@app.function(image=image, schedule=Cron("0 3 * * *"))
+def nightly(): return os.environ["MODE"]
+
+@other.function(image=bringing)
+def called(): return os.environ["MODE"]
+
+@timed.function(image=bringing, schedule=Cron("0 3 * * *"))
+def later(): pass
+"""
+
+
+def test_the_functions_of_an_app_have_their_images(run: Run) -> None:
+    run.pytester.makepyfile(imaged=IMAGED)
+    run(
+        """
+import imaged
+from apothic import NotBuiltYet
+
+def test_a_scheduled_run(apothic_app, apothic_clock, apothic_events):
+    running = apothic_app(imaged.app)
+    assert running["nightly"].remote() == "fast"
+    apothic_clock.advance("1d")
+    assert len(apothic_events.of("job.end", fn="nightly", status="succeeded")) == 2
+
+def test_an_image_that_brings_files(apothic_app):
+    assert apothic_app(imaged.other)["called"].remote() == "fast"
+
+def test_a_schedule_with_such_an_image(apothic_app):
+    with pytest.raises(NotBuiltYet, match="if its image brings files"):
+        apothic_app(imaged.timed)
+""",
+        passed=3,
+    )
+
+
 # --- faults --------------------------------------------------------------------------------------
 
 

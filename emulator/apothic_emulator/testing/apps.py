@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from apothic_backends.commands import Command, ListSchedules, StartSchedule, StopSchedule
+from apothic_backends.commands import (
+    Command,
+    ListSchedules,
+    RegisterFunction,
+    StartSchedule,
+    StopSchedule,
+)
+from apothic_backends.model.errors import NotBuiltYet
 from apothic_backends.model.schedules import CronSchedule, PeriodSchedule, ScheduleSnapshot
 from apothic_emulator.testing.runtime import Runtime
 
@@ -59,10 +66,17 @@ class RunningApp(Mapping[str, Any]):
 
     def _start(self, handle: Handle) -> None:
         backend = self._runtime.backend
+        schedule: Declared | None = handle.options.get("schedule")
+        image = handle.options.get("image")
+        if image is not None and image.brings_files:
+            if schedule is not None:
+                raise NotBuiltYet("a schedule fires in no test if its image brings files")
+            return  # its first call makes it known
         function_id = ""
         for command in handle.introduction():
+            if image is not None and isinstance(command, RegisterFunction):
+                command.spec = command.spec.replace(image=image.spec())
             function_id = backend.start(command).wait()
-        schedule: Declared | None = handle.options.get("schedule")
         if schedule is not None:
             backend.start(StartSchedule(function_id, schedule.rule)).wait()
             self._scheduled.append(function_id)
