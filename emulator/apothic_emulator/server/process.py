@@ -43,7 +43,10 @@ from apothic_emulator.server.site import Site
 from apothic_emulator.stores.store import Store
 
 _KEPT = frozenset(
-    {"APOTHIC_HOME", "APOTHIC_CGROUP", "APOTHIC_LIMITS", "APOTHIC_FAKE_GPUS", ALLOWED}
+    {
+        *("APOTHIC_HOME", "APOTHIC_CGROUP", "APOTHIC_LIMITS", "APOTHIC_FAKE_GPUS"),
+        *("APOTHIC_ON_MISSING_GPU", ALLOWED),
+    }
 )
 """What workers find of the server's own settings; the others may hold passwords and keys."""
 

@@ -7,7 +7,7 @@ import urllib.request
 from apothic.console import Console
 from apothic_backends.remote.running import running_dev
 from tests.integration.dev.developed import Project, developing
-from tests.integration.support import descendants, is_alive, wait_gone
+from tests.integration.support import descendants, is_alive, wait_gone, wait_until
 
 
 def test_an_error_is_shown_once_while_the_last_version_goes_on(project: Project) -> None:
@@ -46,6 +46,45 @@ def test_a_program_that_is_broken_from_the_start_is_waited_for(project: Project)
         dev.until("deployed", version=1)
         dev.until("serves", name="page")
         dev.until_it_answers('"Hello"')
+
+
+NEEDY = """
+import os
+from apothic import App
+
+app = App("demo")
+
+
+@app.function(gpu="H100")
+def devices() -> str:
+    return repr(os.environ.get("CUDA_VISIBLE_DEVICES"))
+"""
+
+
+def test_what_wants_a_gpu_that_is_not_here_runs_without_and_that_is_said_once(
+    project: Project,
+) -> None:
+    project.save("", NEEDY)
+    with developing(project, "--port", "0", CUDA_VISIBLE_DEVICES="") as dev:
+        dev.until("deployed", version=1)
+        told = [project.cli("run", "devices", "--app-name", "demo") for _ in range(2)]
+
+        assert [it.stdout for it in told] == ["''\n", "''\n"]
+        wait_until(lambda: dev.errors)
+        assert [it for it in dev.errors if "no machine has 1 x H100 for devices" in it] == (
+            dev.errors
+        )
+        assert len(dev.errors) == 1
+
+
+def test_what_wants_a_gpu_that_is_not_here_may_be_refused_here_too(project: Project) -> None:
+    project.save("", NEEDY)
+    with developing(
+        project, "--port", "0", "--on-missing-gpu", "error", CUDA_VISIBLE_DEVICES=""
+    ) as dev:
+        dev.until("deployed", version=1)
+
+        assert project.cli("run", "devices", "--app-name", "demo").returncode == 6
 
 
 def test_an_app_has_a_page(project: Project) -> None:
