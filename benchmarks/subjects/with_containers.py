@@ -12,7 +12,7 @@ from apothic_backends.model.images import ImageSpec
 
 import work
 
-IMAGE = os.environ.get("APOTHIC_BENCHMARK_IMAGE", "apothic-test-base:1")
+IMAGE = os.environ.get("APOTHIC_BENCHMARK_IMAGE", "apothic-test-base:2")
 
 
 class Containers:

@@ -20,8 +20,8 @@ def nobody_is_refused(right: Any, self: Standstill, job: Job, caller: Job) -> No
 
 
 @plant(Standstill, "_held")
-def who_waits_gives_devices_back(right: Any, self: Standstill, stuck: Any) -> set[str]:
-    return set()
+def who_waits_gives_devices_back(right: Any, self: Standstill, stuck: Any) -> dict[str, Any]:
+    return {}
 
 
 @plant(Standstill, "_is_in_need")
