@@ -19,6 +19,8 @@ from tests.containers.image import EMPTY, NAME
 
 pytestmark = pytest.mark.docker
 
+SERIES = f"{sys.version_info.major}.{sys.version_info.minor}"
+
 
 def run(image: ImageSpec, function: Callable[..., Any], home: Path, **options: Any) -> Any:
     """The outcome of a call of a function that has an image, in a fresh control plane."""
@@ -96,6 +98,24 @@ def test_an_image_that_was_removed_meanwhile_is_built_again(own_home: Path, clie
     client.remove_image(f"apothic/{image.digest}", force=True)
 
     assert value_of(run(image, read_made, own_home)) == "again\n"
+
+
+def test_a_name_that_means_another_image_by_now_is_looked_at_again(
+    own_home: Path, client: Any
+) -> None:
+    moved = ImageSpec(base="apothic-test-moved:1")
+    other = steps("cp -L /usr/bin/python3 /opt/python3; rm /usr/bin/python3*; mv /opt/* /usr/bin")
+    client.tag(NAME, *moved.base.split(":"))
+    try:
+        before = run(moved, read_executable, own_home, python=SERIES)
+        assert value_of(before) == f"/usr/bin/python{SERIES}"
+        run(other, read_executable, own_home)
+        client.tag(f"apothic/{other.digest}", *moved.base.split(":"))
+
+        after = run(moved, read_executable, own_home, python=SERIES)
+        assert value_of(after) == "/usr/bin/python3"
+    finally:
+        client.remove_image(moved.base, force=True)
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ class ContainerEnvironment:
         hosts.reap_once(client)
         try:
             return self._created(client, place, mounts, labels, gpus)
-        except _Gone:  # somebody has removed it since it was prepared
+        except _Gone:  # somebody has removed it since it was prepared, or made it anew
             return self._created(client, self._prepared(), mounts, labels, gpus)
 
     def _prepared(self) -> Place:
@@ -150,6 +150,8 @@ class ContainerEnvironment:
         what = plan.created(place, PROGRAM, labels)
         with engine.told():
             try:
+                if client.inspect_image(place.image)["Id"] != place.image_id:
+                    raise _Gone
                 host_config = client.create_host_config(**how)
                 made = client.create_container(**what, host_config=host_config)
             except docker.errors.ImageNotFound:
@@ -185,7 +187,7 @@ class ContainerEnvironment:
 
 
 class _Gone(Exception):
-    """The image is not there any more."""
+    """The image is not there any more, or is another one."""
 
 
 def _packages() -> dict[str, str]:

@@ -35,14 +35,15 @@ _OF_THE_MACHINE_TOO = ("DBUS_", "LD_", "XDG_")
 class Place(Record):
     """An image that is here, and the interpreter in it or for it.
 
-    `python` is a program of the image; or one of this machine, in `installation`, which the
-    container is shown.
+    `image_id` is what its name stood for when that was found. `python` is a program of the image;
+    or one of this machine, in `installation`, which the container is shown.
     """
 
     image: str
     python: str
     version: str
     installation: str = ""
+    image_id: str = ""
 
 
 def variables(env: Mapping[str, str]) -> dict[str, str]:

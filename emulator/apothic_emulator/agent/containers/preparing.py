@@ -1,7 +1,7 @@
 """What has to be there before a container can be: its image, with an interpreter for it.
 
 What was found is kept in a file, by the digest of the recipe, so that later starts need not ask the
-daemon. Should the image be gone meanwhile, the file goes too.
+daemon for all of it. Should the image be gone meanwhile, or another one, the file goes too.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ def build(
         hosts.reap_once(client)
         name = building.build(image, archive, told or _show, client)
         place = interpreters.find(client, name, task["wanted"])
+        with engine.told():
+            place = place.replace(image_id=client.inspect_image(name)["Id"])
     finally:
         client.close()
     file = place_file(image, task["wanted"])
