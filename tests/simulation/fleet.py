@@ -54,6 +54,12 @@ class Fleet:
                 self.history.dies(item.executor)
                 self.history.asked_to_cancel.update(self.owned.pop(item.executor, ()))
 
+    def kept(self, batch: Iterable[Input]) -> None:
+        """The next core knows that, and this one says no more."""
+        for item in batch:
+            if isinstance(item, Reported):
+                self.company.reported(item)
+
     def heard(self, item: Input) -> None:
         """What the core knows from now on."""
         if isinstance(item, Reported):

@@ -163,7 +163,7 @@ class World(Timeline):
         outcome = plane.step(batch, self.now)
         self.steps += 1
         sure(self.steps < MOST_STEPS, "L1", "%d steps and no end", self.steps)
-        if outcome.changes and not self._commit(outcome, before):
+        if outcome.changes and not self._commit(outcome, before, batch):
             return
         self.charges.committed()
         self.charges.stepped(plane, outcome.effects)
@@ -324,7 +324,7 @@ class World(Timeline):
         """Have somebody stop a job."""
         self.at(when, self.clients.cancel, job)
 
-    def _commit(self, outcome: Outcome, before: Before | None) -> bool:
+    def _commit(self, outcome: Outcome, before: Before | None, batch: list[Input]) -> bool:
         """Keep what a step has changed; whether anybody will hear of it."""
         assert self.disk is not None
         if before is not None and self.falls("crash_before_commit"):
@@ -334,6 +334,7 @@ class World(Timeline):
         self.scheduling.committed()
         self.charges.committed()
         if self.falls("crash_after_commit"):
+            self.fleet.kept(batch)
             self._restart(Before(self.plane))
             return False
         return True
