@@ -3,12 +3,15 @@ clients."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -16,6 +19,7 @@ from websockets.sync.client import connect as open_websocket
 
 from apothic_backends.commands.services import StartService, StopService
 from apothic_backends.connection import connect
+from apothic_emulator.executors.web.web_server import WebServer
 from tests.services.second import Second
 from tests.services.served import TRIES, Served, port_of
 
@@ -203,6 +207,31 @@ def test_what_was_returned_is_closed_at_the_end(served: Served) -> None:
     connect().start(StartService("servers/threads")).wait(30)
 
     assert "closing" in said
+
+
+def test_who_is_in_a_hurry_lets_a_close_that_has_begun_finish() -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    class Slow:
+        def close(self) -> None:
+            begun.set()
+            may_end.wait(30)
+
+    async def end() -> bool:
+        running: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        running.set_result(Slow())
+        server = WebServer(("127.0.0.1", 1), running, grace_s=30)
+        first = asyncio.create_task(server.stop())
+        await asyncio.to_thread(begun.wait, 30)
+        first.cancel()
+        second = asyncio.create_task(server.stop())
+        await asyncio.wait({first})
+        is_early = second.done()
+        may_end.set()
+        await second
+        return is_early
+
+    assert not asyncio.run(end())
 
 
 def test_a_request_that_has_begun_is_finished_by_its_version(served: Served) -> None:

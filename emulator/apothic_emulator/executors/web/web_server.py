@@ -252,7 +252,7 @@ class WebServer:
         self.forwarder = Forwarder(target)
         self._running = running
         self._grace_s = grace_s
-        self._is_closed = False
+        self._closing: asyncio.Task[None] | None = None
 
     def when_gone(self, tell: Callable[[], object]) -> None:
         """Tell when the user's server is not there any more."""
@@ -299,10 +299,15 @@ class WebServer:
         self.forwarder.abort()
 
     async def stop(self) -> None:
-        """Close what the function returned, and have programs that it started end."""
-        if self._is_closed:
-            return
-        self._is_closed = True
+        """Close what the function returned, and have programs that it started end.
+
+        That goes on if whoever waits for it gives up, and can be waited for again.
+        """
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         try:
             close = getattr(self._running.result() if self._running.done() else None, "close", None)
             if callable(close):
