@@ -67,7 +67,7 @@ COMMANDS: dict[str, type[Command[Any]]] = {
 """Those that every program uses, by name."""
 
 SELDOM: tuple[str, ...] = (
-    *("agents", "archives", "costs", "deployments", "dicts", "instances", "queues", "secrets"),
-    "services",
+    *("agents", "archives", "costs", "deployments", "dicts", "instances", "machines", "queues"),
+    *("secrets", "services"),
 )
 """The modules here, each with one of the same name in `model`, that are loaded when needed."""

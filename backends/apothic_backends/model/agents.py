@@ -107,3 +107,9 @@ class AgentSuperseded(BackendError):
     """An agent was followed by another process of the same name: it has to stop its work."""
 
     code = "agent_superseded"
+
+
+class MachineGivenUp(AgentSuperseded):
+    """The machine that an agent is on was rented, and is not wanted any more: it has to go."""
+
+    code = "machine_given_up"

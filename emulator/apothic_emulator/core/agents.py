@@ -19,6 +19,7 @@ program only where no agent has room.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from apothic_backends.model.functions import FunctionSpec
 from apothic_emulator.core.executors import Executor, ExecutorStatus
@@ -60,6 +61,7 @@ class Agent(Kept):
         "is_given_up",
         "is_heard",
         "is_joined",
+        "latest",
         "lease_until",
         "name",
         "number",
@@ -67,6 +69,7 @@ class Agent(Kept):
         "platform",
         "python",
         "session",
+        "tag",
     )
 
     def __init__(self, number: int, name: str, incarnation: str, capacity: Capacity) -> None:
@@ -80,6 +83,10 @@ class Agent(Kept):
         """The number of the connection that counts."""
         self.channel = ""
         self.executors: dict[int, Executor] = {}
+        self.latest = 0
+        """The number of the last one that was put here."""
+        self.tag = ""
+        """That of the machine, if it is rented."""
         self.is_joined = self.is_draining = False
         """Whether it is connected; and whether it is about to leave."""
         self.is_heard = False
@@ -161,6 +168,8 @@ class Agents:
         self.starved: dict[int, Pool] = {}
         """Pools that have found no place for an executor, by the number of their function."""
         self.journal: Journal | None = None
+        self.market: Any = None
+        """What has machines rented, if that may be: see `supply.py`."""
 
     def place(self, function: Function, level: int) -> Place | None:
         """Where a new executor goes, and what GPUs it gets; None if no machine has room."""
@@ -263,6 +272,10 @@ class Agents:
             gpus = (*capacity.gpus, *made_up(spec, len(capacity.gpus)))
             self.home.capacity = capacity.replace(gpus=gpus)
 
+    def may_come(self, spec: FunctionSpec) -> bool:
+        """Whether a machine for a function may be rented."""
+        return self.market is not None and self.market.serves(spec)
+
     def strangers(self, spec: FunctionSpec) -> list[Agent]:
         """The machines that there are, if the Python of none of them can load a function."""
         known = [self.home, *self.far.values()] if self.has_home else [*self.far.values()]
@@ -274,6 +287,7 @@ class Agents:
         if agent:
             executor.agent, executor.accepted = agent, set()
             self.far[agent].executors[executor.number] = executor
+            self.far[agent].latest = executor.number
         elif gpus:
             self.home.executors[executor.number] = executor
 

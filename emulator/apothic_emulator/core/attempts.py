@@ -267,7 +267,7 @@ class Attempts:
         """The process died under the job: run it again within the loss budget, or give it up."""
         job.is_alone = True
         if executor.breach or executor.status is not _STOPPING:
-            job.losses += 1  # the innocent neighbour of a job that we stopped pays nothing
+            job.losses += losses.charge(fact)  # the innocent neighbour of one we stopped pays none
         self._again_or_never(job, fact, "protocol" if executor.breach else fact.reason, now)
 
     def went_down(self, job: Job, fact: Ended, now: float) -> None:

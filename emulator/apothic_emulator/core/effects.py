@@ -121,6 +121,13 @@ class FindGpus(Record):
     """None."""
 
 
+class Errand(Record):
+    """Something to be done at a provider of machines: see `core/renting.py`."""
+
+    executor = 0
+    """None."""
+
+
 Effect = (
     StartExecutor
     | Dispatch
@@ -136,6 +143,7 @@ Effect = (
     | Attach
     | Detach
     | FindGpus
+    | Errand
     | Door
 )
 

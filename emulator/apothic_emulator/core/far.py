@@ -10,12 +10,16 @@ from apothic_emulator.core.facts import Accepted, Ended, LoadFailed, Recalled, R
 from apothic_emulator.core.hellos import BACK, BEGUN, HeldExecutor
 from apothic_emulator.core.jobs import NEVER, Job
 from apothic_emulator.core.kinds import executor_of
+from apothic_emulator.core.losses import PREEMPTED
 from apothic_emulator.core.pools import Pool
 
 DISCONNECT = "disconnect"
 """Why an attempt was lost whose machine is gone."""
 GPU = "gpu"
 """Why one was lost whose GPU is in trouble."""
+
+GONE = (DISCONNECT, PREEMPTED)
+"""Why all that a machine had is lost."""
 
 _ADRIFT, _STOPPING = ExecutorStatus.ADRIFT, ExecutorStatus.STOPPING
 _READY, _STARTING = ExecutorStatus.READY, ExecutorStatus.STARTING
@@ -65,9 +69,9 @@ class FarAttempts(Attempts):
         if executor.serves:
             self.on_service(executor, None, now)
 
-    def lose(self, executor: Executor, now: float) -> None:
+    def lose(self, executor: Executor, now: float, reason: str = DISCONNECT) -> None:
         """Its machine is gone, or has stopped it."""
-        end = Ended(executor.number, DISCONNECT)
+        end = Ended(executor.number, reason)
         self.ended(executor, end, now)
         if executor.serves:
             self.on_service(executor, end, now)
@@ -78,7 +82,7 @@ class FarAttempts(Attempts):
             unbegun = [job.number for job in executor.line if job.started_at is None]
             fact = fact.replace(unstarted=(*fact.unstarted, *unbegun))
         trouble = self.scheduler.agents.trouble_of(executor)
-        if trouble and fact.reason != DISCONNECT:
+        if trouble and fact.reason not in GONE:
             fact = fact.replace(reason=GPU, detail=trouble)
         if executor.agent or executor.gpus:
             self.scheduler.agents.take(executor)
@@ -88,7 +92,7 @@ class FarAttempts(Attempts):
 
     def _never_worked(self, executor: Executor, fact: Ended, now: float) -> None:
         """A machine that is gone says nothing of a function."""
-        if fact.reason not in (DISCONNECT, GPU):
+        if fact.reason not in (*GONE, GPU):
             super()._never_worked(executor, fact, now)
 
     def tick(self, executor: Executor, now: float) -> float:

@@ -17,7 +17,7 @@ from apothic_backends.model.errors import UsageError
 from apothic_emulator.core.agents import MOST_REMEMBERED, Agent, Agents, agent_of
 from apothic_emulator.core.effects import Attach, Detach
 from apothic_emulator.core.facts import Asked
-from apothic_emulator.core.far import FarAttempts
+from apothic_emulator.core.far import DISCONNECT, FarAttempts
 from apothic_emulator.core.hellos import (
     MADE_UP,
     Capacity,
@@ -54,6 +54,8 @@ class Fleet:
         self._last = 0
         self.on_ahead: Callable[[float], object] = bool
         """Told when an agent has what only a later state than this one can have given it."""
+        self.rented: Callable[[], Any]
+        """Gives the rules for machines that are rented: few have any."""
         self._look_at = 0.0
         """When to look at the leases next: if that is much later, nothing could be heard."""
         self.commands = {
@@ -70,6 +72,7 @@ class Fleet:
 
     def _join(self, command: Join, asked: Asked, now: float) -> Welcome:
         _check_capacity(command.capacity)
+        machine = self.rented().admit(command.tag, now) if command.tag else None
         agent = self._known(command, now)
         if agent is None:
             agent = self._new(command)
@@ -81,6 +84,8 @@ class Fleet:
         if not resumes:
             agent.channel = f"{self._epoch}:{agent.number}:{agent.session}"
         agent.is_joined, agent.is_heard = True, False
+        if machine is not None:
+            self.rented().joined(machine, agent, now)
         self._renew(agent, now)
         attach = Attach(agent.number, agent.channel, resumes)
         self.scheduler.effects.append(attach)
@@ -104,7 +109,7 @@ class Fleet:
                 f"another process has joined as {command.name!r} since; give each a name of its own"
             )
         past = (*agent.past, agent.incarnation)[-MOST_REMEMBERED:]
-        self._forget(agent, now)
+        self._drop(agent, now)
         follower = self._new(command)
         follower.past = past
         return follower
@@ -204,6 +209,8 @@ class Fleet:
             self._set_adrift(agent, now)
             for executor in list(agent.executors.values()):
                 self.attempts.take_unbegun(executor, now)
+            if agent.tag:
+                self.rented().cut(agent.tag, now)
             self._fill(now)
 
     def _set_adrift(self, agent: Agent, now: float) -> None:
@@ -212,21 +219,28 @@ class Fleet:
             self.attempts.set_adrift(executor, now)
 
     def _drain(self, command: Drain, asked: Asked, now: float) -> None:
-        agent = self._of(command)
+        self.drain(self._of(command), now)
+
+    def drain(self, agent: Agent, now: float) -> None:
+        """It gets nothing new, and what it runs may end."""
         agent.is_draining = True
         for executor in list(agent.executors.values()):
             self.attempts.use_up(executor, now)
         self._fill(now)  # what was to have a place there needs another one
 
     def _leave(self, command: Leave, asked: Asked, now: float) -> None:
-        self._forget(self._of(command), now)
+        self.forget(self._of(command), now)
+
+    def forget(self, agent: Agent, now: float, reason: str = DISCONNECT) -> None:
+        """It is gone: what it had may run elsewhere."""
+        self._drop(agent, now, reason)
         self._fill(now)
 
-    def _forget(self, agent: Agent, now: float) -> None:
+    def _drop(self, agent: Agent, now: float, reason: str = DISCONNECT) -> None:
         """All that it had is lost, and what it says does not count any more."""
         agent.is_joined = False
         for executor in list(agent.executors.values()):
-            self.attempts.lose(executor, now)
+            self.attempts.lose(executor, now, reason)
         del self.agents.far[agent.number]
         self.scheduler.effects.append(Detach(agent.number))
         if self.agents.journal is not None:
@@ -241,8 +255,7 @@ class Fleet:
             if has_stood:
                 self._renew(agent, now)
             elif agent.forget_at <= now:
-                self._forget(agent, now)
-                self._fill(now)
+                self.forget(agent, now)
             elif agent.lease_until <= now and not agent.is_given_up:
                 self._give_up(agent, now)
         self._look_at = self._due(now)

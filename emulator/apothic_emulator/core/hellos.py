@@ -91,7 +91,8 @@ class Join(Command[Welcome]):
     """An agent is there. `name` is the machine's, `incarnation` that of the process on it.
 
     `channel` is the one that it had before, and `held` all that it runs; `python` is the series of
-    its Python, such as "3.12", and `platform` its system and hardware.
+    its Python, such as "3.12", and `platform` its system and hardware. `tag` is that of the machine
+    which it is on, if that was rented for this control plane.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Join(Command[Welcome]):
     held: tuple[HeldExecutor, ...] = ()
     python: str = ""
     platform: str = ""
+    tag: str = ""
 
 
 class Heard(Command[None]):

@@ -10,6 +10,14 @@ from apothic_emulator.core.facts import Ended
 from apothic_emulator.core.functions import Function
 from apothic_emulator.core.jobs import Job
 
+PREEMPTED = "preempted"
+"""Why one was lost whose machine was given to somebody who pays more."""
+
+
+def charge(fact: Ended) -> int:
+    """For how many losses an end counts: nobody pays for what a provider takes away."""
+    return int(fact.reason != PREEMPTED)
+
 
 def code_of(fact: Ended) -> str:
     """The code of the error that an end becomes."""
@@ -80,5 +88,6 @@ def what_happened(function: Function, fact: Ended) -> str:
         "start": "could not be started",
         "restart": "ended with its control plane",
         "gpu": "lost its GPU",
+        "preempted": "was on a machine that its provider gave to somebody who pays more",
         "disconnect": "was on a machine that has gone, or was not heard of for too long",
     }.get(fact.reason, fact.reason)

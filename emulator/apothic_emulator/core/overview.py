@@ -14,11 +14,17 @@ from apothic_emulator.core.reasons import gpus_of, snapshot, why
 
 
 def overview(
-    ledger: Ledger, pools: Mapping[int, Pool], agents: Agents, queues: Iterable[Queue], most: int
+    ledger: Ledger,
+    pools: Mapping[int, Pool],
+    agents: Agents,
+    queues: Iterable[Queue],
+    *,
+    most: int,
+    now: float,
 ) -> Overview:
     """The busiest of each kind come first, so that who sees only some sees those."""
     workers = [_worker(agents, executor) for executor in ledger.executors.values()]
-    busy = [it for it in _functions(agents, pools).values() if it.running or it.waiting]
+    busy = [it for it in _functions(agents, pools, now).values() if it.running or it.waiting]
     full = [it for it in map(_depth, queues) if it.ready or it.claimed]
     workers.sort(key=lambda it: (-len(it.jobs), it.number))
     busy.sort(key=lambda it: -it.running - it.waiting)
@@ -54,7 +60,9 @@ def _depth(queue: Queue) -> Depth:
     return Depth(queue.name, sum(it.ready + it.delayed for it in counts), claimed)
 
 
-def _functions(agents: Agents, pools: Mapping[int, Pool]) -> dict[tuple[str, str], Waiting]:
+def _functions(
+    agents: Agents, pools: Mapping[int, Pool], now: float
+) -> dict[tuple[str, str], Waiting]:
     """All versions of a function are one here."""
     found: dict[tuple[str, str], Waiting] = {}
     for pool in pools.values():
@@ -62,7 +70,7 @@ def _functions(agents: Agents, pools: Mapping[int, Pool]) -> dict[tuple[str, str
         name = spec.app_name, spec.name
         running = sum(len(executor.line) for executor in pool.executors.values())
         waiting = len(pool.queue) + len(pool.delayed)
-        reason = why(agents, pool.queue[0]) if pool.queue else ""
+        reason = why(agents, pool.queue[0], now) if pool.queue else ""
         so_far = found.get(name) or Waiting(*name, 0, 0)
         found[name] = Waiting(
             *name, so_far.running + running, so_far.waiting + waiting, so_far.reason or reason

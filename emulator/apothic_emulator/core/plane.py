@@ -77,7 +77,8 @@ class Plane:
     and `durability` what that outlives. Without `has_home`, executors run on agents only, each of
     which has to be heard of within `lease_s`; what must not run twice is lost `grace_s` after that.
     With it they run under `python`, such as "3.12". Without `price_of`, whatever runs is free.
-    There may be as much of everything as `quotas` say.
+    There may be as much of everything as `quotas` say. On `terms` (see `renting.py`) machines are
+    rented for what finds no place.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Plane:
         price_of: PriceOf | None = None,
         python: str = "",
         quotas: Quotas = DEFAULT,
+        terms: Any = None,
     ) -> None:
         self.registry = Registry(enforced, quotas.functions)
         self.pools = self.registry.pools
@@ -110,10 +112,9 @@ class Plane:
         self.queries = Queries(self.ledger, self.pools, self.callers, self.shared)
         self.items = Items(self.ledger, self.callers)
         self.admission = Admission(self.callers, self.items, self.registry.find, self._asked)
-        self.journal, self.durability = journal, durability
+        self.journal, self.durability, self.scheduler.idle_s = journal, durability, idle_s
         self.feeds = self.ledger.feed, self.shared.feed
         self.operations = Operations(self.ledger, journal)
-        self.scheduler.idle_s = idle_s
         self.prints = Prints(self.ledger, self.scheduler)
         self.schedules = Schedules(
             self.ledger,
@@ -122,7 +123,7 @@ class Plane:
             self.admission.admit_scheduled,
             self.scheduler.wake_at,
         )
-        self.shared.lend(self.registry, self.schedules, self.admission)
+        self.shared.lend(self.registry, self.schedules, self.admission, self.fleet, terms)
         self.costs.go_on, self.costs.model_of = self._fill, agents.model_of
         self.keeping = None if journal is None else self._keeping(journal)
         self._commands = self._rules()

@@ -46,7 +46,7 @@ class Queries:
 
         part: Any = self.watches.shared.part("queues")
         agents, queues = self.callers.scheduler.agents, part.queues.values()
-        return overview(self.ledger, self.callers.pools, agents, queues, command.most)
+        return overview(self.ledger, self.callers.pools, agents, queues, most=command.most, now=now)
 
     def _job(self, command: GetJob, asked: Asked, now: float) -> JobSnapshot:
         job = self.ledger.find(command.job_id)
@@ -56,7 +56,7 @@ class Queries:
             return seen
         if costs.is_exhausted and not job.level:
             return seen.replace(waiting="waits for a top-up: nothing is left of the balance")
-        return seen.replace(waiting=why(agents, job)) if agents.starved else seen
+        return seen.replace(waiting=why(agents, job, now)) if agents.starved else seen
 
     def _logs(self, command: GetJobLogs, asked: Asked, now: float) -> JobLogs:
         return (self.ledger.find(command.job_id).log or JobLog()).read(command.attempt)

@@ -21,11 +21,17 @@ _WAYS_OUT = (
 )
 
 
-def why(agents: Agents, job: Job) -> str:
+def why(agents: Agents, job: Job, now: float) -> str:
     """For what a queued job waits, if that is for a place."""
     pool = agents.starved.get(job.function.number)
     if pool is None or job not in pool.queue:
         return ""
+    coming = "" if agents.market is None else agents.market.why(job.function.number, now)
+    told = _why(agents, job)
+    return f"{coming}; {told}" if coming else told
+
+
+def _why(agents: Agents, job: Job) -> str:
     spec = job.function.spec
     joined = [agent for agent in agents.machines(spec) if agent.is_joined]
     able = [agent for agent in joined if agent.could_ever(spec)]

@@ -124,6 +124,8 @@ class Scheduler:
         if place is not None:
             return self._make(pool, place, now)
         self._find_gpus()
+        if self.agents.market is not None:
+            self.agents.market.wanted(pool, now)
         for executor in self.agents.to_free(pool.function, 0):
             self.retire(executor, now)
         return None
@@ -131,6 +133,8 @@ class Scheduler:
     def why_not(self, pool: Pool) -> ErrorInfo | None:
         """Why there can never be a place for an executor; None if there may be one later."""
         agents, spec = self.agents, pool.function.spec
+        if agents.may_come(spec):
+            return None
         strangers = agents.strangers(spec) if spec.python else ()
         if strangers:
             return mismatch(strangers, spec)
@@ -166,6 +170,8 @@ class Scheduler:
             return
         agents.starved[pool.function.number] = pool
         self._find_gpus()
+        if agents.market is not None:
+            agents.market.wanted(pool, now)
         self._make_room(pool, now)
 
     def _make_room(self, pool: Pool, now: float) -> None:

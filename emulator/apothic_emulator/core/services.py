@@ -28,7 +28,7 @@ from apothic_backends.model.services import ServiceSnapshot
 from apothic_emulator.core.doors import Listen, Listening, Refuse, Rouse, Roused, Unlisten
 from apothic_emulator.core.executors import Executor, ExecutorStatus
 from apothic_emulator.core.facts import Asked, Ended, Loaded, Printed, Said
-from apothic_emulator.core.far import DISCONNECT
+from apothic_emulator.core.far import GONE
 from apothic_emulator.core.feeds import Wants
 from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.meters import Meters
@@ -319,7 +319,7 @@ class Rules:
                 del self.services[it.service_id]
             return
         is_current = not was_before and executor.function is it.pool.function
-        is_lost = fact.reason == DISCONNECT
+        is_lost = fact.reason in GONE
         if is_current and not executor.loaded and not is_lost:
             self._cannot(it, executor.failure or unready(executor, fact), now)
         if is_lost and not it.live and it.is_wanted and it.error is None:

@@ -23,6 +23,7 @@ from apothic_emulator.core.executors import Executor
 from apothic_emulator.core.facts import Asked
 from apothic_emulator.core.feeds import Feed, Wants
 from apothic_emulator.core.fences import Fences
+from apothic_emulator.core.fleet import Fleet
 from apothic_emulator.core.jobs import NEVER, Wait
 from apothic_emulator.core.journal import Journal, Kept
 from apothic_emulator.core.registry import Registry
@@ -31,11 +32,12 @@ from apothic_emulator.core.schedules import Schedules
 Rule = Callable[[Any, Asked, float], object]
 Again = Callable[[float], None]
 
-PARTS: tuple[str, ...] = ("instances", "deployments", "dicts", "queues", "services")
+PARTS: tuple[str, ...] = ("instances", "deployments", "dicts", "queues", "services", "machines")
 """Modules of the core, each with a class `Rules`, for the commands of the module of that name."""
 
 _COMMANDS = {f"apothic_backends.commands.{name}": name for name in PARTS}
 _COMMANDS["apothic_emulator.core.doors"] = "services"
+_COMMANDS["apothic_emulator.core.renting"] = "machines"
 
 
 class Part(Protocol):
@@ -138,12 +140,23 @@ class Shared:
         self._deadlines: list[tuple[float, int, SharedWait]] = []
         self._waits = 0
 
-    def lend(self, registry: Registry, schedules: Schedules, admission: Admission) -> None:
-        """What deployments need of the rest."""
+    def lend(
+        self,
+        registry: Registry,
+        schedules: Schedules,
+        admission: Admission,
+        fleet: Fleet,
+        terms: Any,
+    ) -> None:
+        """What deployments and machines need of the rest; on what `terms` those may be rented."""
+        self.fleet, self.terms = fleet, terms
+        fleet.rented = lambda: self.part("machines")
         self.registry = registry
         registry.instance = self._pool_of
         self.schedules = schedules
         self.admission = admission
+        if terms is not None:
+            self.part("machines")
 
     def rule(self, command: type) -> Rule | None:
         """The rule for a command; its part is loaded for it."""

@@ -1,0 +1,194 @@
+"""Who gets a machine: for what functions lack, offers are sought and machines are asked for.
+
+What all count for, those that are being made included, stays below what they may cost together;
+each counts for the most that it may cost until it is known what it does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apothic_backends.model.costs import NANO
+from apothic_backends.model.functions import FunctionSpec
+from apothic_backends.model.machines import CREATING, UP
+from apothic_emulator.core.facts import Asked
+from apothic_emulator.core.hellos import Capacity
+from apothic_emulator.core.machine import COMING, Machine
+from apothic_emulator.core.placement import lacks
+from apothic_emulator.core.pools import Pool
+from apothic_emulator.core.rented import Books
+from apothic_emulator.core.renting import MachineRented, OffersFound, Rent, SeekOffers, Terms
+from apothic_emulator.core.shared import Shared
+from apothic_emulator.core.suppliers import NOT_MADE
+from apothic_emulator.core.wants import SEEK_S, Want
+
+_OWN = Capacity(1, 1)
+"""What a rented machine tells of itself, as far as images are concerned: it has no Docker."""
+
+CAP_S = 30.0
+"""How often it is looked whether there is money again."""
+
+
+class Supply:
+    """What functions want that have found no place."""
+
+    def __init__(self, shared: Shared, books: Books, terms: Terms | None) -> None:
+        self.shared, self.books, self.terms = shared, books, terms
+        books.failed = self.failed
+        self.scheduler = shared.callers.scheduler
+        self.agents = self.scheduler.agents
+        self.cap = 0 if terms is None else round(terms.max_usd_per_hour * NANO)
+        """In nano-USD for an hour."""
+        self.wants: dict[int, Want] = {}
+        """By the number of their function."""
+        self._restless: dict[int, Want] = {}
+
+    def serves(self, spec: FunctionSpec) -> bool:
+        """Whether a function could run on a machine that is rented."""
+        if self.terms is None or not self.agents.home.loads(spec):
+            return False
+        return spec.image is None or not lacks(spec.replace(placement=(), disk_gb=0.0), _OWN)
+
+    def wanted(self, pool: Pool, now: float) -> None:
+        """A function has found no place: it gets machines, at the end of the step."""
+        number = pool.function.number
+        if self.serves(pool.function.spec):
+            want = self.wants.get(number) or Want(pool)
+            self.wants[number], want.called_at = want, now
+            self.soon(want)
+
+    def soon(self, want: Want) -> None:
+        """Look at what it lacks, at the end of the step."""
+        if not self._restless:
+            self.shared.again.append(self._plan)
+        self._restless[want.number] = want
+
+    def _plan(self, now: float) -> None:
+        wants, self._restless = self._restless, {}
+        for want in wants.values():
+            self._supply(want, now)
+
+    def _supply(self, want: Want, now: float) -> None:
+        """Have as many machines made for a function as it lacks, and as may be."""
+        missing = want.missing(now) - self.books.coming[want.number] - self._fresh(want)
+        if missing <= 0:
+            if not (want.awaits or want.fresh or now < want.at):
+                self.wants.pop(want.number, None)
+        elif self.books.head.is_paused:
+            want.reason = "machines were released, and none is rented until that is allowed again"
+        elif now < want.at:
+            self.shared.wake_at(want.at)
+        elif not want.awaits and (not want.offers or now >= want.sought_at + SEEK_S):
+            self._seek(want, now)
+        elif not want.awaits:
+            while missing > 0 and (machine := self._rent(want, now)) is not None:
+                missing -= machine.room
+
+    def _fresh(self, want: Want) -> int:
+        """For how many executors there is room on machines that have come up and run nothing."""
+        for machine in [*want.fresh]:
+            agent = self.agents.far.get(machine.agent)
+            if machine.status != UP or agent is None or agent.latest:
+                want.fresh.remove(machine)
+        return sum(machine.room for machine in want.fresh)
+
+    def _seek(self, want: Want, now: float) -> None:
+        suppliers = self.books.suppliers.values()
+        able = [it for it in suppliers if not it.why_not(now)]
+        if not able:
+            why = "; ".join(f"{it.name}: {it.why_not(now)}" for it in suppliers)
+            self.wait(want, min(it.until for it in suppliers), f"nothing can be rented: {why}")
+            return
+        assert self.terms is not None
+        spec = want.pool.function.spec
+        disk_gb = max(spec.disk_gb, self.terms.disk_gb)
+        want.found, want.reason = [], "offers are sought"
+        for it in able:
+            want.awaits.add(it.name)
+            self.scheduler.effects.append(SeekOffers(want.number, it.name, spec, disk_gb))
+
+    def wait(self, want: Want, until: float, why: str) -> None:
+        """Try nothing for it before."""
+        want.wait(until, why)
+        self.shared.wake_at(until)
+
+    def offers_found(self, command: OffersFound, asked: Asked, now: float) -> None:
+        """A provider has said what it has."""
+        want = self.wants.get(command.function)
+        if want is None or command.provider not in want.awaits:
+            return
+        want.awaits.remove(command.provider)
+        if command.failure is not None:
+            self.books.suppliers[command.provider].hear(command.failure, now)
+            want.troubles.append(f"{command.provider}: {command.failure.message}")
+        for it in command.offers:
+            want.found.append(it.replace(values={**it.values, "provider": command.provider}))
+        if not want.awaits:
+            want.sift(now)
+            self.shared.wake_at(want.at)
+            self.soon(want)
+
+    def _rent(self, want: Want, now: float) -> Machine | None:
+        """Ask for one more; None if there is no offer, or no money."""
+        books, terms = self.books, self.terms
+        assert terms is not None
+        room = self.cap - books.rate
+        offer = want.next(books.head.avoided_at(now + books.offset), room)
+        if offer is None and want.offers:
+            told = f"${books.rate / NANO:.2f}/h of ${terms.max_usd_per_hour:.2f}/h are taken"
+            self.wait(want, now + CAP_S, f"what may be spent does not do for another one: {told}")
+        elif offer is None:
+            self.wait(want, now + SEEK_S, want.reason or "no offer is left")
+        if offer is None:
+            return None
+        machine = books.new(offer.values["provider"], now)
+        machine.wants(offer, want.most(offer, room))
+        spec = want.pool.function.spec
+        machine.function, machine.label = want.number, f"{spec.app_name}/{spec.name}"
+        machine.room = want.room(offer)
+        books.add(machine)
+        books.keep(machine)
+        disk_gb = max(spec.disk_gb, terms.disk_gb)
+        what = offer, machine.most / NANO, disk_gb, terms.lifetime_s
+        self.scheduler.effects.append(Rent(machine.number, machine.provider, machine.tag, *what))
+        return machine
+
+    def rented(self, command: MachineRented, asked: Asked, now: float) -> None:
+        """A provider that was asked for a machine has answered."""
+        machine = self.books.machines.get(command.machine)
+        if machine is None or machine.tag != command.tag:
+            self.books.look_by(command.provider, now)  # it was given up, and is nobody's
+        elif machine.is_asked and command.rented is not None:
+            self.books.rented(machine, command.rented, now)
+        elif machine.is_asked and command.failure is not None:
+            self._not_rented(machine, command, now)
+
+    def _not_rented(self, machine: Machine, command: MachineRented, now: float) -> None:
+        failure: Any = command.failure
+        supplier = self.books.suppliers[machine.provider]
+        supplier.hear(failure, now)
+        want = self.wants.get(machine.function)
+        is_sure = failure.code in NOT_MADE
+        if is_sure and machine.status == CREATING and want is not None:
+            if now < supplier.until:
+                self.wait(want, supplier.until, f"{machine.provider}: {failure.message}")
+            else:
+                self.failed(machine, failure.message, now)
+        self.books.not_rented(machine, failure, now, is_sure=is_sure)
+
+    def failed(self, machine: Machine, why: str, now: float) -> None:
+        """One has come to nothing: whoever waits for it gets another, for a while."""
+        want = self.wants.get(machine.function)
+        if want is not None:
+            want.failed(machine.offer, machine.host, f"{machine.provider}: {why}", now)
+            self.shared.wake_at(want.at)
+            self.soon(want)
+
+    def why(self, number: int, now: float) -> str:
+        """What is done for a function that waits for a machine."""
+        want = self.wants.get(number)
+        if self.books.coming[number] > 0:
+            those = [it for it in self.books.machines.values() if it.function == number]
+            it = next(it for it in those if it.status in COMING)
+            return f"a machine is being rented: {it}, {it.status} for {now - it.since:.0f} s"
+        return "" if want is None else want.reason

@@ -1,0 +1,162 @@
+"""What a function waits for that has found no place: how many machines, and of which offers.
+
+Offers are sought when they are needed and are used for a minute. Those that meet all conditions are
+tried in the order in which `placement.choose` has them; each that fails is not tried again, nor is
+its host. After a few there is a pause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from apothic_backends.model.costs import NANO
+from apothic_backends.model.functions import FunctionSpec
+from apothic_backends.placement.compiling import conditions_of
+from apothic_backends.placement.offers import Offer, choose
+from apothic_emulator.core.agents import cores
+from apothic_emulator.core.jobs import NEVER
+from apothic_emulator.core.machine import Machine, host_of
+from apothic_emulator.core.pools import Pool
+
+MOST_TRIES = 5
+"""So many machines may fail before there is a pause."""
+
+PAUSE_S = 300.0
+"""How long that is."""
+
+SEEK_S = 60.0
+"""How long offers are used; and how long it takes until they are sought again where none did."""
+
+SERVICE_S = 5.0
+"""A service asks for a place again and again: as long ago as this, it did not want one any more."""
+
+DRIFT = 1.1
+"""What is asked for may have become dearer by as much, since it was offered."""
+
+
+_MOST = ("lt", "lte")
+"""How a condition says what something may be at the most."""
+
+
+class Want:
+    """What one function waits for."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.called_at = -NEVER
+        """When it has last found no place."""
+        self.found: list[Offer] = []
+        self.offers: list[Offer] = []
+        """Those that are left, the best first."""
+        self.sought_at = -NEVER
+        self.awaits: set[str] = set()
+        """Providers that have not told yet what they have."""
+        self.troubles: list[str] = []
+        """Why some of them have told nothing."""
+        self.fresh: list[Machine] = []
+        """Machines that have come up for it, and may not have run anything yet."""
+        self.tries = 0
+        self.tried: set[str] = set()
+        """Names of offers, and hosts, that have failed."""
+        self.at = -NEVER
+        """Nothing is tried before."""
+        self.reason = ""
+        """Why there is no machine for it."""
+
+    @property
+    def spec(self) -> FunctionSpec:
+        """That of the function."""
+        return self.pool.function.spec
+
+    @property
+    def label(self) -> str:
+        """The function, for people."""
+        return f"{self.spec.app_name}/{self.spec.name}"
+
+    @property
+    def number(self) -> int:
+        """That of the function."""
+        return self.pool.function.number
+
+    def missing(self, now: float) -> int:
+        """How many executors it lacks, and may have."""
+        pool, spec = self.pool, self.spec
+        if spec.service is not None:
+            return int(now - self.called_at <= SERVICE_S)
+        if not pool.queue:
+            return 0
+        most = 1 if pool.is_lone else spec.max_containers
+        each = spec.concurrent_requests if spec.batch is None else spec.batch.max_size
+        each = max(each, spec.tasks_per_container)
+        wanted = -(-len(pool.queue) // each)
+        return min(wanted, most - pool.taken(pool.queue[0].level, idle=True))
+
+    def wait(self, until: float, reason: str) -> None:
+        """Try nothing before."""
+        self.at, self.reason = until, reason
+
+    def sift(self, now: float) -> None:
+        """All that could be had is known: keep what will do."""
+        spec = self.spec
+        choice = choose(conditions_of(spec), self.found, spec.gpu)
+        self.offers = [it for it in choice.candidates if it.usd_per_hour is not None]
+        self.sought_at = now
+        troubles, self.troubles = self.troubles, []
+        if self.offers:
+            return
+        rejected = [f"{count} do not meet {it.said}" for it, count in choice.rejected()[:3]]
+        told = [f"none of {len(self.found)} offers will do", *troubles]
+        self.wait(now + SEEK_S, "; ".join([*told, *rejected]))
+
+    def next(self, avoided: Mapping[str, float], room: int) -> Offer | None:
+        """The next offer to be tried that costs no more than there is room for."""
+        self.offers = [it for it in self.offers if not self._is_out(it, avoided)]
+        found = next((it for it in self.offers if nano_of(it) <= room), None)
+        if found is not None and host_of(found):
+            self.offers.remove(found)  # there is one of it
+        return found
+
+    def _is_out(self, offer: Offer, avoided: Mapping[str, float]) -> bool:
+        host = host_of(offer)
+        return offer.name in self.tried or host in self.tried or host in avoided
+
+    def most(self, offer: Offer, room: int) -> int:
+        """What a machine of that offer may cost, in nano-USD for an hour."""
+        limits = [
+            round(it.value * NANO)
+            for it in self.spec.placement
+            if it.field == "dph_total"
+            and it.operator in _MOST
+            and isinstance(it.value, int | float)
+        ]
+        return min([round(nano_of(offer) * DRIFT), room, *limits])
+
+    def room(self, offer: Offer) -> int:
+        """How many executors a machine of that offer takes."""
+        spec, values = self.spec, offer.values
+        needs = {"cpu_cores_effective": cores(spec), "cpu_ram_effective": spec.memory_mb}
+        needs["num_gpus"] = spec.gpu_count
+        rooms = [int(values[field] // it) for field, it in needs.items() if it and field in values]
+        return max(1, min(rooms, default=1))
+
+    def failed(self, offer: str, host: str, why: str, now: float) -> None:
+        """A machine of that offer has come to nothing."""
+        self.tries += 1
+        self.tried |= {name for name in (offer, host) if name}
+        self.reason = why
+        if self.tries >= MOST_TRIES:
+            self.wait(now + PAUSE_S, f"{self.tries} machines came to nothing; the last: {why}")
+            self.tries = 0
+            self.tried.clear()
+
+    def worked(self, machine: Machine) -> None:
+        """A machine has come up for it."""
+        self.fresh.append(machine)
+        self.tries, self.reason = 0, ""
+        self.tried.clear()
+
+
+def nano_of(offer: Offer) -> int:
+    """What it costs, in nano-USD for an hour."""
+    assert offer.usd_per_hour is not None
+    return round(offer.usd_per_hour * NANO)
