@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-_MARK = "apothic"
+_MARK, _GPU_MARK = "apothic", "apothic_gpu"
 _RUNTIME = "apothic_runtime"
 _TRIAL = pytest.StashKey[Any]()
 
@@ -31,7 +31,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The one marker."""
+    """The markers."""
+    config.addinivalue_line(
+        "markers",
+        "apothic_gpu(min=1): needs so many real GPUs; skipped, with the reason, where they are not",
+    )
     config.addinivalue_line(
         "markers",
         "apothic(clock='virtual'|'real', start=ISO date, seed=int, leaks='error'|'warn'|'off'): "
@@ -45,6 +49,17 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         return
     if _RUNTIME not in item.fixturenames:
         item.fixturenames.insert(0, _RUNTIME)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test that needs GPUs is skipped where there are none."""
+    marker = item.get_closest_marker(_GPU_MARK)
+    if marker is not None:
+        from apothic_emulator.testing.devices import missing  # noqa: PLC0415 - when used
+
+        lack = missing(*marker.args, **marker.kwargs)
+        if lack:
+            pytest.skip(lack)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -143,3 +158,16 @@ def apothic_events(apothic_runtime: Any) -> Any:
 def apothic_faults(apothic_runtime: Any) -> Any:
     """Makes things go wrong: `kill_worker(job)`, `drop("job.report")`, `delay(...)`, `oom(fn)`."""
     return apothic_runtime.faults
+
+
+@pytest.fixture
+def apothic_gpus(
+    apothic_runtime: Any, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], tuple[str, ...]]:
+    """`apothic_gpus("2xH100-80GB")` makes GPUs up, and gives their UUIDs; no driver is asked.
+
+    From then on the runtime's machine has these, and no others; `""` leaves it none.
+    """
+    from apothic_emulator.testing.devices import give  # noqa: PLC0415 - when used
+
+    return lambda text: give(apothic_runtime, text, monkeypatch)

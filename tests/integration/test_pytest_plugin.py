@@ -636,3 +636,49 @@ def test_files(turn, apothic_volume, apothic_bucket, tmp_path):
     assert (tmp_path / "bucket" / "b").read_text() == "hello"
 """
     run(source, passed=4)
+
+
+# --- devices --------------------------------------------------------------------------------------
+
+
+def test_gpus_are_made_up_for_a_test(run: Run) -> None:
+    run(
+        """
+from apothic import NoMachine
+
+@app.function(gpu="H100")
+def devices():
+    return os.environ["CUDA_VISIBLE_DEVICES"]
+
+def test_there(apothic_gpus):
+    uuids = apothic_gpus("2xH100-80GB")
+    assert devices.remote() in uuids
+
+def test_not_there_and_there(apothic_gpus):
+    apothic_gpus("1xT4-16GB")
+    with pytest.raises(NoMachine, match="1 x T4"):
+        devices.remote()
+    uuids = apothic_gpus("1xH100-80GB")
+    assert devices.remote() in uuids
+
+def test_gone(apothic_gpus):
+    apothic_gpus("")
+    with pytest.raises(NoMachine, match="apothic_gpus has taken them all"):
+        devices.remote()
+""",
+        passed=3,
+    )
+
+
+def test_what_needs_real_gpus_is_skipped_with_the_reason(run: Run) -> None:
+    result = run(
+        """
+@pytest.mark.apothic_gpu(min=99)
+def test_many():
+    pass
+""",
+        "-rs",
+        skipped=1,
+    )
+
+    result.stdout.fnmatch_lines(["*needs 99 GPU(s), and there are *"])
