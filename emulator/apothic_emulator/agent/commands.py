@@ -8,7 +8,7 @@ import shutil
 import signal
 import socket
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 import click
@@ -16,6 +16,7 @@ import click
 from apothic_backends.home import home
 from apothic_backends.model.errors import InvalidOption
 from apothic_backends.remote.address import address_of
+from apothic_emulator.agent.dead_man import NEVER, NO_CONTACT_S, Terms
 from apothic_emulator.core.hellos import Capacity
 from apothic_emulator.executors import linux
 
@@ -26,7 +27,9 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 @click.group(invoke_without_command=True, short_help="Run functions here for a control plane.")
-@click.option("--url", help="Where the control plane is, say https://example.org.")
+@click.option(
+    "--url", envvar="APOTHIC_AGENT_URL", help="Where the control plane is, say https://example.org."
+)
 @click.option(
     "--name", default=None, help="Of this machine; by default its host name and a number."
 )
@@ -48,36 +51,77 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
     show_default=True,
     help="Archives of code that it keeps; the ones not used for longest go first.",
 )
+@click.option(
+    "--machine",
+    metavar="TAG",
+    envvar="APOTHIC_MACHINE",
+    help="This machine was rented, under that tag, and goes with its agent.",
+)
+@click.option(
+    "--max-lifetime-s",
+    type=click.FloatRange(min=1),
+    envvar="APOTHIC_MAX_LIFETIME_S",
+    help="For how long a rented machine may live.",
+)
+@click.option(
+    "--no-contact-s",
+    type=click.FloatRange(min=1),
+    envvar="APOTHIC_NO_CONTACT_S",
+    default=NO_CONTACT_S,
+    show_default=True,
+    help="For how long a rented machine lives of which nobody wants to hear.",
+)
 @click.pass_context
-def agent(
-    ctx: click.Context,
-    url: str | None,
-    name: str | None,
-    grace: float,
-    cache_mb: int,
-    **gives: Any,
-) -> None:
+def agent(ctx: click.Context, url: str | None, **given: Any) -> None:
     """Run functions on this machine for a control plane elsewhere, to which it connects.
 
     APOTHIC_AGENT_TOKEN has the key that it shows there, one of the scope agent. It goes on until it
     is stopped: with SIGTERM or Ctrl-C it takes nothing new, lets what runs end within the grace,
     and leaves. A second one ends all at once. It gives all cores, memory and GPUs of the machine,
     unless told to give less.
+
+    A --machine was rented for it. The agent ends when the time is up that the machine may live, or
+    when nobody has spoken to it for too long; then, or whenever else it ends, it has its provider
+    destroy the machine, where that takes more than the end of this program.
     """
     if ctx.invoked_subcommand is not None:
         return
     if url is None:
         raise click.UsageError("Missing option '--url'.", ctx)
+    linux.hide()  # the key is no business of what runs here
+    machine: str | None = given.pop("machine")
+    terms = Terms(given.pop("max_lifetime_s") or NEVER, given.pop("no_contact_s"))
+    if not machine:
+        _run(url, **given)
+        return
+    from apothic_emulator.agent.rented import going_with_it, watched  # seldom  # noqa: PLC0415
+
+    given["name"] = given["name"] or machine
+    with going_with_it(_tell) as leave:
+        _run(url, tag=machine, watch=lambda it: watched(it, terms, leave, _tell), **given)
+
+
+def _run(
+    url: str,
+    *,
+    name: str | None,
+    grace: float,
+    cache_mb: int,
+    tag: str = "",
+    watch: Callable[[Any], AbstractContextManager[object]] = nullcontext,
+    **gives: Any,
+) -> None:
+    """Be an agent until it ends; meanwhile something may watch it."""
     from apothic_emulator.agent.dialing import Dialer  # noqa: PLC0415 - heavy, as the next
     from apothic_emulator.agent.process import Station  # noqa: PLC0415
 
     address = address_of(url)
-    linux.hide()  # the key is no business of what runs here
     token = linux.take_env(TOKEN)
     dialer = Dialer(address.websocket(_PATH), token, is_near=address.is_loopback)
     capacity = _capacity(**gives)
-    station = Station(dialer, name or own_name(), capacity, grace, cache_mb << 20, tell=_tell)
-    with _stopping(station.stop):
+    name = name or own_name()
+    station = Station(dialer, name, capacity, grace, cache_mb << 20, tag=tag, tell=_tell)
+    with _stopping(station.stop), watch(station):
         station.run()
 
 

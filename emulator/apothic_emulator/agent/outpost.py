@@ -76,9 +76,10 @@ class Outpost:
         *,
         python: str = "",
         platform: str = "",
+        tag: str = "",
     ) -> None:
         self.name, self.incarnation, self.capacity = name, incarnation, capacity
-        self.python, self.platform = python, platform
+        self.python, self.platform, self.tag = python, platform, tag
         self._carry_out, self._answer = carry_out, answer
         self.channel = Channel()
         self.session: Welcome | None = None
@@ -125,7 +126,7 @@ class Outpost:
         held = tuple(mine.held(number) for number, mine in self.executors.items())
         before = "" if self.session is None else self.session.channel
         who = self.name, self.incarnation, self.capacity
-        join = Join(*who, before, held, self.python, self.platform)
+        join = Join(*who, before, held, self.python, self.platform, self.tag)
         body = messages.to_bytes(join)
         return Frame(channel.HELLO, self.channel.taken, 0, body, channel.VERSION).pack()
 

@@ -50,7 +50,7 @@ _LEAVE_S = 5.0
 
 
 class Station:
-    """One agent process."""
+    """One agent process; a `tag` is that of its machine, which was rented then."""
 
     def __init__(
         self,
@@ -60,6 +60,7 @@ class Station:
         grace_s: float = GRACE_S,
         cache_bytes: int = CACHE_BYTES,
         *,
+        tag: str = "",
         tell: Callable[[str], object] = bool,
     ) -> None:
         """`tell` is for whoever looks on: what becomes of the connection, in a line."""
@@ -97,13 +98,14 @@ class Station:
             self._answer,
             python=f"{sys.version_info.major}.{sys.version_info.minor}",
             platform=f"{sys.platform}-{os.uname().machine}",
+            tag=tag,
         )
         self._heard: deque[tuple[Any, Frame]] = deque()
         """What came, and on which connection."""
         self.dialer = dialer
         self._connection: Any = None
         self.ending: BaseException | None = None
-        self._grace_s = grace_s
+        self.grace_s = grace_s
         self._stops = 0
         """How often it was asked to stop."""
         self._leave_at = NEVER
@@ -130,6 +132,11 @@ class Station:
             outpost = self.outpost
             return outpost.channel.next_frame() or outpost.beat(time.monotonic())
 
+    @property
+    def heard_at(self) -> float:
+        """When something was said that the control plane has acknowledged; the latest."""
+        return self.outpost.heard_at
+
     def wake(self) -> None:
         """Have the main thread look."""
         os.eventfd_write(self._wake_fd, 1)
@@ -155,7 +162,7 @@ class Station:
         """Work until it is to end.
 
         Raises:
-            AgentSuperseded: a later process has the same name.
+            AgentSuperseded: a later process has the same name, or this machine is to go.
             ApothicError: the control plane does not take this agent.
         """
         self.zygote.start()
@@ -297,7 +304,7 @@ class Station:
             return False
         with self.lock:
             if not self.outpost.is_draining:
-                self._leave_at = time.monotonic() + self._grace_s
+                self._leave_at = time.monotonic() + self.grace_s
                 self.outpost.drain()
                 self.dialer.ring()
             is_over = self.outpost.is_empty or time.monotonic() >= self._leave_at

@@ -1,0 +1,72 @@
+"""An agent on a machine that was rented, as a process of its own."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+
+from tests.integration.agents.server import Server, start_agent
+
+TAG = "apothic/plane/1-abc"
+OWN = {"APOTHIC_MACHINE": TAG, "CONTAINER_ID": "42", "CONTAINER_API_KEY": "own-key"}
+
+
+@pytest.fixture
+def asked() -> Iterator[tuple[str, SimpleQueue[tuple[str, str, str]]]]:
+    """A provider that says that a machine is gone whenever it is asked, and what it was asked."""
+    heard: SimpleQueue[tuple[str, str, str]] = SimpleQueue()
+
+    class Provider(BaseHTTPRequestHandler):
+        def do_DELETE(self) -> None:
+            heard.put((self.command, self.path, self.headers["Authorization"]))
+            self.send_response(404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as its base
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Provider)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", heard
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_an_agent_that_reaches_nobody_ends_and_has_its_machine_destroyed(
+    asked: Any, tmp_path: Path
+) -> None:
+    provider, heard = asked
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"  # it listens, and never answers
+        own: dict[str, Any] = {**OWN, "APOTHIC_VAST_URL": provider, "APOTHIC_NO_CONTACT_S": "1"}
+        agent = start_agent(nobody, tmp_path, **own)
+
+        assert agent.wait(60) == 0
+    assert heard.get(timeout=0) == ("DELETE", "/api/v0/instances/42/", "Bearer own-key")
+
+
+def test_a_machine_that_is_not_wanted_any_more_goes_with_its_agent(
+    asked: Any, tmp_path: Path
+) -> None:
+    provider, heard = asked
+    server = Server()
+    try:
+        own: dict[str, Any] = {**OWN, "APOTHIC_VAST_URL": provider}
+        agent = start_agent(server.url, tmp_path, stderr=subprocess.PIPE, **own)
+        _, told = agent.communicate(timeout=60)
+    finally:
+        server.close()
+
+    assert b"MachineGivenUp" in told
+    assert heard.get(timeout=0)[0] == "DELETE"
