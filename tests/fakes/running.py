@@ -1,0 +1,104 @@
+"""Programs of machines that are not there: processes of this computer, each with all it starts.
+
+A machine has an environment and a folder of its own, and shares everything else: the network, the
+files, the processors. What leaves its process group is found by a mark in its environment.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+MARK = "APOTHIC_FAKE_MACHINE"
+
+_KEPT = 64 * 1024
+
+
+class Program:
+    """What runs on a machine."""
+
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str], folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._log, self._mark = folder / "output.log", secrets.token_hex(16)
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [*argv],
+                cwd=folder,
+                env={**_base(folder), **env, MARK: self._mark},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """Its exit code, if it has ended."""
+        return self._process.poll()
+
+    def wait(self, timeout_s: float) -> int:
+        return self._process.wait(timeout_s)
+
+    def output(self) -> str:
+        """The end of what it has printed."""
+        return self._log.read_bytes()[-_KEPT:].decode("utf-8", "replace")
+
+    def ask_to_end(self) -> None:
+        """SIGTERM for the program itself, as where a machine is stopped."""
+        if self.poll() is None:
+            self._process.terminate()
+
+    def kill(self) -> None:
+        """End it at once, with all that it has started, as where a machine is gone."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        while left := [*self._marked()]:
+            for process in left:
+                with suppress(psutil.Error):
+                    process.kill()
+            psutil.wait_procs(left, timeout=5)
+
+    def _marked(self) -> Iterator[psutil.Process]:
+        """Those that it has started and that are still there."""
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                if process.environ().get(MARK) == self._mark and _is_alive(process):
+                    yield process
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    return process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+
+
+def _base(folder: Path) -> dict[str, str]:
+    """What an image would have set."""
+    beside = str(Path(sys.executable).parent)
+    kept = {name: os.environ[name] for name in ("LANG", "LC_ALL") if name in os.environ}
+    return {
+        **kept,
+        "PATH": f"{beside}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+    }
+
+
+def start(argv: Sequence[str], env: Mapping[str, str], folder: Path) -> Program:
+    """Start a machine's program in a folder of its own.
+
+    Raises:
+        OSError: there is no such program.
+    """
+    return Program(argv, env, folder)
