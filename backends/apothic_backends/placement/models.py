@@ -57,11 +57,12 @@ def known_as(name: str) -> str:
 
 def is_known(name: str) -> bool:
     """Whether a name is that of a model, of several, or of a kind of one, in whatever spelling."""
-    size = _size_in(name)
+    size = size_in(name)
     return any(is_model(f"{it} {size}", name) or is_model(name, it) for it in MODELS)
 
 
-def _size_in(name: str) -> str:
+def size_in(name: str) -> str:
+    """What a name says of a GPU's memory: "80GB", or nothing."""
     return " ".join(word for word in name.upper().replace("-", " ").split() if word.endswith("GB"))
 
 

@@ -1,0 +1,99 @@
+"""Machines of the fake market really run what they were rented for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from apothic_backends.model.functions import FunctionSpec
+from apothic_backends.providers.base import FAILED, RUNNING, Order, Rented
+from apothic_backends.providers.http import Clock
+from apothic_backends.providers.vast.provider import VastProvider
+from tests.fakes.serving import served
+from tests.fakes.vast.fake import KEY, FakeVast
+from tests.integration.support import wait_until
+
+SPEC = FunctionSpec("app", "train", gpu=("RTX 4090",), gpu_count=1)
+
+SELF_DESTROY = """
+from os import environ as env
+import httpx2
+url = f"{env['APOTHIC_VAST_URL']}/api/v0/instances/{env['CONTAINER_ID']}/"
+key = {"authorization": "Bearer " + env["CONTAINER_API_KEY"]}
+httpx2.request("DELETE", url, json={}, headers=key)
+"""
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Iterator[FakeVast]:
+    with served(FakeVast(folder=tmp_path / "vast", strict=False)) as fake:
+        yield fake
+    assert fake.violations == []
+
+
+@pytest.fixture
+def provider(fake: FakeVast) -> Iterator[VastProvider]:
+    """One that is in a hurry."""
+    provider = VastProvider(KEY, fake.url, clock=Clock(sleep=lambda _: None))
+    yield provider
+    provider.close()
+
+
+def rent(provider: VastProvider, *argv: str, **env: str) -> Rented:
+    """A machine that runs that."""
+    offer = provider.offers(SPEC, 20)[0]
+    return provider.create(Order("apothic/me/1", offer, "image", argv, 1.0, 20, env))
+
+
+def test_a_program_has_its_variables_and_those_of_the_market(
+    fake: FakeVast, provider: VastProvider
+) -> None:
+    rented = rent(
+        provider, "sh", "-c", "env; echo that is all; exec sleep 600", APOTHIC_AGENT_TOKEN="a-token"
+    )
+    (it,) = fake.alive()
+    program = it.program
+    assert program is not None
+    wait_until(lambda: "that is all" in program.output())
+
+    assert {
+        "APOTHIC_AGENT_TOKEN=a-token",
+        f"CONTAINER_ID={rented.provider_id}",
+        f"APOTHIC_VAST_URL={fake.url}",
+        "APOTHIC_FAKE_GPUS=1xRTX 4090-24GB",
+    } <= set(program.output().splitlines())
+    assert "a-token" in provider.logs(rented.provider_id)
+
+
+def test_a_program_ends_with_its_machine(fake: FakeVast, provider: VastProvider) -> None:
+    rented = rent(provider, "sleep", "600")
+    (it,) = fake.alive()
+    assert it.program is not None
+    seen = provider.find("apothic/me/1")
+    assert seen is not None
+    assert seen.state == RUNNING
+
+    provider.destroy(rented.provider_id)
+
+    assert not psutil.pid_exists(it.program.pid)
+
+
+def test_a_machine_whose_program_ends_has_failed(fake: FakeVast, provider: VastProvider) -> None:
+    rent(provider, "true")
+    (it,) = fake.alive()
+    assert it.program is not None
+    it.program.wait(20)
+
+    seen = provider.find("apothic/me/1")
+
+    assert seen is not None
+    assert (seen.state, "ended" in seen.detail) == (FAILED, True)
+
+
+def test_a_machine_can_see_to_its_own_end(fake: FakeVast, provider: VastProvider) -> None:
+    rent(provider, "python", "-c", SELF_DESTROY)
+
+    wait_until(lambda: not fake.alive())
