@@ -1,0 +1,309 @@
+"""An app of Fly with all that it has: what a control plane there needs, made once and kept.
+
+Each call brings about a state, and does nothing where it is there already; so a program that ended
+in the middle is run again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from apothic_backends.providers.base import Blocked, Busy, ProviderError, Unclear
+from apothic_backends.providers.fly.api import FlyApi
+from apothic_backends.providers.fly.machines import Machine
+from apothic_backends.providers.fly.refusals import (
+    has_timed_out,
+    is_image_missing,
+    is_missing,
+    is_name_taken,
+)
+from apothic_backends.providers.fly.sizes import Guest
+from apothic_backends.providers.http import Refusal
+
+KNOWN_WITHIN_S: Final = 60.0
+"""How long it may take until all of Fly knows of a new app or a new image."""
+
+_START_S: Final = 300.0
+"""How long a machine may take to start: a large image is loaded first."""
+
+_LEASE_S: Final = 120
+_PAUSE_S: Final = 2.0
+_SUM: Final = "apothic_config"
+"""Where a machine's metadata has the digest of what it was asked to be."""
+
+_OVER: Final = frozenset({"stopped", "failed", "launch_failed", "destroying", "destroyed"})
+_ENDING: Final = frozenset(
+    {"scheduling_destroy", "pending_destroy", "fork_cleanup", "waiting_for_detach"}
+    | {"destroying", "destroyed"}
+)
+"""States of volumes that are as good as gone: nothing is paid for them."""
+
+
+class FlyApp:
+    """An app, by name; names are those of all of Fly's users together."""
+
+    def __init__(self, api: FlyApi, name: str) -> None:
+        self._api, self.name = api, name
+
+    # --- the app ---------------------------------------------------------------------------------
+
+    def ensure(self) -> None:
+        """See to it that it is there.
+
+        Raises:
+            ProviderError: another organisation has an app of that name; or as the API does.
+        """
+        if self.is_there():
+            return
+        try:
+            self._api.create_app(self.name)
+        except Unclear:
+            pass  # it is looked for now
+        except Refusal as error:
+            if not is_name_taken(error):
+                raise
+        until = self._api.clock.monotonic() + KNOWN_WITHIN_S
+        while not self.is_there():
+            if self._api.clock.monotonic() > until:
+                raise ProviderError(
+                    f"fly has no app {self.name!r} {KNOWN_WITHIN_S:g} s after it was made; if "
+                    "another organisation has one of that name, choose another",
+                    provider="fly",
+                )
+            self._api.clock.sleep(_PAUSE_S)
+
+    def is_there(self) -> bool:
+        """Whether it is, in this organisation."""
+        try:
+            its = self._api.app(self.name)
+        except Refusal as error:
+            if is_missing(error):
+                return False
+            raise
+        org = its.get("organization")
+        slug = org.get("slug") if isinstance(org, dict) else None  # type: ignore[reportUnknownMemberType]
+        if slug is not None and slug != self._api.org:
+            raise Blocked(
+                f"fly: the app {self.name!r} is of the organisation {slug!r}, not of "
+                f"{self._api.org!r}: choose another name, or that organisation",
+                provider="fly",
+            )
+        return True
+
+    def _once_known(self, ask: Callable[[], Any]) -> Any:
+        """Ask, and again where an app or an image is too new to be known everywhere."""
+        until = self._api.clock.monotonic() + KNOWN_WITHIN_S
+        while True:
+            try:
+                return ask()
+            except Refusal as error:
+                is_new = is_missing(error) or is_image_missing(error)
+                if not is_new or self._api.clock.monotonic() > until:
+                    raise
+            self._api.clock.sleep(_PAUSE_S)
+
+    # --- what it has -----------------------------------------------------------------------------
+
+    def set_secrets(self, values: Mapping[str, str]) -> int:
+        """Set them; machines get them from the version on that this gives, when they start."""
+        return int(self._once_known(lambda: self._api.set_secrets(self.name, values)))
+
+    def ensure_volume(self, name: str, region: str, size_gb: int, guest: Guest) -> str:
+        """A disk on a computer with room for a machine of that size; gives its id.
+
+        `name` is at most 30 of `[a-z0-9_]`. One that is there is kept, whatever its region.
+        """
+        found = self._volume(name)
+        if found is None:
+            told = {"name": name, "region": region, "size_gb": size_gb, "encrypted": True}
+            body = {**told, "compute": guest.told}
+            try:
+                found = str(self._once_known(lambda: self._api.create_volume(self.name, body)))
+            except Unclear:
+                found = self._volume(name)  # names are not unique: it is looked for first
+                if found is None:
+                    raise
+        return found
+
+    def _volume(self, name: str) -> str | None:
+        those = (its for its in self._volumes() if its.get("name") == name)
+        return next((str(its["id"]) for its in those), None)
+
+    def _volumes(self) -> Sequence[Mapping[str, Any]]:
+        found = self._once_known(lambda: self._api.volumes(self.name))
+        return [its for its in found if its.get("state") not in _ENDING and its.get("id")]
+
+    def ensure_addresses(self) -> None:
+        """See to it that `https://NAME.fly.dev` leads to it; an app that was made here has none."""
+        there = self._once_known(lambda: self._api.addresses(self.name))
+        has_v4 = any(its.get("shared") for its in there)
+        has_v6 = any(":" in str(its.get("ip")) and not its.get("shared") for its in there)
+        for kind, has in (("shared_v4", has_v4), ("v6", has_v6)):
+            if not has:
+                self._api.add_address(self.name, kind)
+
+    # --- its machine -----------------------------------------------------------------------------
+
+    def ensure_machine(
+        self, name: str, region: str, config: Mapping[str, Any], secrets_version: int = 0
+    ) -> str:
+        """One machine of that name, which is what `config` says and has started; gives its id.
+
+        One that is something else is changed where it is. Values of secrets do not belong into
+        `config`: they are set before, and come with `secrets_version`.
+
+        Raises:
+            NoCapacity: there is no room for it, or on the computer that it or its volume is on.
+            ProviderError: it has not started; the message says what is known of why.
+        """
+        asked = _summed(config, secrets_version)
+        body: dict[str, Any] = {"name": name, "region": region, "config": asked}
+        if secrets_version:
+            body["min_secrets_version"] = secrets_version
+        machine = self._named(name)
+        if machine is None:
+            machine = self._create(name, body)
+        elif not _is_as_asked(machine, asked):
+            machine = self._update(machine, body)
+        self.wait_started(machine)
+        return machine.id
+
+    def _named(self, name: str) -> Machine | None:
+        machines = self._once_known(lambda: self._api.machines(self.name))
+        those = (it for it in machines if it.name == name and not it.is_gone)
+        return next(those, None)
+
+    def _create(self, name: str, body: Mapping[str, Any]) -> Machine:
+        try:
+            return self._once_known(lambda: self._api.create_machine(self.name, body))
+        except Unclear:
+            machine = self._named(name)
+            if machine is None:
+                raise
+            return machine
+
+    def _update(self, machine: Machine, body: Mapping[str, Any]) -> Machine:
+        if machine.config is None:
+            raise ProviderError(
+                f"fly: the computer that machine {machine.id} is on is {machine.host_status}: what "
+                "it is now cannot be told, so it is not changed; wait, or destroy it",
+                provider="fly",
+            )
+        nonce = self._api.lease(self.name, machine.id, _LEASE_S)
+        try:
+            change = {key: its for key, its in body.items() if key not in ("name", "region")}
+            return self._once_known(
+                lambda: self._api.update_machine(self.name, machine.id, change, nonce)
+            )
+        finally:
+            self._release(machine.id, nonce)
+
+    def _release(self, machine_id: str, nonce: str) -> None:
+        try:
+            self._api.release(self.name, machine_id, nonce)
+        except ProviderError:
+            pass  # it ends by itself
+
+    def wait_started(self, machine: Machine, for_s: float = _START_S) -> None:
+        """Wait until a machine has started as it was last asked to be.
+
+        Raises:
+            ProviderError: it has ended instead, or has not started within that time.
+        """
+        until = self._api.clock.monotonic() + for_s
+        while (left_s := until - self._api.clock.monotonic()) > 0:
+            try:
+                self._api.wait(self.name, machine.id, machine.instance_id, "started", left_s)
+            except (Refusal, Busy) as error:
+                state = self._state(machine.id)
+                if state in _OVER:
+                    raise self._not_started(machine, f"is {state}") from None
+                if isinstance(error, Refusal) and not (has_timed_out(error) or is_missing(error)):
+                    raise
+                self._api.clock.sleep(1.0)
+            else:
+                return
+        raise self._not_started(machine, f"has not started within {for_s:g} s")
+
+    def _state(self, machine_id: str) -> str:
+        try:
+            return self._api.machine(self.name, machine_id).state
+        except Refusal as error:
+            if is_missing(error):
+                return "destroyed"
+            raise
+
+    def _not_started(self, machine: Machine, why: str) -> ProviderError:
+        said = self.logs(machine.id).strip()
+        shown = f"; the last that it has printed:\n{said[-2000:]}" if said else ""
+        return ProviderError(f"fly: machine {machine.id} {why}{shown}", provider="fly")
+
+    def logs(self, machine_id: str) -> str:
+        """The last lines of a machine; empty if they cannot be had."""
+        try:
+            return self._api.logs(self.name, machine_id)
+        except ProviderError:
+            return ""
+
+    # --- the end ---------------------------------------------------------------------------------
+
+    def left(self) -> list[str]:
+        """What the app still has that is paid for, for people: read, and not remembered."""
+        if not self.is_there():
+            return []
+        machines = [it for it in self._api.machines(self.name) if not it.is_gone]
+        told = [f"machine {it.id} ({it.name}, {it.state})" for it in machines]
+        return told + [
+            f"volume {its['id']} ({its.get('name')}, {its.get('size_gb')} GB)"
+            for its in self._volumes()
+        ]
+
+    def destroy_all(self, for_s: float = 120.0, *, keep_volumes: bool = False) -> list[str]:
+        """Have all of it go; gives what is there nevertheless when the time is over.
+
+        With `keep_volumes` the disks stay, and the app with them.
+        """
+        until = self._api.clock.monotonic() + for_s
+        while self.is_there():
+            left = self._destroy_once(keep_volumes=keep_volumes)
+            if not left and keep_volumes:
+                return []
+            if self._api.clock.monotonic() > until:
+                return [*left, f"app {self.name}"]
+            self._api.clock.sleep(_PAUSE_S)
+        return []
+
+    def _destroy_once(self, *, keep_volumes: bool) -> list[str]:
+        """A volume goes after its machine, and the app after its volumes."""
+        machines = [it for it in self._api.machines(self.name) if not it.is_gone]
+        for machine in machines:
+            self._try(lambda its=machine: self._api.destroy_machine(self.name, its.id))
+        volumes: Sequence[Mapping[str, Any]] = () if keep_volumes else self._volumes()
+        for its in volumes if not machines else ():
+            self._try(lambda one=its: self._api.destroy_volume(self.name, str(one["id"])))
+        if not machines and not volumes and not keep_volumes:
+            self._try(lambda: self._api.delete_app(self.name))
+        left = [f"machine {it.id} ({it.name}, {it.state})" for it in machines]
+        return left + [f"volume {its['id']} ({its.get('name')})" for its in volumes]
+
+    def _try(self, remove: Callable[[], object]) -> None:
+        """What cannot be removed now is removed at the next round, or told of at the end."""
+        try:
+            remove()
+        except (Refusal, Busy):
+            pass
+
+
+def _summed(config: Mapping[str, Any], secrets_version: int) -> dict[str, Any]:
+    """The config, with what it is recognised by."""
+    whole = json.dumps([config, secrets_version], sort_keys=True).encode()
+    metadata = {**config.get("metadata", {}), _SUM: hashlib.sha256(whole).hexdigest()[:32]}
+    return {**config, "metadata": metadata}
+
+
+def _is_as_asked(machine: Machine, asked: Mapping[str, Any]) -> bool:
+    is_same = machine.metadata.get(_SUM) == asked["metadata"][_SUM]
+    return is_same and machine.state not in _OVER
