@@ -112,6 +112,16 @@ class FakeVast:
         with self._lock:
             self.instances[number].lose(self._now())
 
+    def silence(self, number: int, seconds: float) -> None:
+        """A machine's computer is not heard of for so long, and runs on."""
+        with self._lock:
+            self.instances[number].silent_until = self._now() + seconds
+
+    def end_contract(self, number: int) -> None:
+        """The time for which a machine was let is over."""
+        with self._lock:
+            self.instances[number].stop(self._now(), by_vast=True)
+
     def outbid(self, number: int) -> None:
         """A machine was let to somebody who pays more."""
         with self._lock:

@@ -27,6 +27,8 @@ class Instance:
         self.stopped_at: float | None = None
         self.wants_to_run = True
         self.lost_at: float | None = None
+        self.silent_until = 0.0
+        """Its host is not heard of until then, and runs on."""
         self.gone_at: float | None = None
         self.program: Program | None = None
 
@@ -74,19 +76,25 @@ class Instance:
         return (base * ran_s + storage * max(0.0, end - self.made_at)) / 3600
 
     def _status(self, now: float) -> tuple[str | None, str | None]:
-        if self.lost_at is not None:
-            return "offline", "success, running image\n"
+        if self.lost_at is not None or now < self.silent_until:
+            return "unknown" if self.lost_at is None else "offline", "success, running image\n"
         if self.stopped_at is not None:
             return ("stopped" if self.wants_to_run else "exited"), "success, running image\n"
         if self.fate == "fails" and now >= self.ready_at:
             return "created", BAD_IMAGE
         if now < self.ready_at or self.fate in ("hangs", "fails"):
-            third = (self.ready_at - self.made_at) / 3
-            early = None if now < self.made_at + third else "loading"
-            return early, "Pulling fs layer\n" if early else None
+            return self._early(now)
         if self.program is not None and self.program.poll() is not None:
             return "exited", "success, running image\n"
         return "running", "success, running image\n"
+
+    def _early(self, now: float) -> tuple[str | None, str | None]:
+        third = (self.ready_at - self.made_at) / 3
+        if now < self.made_at + third:
+            return None, None
+        if now < self.made_at + 2 * third:
+            return "created", "creating\n"
+        return "loading", "Pulling fs layer\n"
 
     def row(self, now: float) -> Row:
         """What is told of it: also its variables, in clear."""

@@ -81,6 +81,19 @@ def test_a_host_that_is_not_heard_of_for_long_is_lost(account: Account) -> None:
     assert state(account) == ""
 
 
+def test_a_host_that_is_not_heard_of_for_a_moment_has_not_failed(account: Account) -> None:
+    rented = account.rent()
+    account.wait(BOOT_S)
+
+    account.fake.silence(int(rented.provider_id), 50)
+    assert state(account) == BOOTING
+    account.wait(50)
+    assert state(account) == RUNNING
+    account.wait(50)
+    account.fake.silence(int(rented.provider_id), 50)
+    assert state(account) == BOOTING
+
+
 def test_without_credit_machines_are_stopped(account: Account) -> None:
     account.rent()
     account.wait(BOOT_S)
@@ -91,6 +104,17 @@ def test_without_credit_machines_are_stopped(account: Account) -> None:
     assert seen is not None
     assert (seen.state, seen.preempted) == (STOPPED, False)
     assert "no credit" in seen.detail
+
+
+def test_a_machine_whose_contract_has_ended_is_stopped(account: Account) -> None:
+    rented = account.rent()
+    account.fake.end_contract(int(rented.provider_id))
+
+    seen = look(account)
+
+    assert seen is not None
+    assert (seen.state, seen.preempted) == (STOPPED, False)
+    assert "contract has ended" in seen.detail
 
 
 def test_a_machine_that_was_outbid_was_preempted(account: Account) -> None:
