@@ -27,6 +27,7 @@ _BAD: Final = re.compile(
 )
 _EARLY: Final = frozenset({"", "created", "loading"})
 _MOST_DETAIL: Final = 300
+_MOST: Final = 1e15
 
 
 def seen_of(row: dict[str, Any]) -> Seen | None:
@@ -43,7 +44,7 @@ def seen_of(row: dict[str, Any]) -> Seen | None:
         detail=detail[:_MOST_DETAIL],
         usd_per_hour=usd_per_hour_of(row) or 0.0,
         host="" if host is None else str(host),
-        created_at=float(started) if _is_number(started) else None,
+        created_at=float(started) if is_number(started) else None,
         preempted=state == STOPPED and row.get("is_bid") is True,
     )
 
@@ -51,9 +52,9 @@ def seen_of(row: dict[str, Any]) -> Seen | None:
 def usd_per_hour_of(row: dict[str, Any]) -> float | None:
     """What it costs while it runs, its disk included; None if that is not told."""
     total, inside = row.get("dph_total"), row.get("instance")
-    if not _is_number(total) and is_object(inside):
+    if not is_number(total) and is_object(inside):
         total = inside.get("totalHour")
-    return float(total) if _is_number(total) else None
+    return float(total) if is_number(total) else None
 
 
 def text_of(row: dict[str, Any], key: str) -> str:
@@ -67,8 +68,11 @@ def is_object(value: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict)
 
 
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether it is a number that can be reckoned with: JSON has ones that no float can be."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return -_MOST < value < _MOST
 
 
 def _state_of(row: dict[str, Any]) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from apothic_backends.placement.compiling import conditions_of
 from apothic_backends.placement.conditions import meets, members
 from apothic_backends.placement.fields import ALIASES, FIELDS, FLAG, NUMBER, VERSION
 from apothic_backends.placement.offers import Offer, choose, offer_of
-from apothic_backends.providers.vast.instances import is_object
+from apothic_backends.providers.vast.instances import is_number, is_object
 from apothic_backends.providers.vast.names import names_of
 
 PAGE: Final = 64
@@ -122,7 +122,7 @@ def _is_readable(key: str, value: Any) -> bool:
     if field is None or value is None:
         return False
     if field.kind == NUMBER:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number(value)
     if field.kind == FLAG:
         return value in (0, 1)
     if field.kind == VERSION:
@@ -142,5 +142,5 @@ def next_floor(rows: Sequence[Any], floor: float) -> float | None:
     if len(rows) < PAGE:
         return None
     prices = [row.get("dph_total") for row in rows if is_object(row)]
-    last = max((it for it in prices if isinstance(it, int | float)), default=0.0)
+    last = max(filter(is_number, prices), default=0.0)
     return last if last > floor else None

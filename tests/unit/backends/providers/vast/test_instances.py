@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies as st
 
 from apothic_backends.providers.base import BOOTING, FAILED, RUNNING, STOPPED
 from apothic_backends.providers.vast.instances import seen_of
@@ -71,3 +73,25 @@ def test_what_is_left_out_or_odd_is_not_known() -> None:
     assert seen is not None
     assert (seen.tag, seen.created_at, seen.usd_per_hour, seen.host) == ("", None, 0.0, "")
     assert seen_of({"id": None}) is None
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=4,
+)
+
+
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(row(None, is_bid=True), JSON)))
+def test_whatever_is_told_of_a_machine_is_read_or_passed_over(told: dict[str, Any]) -> None:
+    seen = seen_of(told)
+
+    assert seen is None or isfinite(seen.usd_per_hour + (seen.created_at or 0))
+
+
+def test_a_price_that_no_float_can_be_is_not_known() -> None:
+    for price in (10**400, float("inf"), float("nan"), True):
+        seen = seen_of(row("running", GOOD, dph_total=price))
+
+        assert seen is not None
+        assert seen.usd_per_hour == 0.0

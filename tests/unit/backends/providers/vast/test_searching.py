@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import given, strategies as st
+
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.placement.compiling import wish_of
 from apothic_backends.placement.offers import Offer
@@ -140,3 +142,14 @@ def test_functions_without_gpus_are_not_meant_unless_they_name_the_market() -> N
     assert not is_meant(spec_of(min_cpu_cores=4))
     assert is_meant(spec_of(gpu="L4"))
     assert is_meant(spec_of(offer_filters={"provider": {"eq": "vast"}}))
+
+
+ODD = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just([1])
+
+
+@given(st.dictionaries(st.sampled_from(sorted(offer(0))), ODD))
+def test_whatever_is_told_of_an_offer_is_judged_or_passed_over(told: dict[str, Any]) -> None:
+    spec = spec_of(gpu="A100-80GB", min_vram_gb=24, max_cost_per_hour_usd=2, geolocation="US")
+
+    for it in fitting(spec, offers_of([{**offer(0), **told}], 8)):
+        assert 0 < (it.usd_per_hour or 0) <= 2
