@@ -10,8 +10,9 @@ import pytest
 
 from tests.providers.fly import fly_rig
 from tests.providers.rigs import Rig
+from tests.providers.vast.rig import vast_rig
 
-RIGS: dict[str, Callable[[Path], AbstractContextManager[Rig]]] = {"fly": fly_rig}
+RIGS: dict[str, Callable[[Path], AbstractContextManager[Rig]]] = {"fly": fly_rig, "vast": vast_rig}
 
 
 @pytest.fixture(params=RIGS)
