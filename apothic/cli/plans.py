@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -73,20 +73,41 @@ class Planned(Record):
         return min(self.choice.offers, key=lambda it: len(self.choice.why_not(it)), default=None)
 
 
-def show(asked: Wishes, *, target: str) -> None:
+Market = Callable[[FunctionSpec], Sequence[Offer]]
+"""What could be had for a function."""
+
+
+def show(asked: Wishes, *, target: str, market: str) -> None:
     """Print where each function would run."""
     functions = functions_of(target)
     here = _look()
-    found = [_planned(name, handle, here) for name, handle in functions.items()]
+    is_asked = market == "cloud"
+    offers = _asked_market(asked) if is_asked else _listed
+    found = [_planned(name, handle, here, offers) for name, handle in functions.items()]
     if asked.is_json():
-        output.put(output.line_of(_document(found, here)))
+        as_of = None if is_asked else catalogue.as_of()
+        output.put(output.line_of(_document(found, here, as_of)))
         return
     for line in output.columns(_table(found)):
         output.put(line)
     for one in found:
         for line in _notes(one):
             output.put(f"{one.name}: {line}")
-    say(asked, f"prices are estimates of {catalogue.as_of()}; nobody was asked, nothing is rented")
+    told = f"prices are estimates of {catalogue.as_of()}; nobody was asked, nothing is rented"
+    say(asked, "prices are those of now; nothing is rented" if is_asked else told)
+
+
+def _listed(spec: FunctionSpec) -> Sequence[Offer]:
+    return catalogue.offers(spec.disk_gb)
+
+
+def _asked_market(asked: Wishes) -> Market:
+    """What providers offer now, each asked once for each function."""
+    from apothic.cli.offers import offers_of  # few ask  # noqa: PLC0415
+    from apothic.cli.renting import names_here  # noqa: PLC0415 - as above
+
+    names = names_here()
+    return lambda spec: [offer for _, offer in offers_of(asked, names, spec, spec.disk_gb)]
 
 
 def _look() -> Here:
@@ -99,7 +120,7 @@ def _look() -> Here:
     return Here(gpus, reason, way)
 
 
-def _planned(name: str, handle: Declared[..., Any], here: Here) -> Planned:
+def _planned(name: str, handle: Declared[..., Any], here: Here, market: Market) -> Planned:
     """Where it would run: told by its options, so that what cannot run yet is planned, too."""
     options: dict[str, Any] = {**handle.options}
     spec = FunctionSpec(
@@ -111,8 +132,7 @@ def _planned(name: str, handle: Declared[..., Any], here: Here) -> Planned:
     )
     kind = str(getattr(handle, "shape", "class" if isinstance(handle, Cls) else "function"))
     told, does_run = _here(spec, here)
-    offers = catalogue.offers(spec.disk_gb)
-    choice = choose(conditions_of(spec), offers, spec.gpu)
+    choice = choose(conditions_of(spec), market(spec), spec.gpu)
     return Planned(
         *(name, kind, spec, told, does_run, waived(spec), choice), options.get("keep_warm_s")
     )
@@ -170,10 +190,10 @@ def _shortly(said: str) -> str:
     return said if len(said) <= 40 else f"{said[:37]}..."  # noqa: PLR2004 - a name and a value
 
 
-def _document(found: Sequence[Planned], here: Here) -> dict[str, Any]:
+def _document(found: Sequence[Planned], here: Here, as_of: str | None) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
-        "as_of": catalogue.as_of(),
+        "as_of": as_of,
         "here": {
             "gpus": [
                 {"uuid": it.uuid, "name": it.name, "memory_mb": it.memory_mb} for it in here.gpus

@@ -11,10 +11,12 @@ from apothic import __version__
 from apothic.cli.app import app
 from apothic.cli.auth import auth
 from apothic.cli.check import check
+from apothic.cli.cloud import cloud
 from apothic.cli.cost import cost
 from apothic.cli.deployment import deploy, deployment
 from apothic.cli.image import image
 from apothic.cli.job import job
+from apothic.cli.offer import offer
 from apothic.cli.offered import Program
 from apothic.cli.package import package
 from apothic.cli.plan import plan
@@ -34,14 +36,12 @@ RAW = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 @with_options(everywhere)
 @click.pass_context
 def program(context: click.Context, **given: Any) -> None:
-    """Run functions in worker processes of this machine.
+    """Run functions: in worker processes of this machine, or elsewhere.
 
     \b
     apothic run report.py::summarize --text hello
-
-    Every command takes --json, -q, -v, --plain and --color. Exit codes: 0 done, 1 your code raised,
-    2 usage, 3 key refused, 4 not found, 5 conflict, 6 no capacity, 7 timeout, 8 busy, 9 memory,
-    70 a bug, 130 interrupted.
+    Each takes --json, -q, -v, --plain, --color. Exit codes: 0 done, 1 raised,
+    2 usage, 3 key, 4 not found, 5 conflict, 6 room, 7 time, 8 busy, 9 memory, 70 bug.
     """  # noqa: D301 - click reads \b as "do not wrap this paragraph"
     context.obj = Wishes().over(given)
     try:
@@ -136,11 +136,13 @@ def replay(asked: Wishes, job_id: str, *, inline: bool, pdb: bool, **given: Any)
 program.add_command(app)
 program.add_command(auth)
 program.add_command(check)
+program.add_command(cloud)
 program.add_command(cost)
 program.add_command(deploy)
 program.add_command(deployment)
 program.add_command(image)
 program.add_command(job)
+program.add_command(offer)
 program.add_command(package)
 program.add_command(plan)
 program.add_command(sandbox)

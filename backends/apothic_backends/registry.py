@@ -1,9 +1,9 @@
 """Which backend a name stands for.
 
 The name comes from the caller, else from `APOTHIC_BACKEND`, else it is `local`. The address of a
-control plane (`https://...`) is a name, too, and `remote` is the one that was chosen. Our own are
-found without looking at what is installed, because a scan of entry points costs five
-interpreter starts.
+control plane (`https://...`) is a name, too; `remote` is the one that was chosen, and `cloud` the
+one that `apothic cloud up` has made. Our own are found without looking at what is installed,
+because a scan of entry points costs five interpreter starts.
 Inside a worker every name stands for the session with the control plane that started it; the worker
 says so in `APOTHIC_WORKER`, with its own process id, so that programs it starts do not believe it.
 """
@@ -24,6 +24,7 @@ _KNOWN = {
     "local": "apothic_emulator.local:open_local",
     "inline": "apothic_emulator.inline.backend:open_inline",
     "remote": "apothic_backends.remote.backend:open_chosen",
+    "cloud": "apothic_backends.remote.backend:open_cloud",
 }
 _ADDRESSES = ("https://", "http://")
 _SESSION = "apothic_emulator.executors.session:open_session"

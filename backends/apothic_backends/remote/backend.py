@@ -15,7 +15,7 @@ from apothic_backends.model.events import Cursor
 from apothic_backends.remote.address import Address, address_of
 from apothic_backends.remote.connection import Connection
 from apothic_backends.remote.operations import changes_something
-from apothic_backends.remote.profiles import Profiles, check_key, key_for
+from apothic_backends.remote.profiles import CLOUD, Profiles, check_key, key_for
 from apothic_backends.remote.tickets import Place, Position, RemoteTicket, Run, Taken, Wait
 from apothic_backends.ticket import Ticket
 
@@ -156,3 +156,18 @@ def open_chosen() -> RemoteBackend:
             "`apothic auth login URL` and `apothic auth use NAME`"
         )
     return open_remote(chosen.url, chosen.api_key)
+
+
+def open_cloud() -> RemoteBackend:
+    """Open the control plane that `apothic cloud up` has made.
+
+    Raises:
+        NoControlPlane: this user knows of none.
+    """
+    made = Profiles().list().get(CLOUD)
+    if made is None:
+        raise NoControlPlane(
+            "this user has no control plane in the cloud: make one with `apothic cloud up`, or "
+            f"keep the key of one with `apothic auth login https://... --name {CLOUD}`"
+        )
+    return open_remote(made.url, made.api_key)

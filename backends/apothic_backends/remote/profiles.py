@@ -24,6 +24,9 @@ DEFAULT_URL = "https://run.apothic.ai"
 """The one profile that is always there; it is contacted when it is chosen, and not before."""
 
 DEFAULT = "default"
+CLOUD = "cloud"
+"""The name of the one that `apothic cloud up` has made."""
+
 _MOST_KEY = 512
 _WHAT = "where API keys are kept"
 

@@ -27,6 +27,7 @@ from apothic_emulator.core.effects import (
     DispatchBatch,
     DumpStack,
     Effect,
+    Errand,
     FindGpus,
     Interrupt,
     Kill,
@@ -114,7 +115,7 @@ class Agent:
         else:
             with self._burying:
                 line = self.lines.get(effect.executor)
-                if line is None and isinstance(effect, FindGpus | Door):
+                if line is None and isinstance(effect, FindGpus | Door | Errand):
                     self.aside.carry_out(effect)
                 elif line is None:
                     self.ends.give_back(effect)

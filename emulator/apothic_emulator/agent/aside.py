@@ -11,7 +11,7 @@ from typing import Any
 from apothic_backends.model.errors import ApothicError
 from apothic_backends.ticket import Ticket
 from apothic_emulator.core.doors import Door
-from apothic_emulator.core.effects import FindGpus, StartExecutor
+from apothic_emulator.core.effects import Errand, FindGpus, StartExecutor
 from apothic_emulator.core.facts import Asked, Ended
 from apothic_emulator.core.hellos import MADE_UP, Gpu, GpusFound
 
@@ -28,6 +28,8 @@ class Aside:
         """Has an agent open a stream, if there is one of that number."""
         self.public: Any = None
         """How services are reached from elsewhere than this machine, a `Public`, if they are."""
+        self.cloud: Any = None
+        """What rents machines, a `Cloud`, if anything does."""
         self._doors: Any = None
         self._finder: threading.Thread | None = None
         """Whoever asks the driver for GPUs."""
@@ -52,9 +54,11 @@ class Aside:
                 self._doors = Doors(self._errands, self._tell, self._dial, self.public)
             return self._doors
 
-    def carry_out(self, effect: FindGpus | Door) -> None:
+    def carry_out(self, effect: FindGpus | Door | Errand) -> None:
         """Do one thing, under the core's lock."""
-        if isinstance(effect, FindGpus):
+        if isinstance(effect, Errand):
+            self.cloud.carry_out(effect)
+        elif isinstance(effect, FindGpus):
             self._finder = threading.Thread(target=self._find_gpus, daemon=True)
             self._finder.start()
         else:
@@ -128,6 +132,8 @@ class Aside:
             self._watch.close()
         if self._doors is not None:
             self._doors.close()
+        if self.cloud is not None:
+            self.cloud.close()
 
 
 def _nobody(_agent: int, _service: str, _stream: str) -> bool:

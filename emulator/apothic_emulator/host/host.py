@@ -60,6 +60,7 @@ class Host:
         price_of: PriceOf | None = None,
         quotas: Quotas = DEFAULT,
         public: Any = None,
+        renting: Any = None,
     ) -> None:
         keeper = Keeper()
         self.clock: Clock = clock or RealClock()
@@ -68,6 +69,7 @@ class Host:
         self._core: Any = {"idle_s": idle_s, "enforced": keeper.enforced, "quotas": quotas}
         self._core |= {"has_home": has_home, "lease_s": lease_s, "grace_s": grace_s}
         self._core["price_of"] = price_of
+        self._core["terms"] = None if renting is None else renting.terms
         self.plane = self._new_plane()
         self.inbox: deque[Input] = deque([] if commits is None else [Tick()])  # what was kept runs
         self.dead: ApothicError | None = None
@@ -90,6 +92,7 @@ class Host:
             archives=None if commits is None else commits.archives,
         )
         self.agent.aside.wake, self.agent.aside.public = self._poke, public
+        self.agent.aside.cloud = None if renting is None else renting.open(self.post)
         self._errands.register(self._wake_fd, EPOLLIN)
         self._wake_at, self._closing = NEVER, False
         self._stay_home()

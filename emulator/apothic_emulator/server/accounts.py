@@ -22,6 +22,7 @@ from apothic_emulator.host.host import Host
 from apothic_emulator.host.thread import HostThread
 from apothic_emulator.host.tickets import HostTicket
 from apothic_emulator.host.witness import witness_of
+from apothic_emulator.server.renting import Renting
 from apothic_emulator.server.sessions import Sessions
 from apothic_emulator.server.settings import Settings
 
@@ -82,11 +83,13 @@ def open_account(
     has_home: bool,
     price_of: PriceOf | None = None,
     public: Public | None = None,
+    renting: Renting | None = None,
 ) -> Account:
     """Open the control plane of an account; blocks while its store is read.
 
     With `has_home` executors run here, else on agents only. Without `price_of` all is free. Its
-    services are `public`, or open to this machine alone.
+    services are `public`, or open to this machine alone. Machines are rented for it if it gets
+    what for.
 
     Raises:
         StoreError: its store is in use by another server, damaged, or cannot be reached.
@@ -108,6 +111,7 @@ def open_account(
             price_of=price_of,
             quotas=settings.quotas,
             public=public,
+            renting=renting,
         )
         return Account(name, host)
     except BaseException:

@@ -18,7 +18,7 @@ from typing import Any, cast
 from apothic_backends.model.errors import BackendError, NoControlPlane, UsageError, error_of
 from apothic_backends.model.record import Record
 from apothic_backends.remote.address import Address, address_of, is_address
-from apothic_backends.remote.profiles import Profiles, key_for
+from apothic_backends.remote.profiles import CLOUD, Profiles, key_for
 from apothic_backends.remote.running import running, running_dev
 from apothic_backends.remote.trust import not_trusted
 
@@ -44,7 +44,8 @@ def target(environment: Mapping[str, str] = os.environ) -> Target:
         UsageError: there is no key for it, or it would travel in the clear.
     """
     named = environment.get("APOTHIC_BACKEND", "")
-    url = _chosen() if named == "remote" else named if is_address(named) else _running()
+    ways = {"remote": _chosen, CLOUD: lambda: Profiles().get(CLOUD).url}
+    url = named if is_address(named) else ways.get(named, _running)()
     address = address_of(url)
     token = key_for(address)
     if not token:

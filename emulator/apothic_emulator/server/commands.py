@@ -15,8 +15,10 @@ import click
 from click.core import ParameterSource
 
 from apothic_backends.model.costs import NANO
+from apothic_backends.providers.opening import PROVIDERS
 from apothic_backends.remote.running import server_folder
 from apothic_emulator.core.hellos import GRACE_S, LEASE_S
+from apothic_emulator.core.renting import BOOT_S, IDLE_S, LIFETIME_S, Terms
 from apothic_emulator.server.limits import read as read_limits
 from apothic_emulator.server.scopes import SCOPES
 from apothic_emulator.server.settings import MAX_BODY, PORT, Settings
@@ -94,6 +96,46 @@ NEEDED = ("uvicorn", "httptools", "anyio", "prometheus_client", "websockets")
     help="The most bytes of a request.",
 )
 @click.option(
+    "--provider",
+    "providers",
+    multiple=True,
+    type=click.Choice(PROVIDERS),
+    help="Rent machines there when jobs find no place; its key is taken from the environment.",
+)
+@click.option(
+    "--max-usd-per-hour",
+    type=click.FloatRange(min=0, min_open=True),
+    help="What all rented machines together may cost an hour; needed with --provider.",
+)
+@click.option(
+    "--machine-image", default="", envvar="APOTHIC_AGENT_IMAGE", help="What rented machines run."
+)
+@click.option("--machine-url", default="", help="Where they find this server.")
+@click.option(
+    "--machine-boot",
+    "machine_boot_s",
+    type=click.FloatRange(min=1),
+    default=BOOT_S,
+    show_default=True,
+    help="Seconds that one has to join before it is given up.",
+)
+@click.option(
+    "--machine-idle",
+    "machine_idle_s",
+    type=click.FloatRange(min=0),
+    default=IDLE_S,
+    show_default=True,
+    help="Seconds that one is kept which runs nothing.",
+)
+@click.option(
+    "--machine-lifetime",
+    "machine_lifetime_s",
+    type=click.FloatRange(min=60),
+    default=LIFETIME_S,
+    show_default=True,
+    help="Seconds after which one ends, whatever it runs.",
+)
+@click.option(
     "--limit",
     "limits",
     multiple=True,
@@ -119,6 +161,7 @@ def settings(folder: Path, given: dict[str, Any]) -> Settings:
     folder.mkdir(mode=0o700, exist_ok=True)
     limits, quotas = read_limits(given.pop("limits"))
     given["service_ports"] = ports(given["service_ports"])
+    given["terms"] = _terms(given)
     return Settings(
         folder,
         limits=limits,
@@ -127,6 +170,23 @@ def settings(folder: Path, given: dict[str, Any]) -> Settings:
         grace_s=given.pop("grace"),
         **given,
     )
+
+
+def _terms(given: dict[str, Any]) -> Terms | None:
+    """What may be rented, taken out of what was told."""
+    providers = tuple(dict.fromkeys(given.pop("providers")))
+    most: float | None = given.pop("max_usd_per_hour")
+    times = (given.pop(f"machine_{name}_s") for name in ("boot", "idle", "lifetime"))
+    terms = Terms(providers, most or 0.0, *times)
+    if not providers:
+        return None
+    if most is None:
+        raise click.UsageError("--provider spends money: say how much with --max-usd-per-hour")
+    if not given["machine_image"]:
+        raise click.UsageError(
+            "--provider needs --machine-image: an image that has this version of apothic"
+        )
+    return terms
 
 
 def ports(text: str) -> range:

@@ -27,6 +27,7 @@ from apothic_emulator.stores.store import Store
 
 ACCOUNT = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 MOST_TTL_S = 10 * 366 * 86400.0
+TOKEN = re.compile(r"apk_[0-9a-f]{12}_[A-Za-z0-9_-]{43}")
 _CHANGING = frozenset({"admin", "run"})
 _PREFIX = "keys/"
 _MOST_TOKEN = 128
@@ -99,14 +100,38 @@ class Keys:
         """
         asked = tuple(dict.fromkeys(scopes))
         _check(account, asked, name, ttl_s)
-        key_id = secrets.token_hex(6)
-        token = f"apk_{key_id}_{secrets.token_urlsafe(32)}"
+        token = new_token()
         until = None if ttl_s is None else now + ttl_s
-        key = Key(key_id, account, asked, name, now, _digest(token), until)
-        with self._writing:
-            self._store.commit([(_PREFIX + key_id, _record(key)), *self._expired(now)])
-            self._keys[key_id] = key
+        key = Key(token[4:16], account, asked, name, now, _digest(token), until)
+        self._keep(key, now)
         return key, token
+
+    def adopt(
+        self, token: str, account: str, scopes: tuple[str, ...], now: float, *, name: str
+    ) -> Key:
+        """The key that a token stands for which was made elsewhere; from now on it holds.
+
+        Others of that name hold no more.
+
+        Raises:
+            InvalidOption: that is no token.
+            StoreError: it cannot be kept.
+        """
+        if not TOKEN.fullmatch(token):
+            raise InvalidOption("what was given as a key is none", option=name)
+        found = self.find(token, now)
+        if found is None:
+            found = Key(token[4:16], account, scopes, name, now, _digest(token))
+            self._keep(found, now)
+        for other in self.listed():
+            if (other.account, other.name) == (account, name) and other.key_id != found.key_id:
+                self.revoke(other.key_id)
+        return found
+
+    def _keep(self, key: Key, now: float) -> None:
+        with self._writing:
+            self._store.commit([(_PREFIX + key.key_id, _record(key)), *self._expired(now)])
+            self._keys[key.key_id] = key
 
     def revoke(self, key_id: str) -> Key:
         """Have a key hold no more; whatever goes on under it ends.
@@ -138,6 +163,11 @@ class Keys:
         for key_id in old:
             del self._keys[key_id]
         return [(_PREFIX + key_id, None) for key_id in old]
+
+
+def new_token() -> str:
+    """A token that nobody else has."""
+    return f"apk_{secrets.token_hex(6)}_{secrets.token_urlsafe(32)}"
 
 
 def _check(account: str, scopes: tuple[str, ...], name: str, ttl_s: float | None) -> None:

@@ -7,6 +7,7 @@ listen ──► the server's own store ──► serve ──SIGTERM──► d
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -14,7 +15,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ import anyio
 import uvicorn
 
 from apothic_backends.prices import read_prices
+from apothic_backends.providers.base import Provider
+from apothic_backends.providers.opening import SECRETS
 from apothic_backends.remote import frames
 from apothic_backends.remote.errors import Busy
 from apothic_backends.remote.running import announce, running
@@ -37,6 +41,7 @@ from apothic_emulator.server.guard import Guard
 from apothic_emulator.server.keys import Keys
 from apothic_emulator.server.listening import listen
 from apothic_emulator.server.protocol import Config, Protocol, SocketProtocol
+from apothic_emulator.server.renting import Papers, Renting, open_all, place_of
 from apothic_emulator.server.rules import Rules
 from apothic_emulator.server.settings import Settings
 from apothic_emulator.server.site import Site
@@ -92,13 +97,16 @@ def serve(
         StoreError: the state is in use by another server, damaged, or cannot be reached.
     """
     sys.addaudithook(_refuse_pickles)
+    providers = open_all(settings)
+    given = linux.take_env("APOTHIC_ADMIN_KEY")
     _hide_settings()
     os.environ[ALLOWED] = ",".join((*allowed(), *settings.hosts))
     with contextlib.closing(settings.store()) as store:
         if settings.restored:
             store.forget()
         store.open()
-        anyio.run(_serve, settings, listening, store, say, beside, backend="asyncio")
+        serving = partial(_serve, providers=providers, given=given)
+        anyio.run(serving, settings, listening, store, say, beside, backend="asyncio")
 
 
 def _check_alone(folder: Path) -> None:
@@ -122,6 +130,8 @@ def _hide_settings() -> None:
     for name in [name for name in os.environ if name.startswith("APOTHIC_")]:
         if name not in _KEPT:
             linux.take_env(name)
+    for name in SECRETS:
+        linux.take_env(name)
 
 
 async def _serve(
@@ -130,12 +140,18 @@ async def _serve(
     store: Store,
     say: Say,
     beside: Beside | None,
+    *,
+    providers: Mapping[str, Provider],
+    given: str,
 ) -> None:
     keys = Keys(store)
-    made = first_key(keys, settings.folder, time.time())
-    accounts = Accounts(_opener(settings, keys))
-    site = Site(accounts, keys, settings.max_body, time.time)
+    made = first_key(keys, settings.folder, time.time(), given)
     port: int = listening.getsockname()[1]
+    near = _url(settings, _ONESELF.get(settings.host, settings.host), port)
+    papers = Papers(keys, ACCOUNT, place_of(settings, near), time.time)
+    renting = settings.terms and Renting(settings.terms, providers, papers)
+    accounts = Accounts(_opener(settings, keys, renting))
+    site = Site(accounts, keys, settings.max_body, time.time)
     guard = build(site, Rules(port, settings.hosts), most=settings.limits.requests)
     _end_what_is_revoked(keys, guard, accounts)
     try:
@@ -171,26 +187,36 @@ async def _tidy(site: Site) -> None:
         await anyio.sleep(TIDY_S)
 
 
-def _opener(settings: Settings, keys: Keys) -> Callable[[str], Account]:
-    """Executors run here for the operator's own account alone: they run as the server's user."""
+def _opener(settings: Settings, keys: Keys, renting: Renting | None) -> Callable[[str], Account]:
+    """Executors run here for the operator's own account alone: they run as the server's user.
+
+    And it is the operator whose money is spent on machines.
+    """
     price_of = None if settings.prices is None else pricing(read_prices(settings.prices))
 
     def open_one(name: str) -> Account:
-        has_home = settings.has_agent and name == ACCOUNT
-        public = public_of(settings, keys, name, time.time)
-        return open_account(name, settings, has_home=has_home, price_of=price_of, public=public)
+        is_own = name == ACCOUNT
+        return open_account(
+            name,
+            settings,
+            has_home=settings.has_agent and is_own,
+            price_of=price_of,
+            public=public_of(settings, keys, name, time.time),
+            renting=renting if is_own else None,
+        )
 
     return open_one
 
 
 def _end_what_is_revoked(keys: Keys, guard: Guard, accounts: Accounts) -> None:
     """Have the loop's thread end what goes on under a key that was revoked, on whichever thread."""
-    from anyio.from_thread import run_sync  # noqa: PLC0415
+    loop = asyncio.get_running_loop()
 
     def end(key_id: str) -> None:
         for account in [*accounts.opened.values()]:
             account.cut(key_id)
-        run_sync(guard.end, key_id)
+        with contextlib.suppress(RuntimeError):  # the server has ended, and so has all of that
+            loop.call_soon_threadsafe(guard.end, key_id)
 
     keys.on_revoked = end
 

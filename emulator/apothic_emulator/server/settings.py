@@ -8,6 +8,7 @@ from apothic_backends.model.record import Record
 from apothic_backends.remote.running import FILE
 from apothic_emulator.core.hellos import GRACE_S, LEASE_S
 from apothic_emulator.core.quotas import DEFAULT, Quotas
+from apothic_emulator.core.renting import Terms
 from apothic_emulator.server.limits import Limits
 from apothic_emulator.server.places import store_of
 from apothic_emulator.stores.store import Store
@@ -47,6 +48,12 @@ class Settings(Record):
     """Bytes of a request."""
     prices: Path | None = None
     """The file that says what a second costs; without one everything is free."""
+    terms: Terms | None = None
+    """What may be rented, if anything may."""
+    machine_url: str = ""
+    """Where rented machines find this server; else by the first of its hosts, over TLS."""
+    machine_image: str = ""
+    """What rented machines run: an image with this version of apothic in it."""
     restored: bool = False
     """Whether the state was put back from a copy."""
     limits: Limits = Limits()

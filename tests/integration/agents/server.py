@@ -104,11 +104,13 @@ class Server:
         lease_s: float = LEASE_S,
         grace_s: float = 60.0,
         port: int = 0,
+        renting: Any = None,
     ) -> None:
         thread = HostThread(Zygote())
         thread.start()
         commits = None if store is None else Commits(store)
-        self.host = Host(thread, commits=commits, has_home=False, lease_s=lease_s)
+        how: dict[str, Any] = {"has_home": False, "lease_s": lease_s, "renting": renting}
+        self.host = Host(thread, commits=commits, **how)
         self.host.plane.fleet.grace_s = grace_s
         self.backend = LocalBackend(self.host)
         self.port = port

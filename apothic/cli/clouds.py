@@ -1,0 +1,85 @@
+"""What `apothic cloud` does with a control plane."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from apothic.cli import output
+from apothic.cli.command import say
+from apothic.cli.plane import control_plane
+from apothic.cli.wishes import Wishes
+from apothic_backends.base import Backend
+from apothic_backends.commands.machines import GetCloud
+from apothic_backends.connection import connect
+from apothic_backends.model.machines import CloudSnapshot
+from apothic_backends.remote.profiles import CLOUD, Profiles
+
+SCHEMA = "apothic.cloud.v1"
+
+
+def status(asked: Wishes) -> None:
+    """Print what is rented."""
+    found = plane().start(GetCloud()).wait()
+    if asked.is_json():
+        output.put(output.line_of({"schema": SCHEMA, **document(found)}))
+        return
+    for line in output.columns(_table(found, time.time())):
+        output.put(line)
+    for line in _notes(found):
+        output.put(line)
+    say(asked, summary(found))
+
+
+def plane() -> Backend:
+    """The control plane that `apothic cloud up` has made, unless the environment names another.
+
+    Raises:
+        NoControlPlane: there is none.
+    """
+    if not os.environ.get("APOTHIC_BACKEND") and CLOUD in Profiles().list():
+        return connect(CLOUD)
+    return control_plane("machines")
+
+
+def document(found: CloudSnapshot) -> dict[str, Any]:
+    """All of it for programs."""
+    told: dict[str, Any] = {field: getattr(found, field) for field in found.fields}
+    told["providers"] = [{f: getattr(it, f) for f in it.fields} for it in found.providers]
+    told["machines"] = [{f: getattr(it, f) for f in it.fields} for it in found.machines]
+    return told
+
+
+def _table(found: CloudSnapshot, now: float) -> list[tuple[str, ...]]:
+    rows = [("MACHINE", "PROVIDER", "STATUS", "FOR", "GPU", "EXECUTORS", "USD/HOUR", "FUNCTION")]
+    for it in found.machines:
+        gpu = f"{it.gpu_count} x {it.gpu}" if it.gpu_count else "none"
+        since = f"{max(0.0, now - it.since):.0f} s"
+        price = f"{it.usd_per_hour:.4f}"
+        rows.append(
+            (
+                *(it.machine_id, it.provider, it.status, since, gpu),
+                *(str(it.executors), price, it.function),
+            )
+        )
+    return rows
+
+
+def _notes(found: CloudSnapshot) -> list[str]:
+    """What stands in the way, and what is wrong."""
+    return [
+        *(f"{it.name}: blocked: {it.blocked}" for it in found.providers if it.blocked),
+        *(f"{it.name}: {it.note}" for it in found.providers if it.note),
+        *(f"{it.machine_id}: {it.note}" for it in found.machines if it.note),
+        *(f"{name} waits: {why}" for name, why in found.waiting.items()),
+    ]
+
+
+def summary(found: CloudSnapshot) -> str:
+    """What it costs, in a line."""
+    paused = "; nothing new is rented (paused)" if found.is_paused else ""
+    return (
+        f"{found.usd_per_hour:.4f} of at most {found.max_usd_per_hour:.4f} USD an hour; "
+        f"about {found.spent_usd:.2f} USD in all{paused}"
+    )

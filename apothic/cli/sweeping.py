@@ -1,0 +1,189 @@
+"""What `apothic cloud sweep` does: it needs the providers' keys, and nothing else."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import click
+
+from apothic.cli import output
+from apothic.cli.command import say
+from apothic.cli.renting import names_here, opened
+from apothic.cli.wishes import Wishes
+from apothic_backends.model.errors import BackendError, UsageError
+from apothic_backends.providers.base import Provider, Seen
+
+SCHEMA = "apothic.sweep.v1"
+
+_FIRST_PAUSE_S, _MOST_PAUSE_S = 1.0, 15.0
+
+
+class LeftOver(BackendError):
+    """Machines are there still, and cost; `data["machines"]` names them."""
+
+    code = "machines_left"
+
+
+class Found(NamedTuple):
+    """A machine, and who has it."""
+
+    provider: str
+    seen: Seen
+
+    @property
+    def name(self) -> str:
+        """How it is told of."""
+        return f"{self.provider} {self.seen.provider_id} ({self.seen.tag})"
+
+
+def sweep(
+    asked: Wishes, *, provider: str | None, prefix: str, dry_run: bool, yes: bool, timeout_s: float
+) -> None:
+    """Show what is there; destroy it; see that it is gone.
+
+    Raises:
+        LeftOver: something is there still, or a provider cannot be asked.
+    """
+    with ExitStack() as open_ones:
+        names = names_here(provider)
+        providers = {name: open_ones.enter_context(closing(opened(name))) for name in names}
+        found, unasked = look(asked, providers, prefix)
+        _show(asked, found)
+        if found and not dry_run:
+            confirm(f"Destroy {_count(found)}?", yes=yes)
+            found, unasked = remove(asked, providers, prefix, found, timeout_s)
+        report(asked, found, unasked, is_done=not dry_run)
+
+
+def look(
+    asked: Wishes, providers: Mapping[str, Provider], prefix: str
+) -> tuple[list[Found], list[str]]:
+    """The machines whose tags begin so, and the providers that did not tell of all of theirs."""
+    found: list[Found] = []
+    unasked: list[str] = []
+    for name, provider in providers.items():
+        try:
+            listing = provider.list(prefix)
+        except BackendError as error:
+            say(asked, f"{name}: {error.message}")
+            unasked.append(name)
+            continue
+        found += [Found(name, seen) for seen in listing.machines]
+        if not listing.whole:
+            unasked.append(name)
+    return found, unasked
+
+
+def remove(
+    asked: Wishes,
+    providers: Mapping[str, Provider],
+    prefix: str,
+    found: list[Found],
+    timeout_s: float,
+) -> tuple[list[Found], list[str]]:
+    """Destroy them until a listing shows none, or the time is over: what is left, as from `look`.
+
+    What appears meanwhile is not destroyed, since nobody has been asked about it; it is left.
+    """
+    meant = {(it.provider, it.seen.provider_id) for it in found}
+    left, unasked = found, list[str]()
+    for _ in _rounds(timeout_s):
+        for it in left:
+            if (it.provider, it.seen.provider_id) in meant:
+                _destroy(asked, providers[it.provider], it)
+        left, unasked = look(asked, providers, prefix)
+        is_over = not any((it.provider, it.seen.provider_id) in meant for it in left)
+        if is_over and not unasked:
+            break
+    return left, unasked
+
+
+def _destroy(asked: Wishes, provider: Provider, it: Found) -> None:
+    try:
+        provider.destroy(it.seen.provider_id)
+    except BackendError as error:
+        say(asked, f"{it.name}: {error.message}")
+
+
+def _rounds(timeout_s: float) -> Iterator[None]:
+    """One at once, and then one after each pause, until the time is over."""
+    pause_s, until = _FIRST_PAUSE_S, time.monotonic() + timeout_s
+    yield
+    while (left_s := until - time.monotonic()) > 0:
+        threading.Event().wait(min(pause_s, left_s))
+        pause_s = min(_MOST_PAUSE_S, 2 * pause_s)
+        yield
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Have a person say yes.
+
+    Raises:
+        UsageError: there is none.
+        Abort: they said no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(f"{question} Nobody can be asked here: say --yes, or --dry-run to look")
+    click.confirm(question, abort=True, err=True)
+
+
+# --- output -------------------------------------------------------------------------------------
+
+
+def report(asked: Wishes, found: list[Found], unasked: list[str], *, is_done: bool) -> None:
+    """Say what is there at the end.
+
+    Raises:
+        LeftOver: something is, that was to be gone; or that is not known.
+    """
+    if asked.is_json():
+        told = {"machines": [_told(it) for it in found], "unasked": unasked}
+        output.put(output.line_of({"schema": SCHEMA, **told}))
+    if is_done and found:
+        raise LeftOver(
+            f"{_count(found)} not removed: {', '.join(it.name for it in found)}. Try again, or "
+            "destroy what is left on the provider's own page",
+            machines=[it.seen.provider_id for it in found],
+        )
+    if unasked:
+        raise LeftOver(
+            f"not all machines of {', '.join(unasked)} could be listed: others may be there",
+            machines=[],
+        )
+    if is_done or not found:
+        say(asked, "no machine is left")
+
+
+def _count(found: list[Found]) -> str:
+    cost = sum(it.seen.usd_per_hour for it in found)
+    return f"{len(found)} machine{'s' if len(found) > 1 else ''} ({cost:.4f} USD an hour)"
+
+
+def _show(asked: Wishes, found: list[Found]) -> None:
+    if asked.is_json() or not found:
+        return
+    rows = [("PROVIDER", "MACHINE", "STATE", "USD/HOUR", "SINCE", "TAG")]
+    for name, it in found:
+        price = f"{it.usd_per_hour:.4f}"
+        rows.append((name, it.provider_id, it.state, price, _moment(it.created_at), it.tag))
+    for line in output.columns(rows):
+        output.put(line)
+
+
+def _moment(at: float | None) -> str:
+    return "" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _told(it: Found) -> dict[str, Any]:
+    return {
+        "provider": it.provider,
+        **{field: getattr(it.seen, field) for field in it.seen.fields},
+    }

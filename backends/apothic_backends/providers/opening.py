@@ -1,0 +1,69 @@
+"""The providers that there are, by name; each is opened with what the environment says.
+
+| name   | needs                      | may have                         |
+|--------|----------------------------|----------------------------------|
+| `vast` | VAST_API_KEY               | APOTHIC_VAST_URL: the API's own  |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from apothic_backends.model.errors import NotFound
+from apothic_backends.providers.base import Provider
+from apothic_backends.remote.errors import KeyRefused
+
+SECRETS: Final = ("FLY_API_TOKEN", "VAST_API_KEY")
+"""What in an environment rents machines: nothing that runs here is to have it."""
+
+_NEEDS: Final = {"vast": ("VAST_API_KEY",)}
+
+PROVIDERS: Final = tuple(_NEEDS)
+
+
+def there(env: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of those for which the environment has what they need."""
+    return tuple(name for name, needs in _NEEDS.items() if all(env.get(it) for it in needs))
+
+
+def open_provider(name: str, env: Mapping[str, str]) -> Provider:
+    """The provider of that name, for the account whose key the environment has.
+
+    Raises:
+        NotFound: there is none of that name.
+        KeyRefused: the environment lacks what it needs.
+        UsageError: what it has cannot be meant, or `apothic[cloud]` is not installed.
+    """
+    if name not in _NEEDS:
+        raise NotFound(
+            f"no provider is called {name!r}; there are: {', '.join(PROVIDERS)}", name=name
+        )
+    check(name, env)
+    return _OPENERS[name](env)
+
+
+def check(name: str, env: Mapping[str, str]) -> None:
+    """See to it that the environment has what a provider needs.
+
+    Raises:
+        KeyRefused: it has not.
+    """
+    missing = [it for it in _NEEDS[name] if not env.get(it)]
+    if missing:
+        raise KeyRefused(
+            f"{name} needs {' and '.join(missing)} in the environment; keys are never given on a "
+            "command line, where others may see them"
+        )
+
+
+def _vast(env: Mapping[str, str]) -> Provider:
+    from apothic_backends.providers.vast.calls import SERVER  # seldom  # noqa: PLC0415
+    from apothic_backends.providers.vast.provider import VastProvider  # noqa: PLC0415 - as above
+
+    return VastProvider(env["VAST_API_KEY"], env.get("APOTHIC_VAST_URL") or SERVER)
+
+
+_OPENERS: Final[dict[str, Callable[[Mapping[str, str]], Provider]]] = {
+    "vast": _vast,
+}

@@ -1,0 +1,1 @@
+"""Where what the core decides about rented machines is carried out."""

@@ -1,0 +1,142 @@
+"""Carries out what the core wants of providers, and tells it what has come of that.
+
+    core ──► errand ──► lane ──► provider ──► fact ──► core
+
+A lane is a thread that does one thing after the other. Each provider has one for each kind of
+errand, so that nothing waits for anything but its like: a machine is destroyed while others are
+looked for, and they are made one by one. Nothing here is done twice, or of our own accord: what
+was unclear, or refused, the core hears of, and decides.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from queue import SimpleQueue
+from typing import Any, Protocol
+
+from apothic_backends.model.errors import ApothicError
+from apothic_backends.providers.base import Order, Provider, ProviderError, Unclear
+from apothic_emulator.core.facts import Asked, Input
+from apothic_emulator.core.renting import (
+    Destroy,
+    Failure,
+    Forget,
+    ListRented,
+    MachineEnded,
+    MachineRented,
+    MachinesSeen,
+    OffersFound,
+    Rent,
+    SeekOffers,
+)
+from apothic_emulator.unheard import Unheard
+
+log = logging.getLogger("apothic.cloud")
+
+Errand = SeekOffers | Rent | Destroy | ListRented | Forget
+
+
+class Papers(Protocol):
+    """What a machine needs to join: made for each, and void when it is gone."""
+
+    def order(self, rent: Rent) -> Order:
+        """The order for a machine, with a token of its own in its environment."""
+        ...
+
+    def revoke(self, tag: str) -> None:
+        """Have the token of a machine hold no more; nothing happens if there is none."""
+        ...
+
+
+class Cloud:
+    """The providers of one control plane."""
+
+    def __init__(
+        self, providers: Mapping[str, Provider], papers: Papers, post: Callable[[Input], object]
+    ) -> None:
+        """`post` brings what was found into the core, from any thread."""
+        self._providers, self._papers, self._post = providers, papers, post
+        self._lanes: dict[tuple[str, type], SimpleQueue[Errand | None]] = {}
+        self._is_closed = False
+        self._work: dict[type, Callable[[Any], Any]] = {
+            SeekOffers: self._seek,
+            Rent: self._rent,
+            Destroy: self._destroy,
+            ListRented: self._list,
+            Forget: self._forget,
+        }
+
+    def carry_out(self, errand: Errand) -> None:
+        """Have something done; under the core's lock, so nothing is waited for."""
+        at = errand.provider, type(errand)
+        lane = self._lanes.get(at)
+        if lane is None:
+            lane = self._lanes[at] = SimpleQueue()
+            name = f"apothic-{at[0]}-{at[1].__name__.lower()}"
+            threading.Thread(target=self._run, args=(lane,), name=name, daemon=True).start()
+        lane.put(errand)
+
+    def close(self) -> None:
+        """Begin nothing more.
+
+        What is under way ends by itself, and nobody hears of it: it is in the books, and the next
+        control plane looks.
+        """
+        self._is_closed = True
+        for lane in self._lanes.values():
+            lane.put(None)
+
+    # --- the lanes ------------------------------------------------------------------------------
+
+    def _run(self, lane: SimpleQueue[Errand | None]) -> None:
+        while (errand := lane.get()) is not None and not self._is_closed:
+            fact = self._work[type(errand)](errand)
+            if fact is not None and not self._is_closed:
+                self._post(Asked(fact, Unheard()))
+
+    def _seek(self, it: SeekOffers) -> OffersFound:
+        found, failure = _tried(
+            lambda: tuple(self._providers[it.provider].offers(it.spec, it.disk_gb)), it
+        )
+        return OffersFound(it.function, it.provider, found or (), failure)
+
+    def _rent(self, it: Rent) -> MachineRented:
+        order, failure = _tried(lambda: self._papers.order(it), it)
+        rented = None
+        if order is not None:
+            rented, failure = _tried(
+                lambda: self._providers[it.provider].create(order), it, otherwise=Unclear
+            )
+        if failure is not None and failure.code != Unclear.code:
+            _tried(lambda: self._papers.revoke(it.tag), it)
+        return MachineRented(it.machine, it.provider, it.tag, rented, failure)
+
+    def _destroy(self, it: Destroy) -> MachineEnded:
+        _, failure = _tried(lambda: self._providers[it.provider].destroy(it.provider_id), it)
+        return MachineEnded(it.machine, failure)
+
+    def _list(self, it: ListRented) -> MachinesSeen:
+        listing, failure = _tried(lambda: self._providers[it.provider].list(it.prefix), it)
+        return MachinesSeen(it.provider, it.asked_at, listing, failure)
+
+    def _forget(self, it: Forget) -> None:
+        _tried(lambda: self._papers.revoke(it.tag), it)
+
+
+def _tried(
+    do: Callable[[], Any], errand: Errand, otherwise: type[ProviderError] = ProviderError
+) -> tuple[Any, Failure | None]:
+    """What it gives, or what has gone wrong; `otherwise` is for what nobody has foreseen."""
+    try:
+        return do(), None
+    except ProviderError as error:
+        log.info("%s: %s", errand.provider, error.message)
+        return None, Failure(error.code, error.message, float(error.data.get("after_s") or 0.0))
+    except ApothicError as error:
+        log.warning("%s: %s", errand.provider, error.message)
+        return None, Failure(otherwise.code, error.message)
+    except Exception as error:  # whatever it is, the core has to hear of it
+        log.exception("%s: %s failed", errand.provider, type(errand).__name__)
+        return None, Failure(otherwise.code, f"{type(error).__name__}: {error}")

@@ -1,0 +1,108 @@
+"""What a server rents machines with: the terms, the providers, and what each machine is given."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from apothic_backends.model.record import Record
+from apothic_backends.providers.base import Order, Provider
+from apothic_backends.providers.opening import open_provider
+from apothic_emulator.agent.dead_man import NO_CONTACT_S
+from apothic_emulator.cloud.cloud import Cloud
+from apothic_emulator.core.facts import Input
+from apothic_emulator.core.renting import Rent, Terms
+from apothic_emulator.server.keys import Keys
+from apothic_emulator.server.settings import Settings
+
+ARGV: Final = ("apothic", "agent")
+"""What a machine runs. All else that it is told is in its environment."""
+
+BOOT_S: Final = 3600.0
+"""How much longer than its machine may live the key of one holds: it takes a while to come up."""
+
+
+class Place(Record):
+    """What all machines are told: where this server is, what image they run, how long they wait."""
+
+    url: str
+    image: str
+    no_contact_s: float
+
+
+def place_of(settings: Settings, near: str) -> Place:
+    """What all machines of a server are told; `near` is how programs of this machine find it."""
+    url = settings.machine_url or (f"https://{settings.hosts[0]}" if settings.hosts else near)
+    no_contact_s = max(NO_CONTACT_S, 2 * settings.agent_lease_s)
+    return Place(url, settings.machine_image, no_contact_s)
+
+
+def open_all(settings: Settings) -> dict[str, Provider]:
+    """The providers that may be rented from, with the keys of the environment.
+
+    Raises:
+        KeyRefused: the key of one is missing.
+        UsageError: it cannot be one, or `apothic[cloud]` is not installed.
+    """
+    names = () if settings.terms is None else settings.terms.providers
+    return {name: open_provider(name, os.environ) for name in names}
+
+
+class Papers:
+    """A key for each machine, of the scope agent: named by its tag, and revoked when it is gone."""
+
+    def __init__(self, keys: Keys, account: str, place: Place, clock: Callable[[], float]) -> None:
+        """`clock` is Unix time."""
+        self._keys, self._account, self._place, self._clock = keys, account, place, clock
+
+    def order(self, rent: Rent) -> Order:
+        """The order for a machine, with a new key that holds for as long as it may live.
+
+        Raises:
+            StoreError: the key cannot be kept.
+        """
+        ttl_s = rent.lifetime_s + BOOT_S
+        name = _name_of(rent.tag)
+        _, token = self._keys.create(
+            self._account, ("agent",), self._clock(), name=name, ttl_s=ttl_s
+        )
+        env = {
+            "APOTHIC_AGENT_URL": self._place.url,
+            "APOTHIC_AGENT_TOKEN": token,
+            "APOTHIC_MACHINE": rent.tag,
+            "APOTHIC_MAX_LIFETIME_S": f"{rent.lifetime_s:g}",
+            "APOTHIC_NO_CONTACT_S": f"{self._place.no_contact_s:g}",
+        }
+        return Order(
+            *(rent.tag, rent.offer, self._place.image, ARGV),
+            *(rent.most_usd_per_hour, rent.disk_gb, env),
+        )
+
+    def revoke(self, tag: str) -> None:
+        """Have the key of a machine hold no more; nothing happens if there is none.
+
+        Raises:
+            StoreError: that cannot be kept; then it holds as before.
+        """
+        name = _name_of(tag)
+        for key in self._keys.listed():
+            if key.account == self._account and key.name == name and key.scopes == ("agent",):
+                self._keys.revoke(key.key_id)
+
+
+def _name_of(tag: str) -> str:
+    """How the key of a machine is called: names of keys have no `/`."""
+    return tag.replace("/", ".")
+
+
+class Renting:
+    """What one account of a server rents with."""
+
+    def __init__(self, terms: Terms, providers: Mapping[str, Provider], papers: Papers) -> None:
+        self.terms = terms
+        self._providers, self._papers = providers, papers
+
+    def open(self, post: Callable[[Input], object]) -> Cloud:
+        """What carries out what its core wants; `post` brings in what comes of that."""
+        return Cloud(self._providers, self._papers, post)

@@ -1,0 +1,124 @@
+"""`apothic cloud sweep`, `apothic offer search`, `apothic plan --for cloud`: as they are typed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.vast.fake import KEY
+from tests.providers.vast.account import Account, opened
+
+COMMAND = str(Path(sys.executable).with_name("apothic"))
+
+APP = """
+from apothic import App
+
+app = App("demo")
+
+@app.function(gpu="RTX_4090", max_cost_per_hour_usd=5)
+def train() -> None: ...
+"""
+
+
+@pytest.fixture
+def account() -> Iterator[Account]:
+    with opened(strict=False) as account:
+        yield account
+
+
+@pytest.fixture
+def run(account: Account, tmp_path: Path) -> Any:
+    def run(*line: str, **env: str) -> subprocess.CompletedProcess[str]:
+        own = {"APOTHIC_HOME": str(tmp_path), "APOTHIC_VAST_URL": account.fake.url}
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        return subprocess.run(
+            [COMMAND, *line],
+            check=False,
+            env={**kept, **own, "VAST_API_KEY": KEY, **env},
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    return run
+
+
+def rent(account: Account, *tags: str) -> None:
+    offers = account.offers(gpu_count=1, max_cost_per_hour_usd=0.9)
+    for tag, offer in zip(tags, offers, strict=False):
+        account.provider.create(account.order(tag, offer=offer))
+
+
+def labels(account: Account) -> list[str | None]:
+    return [it.label for it in account.fake.alive()]
+
+
+def test_a_sweep_destroys_what_has_our_tags_and_nothing_else(account: Account, run: Any) -> None:
+    rent(account, "apothic/a/1", "apothic/b/7", "somebody/else")
+
+    swept = run("cloud", "sweep", "--yes")
+
+    assert swept.returncode == 0, swept.stderr
+    assert "apothic/a/1" in swept.stdout
+    assert "apothic/b/7" in swept.stdout
+    assert "no machine is left" in swept.stderr
+    assert labels(account) == ["somebody/else"]
+    assert KEY not in swept.stdout + swept.stderr
+
+
+def test_a_sweep_destroys_nothing_that_nobody_has_agreed_to(account: Account, run: Any) -> None:
+    rent(account, "apothic/a/1")
+
+    asked, looked = run("cloud", "sweep"), run("cloud", "sweep", "--dry-run", "--json")
+
+    assert (asked.returncode, looked.returncode) == (2, 0)
+    assert "say --yes" in asked.stderr
+    assert [it["tag"] for it in json.loads(looked.stdout)["machines"]] == ["apothic/a/1"]
+    assert labels(account) == ["apothic/a/1"]
+
+
+def test_a_sweep_says_what_it_could_not_remove(account: Account, run: Any) -> None:
+    rent(account, "apothic/a/1")
+    account.fake.next("destroy", stubborn=True)
+
+    swept = run("cloud", "sweep", "--yes", "--timeout", "0")
+
+    assert swept.returncode == 6
+    assert "1 machine" in swept.stderr
+    assert "not removed: vast " in swept.stderr
+
+
+def test_without_a_key_nobody_is_asked(run: Any) -> None:
+    swept = run("cloud", "sweep", "--yes", VAST_API_KEY="")
+
+    assert swept.returncode == 3
+    assert "VAST_API_KEY" in swept.stderr
+
+
+def test_offers_are_shown_that_could_be_rented_now(run: Any) -> None:
+    found = run("offer", "search", "--gpu", "RTX_4090", "--json")
+
+    offers = json.loads(found.stdout)["offers"]
+    assert {it["gpu_name"] for it in offers} == {"RTX 4090"}
+    prices = [it["dph_total"] for it in offers]
+    assert prices == sorted(prices)
+
+
+def test_a_plan_for_the_cloud_has_the_prices_of_now(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP)
+
+    planned = run("plan", "app.py", "--for", "cloud", "--json")
+
+    assert planned.returncode == 0, planned.stderr
+    told = json.loads(planned.stdout)
+    assert told["as_of"] is None
+    assert told["functions"][0]["rented"]["gpu_name"] == "RTX 4090"

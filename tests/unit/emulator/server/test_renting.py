@@ -1,0 +1,108 @@
+"""What a rented machine is given, and what of that holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from apothic_backends.placement.offers import Offer
+from apothic_emulator.core.renting import Rent
+from apothic_emulator.server.commands import serve
+from apothic_emulator.server.first import first_key
+from apothic_emulator.server.keys import Keys, new_token
+from apothic_emulator.server.renting import Papers, Place
+from apothic_emulator.stores.memory import MemoryEngine
+from apothic_emulator.stores.store import Store
+
+TAG = "apothic/p/1-abc"
+NOW = 1000.0
+
+
+@pytest.fixture
+def keys() -> Keys:
+    return Keys(Store(MemoryEngine()))
+
+
+def papers_of(keys: Keys) -> Papers:
+    return Papers(keys, "default", Place("https://host", "image", 900.0), lambda: NOW)
+
+
+def rent(tag: str = TAG) -> Rent:
+    return Rent(1, "vast", tag, Offer("one", {}), 0.5, 16.0, 86400.0)
+
+
+def test_a_machine_gets_all_that_its_agent_needs_and_no_more(keys: Keys) -> None:
+    order = papers_of(keys).order(rent())
+
+    env = {**order.env}
+    token = env.pop("APOTHIC_AGENT_TOKEN")
+    assert env == {
+        "APOTHIC_AGENT_URL": "https://host",
+        "APOTHIC_MACHINE": TAG,
+        "APOTHIC_MAX_LIFETIME_S": "86400",
+        "APOTHIC_NO_CONTACT_S": "900",
+    }
+    assert (order.tag, order.argv, order.most_usd_per_hour) == (TAG, ("apothic", "agent"), 0.5)
+    assert token not in repr(order)
+
+
+def test_the_token_of_a_machine_joins_agents_and_ends_with_its_life(keys: Keys) -> None:
+    token = papers_of(keys).order(rent()).env["APOTHIC_AGENT_TOKEN"]
+
+    key = keys.find(token, NOW)
+    assert key is not None
+    assert (key.scopes, key.account, key.name) == (("agent",), "default", "apothic.p.1-abc")
+    assert keys.find(token, NOW + 86400 + 3600) is None
+
+
+def test_the_token_of_a_machine_that_is_gone_holds_no_more(keys: Keys) -> None:
+    papers = papers_of(keys)
+    token = papers.order(rent()).env["APOTHIC_AGENT_TOKEN"]
+    other = papers.order(rent("apothic/p/2-abc")).env["APOTHIC_AGENT_TOKEN"]
+
+    papers_of(keys).revoke(TAG)  # also one of another life of the server
+
+    assert keys.find(token, NOW) is None
+    assert keys.find(other, NOW) is not None
+
+
+def test_a_key_that_is_given_is_the_operators(keys: Keys, tmp_path: Path) -> None:
+    token = new_token()
+
+    assert first_key(keys, tmp_path, NOW, token) is None
+    assert first_key(keys, tmp_path, NOW, token) is None
+
+    key = keys.find(token, NOW)
+    assert key is not None
+    assert key.scopes == ("admin",)
+    assert [it.key_id for it in keys.listed()] == [key.key_id]
+
+
+def test_a_key_that_is_given_later_replaces_the_one_before(keys: Keys, tmp_path: Path) -> None:
+    before, after = new_token(), new_token()
+    first_key(keys, tmp_path, NOW, before)
+
+    first_key(keys, tmp_path, NOW, after)
+
+    assert keys.find(before, NOW) is None
+    assert keys.find(after, NOW) is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--provider", "vast"], "--max-usd-per-hour"),
+        (["--provider", "vast", "--max-usd-per-hour", "1"], "--machine-image"),
+    ],
+)
+def test_nobody_rents_without_having_said_for_how_much_and_what(
+    options: list[str], why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APOTHIC_HOME", str(tmp_path))
+    command: Any = serve
+
+    with pytest.raises(click.UsageError, match=why):
+        command.main(options, standalone_mode=False)
