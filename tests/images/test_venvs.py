@@ -24,7 +24,7 @@ from apothic import (
     batched,
     method,
 )
-from apothic_backends.images import interpreters, making
+from apothic_backends.images import installing, interpreters, making
 from apothic_backends.images.venvs import Venv
 from apothic_backends.model.agents import PythonMismatch
 from tests.images.conftest import record, whole
@@ -200,6 +200,31 @@ def test_uv_installs_where_it_is_asked_for(packages: Path, here: Path) -> None:
         return str(import_module("greeting_of_test").WORD)
 
     assert function(SLIM.uv_pip_install("greeting_of_test"), word).remote() == "1.0"
+
+
+def test_uv_takes_packages_from_where_pip_does(
+    packages: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("uv")
+    for name in ("UV_NO_INDEX", "UV_FIND_LINKS"):
+        monkeypatch.delenv(name)
+    image = SLIM.uv_pip_install("greeting_of_test").spec()
+
+    making.make(image, None)
+
+    assert [*Venv(image.digest).folder.glob("lib/*/site-packages/greeting_of_test.py")]
+
+
+def test_without_uv_python_and_pip_make_it(
+    packages: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (interpreters, installing):
+        monkeypatch.setattr(module, "uv", lambda: None)
+    image = SLIM.uv_pip_install("greeting_of_test").spec()
+
+    making.make(image, None)
+
+    assert [*Venv(image.digest).folder.glob("lib/*/site-packages/greeting_of_test.py")]
 
 
 def test_a_pickle_of_another_python_is_refused_with_both_named(here: Path) -> None:

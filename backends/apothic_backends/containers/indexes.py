@@ -7,23 +7,18 @@ pip and uv, which may have passwords in them. Only commands that install package
 
 from __future__ import annotations
 
-import configparser
 import os
 import re
 import shlex
 from collections.abc import Mapping
-from pathlib import Path
+
+from apothic_backends.images import pip
 
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 _CARRIER = "ftp_proxy"
 _READ = f'eval "${_CARRIER}"; '
 _READ_JSON = _READ.replace('"', r"\"")
-_PIP_FIELDS = {
-    "index-url": "PIP_INDEX_URL",
-    "extra-index-url": "PIP_EXTRA_INDEX_URL",
-    "trusted-host": "PIP_TRUSTED_HOST",
-    "timeout": "PIP_DEFAULT_TIMEOUT",
-}
+_PIP = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT")
 _UV = re.compile(r"UV_(DEFAULT_INDEX|INDEX(_.*)?|EXTRA_INDEX_URL|INSECURE_HOST|HTTP_TIMEOUT)")
 _INSTALLS = r"(?=.*\b(?:pip3?|uv)\b)"
 _USERS = re.compile(r"://([^/@\s'\"]+)@")
@@ -63,37 +58,12 @@ def settings_of(environ: Mapping[str, str]) -> dict[str, str]:
 
     Places on this machine's disk are left out, since a build has another one.
     """
-    found = {**_configured(environ)}
-    known = (*_PIP_FIELDS.values(),)
-    found |= {name: v for name, v in environ.items() if name in known or _UV.fullmatch(name)}
+    told = pip.told(environ)
+    found = {name: told[name] for name in _PIP if name in told}
+    of_uv = {**pip.for_uv(environ), **environ}
+    found |= {name: value for name, value in of_uv.items() if _UV.fullmatch(name)}
     return {name: v for name, value in found.items() if (v := _reachable(value))}
 
 
 def _reachable(value: str) -> str:
     return " ".join(word for word in value.split() if not word.startswith(("file:", "/")))
-
-
-def _configured(environ: Mapping[str, str]) -> dict[str, str]:
-    named = environ.get("PIP_CONFIG_FILE")
-    home = environ.get("HOME", "/nowhere")
-    config = environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
-    places = ["/etc/pip.conf", f"{home}/.pip/pip.conf", f"{config}/pip/pip.conf"]
-    found: dict[str, str] = {}
-    for place in [*places, *([named] if named else [])]:
-        found |= _read(Path(place))
-    return found
-
-
-def _read(path: Path) -> dict[str, str]:
-    parser = configparser.RawConfigParser()
-    try:
-        parser.read(path, encoding="utf-8")
-    except (OSError, configparser.Error, UnicodeDecodeError):
-        return {}  # pip itself would complain of it
-    sections = [section for section in ("global", "install") if parser.has_section(section)]
-    return {
-        _PIP_FIELDS[field]: value
-        for section in sections
-        for field, value in parser.items(section)
-        if field in _PIP_FIELDS
-    }

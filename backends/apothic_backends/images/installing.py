@@ -1,8 +1,8 @@
 """Installing into a virtual environment, by uv or pip, as this user has set them up.
 
-uv does not read what pip is told by its files and variables, so whoever has told pip where packages
-come from gets pip. Addresses of indexes may have passwords in them: the tools get them by their
-environment, which nobody else can read, and not as arguments.
+Whoever has told pip anything by its files and variables, which uv does not read, gets pip; where uv
+is asked for, it is told of the same places. Addresses of indexes may have passwords in them: the
+tools get them by their environment, which nobody else can read, and not as arguments.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from apothic_backends.images import pip
 from apothic_backends.images.interpreters import uv
 from apothic_backends.model.images import ImageBuildFailed
 
@@ -59,8 +60,8 @@ class Tool:
         if self.is_uv:
             return [uv() or "uv", "pip", "install", "--python", python, *words]
         own = [sys.executable, "-m", "pip", "--python", python]
-        pip = own if find_spec("pip") is not None else [python, "-m", "pip"]
-        return [*pip, "install", "--no-input", "--disable-pip-version-check", *words]
+        program = own if find_spec("pip") is not None else [python, "-m", "pip"]
+        return [*program, "install", "--no-input", "--disable-pip-version-check", *words]
 
     def install(self, words: Sequence[str], env: Mapping[str, str], step: str) -> None:
         """Install them.
@@ -68,6 +69,8 @@ class Tool:
         Raises:
             ImageBuildFailed: the tool could not; it has its last words.
         """
+        if self.is_uv:
+            env = {**env, **pip.for_uv(env)}
         plain, told = _apart(words, env, is_uv=self.is_uv)
         variables = {**env, **told, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
         if not self.is_uv and find_spec("pip") is None:
@@ -77,22 +80,7 @@ class Tool:
 
 def uses_uv(verb: str) -> bool:
     """Whether that verb is done by uv here."""
-    return uv() is not None and (verb == "uv_pip_install" or not _is_pip_set_up())
-
-
-def _is_pip_set_up() -> bool:
-    """Whether this user has told pip anything, such as where packages come from."""
-    if any(name.startswith("PIP_") for name in os.environ):
-        return True
-    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    files = (
-        config / "pip/pip.conf",
-        Path.home() / ".pip/pip.conf",
-        Path(sys.prefix, "pip.conf"),
-        Path("/etc/pip.conf"),
-        Path("/etc/xdg/pip/pip.conf"),
-    )
-    return any(file.exists() for file in files)
+    return uv() is not None and (verb == "uv_pip_install" or not pip.is_set_up(sys.prefix))
 
 
 def _apart(words: Sequence[str], env: Mapping[str, str], *, is_uv: bool) -> Apart:

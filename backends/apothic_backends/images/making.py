@@ -52,6 +52,7 @@ def make(image: ImageSpec, brought: Path | None) -> None:
 
 def _fill(venv: Venv, image: ImageSpec, brought: Path | None) -> None:
     env = {name: value for name, value in os.environ.items() if name not in _DROPPED}
+    env["UV_PYTHON_DOWNLOADS"] = "never"  # it is told which Python to take
     _create(venv, interpreters.find(image.python), env)
     for step in image.steps:
         if step.verb == "env":

@@ -45,7 +45,13 @@ def test_proxies_are_given_in_both_spellings() -> None:
 def test_settings_are_quoted_for_a_shell() -> None:
     given = indexes.arguments({**NOWHERE, "PIP_INDEX_URL": "https://a/$(id)"})
 
-    assert given["ftp_proxy"] == "export PIP_INDEX_URL='https://a/$(id)'"
+    assert "PIP_INDEX_URL='https://a/$(id)'" in given["ftp_proxy"]
+
+
+def test_uv_gets_what_was_told_to_pip_in_its_own_words() -> None:
+    found = indexes.settings_of({**NOWHERE, "PIP_INDEX_URL": "https://a"})
+
+    assert found["UV_DEFAULT_INDEX"] == "https://a"
 
 
 def test_places_on_the_disk_of_this_machine_are_left_out() -> None:
