@@ -32,6 +32,12 @@ def until(is_so: Callable[[], Any]) -> Any:
     return found
 
 
+@pytest.fixture(autouse=True)
+def no_python_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image without one gets what is at hand."""
+    monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "never")
+
+
 @pytest.fixture
 def client() -> Iterator[Any]:
     """A client; no container and no image that was made meanwhile is left after the test."""

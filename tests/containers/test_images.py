@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import tarfile
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -145,12 +147,71 @@ def test_a_base_without_python_is_shown_one_that_this_machine_has(
     assert value_of(run(image, read_executable, own_home)).startswith(sys.base_prefix)
 
 
-def test_what_is_no_archive_of_a_python_is_named(
+NO_PYTHON = steps("rm -f /usr/bin/python3*")
+
+
+def test_a_python_in_an_archive_is_unpacked_once_and_shown(
     own_home: Path, client: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("APOTHIC_PYTHON", str(tmp_path / "nothing.tar"))
-    (tmp_path / "nothing.tar").write_bytes(b"no archive")
+    monkeypatch.setenv("APOTHIC_PYTHON", str(python_archive(client, tmp_path / "python.tar")))
 
-    outcome = run(steps("rm -f /usr/bin/python3*"), read_made, own_home)
+    found = value_of(run(NO_PYTHON, read_executable, own_home, python=SERIES))
 
-    assert "APOTHIC_PYTHON" in outcome.error.message
+    (unpacked,) = (own_home / "pythons").iterdir()
+    assert found == f"{unpacked}/python/bin/python3"
+
+
+def python_archive(client: Any, path: Path) -> Path:
+    """The Python of the image for tests, packed as such are: with one folder at the top."""
+    made = client.create_container(NAME, entrypoint=["true"])["Id"]
+    places = {f"/usr/bin/python{SERIES}": "python/bin/python3", f"/usr/lib/python{SERIES}": ""}
+    with tarfile.open(path, "w") as packed:
+        for place, name in places.items():
+            pieces, _ = client.get_archive(made, place)
+            with tarfile.open(fileobj=BytesIO(b"".join(pieces))) as taken:
+                for member in taken:
+                    content = taken.extractfile(member) if member.isreg() else None
+                    member.name = name or f"python/lib/{member.name}"
+                    packed.addfile(member, content)
+    client.remove_container(made)
+    return path
+
+
+def pack_nothing(path: Path) -> None:
+    path.write_bytes(b"no archive")
+
+
+def pack_something(path: Path) -> None:
+    with tarfile.open(path, "w") as packed:
+        packed.addfile(tarfile.TarInfo("README"))
+
+
+def pack_what_does_not_run(path: Path) -> None:
+    with tarfile.open(path, "w") as packed:
+        packed.addfile(tarfile.TarInfo("python/bin/python3"))
+
+
+@pytest.mark.parametrize(
+    ("pack", "said"),
+    [
+        (pack_nothing, "is no folder, nor an archive that can be unpacked"),
+        (pack_something, "has no bin/python3 in it"),
+        (pack_what_does_not_run, "does not run in this image"),
+    ],
+)
+def test_what_is_no_archive_of_a_python_is_named(
+    own_home: Path,
+    client: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    pack: Callable[[Path], None],
+    said: str,
+) -> None:
+    pack(tmp_path / "python.tar")
+    monkeypatch.setenv("APOTHIC_PYTHON", str(tmp_path / "python.tar"))
+
+    outcome = run(NO_PYTHON, read_made, own_home)
+
+    assert outcome.error.code == ImageBuildFailed.code
+    assert f"APOTHIC_PYTHON={tmp_path / 'python.tar'}" in outcome.error.message
+    assert said in outcome.error.message

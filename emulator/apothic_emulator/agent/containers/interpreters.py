@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -11,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from apothic_backends.containers import engine
+from apothic_backends.containers.passing import bind
 from apothic_backends.home import home
+from apothic_backends.images import interpreters
 from apothic_backends.model.images import ImageBuildFailed
+from apothic_backends.volumes.disk import remove_tree
 from apothic_emulator.agent.containers.plan import Place
 
 VARIABLE = "APOTHIC_PYTHON"
@@ -37,19 +39,28 @@ def find(client: Any, image: str, wanted: str) -> Place:
         if version and _will_do(version, wanted):
             return Place(image, program, version)
         own = own or version
-    for folder in _at_hand(wanted):
+    shown: list[str] = []
+    for name, folder in _at_hand(wanted):
         program = str(folder / "bin" / "python3")
-        version = _version_of(program)
-        if _will_do(version, wanted):
+        version = _version_in(client, image, program, str(folder))
+        if version and _will_do(version, wanted):
             return Place(image, program, version, str(folder))
+        shown.append(f"{name} is Python {version}" if version else _no_python(name, folder))
     has = f"has Python {own}" if own else "has no Python"
     needs = wanted or "3.11 or later"
     raise ImageBuildFailed(
         f"the image {image} {has}, and its function needs {needs}: install that in it, or uv on "
-        f"this machine, or name the folder of an installation with {VARIABLE}",
+        f"this machine, or name the folder or an archive of an installation with {VARIABLE}"
+        + "".join(f"; {one}" for one in shown),
         step="python",
         output="",
     )
+
+
+def _no_python(name: str, folder: Path) -> str:
+    if not (folder / "bin" / "python3").exists():
+        return f"{name} has no bin/python3 in it"
+    return f"the Python of {name} does not run in this image"
 
 
 def _will_do(version: str, wanted: str) -> bool:
@@ -58,12 +69,15 @@ def _will_do(version: str, wanted: str) -> bool:
     return tuple(int(part) for part in version.split(".") if part) >= _LEAST
 
 
-def _version_in(client: Any, image: str, program: str) -> str:
-    """The series of an interpreter of an image; empty if there is none."""
+def _version_in(client: Any, image: str, program: str, installation: str = "") -> str:
+    """The series of an interpreter in an image, or one that it is shown; empty if none runs."""
     import docker.errors  # noqa: PLC0415 - slow to import, and an extra
 
     with engine.told():
-        how = client.create_host_config(network_mode="none", log_config={"Type": "json-file"})
+        mounts = [bind(installation, installation)] if installation else []
+        how = client.create_host_config(
+            network_mode="none", log_config={"Type": "json-file"}, mounts=mounts
+        )
         entrypoint = [program, "-I", "-S", "-c", _ASK]
         made = client.create_container(image, entrypoint=entrypoint, command=[], host_config=how)
         try:
@@ -79,20 +93,21 @@ def _version_in(client: Any, image: str, program: str) -> str:
     return said if said.replace(".", "").isdigit() else ""
 
 
-def _at_hand(wanted: str) -> Iterator[Path]:
-    """Installations of this machine that a container can be shown."""
+def _at_hand(wanted: str) -> Iterator[tuple[str, Path]]:
+    """Installations of this machine that a container can be shown, and what they are called."""
     named = os.environ.get(VARIABLE)
     if named:
         path = Path(named).expanduser().resolve()
-        yield path if path.is_dir() else _unpacked(path)
-    uv = shutil.which("uv")
+        yield f"{VARIABLE}={named}", path if path.is_dir() else _unpacked(path)
+    uv = interpreters.uv()
     if uv and wanted:
         how = [uv, "python", "find", "--managed-python", "--no-project", wanted]
-        if not _said(how):
+        never = [*how, "--no-python-downloads"]
+        if not _said(never):
             _said([uv, "python", "install", wanted], _INSTALL_S)
-        found = _said(how)
+        found = _said(never)
         if found:
-            yield Path(found).resolve().parents[1]
+            yield "that of uv", Path(found).resolve().parents[1]
 
 
 def _unpacked(archive: Path) -> Path:
@@ -101,10 +116,7 @@ def _unpacked(archive: Path) -> Path:
         status = archive.stat()
         into = home() / "pythons" / f"{archive.name}-{status.st_size}-{status.st_mtime_ns}"
         if not into.is_dir():
-            coming = into.with_name(f".{into.name}.{os.getpid()}")
-            with tarfile.open(archive) as packed:
-                packed.extractall(coming, filter="tar")
-            coming.rename(into)
+            _unpack(archive, into)
     except (OSError, tarfile.TarError) as error:
         raise ImageBuildFailed(
             f"{VARIABLE}={archive} is no folder, nor an archive that can be unpacked: {error}",
@@ -115,8 +127,17 @@ def _unpacked(archive: Path) -> Path:
     return inner[0] if len(inner) == 1 and inner[0].is_dir() else into
 
 
-def _version_of(program: str) -> str:
-    return _said([program, "-I", "-S", "-c", _ASK])
+def _unpack(archive: Path, into: Path) -> None:
+    coming = into.with_name(f".{into.name}.{os.getpid()}")
+    try:
+        with tarfile.open(archive) as packed:
+            packed.extractall(coming, filter="tar")
+        coming.rename(into)
+    except OSError:
+        if not into.is_dir():  # else somebody was faster
+            raise
+    finally:
+        remove_tree(coming)
 
 
 def _said(argv: list[str], timeout_s: float = _PATIENCE_S) -> str:
