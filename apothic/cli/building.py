@@ -174,5 +174,6 @@ def prune(asked: Wishes, *, days: float) -> None:
             output.put(it.digest)
         else:
             say(asked, f"{it.digest[:_DIGITS]} stays: something runs in it")
+    venvs.prune_ours(limit)
     freed = sum(it.size_bytes for it in old if it.digest in removed)
     say(asked, f"up to {size(freed)} are free again")

@@ -4,6 +4,8 @@ HOME/images/DIGEST/        the environment; `sources` in it has what the recipe 
 HOME/images/DIGEST/.whole  written last: without it, nobody runs in there
 HOME/images/DIGEST.lock    held by whoever makes it and, shared, by whatever runs in it
 HOME/images/DIGEST.failed  why it could not be made the last time
+HOME/images/ours/NAME/     links to what is ours, for the end of `sys.path`: one for each
+                           installation of Apothic, held, shared, by whatever looks there
 """
 
 from __future__ import annotations
@@ -91,6 +93,24 @@ class Venv:
 def remove(digest: str) -> bool:
     """Remove an image's environment; False if somebody makes it, or runs in it."""
     return Venv(digest).remove()
+
+
+def ours() -> Path:
+    """Where the folders with links are."""
+    return home() / "images" / "ours"
+
+
+def prune_ours(before: float) -> None:
+    """Remove those that were last used before that moment, but for what somebody uses now."""
+    for folder in ours().iterdir() if ours().is_dir() else ():
+        with suppress(OSError):
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if folder.stat().st_mtime <= before:
+                    remove_tree(folder)
+            finally:
+                os.close(fd)
 
 
 def variables(image: ImageSpec) -> dict[str, str]:

@@ -107,10 +107,15 @@ def _is_below(entry: str, stdlib: str) -> bool:
 
 def _hooks() -> str:
     """Statements that bring back import hooks of editable installs, which `site` sets up."""
-    if not any(_EDITABLE in type_name(finder) for finder in sys.meta_path):
+    if not has_hooks():
         return ""
     sites = [entry for entry in path() if entry.endswith(_SITES)]
     return f"import site; [site.addsitedir(entry) for entry in {sites!r}]; "
+
+
+def has_hooks() -> bool:
+    """Whether imports of this interpreter go by more than `sys.path`."""
+    return any(_EDITABLE in type_name(finder) for finder in sys.meta_path)
 
 
 def type_name(finder: object) -> str:

@@ -67,6 +67,21 @@ class Child:
             os.waitpid(self.pid, 0)
 
 
+class Forked:
+    """A zygote that another one has forked; the pipe ends with it and all that is below it."""
+
+    pid = None
+    error = None
+
+    def __init__(self, life: int) -> None:
+        self._life = life
+
+    def wait(self) -> None:
+        """Block until it has ended."""
+        os.read(self._life, 1)
+        os.close(self._life)
+
+
 class _Channel:
     """One zygote's control channel, and the executors that it has forked."""
 
@@ -178,6 +193,23 @@ class Zygote:
             return
         channel.far.close()
         self._add(channel)
+
+    def fork_guest(self, far: socket.socket, order: bytes) -> Launched:
+        """Have a zygote of an environment, forked off the bare one.
+
+        Raises:
+            OSError: the zygote is gone.
+        """
+        life, theirs = os.pipe()
+        try:
+            self._chain[0].send(Message(orders.GUEST, rest=order), [far.fileno(), theirs])
+        except OSError:
+            os.close(life)
+            raise
+        finally:
+            os.close(theirs)
+            far.close()
+        return Forked(life)
 
     def signal(self, number: int, signum: int) -> None:
         """Send an executor a signal, if it has not ended."""

@@ -44,8 +44,8 @@ class Environment(Protocol):
         """Change what an executor is told first: `load` is the body of its LOAD."""
         ...
 
-    def launcher(self, effect: StartExecutor) -> Launch:
-        """What launches its zygote, if this executor is the first."""
+    def launcher(self, effect: StartExecutor, own: Zygote) -> Launch:
+        """What launches its zygote, if this executor is the first; `own` may fork it."""
         ...
 
     def abandoned(self) -> None:
@@ -139,7 +139,7 @@ class Zygotes:
         guest = self._guests.get(name)
         if guest is None:
             mark = self.mark(environment, start.number)
-            guest = Zygote(environment.launcher(start.effect), mark)
+            guest = Zygote(environment.launcher(start.effect, self.own), mark)
             try:
                 guest.start()
             except BaseException:

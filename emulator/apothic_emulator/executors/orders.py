@@ -6,6 +6,7 @@ down   FORK number, flags, `Limits`, six descriptors   start an executor
        PRELOAD -, -, marshalled `Wanted`, one channel  fork a successor that imports modules
        WATCH                                           look at its executors' memory for a while
        LIMIT number, megabytes                         watch it under another limit
+       GUEST -, -, marshalled `Guest`, two descriptors fork a zygote of a virtual environment
        FOLDERS -, -, paths                             of control groups, to remove at the end
        CLOSE                                           let executors end, then end
 up     STARTED number, process id                      it was forked
@@ -38,6 +39,7 @@ WATCHED: Final = 12
 FOLDERS: Final = 13
 LIMIT: Final = 14
 IDLE: Final = 15
+GUEST: Final = 16
 
 BY_VALUE: Final = 1
 """With FORK: the executor will need cloudpickle."""

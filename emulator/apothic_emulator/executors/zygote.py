@@ -61,6 +61,8 @@ class Zygote:
         self.by_number: dict[int, Child] = {}
         """Executors only."""
         self.watchdog = Watchdog(time.monotonic)
+        self.life: list[int] = []
+        """What nobody else may have open, so that its end is seen."""
         self.folders: list[str] = []
         """Where the host has control groups; they are removed after its death."""
         self.poll = select.poll()
@@ -107,8 +109,8 @@ class Zygote:
         match order.kind:
             case orders.FORK:
                 self._fork(order, descriptors)
-            case orders.PRELOAD:
-                self._fork_successor(order, descriptors)
+            case orders.PRELOAD | orders.GUEST:
+                self._fork_zygote(order, descriptors)
             case orders.SIGNAL | orders.HUNG_UP | orders.LIMIT:
                 self._tell(order)
             case orders.FOLDERS:
@@ -204,7 +206,7 @@ class Zygote:
         linux.die_with_parent(signal.SIGKILL)
         linux.adopt_orphans()
         self.control.close()
-        _close_all(self.children)
+        _close_all([*self.children, *self.life])
         self.children.clear()
         self.by_number.clear()
 
@@ -226,29 +228,46 @@ class Zygote:
         finally:
             os._exit(70)
 
-    def _fork_successor(self, order: Message, channels: list[int]) -> None:
-        wanted = preload.wanted(order.rest)
-        if wanted.modules:
+    def _fork_zygote(self, order: Message, channels: list[int]) -> None:
+        wanted = preload.wanted(order.rest) if order.kind == orders.PRELOAD else None
+        if wanted is None or wanted.modules:
             try:
                 pid = _fork()
             except OSError:
-                pid = -1  # then this one serves on
+                pid = -1  # then this one serves on, and the channel of a guest ends
             if not pid:
-                self._become_successor(channels, wanted)
+                self._become_zygote(channels, order, wanted)
             if pid > 0:
                 self._watch(0, pid)
         _close_all(channels)
 
-    def _become_successor(self, channels: list[int], wanted: preload.Wanted) -> NoReturn:
+    def _become_zygote(
+        self, channels: list[int], order: Message, wanted: preload.Wanted | None
+    ) -> NoReturn:
         try:
             self._let_go()
-            successor = Zygote(socket(fileno=channels[0]), self.user_fd)
-            if preload.is_safe_after(wanted, {channels[0]}):
-                gc.freeze()
-                successor._say(Message(orders.READY))
-                run(successor)
+            if wanted is None:
+                self._become_guest(channels, order)
+            else:
+                self._become_successor(channels, wanted)
         finally:
             os._exit(0)
+
+    def _become_successor(self, channels: list[int], wanted: preload.Wanted) -> None:
+        successor = Zygote(socket(fileno=channels[0]), self.user_fd)
+        if preload.is_safe_after(wanted, {channels[0]}):
+            gc.freeze()
+            successor._say(Message(orders.READY))
+            run(successor)
+
+    def _become_guest(self, channels: list[int], order: Message) -> None:
+        guests = import_module("apothic_emulator.executors.guests")
+        told = guests.parse(order.rest)
+        os.setsid()
+        guests.enter(told)
+        guest = Zygote(socket(fileno=channels[0]), self.user_fd, told.idle_s)
+        guest.life = channels[1:]
+        run(guest, by_value=told.by_value)
 
     # --- ends -----------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from apothic_emulator.agent import interpreter
 from apothic_emulator.agent.containers import hosts, plan, preparing
 from apothic_emulator.agent.containers.box import PROGRAM, Box
 from apothic_emulator.agent.containers.plan import EXECUTOR, HOST, Place
-from apothic_emulator.agent.zygote import Launch, Launched
+from apothic_emulator.agent.zygote import Launch, Launched, Zygote
 from apothic_emulator.core.effects import StartExecutor
 from apothic_emulator.executors.boxed import STDLIB
 
@@ -87,9 +87,10 @@ class ContainerEnvironment:
         real = os.path.realpath(path)
         return any(real == it or real.startswith(f"{it}/") for it in self._shown)
 
-    def launcher(self, effect: StartExecutor) -> Launch:
+    def launcher(self, effect: StartExecutor, own: Zygote) -> Launch:
         """What opens a container for an executor."""
-        own = {"APOTHIC_HOME": str(home())}
+        del own
+        inside = {"APOTHIC_HOME": str(home())}
         labels = {EXECUTOR: str(effect.executor), HOST: hosts.this_host()}
         folder = hosts.folder(effect.executor)
 
@@ -98,7 +99,7 @@ class ContainerEnvironment:
             return self._create(client, mounts, labels, effect.gpus)
 
         def launch(far: Any, _mark: str) -> Launched:
-            return Box(far, create, own, self._explained, lambda: disk.remove_tree(folder))
+            return Box(far, create, inside, self._explained, lambda: disk.remove_tree(folder))
 
         return launch
 
