@@ -8,7 +8,8 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,7 +61,7 @@ def counted(environ, start):
         never.wait()
     return app(environ, start)
 
-server = make_server('127.0.0.1', 0, counted, threaded=True)
+server = make_server(sys.argv[1], 0, counted, threaded=True)
 print(server.server_port, flush=True)
 server.serve_forever()
 """
@@ -100,20 +101,27 @@ def _user(iam: Any, name: str, *actions: str) -> tuple[str, str]:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
+    with serving("127.0.0.1") as server:
+        yield server
+
+
+@contextmanager
+def serving(host: str) -> Generator[Server]:
+    """A server at that address of this machine."""
     env = {
         **os.environ,
         "INITIAL_NO_AUTH_ACTION_COUNT": str(_OPEN_ACTIONS),
         "MOTO_S3_DEFAULT_MAX_KEYS": str(PAGE),
     }
     process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", _SERVE],
+        [sys.executable, "-W", "ignore", "-c", _SERVE, host],
         env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     )
     assert process.stdout is not None
-    url = f"http://127.0.0.1:{int(process.stdout.readline())}"
+    url = f"http://{host}:{int(process.stdout.readline())}"
     try:
         iam = Server(url, "first", "first").client("iam")
         keys = _user(iam, "tests", "s3:*")

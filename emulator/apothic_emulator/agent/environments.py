@@ -10,7 +10,7 @@ from apothic_backends import codec
 from apothic_backends.images.lanes import VENV, lane
 from apothic_backends.images.steps import slim
 from apothic_backends.model.agents import PythonMismatch
-from apothic_backends.model.errors import InvalidOption, MountFailed
+from apothic_backends.model.errors import InvalidOption
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.images import ImageSpec
 from apothic_emulator.agent.venvs import VenvEnvironment
@@ -54,13 +54,6 @@ class Environments:
     def _in_container(self, spec: FunctionSpec, image: ImageSpec) -> Environment:
         from apothic_emulator.agent.containers import environment  # for few  # noqa: PLC0415
 
-        for mount in spec.mounts:
-            if mount.kind != "volume":
-                raise MountFailed(
-                    f"a {mount.kind} cannot be mounted at {mount.path} in a container yet; use a "
-                    "Volume, or an image that needs no Docker (`apothic image explain` says why)",
-                    path=mount.path,
-                )
         tree = None if image.context is None else self._stock.tree(image.context)
         archive = None if tree is None else Path(tree["archive"])
         return environment.ContainerEnvironment(spec, image, archive, self.binds)

@@ -14,16 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from apothic_backends.buckets.bucket import Bucket, Place
+from apothic_backends.buckets.directories import directory, stands_for
 from apothic_backends.buckets.mirror import Mirror
 from apothic_backends.home import home
-from apothic_backends.model.errors import MountFailed
 from apothic_backends.model.functions import MountSpec
 from apothic_backends.volumes.store import Held, sweep
 from apothic_backends.volumes.views import take_back
 from apothic_emulator.executors.fuse import Lacking, Server
-from apothic_emulator.executors.shown import Linked, Mounted
-
-_FILE = "file://"
+from apothic_emulator.executors.shown import Bound, Linked, Mounted
 
 
 class BucketView:
@@ -31,7 +29,8 @@ class BucketView:
 
     is_copy = True
 
-    def __init__(self, spec: MountSpec, keys: Mapping[str, str]) -> None:
+    def __init__(self, spec: MountSpec, keys: Mapping[str, str], at: Path | None = None) -> None:
+        """`at` is the folder in which it is, if that can be no other; a directory is there."""
         self.name = spec.name
         self.read_only = spec.read_only
         self._held = _hold(home() / "buckets")
@@ -39,12 +38,12 @@ class BucketView:
         self.place: dict[str, Any] | None = None
         self.keys: list[str | None] = []
         self.mirror: Mirror | None = None
-        self.copy = self.folder / "objects"
+        self.copy = at or self.folder / "objects"
         try:
-            if (spec.endpoint_url or "").startswith(_FILE):
-                self.copy = _directory(spec)
+            if stands_for(spec) is not None:
+                self.copy = at or directory(spec)
             else:
-                self.copy.mkdir()
+                self.copy.mkdir(exist_ok=True)
                 self.place = _place(spec)
                 self.keys = [keys[name] for name in spec.keys] or [None, None]
         except BaseException:
@@ -181,7 +180,7 @@ class BucketServed:
         self.view.close()
 
 
-def shown(surface: Mounted | Linked, view: BucketView) -> BucketShown | BucketServed:
+def shown(surface: Mounted | Linked | Bound, view: BucketView) -> BucketShown | BucketServed:
     """Have a bucket at its path: by FUSE if that can be, else as a directory that mirrors it.
 
     Raises:
@@ -226,19 +225,3 @@ def _place(spec: MountSpec) -> dict[str, Any]:
     """The fields of a `Place`."""
     same = ("prefix", "endpoint_url", "region", "force_path_style")
     return {"bucket_name": spec.name} | {name: getattr(spec, name) for name in same}
-
-
-def _directory(spec: MountSpec) -> Path:
-    """The directory that stands for a bucket.
-
-    Raises:
-        MountFailed: there is none.
-    """
-    path = Path((spec.endpoint_url or "").removeprefix(_FILE), spec.name, spec.prefix.strip("/"))
-    if not path.is_dir():
-        raise MountFailed(
-            f"there is no directory {path}, which stands for bucket {spec.name} at {spec.path}; "
-            "make it, or correct endpoint_url, bucket_name and prefix",
-            path=spec.path,
-        )
-    return path

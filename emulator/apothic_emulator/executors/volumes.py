@@ -174,7 +174,7 @@ def _mount(
     try:
         for spec in specs:
             check_place(spec.path, cwd)
-            views.append(view_of(spec, keys))
+            views.append(view_of(spec, keys, Path(spec.path) if is_bound else None))
         kind = Bound if is_bound else _enter(specs, views)
         return [show(spec, kind(view, spec.path)) for spec, view in zip(specs, views, strict=True)]
     except BaseException:
@@ -215,8 +215,8 @@ def check_place(path: str, cwd: str) -> None:
             )
 
 
-def view_of(spec: MountSpec, keys: Mapping[str, str]) -> Any:
-    """A view of what is to be mounted.
+def view_of(spec: MountSpec, keys: Mapping[str, str], at: Path | None = None) -> Any:
+    """A view of what is to be mounted; `at` is where a bucket has to be, if not anywhere.
 
     Raises:
         NotFound: there is no such volume.
@@ -225,7 +225,7 @@ def view_of(spec: MountSpec, keys: Mapping[str, str]) -> Any:
     if spec.kind == "bucket":
         from apothic_emulator.executors.buckets import BucketView  # for few  # noqa: PLC0415
 
-        return BucketView(spec, keys)
+        return BucketView(spec, keys, at)
     if spec.kind != "volume":
         raise MountFailed(f"nobody here can mount a {spec.kind} at {spec.path}", path=spec.path)
     store = local.volumes().open(spec.name, create=spec.create)
@@ -244,7 +244,6 @@ def show(spec: MountSpec, surface: Mounted | Linked | Bound) -> AnyShown:
         if spec.kind == "bucket":
             from apothic_emulator.executors import buckets  # for few  # noqa: PLC0415
 
-            assert not isinstance(surface, Bound), "no container is made for one"
             return buckets.shown(surface, view)
         if isinstance(surface, Linked):
             view.become_copy()

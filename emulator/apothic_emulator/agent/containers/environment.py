@@ -9,6 +9,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
+from apothic_backends.buckets.directories import directory, stands_for
 from apothic_backends.containers import engine
 from apothic_backends.containers.passing import bind
 from apothic_backends.home import home
@@ -18,14 +19,14 @@ from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.images import ImageSpec
 from apothic_backends.volumes import disk
 from apothic_emulator.agent import interpreter
-from apothic_emulator.agent.containers import hosts, plan, preparing
+from apothic_emulator.agent.containers import hosts, plan, preparing, quotas
 from apothic_emulator.agent.containers.box import PROGRAM, Box
 from apothic_emulator.agent.containers.plan import EXECUTOR, HOST, Place
 from apothic_emulator.agent.zygote import Launch, Launched, Zygote
 from apothic_emulator.core.effects import StartExecutor
 from apothic_emulator.executors.boxed import STDLIB
 
-_KEPT = ("archives", "trees", "volumes")
+_KEPT = ("archives", "buckets", "trees", "volumes")
 """What executors use of this user's home."""
 
 
@@ -146,18 +147,19 @@ class ContainerEnvironment:
         import docker.errors  # noqa: PLC0415 - as above
 
         is_limited = (os.environ.get("APOTHIC_LIMITS") or "enforce") == "enforce"
-        mounts = [*mounts, *plan.packages(_packages()), *self._mounts(place)]
+        packages = plan.PACKAGES
+        if any(mount.kind == "bucket" for mount in self._spec.mounts):
+            packages += plan.FOR_BUCKETS
+        mounts = [*mounts, *plan.packages(_found(packages)), *self._mounts(place)]
         how = plan.hosted(self._spec, mounts, gpus, is_limited=is_limited)
         what = plan.created(place, PROGRAM, labels)
         with engine.told():
             try:
                 if client.inspect_image(place.image)["Id"] != place.image_id:
                     raise _Gone
-                host_config = client.create_host_config(**how)
-                made = client.create_container(**what, host_config=host_config)
+                return quotas.create(client, what, how, self._spec.disk_gb if is_limited else 0)
             except docker.errors.ImageNotFound:
                 raise _Gone from None
-        return str(made["Id"])
 
     def _mounts(self, place: Place) -> list[dict[str, Any]]:
         found = [bind(path, path) for path in self._shown]
@@ -171,9 +173,13 @@ class ContainerEnvironment:
         return found
 
     def _volumes(self, folder: Path) -> list[dict[str, Any]]:
-        """Folders for what the function mounts: its executor fills them."""
+        """Folders for what the function mounts: its executor fills them, but for directories."""
         found: list[dict[str, Any]] = []
         for number, mount in enumerate(self._spec.mounts):
+            if stands_for(mount) is not None:
+                source = str(directory(mount))
+                found.append(bind(source, mount.path, is_writable=not mount.read_only))
+                continue
             (folder / str(number)).mkdir(mode=0o755, parents=True)
             found.append(bind(str(folder / str(number)), mount.path, is_writable=True))
         return found
@@ -191,11 +197,12 @@ class _Gone(Exception):
     """The image is not there any more, or is another one."""
 
 
-def _packages() -> dict[str, str]:
-    """Where our packages are."""
+def _found(packages: Sequence[str]) -> dict[str, str]:
+    """Where these packages are, as far as they are here."""
     found: dict[str, str] = {}
-    for name in plan.PACKAGES:
-        spec = PathFinder.find_spec(name, interpreter.path()) or sys.modules[name].__spec__
+    for name in packages:
+        loaded = sys.modules.get(name)
+        spec = PathFinder.find_spec(name, interpreter.path()) or (loaded and loaded.__spec__)
         if spec is not None and spec.origin is not None:
             found[name] = str(Path(spec.origin).parent)
     return found

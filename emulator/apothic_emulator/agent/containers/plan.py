@@ -17,6 +17,8 @@ HOST = "dev.apothic.host"
 """The label that says whose it is: see `hosts`."""
 
 PACKAGES = ("apothic", "apothic_backends", "apothic_emulator", "cloudpickle")
+FOR_BUCKETS = ("obstore",)
+"""What few functions need of what this machine has: for all Pythons, on Linux with glibc."""
 _RIGHTS = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"]
 """What root may in a container. Anybody else may nothing."""
 _MOST_PROCESSES = 4096
@@ -119,4 +121,4 @@ def hosted(
 
 def packages(found: Mapping[str, str]) -> list[dict[str, Any]]:
     """Our packages and what they need, as a container sees them."""
-    return [bind(found[name], f"{OURS}/{name}") for name in PACKAGES if name in found]
+    return [bind(path, f"{OURS}/{name}") for name, path in found.items()]

@@ -67,7 +67,7 @@ def test_its_user_is_the_one_of_the_program() -> None:
 
 
 def test_packages_are_shown_where_the_first_process_looks() -> None:
-    (mount,) = plan.packages({"apothic": "/somewhere/apothic", "other": "/x"})
+    (mount,) = plan.packages({"apothic": "/somewhere/apothic"})
 
     assert (mount["Source"], mount["Target"]) == ("/somewhere/apothic", "/run/apothic/apothic")
 
