@@ -152,15 +152,19 @@ def test_a_service_in_a_container_takes_connections_of_this_machine(
     assert ran(program).end() == "True"
 
 
-def test_secrets_are_in_its_environment_and_not_in_what_docker_tells(
+def test_secrets_are_its_variables_and_in_nothing_that_docker_or_the_kernel_tells(
     ran: Callable[..., Ran], client: Any
 ) -> None:
     program = """
+        import glob
         secret = apothic.Secret.from_dict({"TOKEN": "canary-in-a-coal-mine"})
 
         @app.function(secrets=[secret])
         def read():
-            return len(os.environ["TOKEN"])
+            told = glob.glob("/proc/[0-9]*/environ") + glob.glob("/proc/[0-9]*/cmdline")
+            token = os.environ["TOKEN"].encode()
+            found = [path for path in told if token in open(path, "rb").read()]
+            return len(os.environ["TOKEN"]), "/proc/1/environ" in told, found
 
         if __name__ == "__main__":
             print(read.remote(), flush=True)
@@ -170,9 +174,10 @@ def test_secrets_are_in_its_environment_and_not_in_what_docker_tells(
     one = ran(program)
 
     assert one.process.stdout is not None
-    assert one.process.stdout.readline() == "21\n"
+    assert one.process.stdout.readline() == "(21, True, [])\n"
     (found,) = executors(client)
     assert "canary-in" not in json.dumps(client.inspect_container(found["Id"]))
+    assert "canary-in" not in json.dumps(client.top(found["Id"]))
 
 
 # --- limits and ends -----------------------------------------------------------------------------
@@ -215,6 +220,26 @@ def test_the_container_has_the_limits_of_its_function(ran: Callable[..., Ran], c
     host = client.inspect_container(found["Id"])["HostConfig"]
     assert (host["Memory"], host["NanoCpus"]) == (96 << 20, 10**9)
     assert host["PidsLimit"] > 0
+
+
+def test_what_it_writes_is_limited_whether_docker_keeps_a_quota_or_not(
+    ran: Callable[..., Ran],
+) -> None:
+    program = """
+        import errno
+
+        @app.function(disk_gb=0.01)
+        def write():
+            try:
+                open("/tmp/large", "wb").write(bytes(20_000_000))
+            except OSError as error:
+                return error.errno in (errno.EFBIG, errno.ENOSPC)
+
+        if __name__ == "__main__":
+            print(write.remote())
+    """
+
+    assert ran(program).end() == "True"
 
 
 HOLDS = """
