@@ -88,9 +88,9 @@ class Groups:
     def excess(self, number: int) -> Excess | None:
         """Proof that the kernel has killed a process of this executor's for want of memory."""
         folder, limit_mb = f"{self.memory}/{number}", self._limits.get(number)
-        if limit_mb is None or not _count(f"{folder}/{self.kind.kills}", "oom_kill"):
+        if limit_mb is None or not groups.number(f"{folder}/{self.kind.kills}", "oom_kill"):
             return None
-        peak = _count(f"{folder}/{self.kind.peak}")
+        peak = groups.number(f"{folder}/{self.kind.peak}")
         return Excess(limit_mb, peak >> 20 or limit_mb, self.kind.name)
 
     def remove(self, number: int) -> None:
@@ -166,19 +166,6 @@ def _move(pid: int, procs: str) -> None:
                 groups.write(procs, member)
             except ProcessLookupError:
                 continue  # it has ended
-
-
-def _count(path: str, field: str = "") -> int:
-    """A number in a file, the one behind `field` if there are several; 0 where there is none."""
-    try:
-        with open(path, encoding="ascii") as file:  # noqa: PTH123
-            for line in file:
-                name, _, number = line.rpartition(" ")
-                if name == field:
-                    return int(number)
-    except (OSError, ValueError):
-        pass
-    return 0
 
 
 # --- finding them -----------------------------------------------------------------------------

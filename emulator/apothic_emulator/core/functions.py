@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from apothic_backends.images.steps import paths
 from apothic_backends.model.archives import check_digest, check_inside
 from apothic_backends.model.errors import InvalidOption, UsageError
 from apothic_backends.model.functions import BatchPolicy, FunctionSpec
@@ -160,8 +159,13 @@ def _check_least(spec: FunctionSpec) -> None:
 def _check_source(spec: FunctionSpec) -> None:
     for digest in spec.archives:
         check_digest(digest)
-    for path in (*spec.path, *(() if spec.image is None else paths(spec.image))):
+    for path in spec.path:
         check_inside(path)
+    if spec.image is not None:
+        from apothic_backends.images.steps import paths  # few  # noqa: PLC0415
+
+        for path in paths(spec.image):
+            check_inside(path)
 
 
 def _check_gpus(spec: FunctionSpec) -> None:

@@ -13,7 +13,7 @@ import sys
 from _socket import socket
 from typing import Any
 
-from apothic_emulator.executors import linux, orders, zygote
+from apothic_emulator.executors import groups, linux, orders, zygote
 from apothic_emulator.executors.child import Executor
 from apothic_emulator.executors.limits import Limits
 from apothic_emulator.executors.orders import Message
@@ -87,21 +87,9 @@ class BoxedZygote(zygote.Zygote):
 def _killed_at() -> tuple[int, int]:
     """If the kernel has killed for want of memory: by which version of cgroups, the most used."""
     for version, kills, peak in _COUNTS:
-        if _number(kills, "oom_kill"):
-            return version, _number(peak)
+        if groups.number(kills, "oom_kill"):
+            return version, groups.number(peak)
     return 0, 0
-
-
-def _number(path: str, field: str = "") -> int:
-    try:
-        with open(path, encoding="ascii") as file:  # noqa: PTH123
-            for line in file:
-                name, _, number = line.rpartition(" ")
-                if name == field:
-                    return int(number)
-    except (OSError, ValueError):
-        pass
-    return 0
 
 
 def main(fds: list[int], said: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Folders of control groups: their names, and how they go. What a zygote needs of them, too."""
+"""Folders of control groups: their names, what is in them, how they go. Zygotes need it, too."""
 
 from __future__ import annotations
 
@@ -23,6 +23,19 @@ def write(path: str, value: object) -> None:
         os.write(fd, str(value).encode())
     finally:
         os.close(fd)
+
+
+def number(path: str, field: str = "") -> int:
+    """A number in a file, the one behind `field` if there are several; 0 where there is none."""
+    try:
+        with open(path, encoding="ascii") as file:  # noqa: PTH123 - see linux.py
+            for line in file:
+                name, _, found = line.rpartition(" ")
+                if name == field:
+                    return int(found)
+    except (OSError, ValueError):
+        pass
+    return 0
 
 
 def remove(folder: str) -> None:
