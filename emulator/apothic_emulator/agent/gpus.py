@@ -46,12 +46,18 @@ def usable(inventory: Inventory) -> tuple[tuple[Gpu, ...], str]:
     wholes = [it.gpu.uuid for it in devices if not it.gpu.parent]
     gpus = tuple(it.gpu for it in devices if it.gpu.uuid and not it.is_cut)
     wanted = None if os.environ.get(FAKE) else os.environ.get(VISIBLE)
-    seen = visible(wholes, gpus, wanted)
+    seen = visible(wholes, gpus, wanted and _todays(devices, wanted))
     if seen or not devices:
         return seen, inventory.reason
     if gpus:
         return (), f"{VISIBLE}={wanted!r} leaves none of {len(gpus)}"
     return (), "; ".join(map(_why_not, devices))
+
+
+def _todays(devices: Iterable[Device], wanted: str) -> str:
+    """The same list, with slices by the names that they have now."""
+    former = {it.former: it.gpu.uuid for it in devices if it.former}
+    return ",".join(former.get(name.strip(), name) for name in wanted.split(","))
 
 
 def _why_not(device: Device) -> str:

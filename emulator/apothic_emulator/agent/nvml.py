@@ -47,7 +47,8 @@ class Device(Record):
     """A device, or a slice of one, at one moment; None is what the driver does not tell.
 
     `number` is its place on the bus ("0"), or that in another one ("0.1"). One that `is_cut` (MIG)
-    is not given to anybody, but its slices are. `hidden` says why there are no `processes`.
+    is not given to anybody, but its slices are. `hidden` says why there are no `processes`, and
+    `former` is how drivers before R470 called a slice, which CUDA still understands.
     """
 
     number: str
@@ -58,6 +59,7 @@ class Device(Record):
     temperature_c: int | None = None
     processes: tuple[Process, ...] = ()
     hidden: str = ""
+    former: str = ""
 
 
 class Inventory(Record):
@@ -130,11 +132,19 @@ class Asking:
             uuid = nvml.nvmlDeviceGetUUID(handle)
             name = nvml.nvmlDeviceGetName(handle)
             gpu = Gpu(uuid, name if "MIG" in name else f"{name} MIG", parent=parent.uuid)
-            found: Device = self._of(handle, number, gpu)
+            found: Device = self._of(handle, number, gpu).replace(
+                former=self._former(handle, parent)
+            )
         except nvml.NVMLError as error:
             gpu = Gpu(uuid, f"a slice of {parent.name}", parent=parent.uuid, trouble=_told(error))
             return Device(number, gpu)
         return found.replace(util_percent=None, temperature_c=whole.temperature_c)
+
+    def _former(self, handle: Any, parent: Gpu) -> str:
+        nvml = self._nvml
+        gpu = self._told(nvml.nvmlDeviceGetGpuInstanceId, handle)
+        compute = self._told(nvml.nvmlDeviceGetComputeInstanceId, handle)
+        return "" if None in (gpu, compute) else f"MIG-{parent.uuid}/{gpu}/{compute}"
 
     def _of(self, handle: Any, number: str, gpu: Gpu) -> Device:
         nvml = self._nvml

@@ -4,7 +4,8 @@
     ""  "-1"             none
     "0,2"                by their places on the bus, as with CUDA_DEVICE_ORDER=PCI_BUS_ID
     "GPU-8f,GPU-3c1"     by their UUIDs, or how those begin if only one does
-    "MIG-3f2"            slices, likewise
+    "MIG-3f2"            slices, likewise; "MIG-GPU-8f.../1/0", as they were called before, is
+                         known to `gpus`, and has to be whole
 
 The first name decides of which kind all are; the list ends before the first that is of another
 kind, or fits no device or several. A list in which one comes twice is none. In one thing we differ:

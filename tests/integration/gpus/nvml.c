@@ -8,6 +8,7 @@
        0.memory.error=3          what one question of it returns
        0.slices=7                it is cut, and may have so many
        0.1.uuid=MIG-1            its second slice, with the same keys
+       0.1.gi=2  0.1.ci=0        its numbers on the device
        0.pids=12:1048576,13:0    processes, and their bytes
 
    -DOLD leaves out what drivers before R470 did not have. */
@@ -159,5 +160,15 @@ int nvmlDeviceGetMaxMigDeviceCount(void *handle, unsigned *count) {
 int nvmlDeviceGetMigDeviceHandleByIndex(void *device, unsigned i, void **slice) {
     *slice = (void *)((size_t)device + i + 1);
     return get(prefix_of(*slice), "uuid") ? OK : NOT_FOUND;
+}
+
+int nvmlDeviceGetGpuInstanceId(void *slice, unsigned *id) {
+    *id = (unsigned)number(prefix_of(slice), "gi");
+    return wrong(slice, "gi");
+}
+
+int nvmlDeviceGetComputeInstanceId(void *slice, unsigned *id) {
+    *id = (unsigned)number(prefix_of(slice), "ci");
+    return wrong(slice, "ci");
 }
 #endif

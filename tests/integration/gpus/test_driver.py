@@ -264,6 +264,7 @@ def test_a_driver_that_cannot_be_asked_at_all_is_too_old(tmp_path: Path) -> None
         ("1,0", ["GPU-bb", "GPU-aa"]),
         ("GPU-b", ["GPU-bb"]),
         ("MIG-2,MIG-1", ["MIG-2", "MIG-1"]),
+        ("MIG-GPU-cc/2/0", ["MIG-2"]),
         ("2", ["MIG-1", "MIG-2"]),
         ("0,0", []),
         ("", []),
@@ -274,5 +275,6 @@ def test_only_what_is_visible_is_found(driver: Driver, wanted: str, seen: list[s
     driver.device(1, "GPU-bb")
     driver.device(2, "GPU-cc", "NVIDIA A100-SXM4-40GB", 40)
     driver.cut(2, "MIG-1", "MIG-2")
+    driver.tell(**{"_2.0.gi": 1, "_2.1.gi": 2})
 
     assert found(driver, CUDA_VISIBLE_DEVICES=wanted) == seen
