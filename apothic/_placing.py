@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from apothic._declared import DECLARED
+from apothic._drive import block
 from apothic.images import CARRIED, Image
 from apothic_backends.base import Backend
 from apothic_backends.commands import Command, RegisterFunction
@@ -34,6 +35,13 @@ async def placed(
 
         spec = running_in(spec, await shipped_once(backend))
     return [*before, RegisterFunction(spec, introduced.code)]
+
+
+def placed_now(
+    backend: Backend, introduction: Callable[[], list[Command[Any]]], image: Image | None
+) -> list[Command[Any]]:
+    """The same, waited for."""
+    return block(placed(backend, introduction, image))
 
 
 async def _recipe(backend: Backend, image: Image) -> ImageSpec:

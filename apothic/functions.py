@@ -267,6 +267,16 @@ class Declared(Invocable[P, R], Markable):
         kept = [secret.keep() for secret in self.options.get("secrets") or ()]
         return [*filter(None, kept), RegisterFunction(spec, code)]
 
+    def introduction_at(self, backend: Backend) -> list[Command[Any]]:
+        """The same, once the files that its image brings are at that backend.
+
+        Raises:
+            NotFound, PackageRefused: they cannot be shipped as they are.
+        """
+        from apothic._placing import placed_now  # for tests  # noqa: PLC0415
+
+        return placed_now(backend, self.introduction, self.options.get("image"))
+
     def _refuse_unbuilt(self) -> None:
         unbuilt = [name for name in NOT_BUILT if name in self.options]
         unbuilt += [f"@{name}" for name in self._marks if name not in BUILT_MARKS]

@@ -309,7 +309,7 @@ def nightly(): return os.environ["MODE"]
 def called(): return os.environ["MODE"]
 
 @timed.function(image=bringing, schedule=Cron("0 3 * * *"))
-def later(): pass
+def later(): return os.environ["MODE"]
 """
 
 
@@ -318,7 +318,6 @@ def test_the_functions_of_an_app_have_their_images(run: Run) -> None:
     run(
         """
 import imaged
-from apothic import NotBuiltYet
 
 def test_a_scheduled_run(apothic_app, apothic_clock, apothic_events):
     running = apothic_app(imaged.app)
@@ -329,9 +328,10 @@ def test_a_scheduled_run(apothic_app, apothic_clock, apothic_events):
 def test_an_image_that_brings_files(apothic_app):
     assert apothic_app(imaged.other)["called"].remote() == "fast"
 
-def test_a_schedule_with_such_an_image(apothic_app):
-    with pytest.raises(NotBuiltYet, match="if its image brings files"):
-        apothic_app(imaged.timed)
+def test_a_schedule_with_such_an_image(apothic_app, apothic_clock, apothic_events):
+    apothic_app(imaged.timed)
+    apothic_clock.advance("1d")
+    assert len(apothic_events.of("job.end", fn="later", status="succeeded")) == 1
 """,
         passed=3,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
+from apothic_backends.base import Backend
 from apothic_backends.commands import (
     Command,
     ListSchedules,
@@ -12,7 +13,6 @@ from apothic_backends.commands import (
     StartSchedule,
     StopSchedule,
 )
-from apothic_backends.model.errors import NotBuiltYet
 from apothic_backends.model.schedules import CronSchedule, PeriodSchedule, ScheduleSnapshot
 from apothic_emulator.testing.runtime import Runtime
 
@@ -36,6 +36,10 @@ class Handle(Protocol):
 
     def introduction(self) -> list[Command[Any]]:
         """What makes it known to a backend, in order; the last reply is its id."""
+        ...
+
+    def introduction_at(self, backend: Backend) -> list[Command[Any]]:
+        """The same, once the files that its image brings are there."""
         ...
 
 
@@ -68,13 +72,13 @@ class RunningApp(Mapping[str, Any]):
         backend = self._runtime.backend
         schedule: Declared | None = handle.options.get("schedule")
         image = handle.options.get("image")
-        if image is not None and image.brings_files:
-            if schedule is not None:
-                raise NotBuiltYet("a schedule fires in no test if its image brings files")
+        brings_files = image is not None and image.brings_files
+        if brings_files and schedule is None:
             return  # its first call makes it known
         function_id = ""
-        for command in handle.introduction():
-            if image is not None and isinstance(command, RegisterFunction):
+        known = handle.introduction_at(backend) if brings_files else handle.introduction()
+        for command in known:
+            if image is not None and not brings_files and isinstance(command, RegisterFunction):
                 command.spec = command.spec.replace(image=image.spec())
             function_id = backend.start(command).wait()
         if schedule is not None:
