@@ -12,6 +12,7 @@ import pytest
 
 from apothic import App, Image, ImageBuildFailed, JobCancelled
 from apothic._connect import connected
+from apothic_backends.images.venvs import Venv
 from tests.images.conftest import begun, whole
 from tests.images.packages import make_sdist, make_wheel
 from tests.integration.support import (
@@ -23,7 +24,7 @@ from tests.integration.support import (
     wait_gone,
     wait_until,
 )
-from tests.stores.disks import can_mount, small_disk
+from tests.stores.disks import can_mount, fill, small_disk
 
 SLIM = Image.debian_slim()
 
@@ -154,17 +155,24 @@ def test_a_failure_is_told_to_all_who_wait_for_it_and_the_next_call_tries_again(
     second = App("app").function(image=image)(os.getppid)
     jobs = [first.spawn(), first.spawn(), second.spawn()]
     read_when_there(count)
-    gate.open("w").close()
+    wait_until(lambda: waiting(Venv(image.spec().digest).lock) == len(jobs) - 1)
 
-    for job in jobs:
-        with pytest.raises(ImageBuildFailed, match="slow"):
-            job.wait()
+    with gate.open("w"):  # one more build would go on at once, and be counted
+        for job in jobs:
+            with pytest.raises(ImageBuildFailed, match="slow"):
+                job.wait()
     assert count.read_text() == "built\n"
     again = first.spawn()
     wait_until(lambda: count.read_text() == "built\n" * 2)
     gate.open("w").close()
     with pytest.raises(ImageBuildFailed, match="slow"):
         again.wait()
+
+
+def waiting(lock: Path) -> int:
+    """How many stand before a lock that another has."""
+    lines = [line for line in Path("/proc/locks").read_text().splitlines() if " -> " in line]
+    return sum(f":{lock.stat().st_ino} " in line for line in lines)
 
 
 def test_the_end_of_what_a_build_printed_is_in_its_error(
@@ -215,14 +223,26 @@ def names(pid: int) -> dict[int, str]:
 
 
 @pytest.mark.skipif(not can_mount(), reason="no file system can be mounted here")
-def test_a_full_disk_is_named_with_the_way_out(
+def test_a_full_disk_is_named_with_the_way_out_and_the_next_call_works_when_there_is_room(
     packages: Path, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     make_wheel(packages, "large", code=f"WORD = {'x' * 1_000_000!r}")
-    with small_disk(disk, 500_000):
+    function = App("app").function(image=SLIM.pip_install("large"))(os.getpid)
+    with small_disk(disk, 8_000_000):
+        filler = fill(disk, but=700_000)
         monkeypatch.setenv("APOTHIC_HOME", str(disk / "home"))
+
         with pytest.raises(ImageBuildFailed, match=r"disk is full.*apothic image prune"):
-            App("app").function(image=SLIM.pip_install("large"))(os.getpid).remote()
-        assert whole(disk / "home") == []
+            function.remote()
+        assert [it for it in (disk / "home" / "images").iterdir() if it.is_dir()] == [
+            disk / "home" / "images" / "ours"
+        ]
+        filler.unlink()
+        assert function.remote()
+        assert len(whole(disk / "home")) == 1
+
+        backend = connected()
+        assert backend is not None
+        backend.close()
