@@ -36,13 +36,12 @@ RAW = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 @with_options(everywhere)
 @click.pass_context
 def program(context: click.Context, **given: Any) -> None:
-    """Run functions: in worker processes of this machine, or elsewhere.
+    """Run functions, here or elsewhere: apothic run report.py::summarize.
 
-    \b
-    apothic run report.py::summarize --text hello
-    Each takes --json, -q, -v, --plain, --color. Exit codes: 0 done, 1 raised,
-    2 usage, 3 key, 4 not found, 5 conflict, 6 room, 7 time, 8 busy, 9 memory, 70 bug.
-    """  # noqa: D301 - click reads \b as "do not wrap this paragraph"
+    Every command takes --json, -q, -v, --plain and --color. Exit codes: 0 done, 1 your code raised,
+    2 usage, 3 key refused, 4 not found, 5 conflict, 6 no capacity, 7 timeout, 8 busy, 9 memory,
+    70 a bug, 130 interrupted.
+    """
     context.obj = Wishes().over(given)
     try:
         context.obj.is_json()
@@ -84,7 +83,7 @@ def run(
 
     A local entrypoint runs in this process, a function in a worker: its result goes to stdout, what
     it prints to stderr. ARGUMENTS may be JSON.
-    """  # noqa: D301 - as above
+    """  # noqa: D301 - click reads \b as "do not wrap this paragraph"
     from apothic.cli.run import run_target  # noqa: PLC0415 - so that --help starts fast
     from apothic.cli.ways import Ways  # noqa: PLC0415 - as above
 
