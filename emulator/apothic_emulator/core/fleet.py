@@ -72,7 +72,7 @@ class Fleet:
 
     def _join(self, command: Join, asked: Asked, now: float) -> Welcome:
         _check_capacity(command.capacity)
-        machine = self.rented().admit(command.tag, now) if command.tag else None
+        machine = self.rented().admit(command, now) if command.tag else None
         agent = self._known(command, now)
         if agent is None:
             agent = self._new(command)

@@ -41,6 +41,7 @@ from apothic_backends.model.machines import (
 from apothic_emulator.core.agents import Agent
 from apothic_emulator.core.facts import Asked
 from apothic_emulator.core.feeds import Wants
+from apothic_emulator.core.hellos import Join
 from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.machine import COMING, Machine, machine_of
 from apothic_emulator.core.rented import Books
@@ -117,15 +118,18 @@ class Rules:
 
     # --- an agent joins -------------------------------------------------------------------------
 
-    def admit(self, tag: str, now: float) -> Machine:
+    def admit(self, command: Join, now: float) -> Machine:
         """The machine from which an agent joins.
 
         Raises:
-            MachineGivenUp: it is not wanted any more, and goes.
+            MachineGivenUp: it is not wanted any more, and goes; or it is there twice.
         """
+        tag = command.tag
         machine = self.books.by_tag.get(tag)
         if machine is not None and machine.status != DESTROYING:
-            return machine
+            agent = self.agents.far.get(machine.agent)
+            if agent is None or agent.name == command.name:
+                return machine
         for it in self.books.suppliers if tag.startswith(self.books.head.prefix) else ():
             self.books.look_by(it, now)
         raise MachineGivenUp(f"the machine {tag} is not wanted here any more: it has to go")

@@ -114,7 +114,7 @@ class Books:
         self.rate -= machine.rate
         self.leases.drop(machine)
         del self.machines[machine.number]
-        if self.by_tag[machine.tag] is machine:
+        if self.by_tag.get(machine.tag) is machine:
             del self.by_tag[machine.tag]
         self._by_id.pop((machine.provider, machine.provider_id), None)
         if self.shared.journal is not None:

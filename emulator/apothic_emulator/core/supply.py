@@ -138,7 +138,7 @@ class Supply:
             told = f"${books.rate / NANO:.2f}/h of ${terms.max_usd_per_hour:.2f}/h are taken"
             self.wait(want, now + CAP_S, f"what may be spent does not do for another one: {told}")
         elif offer is None:
-            self.wait(want, now + SEEK_S, want.reason or "no offer is left")
+            self.wait(want, now + SEEK_S, "all that will do has failed, or is on a host that has")
         if offer is None:
             return None
         machine = books.new(offer.values["provider"], now)
