@@ -164,7 +164,7 @@ class Cloud:
     def refuse_blocked(self, errand: Rent, epoch: int) -> None:
         if epoch == self.world.epoch:
             early_s = self.world.now - self.told_blocked_at
-            sure(early_s < 60 or early_s >= 200, "C6", "asked %g s after it was blocked", early_s)
+            sure(early_s < 25 or early_s >= 200, "C6", "asked %g s after it was blocked", early_s)
             if early_s > 200:
                 self.told_blocked_at = self.world.now
         self.fail(errand, epoch, "cloud_blocked")

@@ -35,9 +35,8 @@ def test_every_lie_is_told_and_every_end_is_reached() -> None:
 
 
 RARE = {
-    "what_is_told_to_go_is_gone": 139,
+    "what_has_become_dearer_is_kept": 86,
     "nobody_looks_at_what_is_left": 65,
-    "nobody_waits_for_a_machine_to_come_up": 35,
 }
 """Found by few seeds: such ones."""
 

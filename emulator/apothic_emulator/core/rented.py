@@ -67,6 +67,7 @@ class Books:
         machine = Machine(head.last, provider, tag, now)
         machine.is_asked, machine.offset = True, self.offset
         self.keep_head()
+        self.look_by(provider, now + LIST_S)
         return machine
 
     def add(self, machine: Machine) -> None:
@@ -120,8 +121,7 @@ class Books:
         if self.shared.journal is not None:
             self.shared.journal.drop(machine.key)
         self.keep_head()
-        if machine.provider in self.suppliers:
-            self.effects.effects.append(Forget(machine.number, machine.provider, machine.tag))
+        self.effects.effects.append(Forget(machine.number, machine.provider, machine.tag))
 
     def take_up(self, machine: Machine, look_at: float, now: float) -> None:
         """It was there when the control plane ended: whether it still is, has to be seen."""
@@ -249,16 +249,14 @@ class Books:
 
     def heard(self, supplier: Supplier, command: MachinesSeen, now: float) -> None:
         """A provider has answered."""
-        failure, listing = command.failure, command.listing
-        supplier.note = "" if failure is None else failure.message
-        if listing is not None:
-            self.listed(supplier, listing, command.asked_at, now)
+        if command.listing is not None:
+            supplier.note = ""
+            self.listed(supplier, command.listing, command.asked_at, now)
             return
-        after_s = 2 * LOOK_S
-        if failure is not None:
-            supplier.hear(failure, now)
-            after_s = max(after_s, failure.after_s)
-        self.shared.wake_at(supplier.go_on(now, after_s))
+        failure = command.failure or Failure("provider_error", "it has told nothing")
+        supplier.note = failure.message
+        supplier.hear(failure, now)
+        self.shared.wake_at(supplier.go_on(now, max(2 * LOOK_S, failure.after_s)))
 
     def listed(self, supplier: Supplier, listing: Listing, asked_at: float, now: float) -> None:
         """A provider has listed its machines, as they were when it was asked or a little before."""

@@ -44,9 +44,9 @@ class Supplier:
 
     def look_by(self, moment: float) -> float:
         """List its machines by then, but not too often; gives when that will be."""
-        self.is_hurried = True
         if self.asked_at is None:
             self.list_at = min(self.list_at, max(moment, self.listed_at + LOOK_S))
+        self.is_hurried = self.asked_at is not None
         return self.list_at
 
     def ask(self, prefix: str, now: float) -> ListRented:

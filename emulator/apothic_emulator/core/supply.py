@@ -17,9 +17,16 @@ from apothic_emulator.core.machine import COMING, Machine
 from apothic_emulator.core.placement import lacks
 from apothic_emulator.core.pools import Pool
 from apothic_emulator.core.rented import Books
-from apothic_emulator.core.renting import MachineRented, OffersFound, Rent, SeekOffers, Terms
+from apothic_emulator.core.renting import (
+    Failure,
+    MachineRented,
+    OffersFound,
+    Rent,
+    SeekOffers,
+    Terms,
+)
 from apothic_emulator.core.shared import Shared
-from apothic_emulator.core.suppliers import NOT_MADE
+from apothic_emulator.core.suppliers import NOT_MADE, Supplier
 from apothic_emulator.core.wants import SEEK_S, Want
 
 _OWN = Capacity(1, 1)
@@ -70,10 +77,12 @@ class Supply:
 
     def _supply(self, want: Want, now: float) -> None:
         """Have as many machines made for a function as it lacks, and as may be."""
-        missing = want.missing(now) - self.books.coming[want.number] - self._fresh(want)
-        if missing <= 0:
-            if not (want.awaits or want.fresh or now < want.at):
-                self.wants.pop(want.number, None)
+        lacking = want.missing(now)
+        missing = lacking - self.books.coming[want.number] - self._fresh(want)
+        if lacking <= 0 and now >= want.at and not (want.awaits or want.fresh):
+            self.wants.pop(want.number, None)
+        elif missing <= 0:
+            return
         elif self.books.head.is_paused:
             want.reason = "machines were released, and none is rented until that is allowed again"
         elif now < want.at:
@@ -102,7 +111,7 @@ class Supply:
         assert self.terms is not None
         spec = want.pool.function.spec
         disk_gb = max(spec.disk_gb, self.terms.disk_gb)
-        want.found, want.reason = [], "offers are sought"
+        want.found, want.reason = [], want.reason or "offers are sought"
         for it in able:
             want.awaits.add(it.name)
             self.scheduler.effects.append(SeekOffers(want.number, it.name, spec, disk_gb))
@@ -118,11 +127,12 @@ class Supply:
         if want is None or command.provider not in want.awaits:
             return
         want.awaits.remove(command.provider)
+        supplier = self.books.suppliers[command.provider]
         if command.failure is not None:
-            self.books.suppliers[command.provider].hear(command.failure, now)
-            want.troubles.append(f"{command.provider}: {command.failure.message}")
-        for it in command.offers:
-            want.found.append(it.replace(values={**it.values, "provider": command.provider}))
+            self._hear(supplier, command.failure, now)
+            want.troubles.append(f"{supplier.name}: {command.failure.message}")
+        for it in () if supplier.why_not(now) else command.offers:
+            want.found.append(it.replace(values={**it.values, "provider": supplier.name}))
         if not want.awaits:
             want.sift(now)
             self.shared.wake_at(want.at)
@@ -166,7 +176,7 @@ class Supply:
     def _not_rented(self, machine: Machine, command: MachineRented, now: float) -> None:
         failure: Any = command.failure
         supplier = self.books.suppliers[machine.provider]
-        supplier.hear(failure, now)
+        self._hear(supplier, failure, now)
         want = self.wants.get(machine.function)
         is_sure = failure.code in NOT_MADE
         if is_sure and machine.status == CREATING and want is not None:
@@ -175,6 +185,15 @@ class Supply:
             else:
                 self.failed(machine, failure.message, now)
         self.books.not_rented(machine, failure, now, is_sure=is_sure)
+
+    def _hear(self, supplier: Supplier, failure: Failure, now: float) -> None:
+        """It may be that nothing can be had there for a while: nobody tries what it has offered."""
+        supplier.hear(failure, now)
+        for want in self.wants.values() if now < supplier.until else ():
+            want.found, want.offers = (
+                [it for it in those if it.values["provider"] != supplier.name]
+                for those in (want.found, want.offers)
+            )
 
     def failed(self, machine: Machine, why: str, now: float) -> None:
         """One has come to nothing: whoever waits for it gets another, for a while."""
