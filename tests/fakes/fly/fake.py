@@ -214,6 +214,8 @@ class FakeFly:
             spoilt = _spoilt(fault)
             if spoilt is not None:
                 return spoilt
+            if "elsewhere" in fault:
+                return Reply(202, None, (("Location", fault["elsewhere"]),))
             reply = self.registry.handle(method, path, query, headers, content, is_known=is_known)
             return Reply(None) if fault.get("lose_reply") else reply
 
