@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from copy import deepcopy
+from math import inf
 from typing import Any
 
 from apothic_backends.commands.deployments import (
@@ -29,6 +30,7 @@ from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.services import ServiceSnapshot
 from apothic_emulator.core import effects as e, facts as f
 from apothic_emulator.core.doors import Listen, Listening, Refuse
+from apothic_emulator.core.executors import RETIRE_S
 from tests.simulation.history import sure
 
 ENOUGH_S = 1e-6
@@ -118,6 +120,18 @@ class Known:
         self.is_ready = self.is_leaving = self.is_late = False
         """The last: it was ready when another version was wanted, which starts as well."""
         self.said: set[str] = set()
+        self.leaves_by: float | None = None
+        """It was not ready when it was no longer wanted: it need not leave at once."""
+
+    @property
+    def is_going(self) -> bool:
+        """Whether it leaves, or soon has to."""
+        return self.is_leaving or self.leaves_by is not None
+
+    def is_unwanted(self, now: float) -> None:
+        """From now on, unless it was before."""
+        if not self.is_going and not self.is_ready:
+            self.leaves_by = now + RETIRE_S
 
 
 class Attendance:
@@ -147,7 +161,8 @@ class Attendance:
             return
         if isinstance(item, f.Loaded):
             wanted = self.wish.services.get(it.service)
-            it.is_ready = not it.is_leaving
+            it.is_ready = not it.is_going
+            it.leaves_by = None if it.leaves_by is None else -inf
             it.is_late = wanted is not None and wanted.function != it.function
         elif isinstance(item, f.Said):
             it.said.add(item.word)
@@ -180,11 +195,11 @@ class Attendance:
         is_live = wanted is not None and wanted.serves and wanted.function == it.function
         sure(is_live, "V1", "%d of %s starts", effect.executor, it.service)
         self.there[effect.executor] = it
-        same = [o for o in self.there.values() if o.function == it.function and not o.is_leaving]
+        same = [o for o in self.there.values() if o.function == it.function and not o.is_going]
         sure(len(same) <= it.spec.max_containers, "V1", "%d of %s", len(same), it.service)
 
     def _ends(self, effect: Any, it: Known, now: float) -> None:
-        number, it.is_leaving, was_leaving = effect.executor, True, it.is_leaving
+        number, it.is_leaving, was_leaving = effect.executor, True, it.is_going
         wanted = self.wish.services.get(it.service)
         if was_leaving or wanted is None or not wanted.serves:
             return
@@ -198,17 +213,24 @@ class Attendance:
             may |= any(_up(o) or "taken" in o.said for o in new)
             sure(may, "V2", "%d of %s ends, and no other is ready", number, it.service)
 
-    def stepped(self) -> None:
+    def stepped(self, now: float) -> None:
         """A step is over."""
         for service, wanted in self.wish.services.items():
             mine = [it for it in self.there.values() if it.service == service]
             if any(_up(it) and it.function == wanted.function for it in mine):
-                old = [it for it in mine if it.function != wanted.function and not it.is_leaving]
+                old = [it for it in mine if it.function != wanted.function]
+                for it in old:
+                    it.is_unwanted(now)
+                old = [it for it in old if not it.is_going]
                 sure(not old, "V2", "%d of an old version of %s go on", len(old), service)
         for it in self.there.values():
             wanted_now = self.wish.services.get(it.service)
             is_wanted = wanted_now is not None and wanted_now.serves
-            sure(is_wanted or it.is_leaving, "V5", "%s is stopped, and goes on", it.service)
+            if not is_wanted:
+                it.is_unwanted(now)
+            sure(is_wanted or it.is_going, "V5", "%s is stopped, and goes on", it.service)
+            is_late = it.leaves_by is not None and now > it.leaves_by + ENOUGH_S
+            sure(it.is_leaving or not is_late, "V5", "%s goes on for too long", it.service)
             sure(not _up(it) or "rests" not in it.said, "V3", "one of %s rests on", it.service)
 
     # --- what is said ---------------------------------------------------------------------------

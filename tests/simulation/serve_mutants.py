@@ -7,10 +7,11 @@ from typing import Any
 
 from apothic_backends.commands.services import StartService
 from apothic_emulator.core.doors import Listen, Refuse, Unlisten
-from apothic_emulator.core.executors import ExecutorStatus
+from apothic_emulator.core.executors import RETIRE_S, ExecutorStatus
 from apothic_emulator.core.facts import Loaded
 from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.meters import Meters
+from apothic_emulator.core.scheduler import Scheduler
 from apothic_emulator.core.served import Service
 from apothic_emulator.core.services import Rules
 from apothic_emulator.core.shared import PARTS, Shared
@@ -35,6 +36,20 @@ def the_old_version_ends_when_the_new_one_is_deployed(right: Any, self: Rules, *
 def versions_before_go_on(right: Any, self: Rules, it: Service, now: float) -> None:
     if not it.is_wanted or it.pool is None:
         right(self, it, now)
+
+
+@plant(Scheduler, "discard")
+def who_starts_and_is_not_wanted_may_take_its_time(
+    right: Any, self: Scheduler, executor: Any, now: float
+) -> None:
+    executor.is_used_up = True
+
+
+@plant(Scheduler, "discard")
+def who_is_ready_when_nobody_wants_it_goes_on(
+    right: Any, self: Scheduler, executor: Any, now: float
+) -> None:
+    executor.step_at = min(executor.step_at, now + RETIRE_S)
 
 
 @plant(Rules, "_said")

@@ -121,7 +121,7 @@ class ServeWorld(Driven):
                     self.reached[type(item.command).__name__] += 1
         for effect in outcome.effects:
             attendance.decides(effect, self.now)
-        attendance.stepped()
+        attendance.stepped(self.now)
         for token, (value, error) in replies.items():
             command, asked_at = self._asked.pop(token, (None, 0.0))
             if error is None and isinstance(command, GetService | StartService | StopService):

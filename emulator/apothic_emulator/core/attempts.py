@@ -372,7 +372,7 @@ class Attempts:
                 due = min(due, self.scheduler.look_after(executor, now))
             return min(due, executor.step_at)
         if executor.step_at <= now:
-            if executor.status is _STARTING:
+            if executor.status is _STARTING and not executor.is_used_up:
                 self._overdue(executor, now)
             else:
                 self.scheduler.step(executor, now)

@@ -19,7 +19,7 @@ from apothic_emulator.core.effects import (
     StartExecutor,
     sent,
 )
-from apothic_emulator.core.executors import IDLE_S, STEPS, Executor, ExecutorStatus
+from apothic_emulator.core.executors import IDLE_S, RETIRE_S, STEPS, Executor, ExecutorStatus
 from apothic_emulator.core.jobs import NEVER, Job
 from apothic_emulator.core.kinds import executor_of
 from apothic_emulator.core.pools import Pool
@@ -292,6 +292,16 @@ class Scheduler:
         executor.step_at = now + executor.retire_s
         self.wake_at(executor.step_at)
         self.effects.append(Retire(executor.number))
+
+    def discard(self, executor: Executor, now: float) -> None:
+        """Have one end that is starting, and not wanted any more.
+
+        It may be ready already, and have something to save, though it is not known yet: if that is
+        told soon, it ends by itself.
+        """
+        executor.is_used_up = True
+        executor.step_at = min(executor.step_at, now + RETIRE_S)
+        self.wake_at(executor.step_at)
 
     def settle(self, executor: Executor, now: float) -> None:
         """Go on with an executor whose line has become shorter."""

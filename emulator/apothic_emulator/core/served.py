@@ -80,7 +80,7 @@ class Service(Kept):
         """Its processes that answer, or are about to, of the version that is live."""
         pool = self.pool
         executors = () if pool is None else pool.executors.values()
-        return [e for e in executors if e.status is _STARTING or e.status is _READY]
+        return [e for e in executors if e.status in (_STARTING, _READY) and not e.is_used_up]
 
     @property
     def processes(self) -> set[int]:

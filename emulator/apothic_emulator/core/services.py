@@ -291,7 +291,7 @@ class Rules:
     def _drain(self, it: Service, now: float) -> None:
         for executor in it.before.values():
             if executor.status is _STARTING:
-                self.scheduler.stop(executor, now)  # maybe it is ready, and has something to save
+                self.scheduler.discard(executor, now)
             elif executor.status is _READY:
                 self.scheduler.retire(executor, now)
 

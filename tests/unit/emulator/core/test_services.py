@@ -22,6 +22,7 @@ from apothic_backends.model.payloads import Payload
 from apothic_backends.model.services import ServiceSnapshot, ServiceSpec
 from apothic_emulator.core.doors import Listen, Listening, Reach, Refuse, Rouse, Roused, Unlisten
 from apothic_emulator.core.effects import DumpStack, Effect, FindGpus, Kill, Retire, StartExecutor
+from apothic_emulator.core.executors import RETIRE_S
 from apothic_emulator.core.facts import Ended, LoadFailed, Printed, Said
 from apothic_emulator.core.hellos import Gpu, GpusFound
 from apothic_emulator.core.served import REST_S
@@ -447,7 +448,8 @@ def test_a_version_that_is_replaced_before_it_is_ready_is_stopped(driver: Servin
     driver.deploy(web("2"))
     driver.deploy(web("3"))
 
-    assert driver.loaded(3) == [Retire(1), DumpStack(2)]
+    assert driver.loaded(3) == [Retire(1)]
+    assert driver.pass_s(RETIRE_S) == [DumpStack(2)]
     driver.gone(2)
     assert driver.seen().stale == ""
 
@@ -476,7 +478,7 @@ def test_a_rollback_before_the_new_version_is_ready_keeps_the_old_process(driver
     driver.deploy(web("2"))
     driver.ask(RollbackDeployment("demo"))
 
-    assert driver.effects == [DumpStack(2)]
+    assert driver.pass_s(RETIRE_S) == [DumpStack(2)]
     assert (driver.seen().version, driver.seen().status) == (3, "up")
 
 
@@ -693,14 +695,25 @@ def test_a_stop_ends_the_wait_for_a_start(driver: Serving) -> None:
     assert driver.answers[token].status == "stopped"
 
 
-def test_a_process_that_is_ready_after_the_stop_ends(driver: Serving) -> None:
+def test_a_process_that_is_ready_soon_after_the_stop_ends_by_itself(driver: Serving) -> None:
     driver.deploy()
     driver.listens()
     driver.roused()
 
     driver.ask(StopService(NAME))
 
-    assert driver.effects == [Unlisten(NAME), DumpStack(1)]
+    assert driver.effects == [Unlisten(NAME)]
+    assert driver.loaded(1) == [Retire(1)]
+
+
+def test_a_process_that_is_not_ready_soon_after_the_stop_is_stopped(driver: Serving) -> None:
+    driver.deploy()
+    driver.listens()
+    driver.roused()
+
+    driver.ask(StopService(NAME))
+
+    assert driver.pass_s(RETIRE_S) == [DumpStack(1)]
 
 
 def test_news_of_a_door_that_is_closed_count_for_nothing(driver: Serving) -> None:
