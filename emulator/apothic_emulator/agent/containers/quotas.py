@@ -1,19 +1,16 @@
 """A quota for all that a container writes to its own disk, where Docker's storage can keep one.
 
-It can on few machines: overlay2 over XFS that is mounted with `pquota`, btrfs, ZFS. Elsewhere the
-daemon refuses to create such a container, and each file is limited, as in a process. Volumes and
-memory under `/dev/shm` are not counted.
+Docker says that overlay2 over XFS with `pquota` can, and few others. Elsewhere the daemon refuses to
+create such a container, and each file is limited, as in a process. Volumes and memory under
+`/dev/shm` are not counted.
 """
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 _ABOUT = ("storage-opt", "storage opt", "quota")
 """What the daemon speaks of when it cannot keep one."""
-_without: set[str] = set()
-"""Daemons that could not."""
 
 
 def create(client: Any, what: dict[str, Any], how: dict[str, Any], disk_gb: float) -> str:
@@ -24,14 +21,12 @@ def create(client: Any, what: dict[str, Any], how: dict[str, Any], disk_gb: floa
     """
     import docker.errors  # noqa: PLC0415 - slow to import, and an extra
 
-    daemon = os.environ.get("DOCKER_HOST", "")
-    if disk_gb and daemon not in _without:
+    if disk_gb:
         try:
             return _create(client, what, how | {"storage_opt": {"size": str(int(disk_gb * 1e9))}})
         except docker.errors.APIError as error:
             if not any(words in str(error).lower() for words in _ABOUT):
                 raise
-            _without.add(daemon)
     return _create(client, what, how)
 
 
