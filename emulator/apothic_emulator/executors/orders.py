@@ -6,7 +6,8 @@ down   FORK number, flags, `Limits`, six descriptors   start an executor
        PRELOAD -, -, marshalled `Wanted`, one channel  fork a successor that imports modules
        WATCH                                           look at its executors' memory for a while
        LIMIT number, megabytes                         watch it under another limit
-       GUEST -, -, marshalled `Guest`, two descriptors fork a zygote of a virtual environment
+       GUEST -, -, marshalled `Guest`, two descriptors fork the zygote of an environment, with its
+                                                       channel, and a pipe that ends with it
        FOLDERS -, -, paths                             of control groups, to remove at the end
        CLOSE                                           let executors end, then end
 up     STARTED number, process id                      it was forked

@@ -1,7 +1,7 @@
 """A quota for all that a container writes to its own disk, where Docker's storage can keep one.
 
-Docker says that overlay2 over XFS with `pquota` can, and few others. Elsewhere the daemon refuses to
-create such a container, and each file is limited, as in a process. Volumes and memory under
+Docker says that overlay2 over XFS with `pquota` can, and few others. Other daemons refuse to
+create such a container; then each file is limited, as in a process. Volumes and memory under
 `/dev/shm` are not counted.
 """
 
