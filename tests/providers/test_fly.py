@@ -147,6 +147,19 @@ def test_a_machine_whose_host_is_silent_is_there_and_found_by_its_name(rig: FlyR
     assert [it.tag for it in rig.provider.list(PREFIX).machines] == [order_of(rig).tag]
 
 
+def test_where_a_machine_tells_nothing_the_list_is_not_whole(rig: FlyRig) -> None:
+    rig.provider.create(order_of(rig, 1))
+    rig.provider.create(order_of(rig, 2))
+    assert rig.provider.list(PREFIX).whole
+    rig.fake.lose_host(rig.fake.machines[0].id, is_dark=True)
+
+    found = rig.provider.list(PREFIX)
+
+    assert not found.whole
+    assert len(found.machines) == 1
+    assert rig.provider.find(order_of(rig, 1).tag) is not None  # its name is told
+
+
 def test_a_destroy_that_did_nothing_is_seen_in_the_next_list(rig: FlyRig) -> None:
     machine = rig.provider.create(order_of(rig)).provider_id
     rig.next("destroy", stubborn=True)

@@ -129,6 +129,38 @@ def test_a_machine_that_takes_minutes_to_start_is_waited_for(made: Made) -> None
     assert made.fake.asked["wait"] >= 4  # one call waits a minute at most
 
 
+def test_a_machine_that_was_changed_is_waited_for_as_what_it_is_now(made: Made) -> None:
+    made.ensure()
+    made.fake.state.start_s = 90
+    made.ensure(env={"A": "b"})
+
+    assert [it.state for it in made.fake.machines] == ["started"]
+
+
+def test_secrets_that_are_not_known_everywhere_yet_are_waited_for(made: Made) -> None:
+    made.fake.state.secrets_unknown_for = 3
+    made.ensure()
+
+    assert made.fake.asked["create"] == 4
+
+
+def test_a_lease_that_cannot_be_given_back_ends_by_itself(made: Made) -> None:
+    made.ensure()
+    made.fake.faults.next("release", times=9, broken=True)
+    made.ensure(env={"A": "b"})
+
+    assert made.config["env"] == {"A": "b"}
+
+
+@pytest.mark.parametrize("fault", ["busy", "broken", "garbage"])
+def test_trouble_while_a_machine_starts_is_no_answer(made: Made, fault: str) -> None:
+    made.fake.state.start_s = 50
+    made.fake.faults.next("wait", times=7, **{fault: True})
+    made.ensure()
+
+    assert [it.state for it in made.fake.machines] == ["started"]
+
+
 @pytest.mark.parametrize(("fate", "why"), [("hangs", "within 300 s"), ("fails", "is failed")])
 def test_a_machine_that_does_not_start_is_an_error_that_says_so(
     made: Made, fate: str, why: str
@@ -157,6 +189,14 @@ def test_what_may_not_have_been_made_is_told_and_made_the_next_time(made: Made) 
     made.ensure()
 
     assert len(made.fake.state.apps[NAME].volumes) == 1
+
+
+def test_an_app_of_another_organisation_of_ours_is_refused(made: Made) -> None:
+    made.app.ensure()
+    made.fake.state.apps[NAME].org = "another"
+
+    with pytest.raises(Blocked, match="'another', not of 'personal'"):
+        made.app.ensure()
 
 
 def test_a_name_that_others_have_is_no_app_of_ours(made: Made) -> None:
@@ -205,7 +245,7 @@ def test_what_does_not_go_is_told(made: Made) -> None:
 
     assert left[0].startswith(f"machine {machine}")
     assert left[-1] == f"app {NAME}"
-    assert made.fake.state.apps[NAME].volumes != {}  # a volume goes after its machine
+    assert made.fake.asked["volume_destroy"] == 0  # a volume goes after its machine
 
 
 def test_trouble_on_the_way_out_is_overcome(made: Made) -> None:
@@ -291,6 +331,7 @@ def test_an_image_is_pushed_compressed_and_named_by_its_digest(made: Made, tmp_p
     manifest = json.loads(made.fake.registry.manifests[NAME, name.partition("@")[2]])
     found = [made.fake.registry.blobs[NAME, it["digest"]] for it in manifest["layers"]]
     assert [gzip.decompress(it) for it in found] == [LAYERS[0], b"another"]
+    assert found[0][4:8] == bytes(4)  # no time, so that the same layer is the same the next time
     assert (
         made.fake.registry.manifests[NAME, "1"]
         == made.fake.registry.manifests[NAME, name.partition("@")[2]]

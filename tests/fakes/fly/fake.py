@@ -87,11 +87,14 @@ class FakeFly:
         """What all that are there cost."""
         return sum(usd_per_s(it.guest, it.region) * 3600 for it in self.machines if it.is_billed)
 
-    def lose_host(self, machine_id: str, *, ends: bool = True) -> None:
-        """The computer that a machine is on does not answer any more; it goes on costing."""
+    def lose_host(self, machine_id: str, *, ends: bool = True, is_dark: bool = False) -> None:
+        """The computer that a machine is on does not answer any more; it goes on costing.
+
+        With `is_dark` not even what it is marked with is told.
+        """
         with self._lock:
             machine = next(it for it in self.state.machines if it.id == machine_id)
-            machine.host_status = "unreachable"
+            machine.host_status, machine.is_dark = "unreachable", is_dark
             if ends and machine.program is not None:
                 machine.program.kill()
                 machine.program = None
@@ -185,8 +188,10 @@ class FakeFly:
                     if wanted == "destroyed":
                         return Reply(200, {"ok": True, "state": wanted})
                     raise Failed(404, "machine not found")
-                version = call.query.get("instance_id", machine.instance_id)
-                if machine.state == wanted and version == machine.instance_id:
+                version = call.query.get("instance_id", "")
+                is_now = machine.state == wanted and version in ("", machine.instance_id)
+                was_once = not version and wanted == "started" and machine.has_started
+                if is_now or was_once:  # without an instance, one that is no more will do
                     return Reply(200, {"ok": True, "state": wanted, "version": version})
             if self._now() >= until:
                 raise Failed(408, "deadline_exceeded: machine did not reach the state")

@@ -52,6 +52,10 @@ class Machine:
         self.usd, self._counted_at = 0.0, now
         self.gone_at: float | None = None
         self.restarts = 0
+        self.has_started = False
+        """Ever, as this or as something else."""
+        self.is_dark = False
+        """Whether not even its marks are told while its host is silent."""
         self.fate = ""
         self.asked_again(now)
 
@@ -106,6 +110,7 @@ class Machine:
             self.change("failed", now, "start", error=str(error))
             return
         self.change("started", now, "start")
+        self.has_started = True
         if self.fate == "vanishes":
             self.host_status = "unreachable"
 
@@ -158,7 +163,7 @@ class Machine:
         told["events"] = self.events[:20]
         if self.host_status == "ok":
             told["config"] = self.config
-        else:
+        elif not self.is_dark:
             told["incomplete_config"] = {"metadata": self.config.get("metadata", {})}
         return told
 

@@ -19,6 +19,7 @@ from apothic_backends.providers.fly.refusals import (
     is_image_missing,
     is_missing,
     is_name_taken,
+    is_secret_late,
 )
 from apothic_backends.providers.fly.sizes import Guest
 from apothic_backends.providers.http import Refusal
@@ -94,13 +95,13 @@ class FlyApp:
         return True
 
     def _once_known(self, ask: Callable[[], Any]) -> Any:
-        """Ask, and again where an app or an image is too new to be known everywhere."""
+        """Ask, and again where an app, an image or a secret is too new to be known everywhere."""
         until = self._api.clock.monotonic() + KNOWN_WITHIN_S
         while True:
             try:
                 return ask()
             except Refusal as error:
-                is_new = is_missing(error) or is_image_missing(error)
+                is_new = any(its(error) for its in (is_missing, is_image_missing, is_secret_late))
                 if not is_new or self._api.clock.monotonic() > until:
                     raise
             self._api.clock.sleep(_PAUSE_S)
@@ -217,12 +218,12 @@ class FlyApp:
         while (left_s := until - self._api.clock.monotonic()) > 0:
             try:
                 self._api.wait(self.name, machine.id, machine.instance_id, "started", left_s)
-            except (Refusal, Busy) as error:
+            except ProviderError as error:  # which proves nothing: the machine itself is looked at
+                if _is_final(error):
+                    raise
                 state = self._state(machine.id)
                 if state in _OVER:
                     raise self._not_started(machine, f"is {state}") from None
-                if isinstance(error, Refusal) and not (has_timed_out(error) or is_missing(error)):
-                    raise
                 self._api.clock.sleep(1.0)
             else:
                 return
@@ -295,6 +296,14 @@ class FlyApp:
             remove()
         except (Refusal, Busy):
             pass
+
+
+def _is_final(error: ProviderError) -> bool:
+    """Whether waiting again would be answered alike."""
+    if not isinstance(error, Refusal):
+        return isinstance(error, Blocked)
+    is_ours = error.data["status"] < 500  # noqa: PLR2004 - of HTTP
+    return is_ours and not (has_timed_out(error) or is_missing(error))
 
 
 def _summed(config: Mapping[str, Any], secrets_version: int) -> dict[str, Any]:

@@ -26,6 +26,7 @@ _LEASE_S: Final = 15.0
 _FORBIDDEN: Final = (401, 402, 403)
 _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
+_UNMET: Final = 412
 _UNPROCESSABLE: Final = 422
 
 
@@ -85,6 +86,12 @@ def is_leased(error: Refusal) -> bool:
 def is_image_missing(error: Refusal) -> bool:
     """Whether the registry does not show the image, or not yet."""
     return _NO_IMAGE.search(text_of(error)) is not None
+
+
+def is_secret_late(error: Refusal) -> bool:
+    """Whether secrets that were just set are not known yet where the machine is to be."""
+    is_early = error.data["status"] == _UNMET
+    return is_early and "secret" in text_of(error).lower()
 
 
 def has_timed_out(error: Refusal) -> bool:
