@@ -62,12 +62,14 @@ class FakeVast:
         self.violations: list[str] = []
         self.calls: list[str] = []
         """The actions that were asked for, in order."""
+        self.labels: list[str] = []
+        """Those of machines that were asked for, where that could have had its effect."""
         self.throttled: list[str] = []
         self.disks = Disks()
         self._folder, self._now, self._boot_s, self._strict = folder, now, boot_s, strict
         self._document = Document(DOCUMENT)
         self._asked: dict[str, list[float]] = {}
-        self._quota_until = 0.0
+        self._quota_until, self._is_stale = 0.0, False
         self._logs: dict[str, int] = {}
         self._numbers = iter(range(27_000_000, 28_000_000))
         self._timers: list[threading.Timer] = []
@@ -238,6 +240,7 @@ class FakeVast:
         return Reply(200, {"offers": market.search(free, body, self.ignored)})
 
     def _on_create(self, number: int, asked: Any, body: Any, fault: Fault) -> Reply:
+        self.labels.append(body["label"])
         offer = next((row for row in self.offers if row["id"] == number), None)
         taken = {it.offer["id"] for it in self.alive()}
         if offer is None or number in taken or fault.get("gone"):
@@ -283,7 +286,8 @@ class FakeVast:
             return _error(400, "invalid_request", f"no stored columns: {sorted(wrong)}")
         now = self._now()
         rows = [it.row(now) for it in self.instances.values() if it.is_there(now)]
-        if fault.get("stale"):
+        self._is_stale = bool(fault.get("stale")) and not self._is_stale
+        if self._is_stale:
             rows = rows[:-1]
         found = [row for row in rows if all(row[k] == v["eq"] for k, v in filters.items())]
         after = int(asked.get("after_token", "0"))

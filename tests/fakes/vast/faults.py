@@ -8,7 +8,8 @@ stopped machine beside its error; what it makes may be `dearer` (a factor), not 
 and have another `fate` than "runs": "hangs" (is loading for ever), "fails" (an error of its image),
 "exits" (its program ends), "vanishes" (its host is lost, and it is not listed any more).
 A destroy may be `stubborn` (says yes and does nothing). A list may be `stale` (leaves out the
-newest) or `short` (tells of fewer than it counts) or `odd` (one row has no number).
+newest, but not twice in succession), `short` (tells of fewer than it counts) or `odd` (one row has
+no number).
 """
 
 from __future__ import annotations
@@ -40,6 +41,11 @@ class Faults:
     def next(self, action: str, **fault: Any) -> None:
         """So the next call of that kind goes wrong for which nothing was said yet."""
         self._scripted[action].append(fault)
+
+    def stop(self) -> None:
+        """From now on nothing goes wrong."""
+        self._rates = {}
+        self._scripted.clear()
 
     def of(self, action: str) -> Fault:
         """What goes wrong now."""

@@ -84,7 +84,8 @@ class Instance:
             return "created", BAD_IMAGE
         if now < self.ready_at or self.fate in ("hangs", "fails"):
             return self._early(now)
-        if self.program is not None and self.program.poll() is not None:
+        is_over = self.program is not None and self.program.poll() is not None
+        if is_over or self.fate == "exits":
             return "exited", "success, running image\n"
         return "running", "success, running image\n"
 

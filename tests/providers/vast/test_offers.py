@@ -48,6 +48,14 @@ def test_the_same_is_not_asked_again_for_some_seconds(account: Account) -> None:
     assert account.fake.calls == ["search"] * 2
 
 
+def test_searches_come_no_faster_than_the_market_allows(account: Account) -> None:
+    for disk_gb in range(10, 30):
+        account.offers(disk_gb=disk_gb)
+
+    assert account.fake.throttled == []
+    assert account.fake.calls == ["search"] * 20
+
+
 def test_after_a_days_searches_nobody_asks_until_the_next(account: Account) -> None:
     account.fake.next("search", quota=True)
 

@@ -21,7 +21,7 @@ SERVER: Final = "https://console.vast.ai"
 """Its older names redirect here, and a redirect loses the key."""
 
 LIMITS: Final = {
-    "search": Limit(6.0, burst=10),
+    "search": Limit(12.0, burst=5),  # at most 10 in any minute
     "create": Limit(4.5),
     "show": Limit(2.0),
     "list": Limit(1.0),
