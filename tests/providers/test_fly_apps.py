@@ -35,13 +35,14 @@ class Made:
         self.api = FlyApi(fake.token, fake.org, url=fake.url, clock=time.clock)
         self.app = FlyApp(self.api, NAME)
 
-    def ensure(self, **changes: Any) -> str:
+    def ensure(self, secret: str = "a-secret-of-the-plane", **changes: Any) -> str:
         """All that a control plane needs, as `up` asks for it each time."""
-        self.app.ensure()
-        version = self.app.set_secrets({"KEY": "a-secret-of-the-plane"})
-        volume = self.app.ensure_volume("state", "iad", 1, GUEST)
-        machine = self.app.ensure_machine("control", "iad", config(volume, **changes), version)
-        self.app.ensure_addresses()
+        app = FlyApp(self.api, NAME)
+        app.ensure()
+        version = app.set_secrets({"KEY": secret})
+        volume = app.ensure_volume("state", "iad", 1, GUEST)
+        machine = app.ensure_machine("control", "iad", config(volume, **changes), version)
+        app.ensure_addresses()
         return machine
 
     @property
@@ -78,6 +79,15 @@ def test_all_that_a_control_plane_needs_is_made_once(made: Made) -> None:
     assert app.secrets == {"KEY": "a-secret-of-the-plane"}
     assert made.fake.asked["create"] == calls["create"]
     assert made.fake.asked["address_add"] == 2
+    assert made.fake.asked["update"] == 0
+
+
+def test_other_secrets_start_the_machine_anew(made: Made) -> None:
+    machine = made.ensure()
+    assert made.ensure("another-secret-of-the-plane") == machine
+
+    assert made.fake.asked["update"] == 1
+    assert "secret-of-the-plane" not in str(made.config)
 
 
 def test_a_new_config_changes_the_machine_where_it_is(made: Made) -> None:

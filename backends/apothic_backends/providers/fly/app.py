@@ -48,6 +48,8 @@ class FlyApp:
 
     def __init__(self, api: FlyApi, name: str) -> None:
         self._api, self.name = api, name
+        self._secrets = ""
+        """A digest of those that were set."""
 
     # --- the app ---------------------------------------------------------------------------------
 
@@ -110,6 +112,7 @@ class FlyApp:
 
     def set_secrets(self, values: Mapping[str, str]) -> int:
         """Set them; machines get them from the version on that this gives, when they start."""
+        self._secrets = _digest(sorted(values.items()))
         return int(self._once_known(lambda: self._api.set_secrets(self.name, values)))
 
     def ensure_volume(self, name: str, region: str, size_gb: int, guest: Guest) -> str:
@@ -153,14 +156,14 @@ class FlyApp:
     ) -> str:
         """One machine of that name, which is what `config` says and has started; gives its id.
 
-        One that is something else is changed where it is. Values of secrets do not belong into
-        `config`: they are set before, and come with `secrets_version`.
+        One that is something else, or has other secrets, is changed where it is. Values of secrets
+        do not belong into `config`: they are set before, and come with `secrets_version`.
 
         Raises:
             NoCapacity: there is no room for it, or on the computer that it or its volume is on.
             ProviderError: it has not started; the message says what is known of why.
         """
-        asked = _summed(config, secrets_version)
+        asked = _summed(config, self._secrets)
         body: dict[str, Any] = {"name": name, "region": region, "config": asked}
         if secrets_version:
             body["min_secrets_version"] = secrets_version
@@ -306,11 +309,14 @@ def _is_final(error: ProviderError) -> bool:
     return is_ours and not (has_timed_out(error) or is_missing(error))
 
 
-def _summed(config: Mapping[str, Any], secrets_version: int) -> dict[str, Any]:
-    """The config, with what it is recognised by."""
-    whole = json.dumps([config, secrets_version], sort_keys=True).encode()
-    metadata = {**config.get("metadata", {}), _SUM: hashlib.sha256(whole).hexdigest()[:32]}
+def _summed(config: Mapping[str, Any], secrets: str) -> dict[str, Any]:
+    """The config, with what it and its secrets are recognised by."""
+    metadata = {**config.get("metadata", {}), _SUM: _digest([config, secrets])}
     return {**config, "metadata": metadata}
+
+
+def _digest(told: Any) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _is_as_asked(machine: Machine, asked: Mapping[str, Any]) -> bool:
