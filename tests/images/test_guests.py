@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from apothic import App, Image, WorkerLost
+from apothic import App, Image, SetupFailed, WorkerLost
 from apothic_backends.images.venvs import prune_ours
+from apothic_backends.volumes.disk import remove_tree
 from apothic_emulator.agent import venvs
 from tests.integration.support import AT_ONCE, descendants, name_of, wait_gone
 
@@ -117,6 +118,16 @@ def test_what_the_programs_own_has_imported_is_none_of_its_modules(here: Path) -
 
     App("guests").function()(place).remote()  # it has cloudpickle by now
     assert App("guests").function(image=SLIM)(place).remote().startswith(f"{here}/images/")
+
+
+def test_why_one_cannot_be_is_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def remove(self: Any) -> None:
+        remove_tree(self._ours)
+
+    monkeypatch.setattr(venvs.VenvEnvironment, "_note_use", remove)
+
+    with pytest.raises(SetupFailed, match="environment cannot be used: FileNotFoundError"):
+        parent().remote()
 
 
 def test_it_shows_up_as_a_zygote(here: Path) -> None:

@@ -23,6 +23,7 @@ from apothic_emulator.executors import orders, preload
 from apothic_emulator.executors.orders import Message
 
 CONTROL_FD = 3
+_MOST_TOLD = 4096
 MARK = "APOTHIC_ZYGOTE"
 """The environment variable by which everything under a zygote can be recognised."""
 
@@ -71,14 +72,16 @@ class Forked:
     """A zygote that another one has forked; the pipe ends with it and all that is below it."""
 
     pid = None
-    error = None
 
     def __init__(self, life: int) -> None:
+        self.error: ErrorInfo | None = None
         self._life = life
 
     def wait(self) -> None:
         """Block until it has ended."""
-        os.read(self._life, 1)
+        while said := os.read(self._life, _MOST_TOLD):
+            why = said.decode(errors="replace")
+            self.error = ErrorInfo("setup_failed", f"the environment cannot be used: {why}")
         os.close(self._life)
 
 

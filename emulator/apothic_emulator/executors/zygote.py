@@ -264,7 +264,11 @@ class Zygote:
         guests = import_module("apothic_emulator.executors.guests")
         told = guests.parse(order.rest)
         os.setsid()
-        guests.enter(told)
+        try:
+            guests.enter(told)
+        except Exception as error:  # noqa: BLE001 - whatever it is, who waits for it is told
+            os.write(channels[1], repr(error).encode())
+            return
         guest = Zygote(socket(fileno=channels[0]), self.user_fd, told.idle_s)
         guest.life = channels[1:]
         run(guest, by_value=told.by_value)
