@@ -15,12 +15,64 @@ def cloud(context: click.Context, **given: object) -> None:
     """Look after machines that cost money.
 
     \b
+    apothic cloud up --image docker.io/me/apothic@sha256:... --max-usd-per-hour 2
+    APOTHIC_BACKEND=cloud apothic deploy app.py
     apothic cloud status                    what is rented, and what that costs
+    apothic cloud down                      everything goes
     apothic cloud sweep                     find and destroy whatever is left at the providers
 
-    VAST_API_KEY opens Vast: in the environment, never on a command line.
+    VAST_API_KEY opens Vast, FLY_API_TOKEN with FLY_ORG opens Fly: in the environment, never on a
+    command line.
     """  # noqa: D301 - click reads \b as "do not wrap this paragraph"
     context.obj = context.obj.over(given)
+
+
+@cloud.command(short_help="Have a control plane on Fly.")
+@click.option("--image", required=True, envvar="APOTHIC_AGENT_IMAGE", metavar="REF")
+@click.option(
+    "--max-usd-per-hour",
+    type=click.FloatRange(min=0, min_open=True),
+    required=True,
+    help="What all machines that it rents may cost an hour.",
+)
+@click.option("--app", metavar="NAME", help="Of the app on Fly; begins with apothic-.")
+@click.option("--region", default="iad", show_default=True, help="Where on Fly.")
+@click.option("--provider", "providers", metavar="NAME", multiple=True, help="Rent there.")
+@click.option("--memory-mb", type=click.IntRange(512, 2048), default=1024, show_default=True)
+@click.option("--volume-gb", type=click.IntRange(1, 500), default=10, show_default=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.argument("more", nargs=-1, type=click.UNPROCESSED, metavar="[-- OPTION...]")
+@does("cloud_up.up")
+def up() -> None:
+    """Have `apothic serve` run on Fly, with its state on a volume, and rent machines for calls.
+
+    It prints its address, and the first time its operator's key, and keeps both as `cloud`. It
+    needs FLY_API_TOKEN and FLY_ORG; with VAST_API_KEY it rents there, too. IMAGE has this version
+    of apothic in it, and is what rented machines run. Run again, it changes what is to be
+    different; the control plane is started anew. OPTIONs are those of `apothic serve`.
+    APOTHIC_CLOUD_STATE has the address of a database that is to keep the state, in place of the
+    volume.
+    """
+
+
+@cloud.command(short_help="Give everything back.")
+@click.option("--app", metavar="NAME", help="Of the app on Fly, if it is not the one of `up`.")
+@click.option("--force", is_flag=True, help="Also if the control plane does not answer.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0),
+    default=600.0,
+    show_default=True,
+    help="Seconds that machines have to be gone.",
+)
+@does("cloud_down.down")
+def down() -> None:
+    """Have all machines destroyed, then the control plane with all that it keeps, and look.
+
+    What is left is named, and the exit code is 6.
+    """
 
 
 @cloud.command(short_help="What is rented now, and what it costs.")

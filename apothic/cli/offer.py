@@ -33,5 +33,5 @@ def offer(context: click.Context, **given: object) -> None:
 def search() -> None:
     """Ask those providers whose keys are in the environment, and show what they would rent.
 
-    VAST_API_KEY opens Vast.
+    VAST_API_KEY opens Vast, FLY_API_TOKEN with FLY_ORG opens Fly.
     """

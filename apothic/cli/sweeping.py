@@ -23,6 +23,9 @@ SCHEMA = "apothic.sweep.v1"
 
 _FIRST_PAUSE_S, _MOST_PAUSE_S = 1.0, 15.0
 
+_ENOUGH = 2
+"""Listings that do not show it, one after the other, until a machine is gone: one may be old."""
+
 
 class LeftOver(BackendError):
     """Machines are there still, and cost; `data["machines"]` names them."""
@@ -35,6 +38,11 @@ class Found(NamedTuple):
 
     provider: str
     seen: Seen
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What no other has."""
+        return self.provider, self.seen.provider_id
 
     @property
     def name(self) -> str:
@@ -84,22 +92,24 @@ def remove(
     asked: Wishes,
     providers: Mapping[str, Provider],
     prefix: str,
-    found: list[Found],
+    agreed: list[Found] | None,
     timeout_s: float,
 ) -> tuple[list[Found], list[str]]:
-    """Destroy them until a listing shows none, or the time is over: what is left, as from `look`.
+    """Destroy machines until two listings show none, or the time is over.
 
-    What appears meanwhile is not destroyed, since nobody has been asked about it; it is left.
+    Gives what is left, as `look` does. Only what was `agreed` on is destroyed, if anything was:
+    what appears meanwhile is left, since nobody has been asked about it.
     """
-    meant = {(it.provider, it.seen.provider_id) for it in found}
-    left, unasked = found, list[str]()
-    for _ in _rounds(timeout_s):
+    meant = None if agreed is None else {it.key for it in agreed}
+    left, unasked, misses = agreed or [], list[str](), 0
+    for _ in rounds(timeout_s):
         for it in left:
-            if (it.provider, it.seen.provider_id) in meant:
+            if meant is None or it.key in meant:
                 _destroy(asked, providers[it.provider], it)
         left, unasked = look(asked, providers, prefix)
-        is_over = not any((it.provider, it.seen.provider_id) in meant for it in left)
-        if is_over and not unasked:
+        is_there = any(meant is None or it.key in meant for it in left)
+        misses = 0 if is_there or unasked else misses + 1
+        if misses == _ENOUGH:
             break
     return left, unasked
 
@@ -111,7 +121,7 @@ def _destroy(asked: Wishes, provider: Provider, it: Found) -> None:
         say(asked, f"{it.name}: {error.message}")
 
 
-def _rounds(timeout_s: float) -> Iterator[None]:
+def rounds(timeout_s: float) -> Iterator[None]:
     """One at once, and then one after each pause, until the time is over."""
     pause_s, until = _FIRST_PAUSE_S, time.monotonic() + timeout_s
     yield

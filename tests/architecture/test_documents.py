@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
-    *("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"),
+    *("README.md", "ARCHITECTURE.md", "CLOUD.md", "CONTRIBUTING.md"),
     *("backends/README.md", "emulator/README.md"),
 ]
 NAMED = re.compile(r"`([\w./]+(?:\.py|\.md|/))`")

@@ -14,9 +14,11 @@ COMMAND = str(Path(sys.executable).with_name("apothic"))
 WAYS = [pytest.param([sys.executable], id="python"), pytest.param([COMMAND, "run"], id="apothic")]
 
 
-def run(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+def run(command: list[str], cwd: Path, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
     """Run a program in a folder of its own."""
-    ran = subprocess.run(command, check=False, cwd=cwd, capture_output=True, text=True, timeout=120)
+    ran = subprocess.run(
+        command, check=False, cwd=cwd, capture_output=True, text=True, timeout=timeout_s
+    )
     assert ran.returncode == 0, ran.stderr
     return ran
 
@@ -90,6 +92,25 @@ def test_a_coding_agent_tries_until_the_tests_pass(way: list[str], tmp_path: Pat
     assert told[0].startswith("isolated by ")
     assert told[1:] == ["attempt 1", "attempt 2", "kept: slugs.py"]
     assert "FAIL: test_marks_are_left_out" in ran.stdout
+
+
+def test_the_way_into_the_cloud_and_back_is_rehearsed(tmp_path: Path) -> None:
+    """With `cloud.py`: real control planes and agents, for two providers that are fakes."""
+    ran = run([sys.executable, str(EXAMPLES / "cloud_rehearsal.py")], tmp_path, timeout_s=400)
+    lines = ran.stdout.splitlines()
+
+    assert "on the volume: ['first', 'second']" in lines
+    assert "GPUs: GPU-fake-RTX 4090-0" in lines
+    assert any(line.endswith('says "Hello, Ada!"') for line in lines)
+    assert "noting 'first'" in lines
+    assert [line.split()[:3] for line in lines if line.startswith("machines:")] == [
+        ["machines:1", "fly", "up"],
+        ["machines:2", "vast", "up"],
+        ["machines:", "0", "on"],
+    ]
+    assert "no machine is left" in ran.stderr
+    assert lines[-3] == "machines: 0 on Fly, 0 on Vast"
+    assert lines[-1] == "not as the documents say: []"
 
 
 def test_every_example_has_a_test() -> None:

@@ -2,6 +2,7 @@
 
 | name   | needs                      | may have                         |
 |--------|----------------------------|----------------------------------|
+| `fly`  | FLY_API_TOKEN, FLY_ORG     | APOTHIC_FLY_URL: the API's own   |
 | `vast` | VAST_API_KEY               | APOTHIC_VAST_URL: the API's own  |
 """
 
@@ -17,7 +18,7 @@ from apothic_backends.remote.errors import KeyRefused
 SECRETS: Final = ("FLY_API_TOKEN", "VAST_API_KEY")
 """What in an environment rents machines: nothing that runs here is to have it."""
 
-_NEEDS: Final = {"vast": ("VAST_API_KEY",)}
+_NEEDS: Final = {"fly": ("FLY_API_TOKEN", "FLY_ORG"), "vast": ("VAST_API_KEY",)}
 
 PROVIDERS: Final = tuple(_NEEDS)
 
@@ -64,6 +65,15 @@ def _vast(env: Mapping[str, str]) -> Provider:
     return VastProvider(env["VAST_API_KEY"], env.get("APOTHIC_VAST_URL") or SERVER)
 
 
+def _fly(env: Mapping[str, str]) -> Provider:
+    from apothic_backends.providers.fly.api import URL  # seldom  # noqa: PLC0415
+    from apothic_backends.providers.fly.provider import FlyProvider  # noqa: PLC0415 - as above
+
+    url = env.get("APOTHIC_FLY_URL") or URL
+    return FlyProvider(env["FLY_API_TOKEN"], env["FLY_ORG"], url=url)
+
+
 _OPENERS: Final[dict[str, Callable[[Mapping[str, str]], Provider]]] = {
+    "fly": _fly,
     "vast": _vast,
 }

@@ -173,13 +173,18 @@ def program_of(
 ) -> Program | None:
     """Start what a machine runs; nothing where that is its image's own program.
 
-    Arguments that are one of `ports` become another.
+    Arguments that are one of `ports` become another, and variables that are where a volume is
+    mounted a folder of that volume's own.
     """
     init = machine.config.get("init", {})
     argv = init.get("exec") or [*init.get("entrypoint", []), *init.get("cmd", [])]
     if not argv:
         return None
-    env = {**secrets_of_app, **machine.config.get("env", {})}
+    disks = {it["path"]: folder / it["volume"] for it in machine.config.get("mounts", [])}
+    for disk in disks.values():
+        disk.mkdir(exist_ok=True)
+    asked = machine.config.get("env", {})
+    env = {**secrets_of_app, **{key: str(disks.get(it, it)) for key, it in asked.items()}}
     env |= {"FLY_APP_NAME": machine.app, "FLY_MACHINE_ID": machine.id, "FLY_REGION": machine.region}
     env["FLY_MACHINE_VERSION"] = machine.instance_id
     return start([ports.get(word, word) for word in argv], env, folder / machine.id)

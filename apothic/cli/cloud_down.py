@@ -1,0 +1,113 @@
+"""What `apothic cloud down` does: everything goes, and what does not is named.
+
+    rent nothing new ──► machines go, by two listings ──► the control plane goes ──► its key goes
+
+The control plane stays for as long as a machine does that it could destroy.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from typing import Final
+
+from apothic.cli import cloud_up
+from apothic.cli.command import say
+from apothic.cli.renting import fly, names_here, opened
+from apothic.cli.sweeping import LeftOver, confirm, remove, report, rounds
+from apothic.cli.wishes import Wishes
+from apothic_backends.commands.machines import GetCloud, ReleaseMachines
+from apothic_backends.model.errors import BackendError, NoControlPlane
+from apothic_backends.model.machines import DESTROYING, MachineSnapshot
+from apothic_backends.providers.fly.app import FlyApp
+from apothic_backends.providers.fly.machines import app_of
+from apothic_backends.remote.backend import open_remote
+from apothic_backends.remote.profiles import CLOUD, Profile, Profiles
+
+_GONE_S: Final = 300.0
+"""What an app gets to go."""
+
+_ROUND_S: Final = 1.0
+
+
+def down(asked: Wishes, *, app: str | None, force: bool, yes: bool, timeout_s: float) -> None:
+    """Give everything back.
+
+    Raises:
+        NoControlPlane: there is none that this user knows of.
+        LeftOver: something is there still.
+    """
+    names = names_here()
+    profile = Profiles().list().get(CLOUD)
+    if profile is None and app is None:
+        raise NoControlPlane(
+            "this user knows of no control plane in the cloud: name its --app, or look for what is "
+            "left with `apothic cloud sweep --dry-run`"
+        )
+    name = app or (cloud_up.app_of(profile) if profile else "")
+    url = profile.url if profile is not None else cloud_up.url_of(name)
+    confirm(f"Destroy {url}, all that it keeps, and all machines that it has rented?", yes=yes)
+    prefix = _release(asked, profile, force=force, timeout_s=timeout_s)
+    if prefix is not None:
+        _remove(asked, names, prefix, timeout_s)
+    left = _destroy(asked, name, prefix if "fly" in names else None)
+    if left:
+        raise LeftOver(f"not removed: {', '.join(left)}: run the same command again", machines=left)
+    Profiles().delete(CLOUD)
+    if prefix is None:
+        say(asked, "its machines end by themselves; look for them with `apothic cloud sweep`")
+
+
+def _release(
+    asked: Wishes, profile: Profile | None, *, force: bool, timeout_s: float
+) -> str | None:
+    """Have the control plane destroy its machines; how their tags begin, if it could be asked.
+
+    Raises:
+        BackendError: it cannot, and is not to be destroyed regardless of that.
+    """
+    if profile is None:
+        return None
+    try:
+        with closing(open_remote(profile.url, profile.api_key)) as backend:
+            prefix = backend.start(GetCloud()).wait().prefix
+            say(asked, "nothing new is rented, and what was is destroyed")
+            for _ in rounds(timeout_s):
+                left = backend.start(ReleaseMachines(timeout_s=_ROUND_S)).wait()
+                if all(map(_is_told, left.machines)):
+                    break
+    except BackendError as error:
+        if force:
+            say(asked, f"{profile.url} cannot be asked: {error.message}")
+            return None
+        raise BackendError(
+            f"{profile.url} cannot be asked to destroy its machines ({error.message}). With "
+            "--force it is destroyed nevertheless; then look with `apothic cloud sweep`"
+        ) from None
+    return prefix
+
+
+def _is_told(machine: MachineSnapshot) -> bool:
+    """Whether its provider knows that it is to go: what is being made may still come."""
+    return machine.status == DESTROYING and bool(machine.provider_id)
+
+
+def _remove(asked: Wishes, names: tuple[str, ...], prefix: str, timeout_s: float) -> None:
+    """See to it that its providers have none of its machines any more.
+
+    Raises:
+        LeftOver: they have.
+    """
+    with ExitStack() as open_ones:
+        providers = {name: open_ones.enter_context(closing(opened(name))) for name in names}
+        found, unasked = remove(asked, providers, prefix, None, timeout_s)
+    report(asked, found, unasked, is_done=True)
+
+
+def _destroy(asked: Wishes, name: str, prefix: str | None) -> list[str]:
+    """The control plane, its volume and its app go; gives what is there nevertheless."""
+    with fly() as api:
+        say(asked, f"app {name} is destroyed")
+        left = FlyApp(api, name).destroy_all(_GONE_S)
+        if prefix is not None:  # where its machines were: it is empty, and costs nothing
+            left += FlyApp(api, app_of(api.org, prefix)).destroy_all(_GONE_S)
+    return left

@@ -1,0 +1,269 @@
+"""What `apothic cloud up` does: a control plane on Fly, made once, and what it is changed into.
+
+    profile with the address and the key ──► app ──► secrets ──► volume ──► machine ──► addresses
+                                                                               └──► it answers
+
+The key is kept before anything is made, so that what was made in part is found again: whoever ends
+in the middle runs the same command once more.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import Any, Final
+
+from apothic.cli import output
+from apothic.cli.command import say
+from apothic.cli.renting import fly, names_here
+from apothic.cli.sweeping import confirm
+from apothic.cli.wishes import Wishes
+from apothic_backends.commands import GetDurability
+from apothic_backends.commands.machines import AllowMachines
+from apothic_backends.model.errors import ApothicError, BackendError, UsageError
+from apothic_backends.providers.fly.app import FlyApp
+from apothic_backends.providers.fly.sizes import Guest, storage_usd_per_hour, usd_per_hour
+from apothic_backends.providers.opening import check
+from apothic_backends.remote.address import address_of
+from apothic_backends.remote.backend import open_remote
+from apothic_backends.remote.profiles import CLOUD, Profile, Profiles
+
+SCHEMA = "apothic.cloud-up.v1"
+
+PORT: Final = 8377
+_DOMAIN: Final = "fly.dev"
+_NAME: Final = "control"
+_VOLUME: Final = "apothic_data"
+_MOST_CONNECTIONS: Final = 10_000
+"""Each agent and each program holds one; Fly lets 20 through where nothing is said."""
+
+_TRIES: Final = 5
+_PAUSE_S: Final = 5.0
+_HOURS: Final = 720
+_PASSED_ON: Final = ("APOTHIC_FLY_URL", "APOTHIC_VAST_URL")
+
+
+class NotUp(BackendError):
+    """The control plane was made, and does not answer."""
+
+    code = "not_up"
+
+
+def up(
+    asked: Wishes,
+    *,
+    app: str | None,
+    image: str,
+    region: str,
+    providers: tuple[str, ...],
+    max_usd_per_hour: float,
+    memory_mb: int,
+    volume_gb: int,
+    more: tuple[str, ...],
+    yes: bool,
+) -> None:
+    """Make a control plane, or have the one that is there be what is asked for."""
+    rented = providers or names_here()
+    for name in (*rented, "fly"):
+        check(name, os.environ)
+    profile, is_new = _profile(app)
+    guest = Guest("shared", 1, memory_mb)
+    _ask(profile, guest, region, volume_gb, max_usd_per_hour, is_new=is_new, yes=yes)
+    Profiles().put(profile)
+    with fly() as api:
+        its = FlyApp(api, app or app_of(profile))
+        say(asked, f"app {its.name}")
+        its.ensure()
+        version = its.set_secrets(_secrets(profile, rented))
+        volume = its.ensure_volume(_VOLUME, region, volume_gb, guest)
+        argv = _argv(profile, image, rented, max_usd_per_hour, more)
+        say(asked, f"a machine in {region} with the volume {volume}; a large image takes a while")
+        its.ensure_machine(_NAME, region, _config(profile, image, guest, volume, argv), version)
+        its.ensure_addresses()
+    _until_it_answers(asked, profile)
+    _tell(asked, profile, is_new=is_new)
+
+
+# --- which one ----------------------------------------------------------------------------------
+
+
+def _profile(app: str | None) -> tuple[Profile, bool]:
+    """The address and the key of the control plane; whether it is a new one.
+
+    Raises:
+        UsageError: this user has another one.
+    """
+    known = Profiles().list().get(CLOUD)
+    if known is None:
+        url = url_of(app or f"apothic-{secrets.token_hex(4)}")
+        return Profile(CLOUD, url, _new_key()), True
+    if app is not None and url_of(app) != known.url:
+        raise UsageError(
+            f"this user has a control plane in the cloud already, at {known.url}: end it with "
+            "`apothic cloud down`, or only forget its key with `apothic auth logout cloud`"
+        )
+    return known if known.api_key else known.replace(api_key=_new_key()), False
+
+
+def _new_key() -> str:
+    """A token as a server makes them."""
+    return f"apk_{secrets.token_hex(6)}_{secrets.token_urlsafe(32)}"
+
+
+def url_of(app: str) -> str:
+    """Where an app of Fly is reached."""
+    return address_of(os.environ.get("APOTHIC_FLY_APP_URL") or f"https://{app}.{_DOMAIN}").url
+
+
+def app_of(profile: Profile) -> str:
+    """The name of its app.
+
+    Raises:
+        UsageError: its address does not tell.
+    """
+    name, _, domain = profile.address.host.partition(".")
+    if domain != _DOMAIN:
+        raise UsageError(f"{profile.url} does not tell how its app on Fly is called: say --app")
+    return name
+
+
+# --- what it is ---------------------------------------------------------------------------------
+
+
+def _secrets(profile: Profile, rented: Sequence[str]) -> dict[str, str]:
+    """What it must know, and nobody else."""
+    state = os.environ.get("APOTHIC_CLOUD_STATE")
+    given = {
+        "APOTHIC_ADMIN_KEY": profile.api_key or "",
+        **({"FLY_API_TOKEN": os.environ["FLY_API_TOKEN"]} if "fly" in rented else {}),
+        **({"VAST_API_KEY": os.environ["VAST_API_KEY"]} if "vast" in rented else {}),
+    }
+    return {**given, "APOTHIC_STATE": state} if state else given
+
+
+def _argv(
+    profile: Profile,
+    image: str,
+    rented: Sequence[str],
+    max_usd_per_hour: float,
+    more: Sequence[str],
+) -> list[str]:
+    """How it is started; what is given later counts."""
+    address = profile.address
+    host = address.url.partition("://")[2].partition("/")[0]
+    listen = "127.0.0.1" if address.is_loopback else "0.0.0.0"  # noqa: S104 - Fly's proxy is there
+    return [
+        *("apothic", "serve", "--host", listen, "--port", str(PORT), "--insecure-network"),
+        *("--allow-host", host, "--machine-url", address.url, "--machine-image", image),
+        *("--no-agent", "--limit", f"connections={_MOST_CONNECTIONS}"),
+        *(part for name in rented for part in ("--provider", name)),
+        *("--max-usd-per-hour", f"{max_usd_per_hour:g}", *more),
+    ]
+
+
+def _config(
+    profile: Profile, image: str, guest: Guest, volume: str, argv: Sequence[str]
+) -> Mapping[str, Any]:
+    """The machine, as Fly wants it told; nothing secret is in it."""
+    passed = {name: os.environ[name] for name in _PASSED_ON if os.environ.get(name)}
+    host = profile.address.host
+    check: dict[str, Any] = {
+        "type": "http",
+        "port": PORT,
+        "method": "GET",
+        "path": "/healthz",
+        "headers": [{"name": "Host", "values": [host]}],
+        "interval": "15s",
+        "timeout": "5s",
+        "grace_period": "30s",
+    }
+    service: dict[str, Any] = {
+        "protocol": "tcp",
+        "internal_port": PORT,
+        "autostop": "off",
+        "autostart": True,
+        "min_machines_running": 1,
+        "ports": [
+            {"port": 80, "handlers": ["http"], "force_https": True},
+            {"port": 443, "handlers": ["tls", "http"]},
+        ],
+        "concurrency": {
+            "type": "connections",
+            "soft_limit": _MOST_CONNECTIONS,
+            "hard_limit": _MOST_CONNECTIONS,
+        },
+        "checks": [check],
+    }
+    return {
+        "image": image,
+        "guest": guest.told,
+        "env": {"APOTHIC_HOME": "/data", "FLY_ORG": os.environ["FLY_ORG"], **passed},
+        "init": {"exec": [*argv]},
+        "mounts": [{"volume": volume, "path": "/data"}],
+        "restart": {"policy": "always"},
+        "services": [service],
+        "stop_config": {"signal": "SIGTERM", "timeout": "30s"},
+    }
+
+
+# --- talking ------------------------------------------------------------------------------------
+
+
+def _ask(
+    profile: Profile,
+    guest: Guest,
+    region: str,
+    volume_gb: int,
+    max_usd_per_hour: float,
+    *,
+    is_new: bool,
+    yes: bool,
+) -> None:
+    """Have a person agree to what it costs, if it is new."""
+    month = _HOURS * (usd_per_hour(guest, region) + storage_usd_per_hour(8 + volume_gb))
+    if is_new:
+        confirm(
+            f"Make {profile.url}, for about {month:.2f} USD in 30 days, which may rent machines "
+            f"for up to {max_usd_per_hour:g} USD an hour?",
+            yes=yes,
+        )
+
+
+def _until_it_answers(asked: Wishes, profile: Profile) -> None:
+    """Wait until it takes its key, and rents again if it was told not to.
+
+    Raises:
+        NotUp: it does not answer.
+    """
+    error: ApothicError | None = None
+    for _ in range(_TRIES):
+        with closing(open_remote(profile.url, profile.api_key)) as backend:
+            try:
+                backend.start(GetDurability()).wait()  # it is dialled for a minute
+                backend.start(AllowMachines()).wait()
+            except BackendError as it:
+                error = it
+                say(asked, f"{profile.url} does not answer yet: {it.message}")
+            else:
+                return
+        threading.Event().wait(_PAUSE_S)
+    why = "" if error is None else f" ({error.message})"
+    raise NotUp(
+        f"{profile.url} was made, and does not answer{why}. Look at its log with `fly logs`, and "
+        "run the same command again, or `apothic cloud down`"
+    )
+
+
+def _tell(asked: Wishes, profile: Profile, *, is_new: bool) -> None:
+    if asked.is_json():
+        key = {"api_key": profile.api_key} if is_new else {}
+        output.put(output.line_of({"schema": SCHEMA, "url": profile.url, "is_new": is_new, **key}))
+        return
+    output.put(profile.url)
+    if is_new:
+        output.put(f"{profile.api_key}")
+        say(asked, "the second line is its operator's key, which is shown this once")
+    say(asked, "APOTHIC_BACKEND=cloud means it from now on, with the key that was kept")

@@ -1,0 +1,67 @@
+"""What a control plane on Fly is made of."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from apothic.cli import cloud_up
+from apothic_backends.model.errors import UsageError
+from apothic_backends.providers.fly.sizes import Guest
+from apothic_backends.remote.profiles import CLOUD, Profile, Profiles
+
+KEY = "apk_0123456789ab_" + "k" * 43
+PROFILE = Profile(CLOUD, "https://apothic-mine.fly.dev", KEY)
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("APOTHIC_HOME", str(tmp_path))
+    monkeypatch.setenv("FLY_API_TOKEN", "fly-token")
+    monkeypatch.setenv("FLY_ORG", "mine")
+    monkeypatch.setenv("VAST_API_KEY", "vast-key")
+    monkeypatch.setenv("APOTHIC_CLOUD_STATE", "postgresql://user:password@host/db")
+    monkeypatch.delenv("APOTHIC_FLY_APP_URL", raising=False)
+
+
+def test_nothing_secret_is_where_a_machine_is_described() -> None:
+    argv = cloud_up._argv(PROFILE, "image", ("fly", "vast"), 2.0, ("--grace", "5"))
+    told = json.dumps(cloud_up._config(PROFILE, "image", Guest("shared", 1, 1024), "vol_1", argv))
+    kept = cloud_up._secrets(PROFILE, ("fly", "vast"))
+
+    assert set(kept) == {"APOTHIC_ADMIN_KEY", "FLY_API_TOKEN", "VAST_API_KEY", "APOTHIC_STATE"}
+    assert [value for value in kept.values() if value in told] == []
+
+
+def test_it_gets_only_the_keys_of_providers_that_it_may_rent_from() -> None:
+    assert "VAST_API_KEY" not in cloud_up._secrets(PROFILE, ("fly",))
+    assert "FLY_API_TOKEN" not in cloud_up._secrets(PROFILE, ("vast",))
+
+
+def test_it_is_known_by_its_public_name_and_listens_where_flys_proxy_asks() -> None:
+    argv = " ".join(cloud_up._argv(PROFILE, "image", ("fly",), 2.0, ()))
+
+    assert "--allow-host apothic-mine.fly.dev --machine-url https://apothic-mine.fly.dev" in argv
+    assert "--host 0.0.0.0 --port 8377 --insecure-network" in argv
+    assert "--provider fly --max-usd-per-hour 2" in argv
+
+
+def test_the_one_that_is_known_is_meant_again_with_its_key() -> None:
+    Profiles().put(PROFILE)
+
+    assert cloud_up._profile(None) == (PROFILE, False)
+    assert cloud_up._profile("apothic-mine") == (PROFILE, False)
+
+
+def test_a_second_one_is_not_made_over_the_first() -> None:
+    Profiles().put(PROFILE)
+
+    with pytest.raises(UsageError, match=r"at https://apothic-mine\.fly\.dev.*cloud down"):
+        cloud_up._profile("apothic-other")
+
+
+def test_an_address_that_is_not_of_fly_does_not_name_an_app() -> None:
+    with pytest.raises(UsageError, match="say --app"):
+        cloud_up.app_of(PROFILE.replace(url="https://apothic.example.com"))
