@@ -32,6 +32,9 @@ class Call:
         return self.headers.get("fly-machine-lease-nonce", "")
 
 
+OLDEST_S = 110.0
+"""How old a list may be that is told."""
+
 Answers = Callable[[State, Call], Reply]
 
 
@@ -77,7 +80,7 @@ def app_delete(state: State, call: Call) -> Reply:
 def list_(state: State, call: Call) -> Reply:
     machines = _app(state, call).there
     if call.fault.get("stale"):
-        machines = sorted(machines, key=lambda it: it.made_at)[:-1]
+        machines = [it for it in machines if it.made_at < state.now() - OLDEST_S]
     summary = call.query.get("summary") == "true"
     wanted = {
         name.removeprefix("metadata."): value
@@ -98,7 +101,8 @@ def create(state: State, call: Call) -> Reply:
     if body.get("name") in {it.name for it in app.there}:
         raise Failed(409, f"already_exists: unique machine name violation, {body['name']} exists")
     state.check_secrets(app, body)
-    region = state.placed(body.get("region") or "iad", body["config"])
+    asked = "" if call.fault.get("full") else body.get("region") or "iad"
+    region = state.placed(asked, body["config"])
     machine = Machine(app.name, body, region, state.now())
     state.claim(app, machine)
     machine.fate = call.fault.get("fate", "")

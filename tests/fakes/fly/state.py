@@ -86,7 +86,8 @@ class State:
 
     def placed(self, asked: str, config: dict[str, Any]) -> str:
         """The first of the regions that has room."""
-        region = next((it for it in asked.split(",") if it not in self.full_regions), None)
+        regions = (it for it in asked.split(",") if it and it not in self.full_regions)
+        region = next(regions, None)
         if region is None:
             raise Failed(
                 422,
