@@ -99,6 +99,7 @@ def sweep() -> None:
     """Find every machine whose tag begins with `apothic/`, and destroy it once you have said so.
 
     It asks the providers themselves and no control plane, so it works from anywhere, with nothing
-    but their keys: also when the control plane is gone. Machines are gone when a listing shows them
-    no more; what is left then is named, and the exit code is 6.
+    but their keys: also when the control plane is gone. Machines are gone when listings show them
+    no more; what is left then is named, and the exit code is 6. Control planes on Fly are named,
+    and left alone.
     """

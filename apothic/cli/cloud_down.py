@@ -100,7 +100,7 @@ def _remove(asked: Wishes, names: tuple[str, ...], prefix: str, timeout_s: float
     with ExitStack() as open_ones:
         providers = {name: open_ones.enter_context(closing(opened(name))) for name in names}
         found, unasked = remove(asked, providers, prefix, None, timeout_s)
-    report(asked, found, unasked, is_done=True)
+    report(asked, found, unasked, {}, is_done=True)
 
 
 def _destroy(asked: Wishes, name: str, prefix: str | None) -> list[str]:

@@ -14,10 +14,12 @@ import click
 
 from apothic.cli import output
 from apothic.cli.command import say
-from apothic.cli.renting import names_here, opened
+from apothic.cli.renting import fly, names_here, opened
 from apothic.cli.wishes import Wishes
 from apothic_backends.model.errors import BackendError, UsageError
 from apothic_backends.providers.base import Provider, Seen
+from apothic_backends.providers.fly.app import FlyApp
+from apothic_backends.providers.fly.machines import APPS, WORKERS
 
 SCHEMA = "apothic.sweep.v1"
 
@@ -66,7 +68,19 @@ def sweep(
         if found and not dry_run:
             confirm(f"Destroy {_count(found)}?", yes=yes)
             found, unasked = remove(asked, providers, prefix, found, timeout_s)
-        report(asked, found, unasked, is_done=not dry_run)
+        planes = _control_planes() if "fly" in names else {}
+    for name, left in planes.items():
+        told = f"left alone: the control plane {name} on Fly ({', '.join(left)})"
+        say(asked, f"{told}. To destroy it: apothic cloud down --app {name}")
+    report(asked, found, unasked, planes, is_done=not dry_run)
+
+
+def _control_planes() -> dict[str, list[str]]:
+    """What is left of those: it costs, too, and nobody has said that it should go."""
+    with fly() as api:
+        apps = [it for it in api.apps() if it.startswith(APPS) and not it.startswith(WORKERS)]
+        found = {name: FlyApp(api, name).left() for name in apps}
+    return {name: left for name, left in found.items() if left}
 
 
 def look(
@@ -148,7 +162,14 @@ def confirm(question: str, *, yes: bool) -> None:
 # --- output -------------------------------------------------------------------------------------
 
 
-def report(asked: Wishes, found: list[Found], unasked: list[str], *, is_done: bool) -> None:
+def report(
+    asked: Wishes,
+    found: list[Found],
+    unasked: list[str],
+    control_planes: Mapping[str, list[str]],
+    *,
+    is_done: bool,
+) -> None:
     """Say what is there at the end.
 
     Raises:
@@ -156,7 +177,7 @@ def report(asked: Wishes, found: list[Found], unasked: list[str], *, is_done: bo
     """
     if asked.is_json():
         told = {"machines": [_told(it) for it in found], "unasked": unasked}
-        output.put(output.line_of({"schema": SCHEMA, **told}))
+        output.put(output.line_of({"schema": SCHEMA, **told, "control_planes": control_planes}))
     if is_done and found:
         raise LeftOver(
             f"{_count(found)} not removed: {', '.join(it.name for it in found)}. Try again, or "

@@ -12,6 +12,11 @@ from typing import Any
 
 import pytest
 
+from apothic_backends.providers.fly.api import FlyApi
+from apothic_backends.providers.fly.app import FlyApp
+from apothic_backends.providers.fly.sizes import Guest
+from tests.fakes.fly.fake import FakeFly
+from tests.fakes.serving import served
 from tests.fakes.vast.fake import KEY
 from tests.providers.vast.account import Account, opened
 
@@ -122,3 +127,19 @@ def test_a_plan_for_the_cloud_has_the_prices_of_now(run: Any, tmp_path: Path) ->
     told = json.loads(planned.stdout)
     assert told["as_of"] is None
     assert told["functions"][0]["rented"]["gpu_name"] == "RTX 4090"
+
+
+def test_a_sweep_names_control_planes_and_leaves_them_alone(run: Any) -> None:
+    with served(FakeFly()) as fly:
+        api = FlyApi(fly.token, fly.org, url=fly.url)
+        its = FlyApp(api, "apothic-mine")
+        its.ensure()
+        its.ensure_volume("data", "iad", 1, Guest("shared", 1, 1024))
+        env = {"FLY_API_TOKEN": fly.token, "FLY_ORG": fly.org, "APOTHIC_FLY_URL": fly.url}
+
+        swept = run("cloud", "sweep", "--yes", **env)
+
+        assert swept.returncode == 0, swept.stderr
+        assert "left alone: the control plane apothic-mine on Fly (volume vol_" in swept.stderr
+        assert len(its.left()) == 1
+        api.close()

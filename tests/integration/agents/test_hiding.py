@@ -73,6 +73,7 @@ def test_the_settings_of_a_server_are_not_found_by_what_it_runs(
     state = tmp_path / SECRET
     state.mkdir()
 
+    monkeypatch.setenv("VAST_API_KEY", SECRET)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("HOME", str(tmp_path))
     with served(tmp_path, state=f"sqlite:{state}", **somebody()) as server:

@@ -15,6 +15,9 @@ from apothic_backends.providers.reading import Nonsense, a_list, an_object, text
 APPS: Final = "apothic-"
 """How the names of all apps begin that are made here."""
 
+WORKERS: Final = f"{APPS}w-"
+"""How those begin that have machines of agents."""
+
 TAG: Final = "apothic_tag"
 """Where a machine's tag is in its metadata: names may not have its letters."""
 
@@ -109,7 +112,7 @@ def app_of(org: str, tag: str) -> str:
     Names of apps are those of all of Fly's users together, so there is a digest in this one.
     """
     of = f"{org} {tag.rpartition('/')[0]}"
-    return f"{APPS}w-{hashlib.sha256(of.encode()).hexdigest()[:16]}"
+    return f"{WORKERS}{hashlib.sha256(of.encode()).hexdigest()[:16]}"
 
 
 def id_of(app: str, machine: Machine) -> str:
