@@ -169,9 +169,9 @@ async def test_a_cancelled_block_stays_cancelled(d: Dict[Any, Any]) -> None:
 
 async def test_a_lock_is_renewed_for_as_long_as_it_is_held(d: Dict[Any, Any]) -> None:
     watch = d.watch("a")
-    async with d.lock("a", lease_s=1) as lock:
+    async with d.lock("a", lease_s=2) as lock:
         await d.put.aio("b", 1, lease_s=3)
-        async for event in d.watch("b", snapshot=True):  # three times as long
+        async for event in d.watch("b", snapshot=True):  # longer than one lease
             if event.data.get("op") == "expired":
                 break
         assert not lock.lost

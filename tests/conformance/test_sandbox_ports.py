@@ -59,11 +59,12 @@ def box(client: Client) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def port() -> int:
-    """A port at which nobody listens on this machine."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        found: int = server.getsockname()[1]
-        return found
+def port() -> Iterator[int]:
+    """A port at which nobody listens on this machine, and which nobody else is given meanwhile."""
+    with socket.socket() as keeper:
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a server may bind it, too
+        keeper.bind(("127.0.0.1", 0))
+        yield keeper.getsockname()[1]
 
 
 @pytest.fixture

@@ -81,6 +81,20 @@ Launch = Callable[[socket.socket, socket.socket], Any]
 """Starts what becomes its first process, as something like a `Popen`, and closes the sockets."""
 
 
+def trouble_of(connection: socket.socket) -> int:
+    """What has become of a connection that is being made, as an error's number; 0 if it stands."""
+    connected = select.poll()
+    connected.register(connection, select.POLLOUT)
+    if not connected.poll(_PATIENCE_S * 1000):
+        return errno.ETIMEDOUT
+    number = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    try:
+        is_own = not number and connection.getsockname() == connection.getpeername()
+    except OSError as gone:  # it was there for a moment
+        return gone.errno or errno.ENOTCONN
+    return errno.ECONNREFUSED if is_own else number  # a port that was drawn may connect to itself
+
+
 class Guest:
     """A guest that runs; made by `open_guest`. Any thread may call what is public."""
 
@@ -185,11 +199,7 @@ class Guest:
         """
         packet = self._ask(packets.CONNECT, next(self._numbers), port, [])
         connection = socket.socket(fileno=packet.fds[0])
-        connected = select.poll()
-        connected.register(connection, select.POLLOUT)
-        number = errno.ETIMEDOUT
-        if connected.poll(_PATIENCE_S * 1000):
-            number = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        number = trouble_of(connection)
         if number:
             connection.close()
             raise OSError(number, f"{os.strerror(number)}: nobody answers at port {port}")
