@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from apothic_backends.commands import RegisterFunction, RunJob
+from apothic_backends.containers import building
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.images import ImageBuildFailed, ImageMissing, ImageSpec, ImageStep
 from tests.conformance.client import arguments, value_of
@@ -150,12 +151,26 @@ def test_a_base_without_python_is_shown_one_that_this_machine_has(
 NO_PYTHON = steps("rm -f /usr/bin/python3*")
 
 
+@pytest.fixture(scope="module")
+def no_python(home: Path) -> Iterator[ImageSpec]:
+    """An image that is there, and has none."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("APOTHIC_HOME", str(home))
+        building.build(NO_PYTHON, None, lambda _line: None)
+        yield NO_PYTHON
+        building.prune([NO_PYTHON.digest])
+
+
 def test_a_python_in_an_archive_is_unpacked_once_and_shown(
-    own_home: Path, client: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    no_python: ImageSpec,
+    own_home: Path,
+    client: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.setenv("APOTHIC_PYTHON", str(python_archive(client, tmp_path / "python.tar")))
 
-    found = value_of(run(NO_PYTHON, read_executable, own_home, python=SERIES))
+    found = value_of(run(no_python, read_executable, own_home, python=SERIES))
 
     (unpacked,) = (own_home / "pythons").iterdir()
     assert found == f"{unpacked}/python/bin/python3"
@@ -200,6 +215,7 @@ def pack_what_does_not_run(path: Path) -> None:
     ],
 )
 def test_what_is_no_archive_of_a_python_is_named(
+    no_python: ImageSpec,
     own_home: Path,
     client: Any,
     monkeypatch: pytest.MonkeyPatch,
@@ -210,7 +226,7 @@ def test_what_is_no_archive_of_a_python_is_named(
     pack(tmp_path / "python.tar")
     monkeypatch.setenv("APOTHIC_PYTHON", str(tmp_path / "python.tar"))
 
-    outcome = run(NO_PYTHON, read_made, own_home)
+    outcome = run(no_python, read_made, own_home)
 
     assert outcome.error.code == ImageBuildFailed.code
     assert f"APOTHIC_PYTHON={tmp_path / 'python.tar'}" in outcome.error.message
