@@ -28,7 +28,13 @@ def cloud(context: click.Context, **given: object) -> None:
 
 
 @cloud.command(short_help="Have a control plane on Fly.")
-@click.option("--image", required=True, envvar="APOTHIC_AGENT_IMAGE", metavar="REF")
+@click.option(
+    "--image",
+    required=True,
+    envvar="APOTHIC_AGENT_IMAGE",
+    metavar="REF",
+    help="Of a registry, or FILE.tar by `docker save`.",
+)
 @click.option(
     "--max-usd-per-hour",
     type=click.FloatRange(min=0, min_open=True),
@@ -49,7 +55,7 @@ def up() -> None:
     It prints its address, and the first time its operator's key, and keeps both as `cloud`. It
     needs FLY_API_TOKEN and FLY_ORG; with VAST_API_KEY it rents there, too. IMAGE has this version
     of apothic in it, and is what rented machines run. Run again, it changes what is to be
-    different; the control plane is started anew. OPTIONs are those of `apothic serve`.
+    different, and only then starts the control plane anew. OPTIONs are those of `apothic serve`.
     APOTHIC_CLOUD_STATE has the address of a database that is to keep the state, in place of the
     volume.
     """

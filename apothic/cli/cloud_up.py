@@ -17,6 +17,7 @@ from contextlib import closing
 from typing import Any, Final
 
 from apothic.cli import output
+from apothic.cli.cloud_image import check_image, in_registry
 from apothic.cli.command import say
 from apothic.cli.renting import fly, names_here
 from apothic.cli.sweeping import confirm
@@ -69,6 +70,7 @@ def up(
     rented = providers or names_here()
     for name in (*rented, "fly"):
         check(name, os.environ)
+    check_image(image, rented)
     profile, is_new = _profile(app)
     guest = Guest("shared", 1, memory_mb)
     _ask(profile, guest, region, volume_gb, max_usd_per_hour, is_new=is_new, yes=yes)
@@ -77,6 +79,7 @@ def up(
         its = FlyApp(api, app or app_of(profile))
         say(asked, f"app {its.name}")
         its.ensure()
+        image = in_registry(asked, image, its.name)
         version = its.set_secrets(_secrets(profile, rented))
         volume = its.ensure_volume(_VOLUME, region, volume_gb, guest)
         argv = _argv(profile, image, rented, max_usd_per_hour, more)

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import sys
-import tarfile
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -20,6 +18,7 @@ from apothic_backends.providers.fly.app import FlyApp
 from apothic_backends.providers.fly.registry import push
 from apothic_backends.providers.fly.sizes import Guest
 from tests.fakes.fly.fake import FakeFly
+from tests.fakes.fly.images import saved
 from tests.providers.fly import faked
 from tests.unit.backends.providers.clocks import Time
 
@@ -306,25 +305,6 @@ def _asked(url: str) -> bytes:
 
 
 # --- images ---
-
-
-def saved(folder: Path, *layers: bytes, architecture: str = "amd64") -> Path:
-    """A file as `docker save` writes it."""
-    path = folder / "image.tar"
-    told = {"architecture": architecture, "os": "linux"}
-    names = [f"{number}/layer.tar" for number in range(len(layers))]
-    manifest = [{"Config": "config.json", "RepoTags": ["a:1"], "Layers": names}]
-    files = {
-        "manifest.json": json.dumps(manifest).encode(),
-        "config.json": json.dumps(told).encode(),
-    }
-    files |= dict(zip(names, layers, strict=True))
-    with tarfile.open(path, "w") as archive:
-        for name, data in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    return path
 
 
 LAYERS = (b"a layer " * 20_000, gzip.compress(b"another"))

@@ -8,9 +8,14 @@ from pathlib import Path
 import pytest
 
 from apothic.cli import cloud_up
+from apothic.cli.cloud_image import check_image, in_registry
+from apothic.cli.wishes import Wishes
 from apothic_backends.model.errors import UsageError
 from apothic_backends.providers.fly.sizes import Guest
 from apothic_backends.remote.profiles import CLOUD, Profile, Profiles
+from tests.fakes.fly.fake import FakeFly
+from tests.fakes.fly.images import saved
+from tests.fakes.serving import served
 
 KEY = "apk_0123456789ab_" + "k" * 43
 PROFILE = Profile(CLOUD, "https://apothic-mine.fly.dev", KEY)
@@ -60,6 +65,33 @@ def test_a_second_one_is_not_made_over_the_first() -> None:
 
     with pytest.raises(UsageError, match=r"at https://apothic-mine\.fly\.dev.*cloud down"):
         cloud_up._profile("apothic-other")
+
+
+@pytest.mark.parametrize(
+    ("rented", "why"), [(("fly",), "no such file"), (("fly", "vast"), "cannot load it")]
+)
+def test_a_file_with_an_image_that_nobody_could_load_is_refused_before_anything_is_made(
+    rented: tuple[str, ...], why: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "image.tar"
+    if "vast" in rented:
+        file.touch()
+
+    with pytest.raises(UsageError, match=why):
+        check_image(str(file), rented)
+
+
+def test_a_file_goes_to_the_registry_and_is_named_by_its_digest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with served(FakeFly()) as fake:
+        monkeypatch.setenv("APOTHIC_FLY_URL", fake.url)
+        monkeypatch.setenv("FLY_API_TOKEN", fake.token)
+        fake.state.create_app("apothic-mine", fake.org)
+        name = in_registry(Wishes(), str(saved(tmp_path, b"a layer")), "apothic-mine")
+
+    assert name.startswith(f"{fake.url.removeprefix('http://')}/apothic-mine@sha256:")
+    assert in_registry(Wishes(), "docker.io/me/a:1", "apothic-mine") == "docker.io/me/a:1"
 
 
 def test_an_address_that_is_not_of_fly_does_not_name_an_app() -> None:
