@@ -182,7 +182,7 @@ def program_of(
         return None
     disks = {it["path"]: folder / it["volume"] for it in machine.config.get("mounts", [])}
     for disk in disks.values():
-        disk.mkdir(exist_ok=True)
+        disk.mkdir(parents=True, exist_ok=True)
     asked = machine.config.get("env", {})
     env = {**secrets_of_app, **{key: str(disks.get(it, it)) for key, it in asked.items()}}
     env |= {"FLY_APP_NAME": machine.app, "FLY_MACHINE_ID": machine.id, "FLY_REGION": machine.region}

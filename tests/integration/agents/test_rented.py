@@ -5,7 +5,8 @@ from __future__ import annotations
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from queue import SimpleQueue
@@ -13,7 +14,15 @@ from typing import Any
 
 import pytest
 
+from apothic_backends.model.functions import FunctionSpec
+from apothic_backends.providers.base import Order
+from apothic_backends.providers.vast.provider import VastProvider
+from tests.fakes.vast.fake import KEY, FakeVast
+from tests.fakes.vast.fixtures import vast_fake
 from tests.integration.agents.server import Server, start_agent
+from tests.integration.support import wait_until
+
+__all__ = ["vast_fake"]
 
 TAG = "apothic/plane/1-abc"
 OWN = {"APOTHIC_MACHINE": TAG, "CONTAINER_ID": "42", "CONTAINER_API_KEY": "own-key"}
@@ -70,3 +79,28 @@ def test_a_machine_that_is_not_wanted_any_more_goes_with_its_agent(
 
     assert b"MachineGivenUp" in told
     assert heard.get(timeout=0)[0] == "DELETE"
+
+
+def test_a_machine_on_vast_that_reaches_nobody_is_gone_soon(
+    vast_fake: FakeVast, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody, opened_vast(vast_fake) as provider:
+        offer = provider.offers(FunctionSpec("app", "f", gpu=("RTX 4090",), gpu_count=1), 16)[0]
+        env = {
+            "APOTHIC_AGENT_URL": f"http://127.0.0.1:{nobody.getsockname()[1]}",
+            "APOTHIC_AGENT_TOKEN": "token",
+            "APOTHIC_MACHINE": TAG,
+            "APOTHIC_NO_CONTACT_S": "1",
+        }
+        provider.create(Order(TAG, offer, "image", ("apothic", "agent"), 1.0, 16.0, env))
+        (machine,) = vast_fake.alive()
+
+        wait_until(lambda: not vast_fake.alive())
+    assert machine.gone_at is not None
+
+
+@contextmanager
+def opened_vast(fake: FakeVast) -> Generator[VastProvider]:
+    provider = VastProvider(KEY, fake.url)
+    yield provider
+    provider.close()
