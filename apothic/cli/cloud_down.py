@@ -44,6 +44,7 @@ def down(asked: Wishes, *, app: str | None, force: bool, yes: bool, timeout_s: f
             "left with `apothic cloud sweep --dry-run`"
         )
     name = app or (cloud_up.app_of(profile) if profile else "")
+    cloud_up.check_app(name)
     url = profile.url if profile is not None else cloud_up.url_of(name)
     confirm(f"Destroy {url}, all that it keeps, and all machines that it has rented?", yes=yes)
     prefix = _release(asked, profile, force=force, timeout_s=timeout_s)

@@ -10,6 +10,7 @@ in the middle runs the same command once more.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from apothic_backends.commands import GetDurability
 from apothic_backends.commands.machines import AllowMachines
 from apothic_backends.model.errors import ApothicError, BackendError, UsageError
 from apothic_backends.providers.fly.app import FlyApp
+from apothic_backends.providers.fly.machines import APPS, WORKERS
 from apothic_backends.providers.fly.sizes import Guest, storage_usd_per_hour, usd_per_hour
 from apothic_backends.providers.opening import check
 from apothic_backends.remote.address import address_of
@@ -36,6 +38,7 @@ SCHEMA = "apothic.cloud-up.v1"
 
 PORT: Final = 8377
 _DOMAIN: Final = "fly.dev"
+_APP: Final = re.compile(rf"(?!{WORKERS}){APPS}[a-z0-9](?:[a-z0-9-]{{0,50}}[a-z0-9])?")
 _NAME: Final = "control"
 _VOLUME: Final = "apothic_data"
 _MOST_CONNECTIONS: Final = 10_000
@@ -97,8 +100,10 @@ def _profile(app: str | None) -> tuple[Profile, bool]:
     """The address and the key of the control plane; whether it is a new one.
 
     Raises:
-        UsageError: this user has another one.
+        UsageError: this user has another one, or no app of a control plane can be called so.
     """
+    if app is not None:
+        check_app(app)
     known = Profiles().list().get(CLOUD)
     if known is None:
         url = url_of(app or f"apothic-{secrets.token_hex(4)}")
@@ -109,6 +114,19 @@ def _profile(app: str | None) -> tuple[Profile, bool]:
             "`apothic cloud down`, or only forget its key with `apothic auth logout cloud`"
         )
     return known if known.api_key else known.replace(api_key=_new_key()), False
+
+
+def check_app(name: str) -> None:
+    """See to it that an app can be a control plane's: no other is ever touched.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if not _APP.fullmatch(name):
+        raise UsageError(
+            f"--app {name!r}: the app of a control plane begins with {APPS!r}, by which sweeps "
+            f"find it, and has up to 60 of a-z, 0-9 and '-'; those with {WORKERS!r} are of machines"
+        )
 
 
 def _new_key() -> str:

@@ -65,6 +65,7 @@ def test_what_is_up_stays_as_it_is_and_goes_down_as_a_whole(
     status = json.loads(cloud("status", "--json").stdout)
     assert (status["max_usd_per_hour"], status["machines"]) == (1.0, [])
 
+    assert cloud("down", "--app", "production", "--yes").returncode == 2  # it is somebody else's
     refused, down = cloud("down", "--app", APP), cloud("down", "--app", APP, "--yes")
     assert (refused.returncode, down.returncode) == (2, 0), down.stderr
     assert (fly_fake.machines, dict(fly_fake.state.apps)) == ([], {})

@@ -94,6 +94,12 @@ def test_a_file_goes_to_the_registry_and_is_named_by_its_digest(
     assert in_registry(Wishes(), "docker.io/me/a:1", "apothic-mine") == "docker.io/me/a:1"
 
 
+@pytest.mark.parametrize("name", ["mine", "apothic-w-0123", "apothic-", "apothic-A", "apothic-a/b"])
+def test_an_app_has_a_name_by_which_it_is_found_again(name: str) -> None:
+    with pytest.raises(UsageError, match="begins with 'apothic-'"):
+        cloud_up._profile(name)
+
+
 def test_an_address_that_is_not_of_fly_does_not_name_an_app() -> None:
     with pytest.raises(UsageError, match="say --app"):
         cloud_up.app_of(PROFILE.replace(url="https://apothic.example.com"))
