@@ -211,7 +211,7 @@ def test_an_app_of_another_organisation_of_ours_is_refused(made: Made) -> None:
 def test_a_name_that_others_have_is_no_app_of_ours(made: Made) -> None:
     made.fake.state.foreign.add(NAME)
 
-    with pytest.raises(Blocked):
+    with pytest.raises(Blocked, match="somebody else has one of that name"):
         made.app.ensure()
 
 

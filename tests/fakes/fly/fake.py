@@ -6,8 +6,8 @@ of the fake's own that it does not allow either.
 
 Not as the real one: all machines are on one network, and a machine's ports are those of this
 computer, so an argument that is a service's `internal_port` becomes a port that is free, and a
-variable that is where a volume is mounted becomes a folder; a machine
-starts when the fake is asked something after it is due; nothing is limited to a machine's size.
+variable that is where a volume is mounted becomes a folder; a machine starts when the fake is asked
+something after it is due; nothing is limited to a machine's size.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ KNOWN_WITHIN_S: Final = 60.0
 _START_S: Final = 300.0
 """How long a machine may take to start: a large image is loaded first."""
 
+_FORBIDDEN: Final = 403
 _LEASE_S: Final = 120
 _PAUSE_S: Final = 2.0
 _SUM: Final = "apothic_config"
@@ -79,13 +80,25 @@ class FlyApp:
             self._api.clock.sleep(_PAUSE_S)
 
     def is_there(self) -> bool:
-        """Whether it is, in this organisation."""
+        """Whether it is, in this organisation.
+
+        Raises:
+            Blocked: another organisation has it, or the token is not good.
+        """
         try:
             its = self._api.app(self.name)
         except Refusal as error:
             if is_missing(error):
                 return False
             raise
+        except Blocked as error:
+            if error.data["status"] != _FORBIDDEN:
+                raise
+            raise Blocked(
+                f"fly does not let this token see the app {self.name!r}: somebody else has one of "
+                f"that name, so choose another, or it is of another organisation ({error.message})",
+                **error.data,
+            ) from None
         org = its.get("organization")
         slug = org.get("slug") if isinstance(org, dict) else None  # type: ignore[reportUnknownMemberType]
         if slug is not None and slug != self._api.org:
