@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import threading
 from email.utils import formatdate
 from typing import Any
@@ -389,3 +390,10 @@ def test_threads_share_a_speaker() -> None:
         one.close()
 
     assert server.count == 8
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "httpx2", None)
+
+    with pytest.raises(UsageError, match=r"pip install 'apothic\[cloud\]'"):
+        Speaker("cloud", "https://example.com", {})
