@@ -13,6 +13,7 @@ from typing import Any
 
 import placing
 import procs
+import scale
 import serving
 import virtual
 from stats import percentile
@@ -244,6 +245,20 @@ def placement(subject: Subject, count: int = 50_000, repeats: int = 15) -> dict[
     }
 
 
+def machines(subject: Subject, jobs: int = 100_000) -> dict[str, float]:
+    """Steps of the core with few machines and with many; no subject takes part in it."""
+    del subject
+    few, some = scale.Fleet(8).run(5_000), scale.Fleet(80).run(20_000)
+    many = scale.Fleet(1_000).run(jobs)
+    return {
+        "us_8": few["us"],
+        "us_80": some["us"],
+        "us_1000": many["us"],
+        "growth": many["us"] / few["us"],
+        "longest_s": many["longest_s"],
+    }
+
+
 def durable(subject: Any, at_most_s: float = 2.0) -> dict[str, float]:
     """One client, one write after the other; then 256 at once on one asyncio loop."""
     done = 0
@@ -361,6 +376,7 @@ MEASURES = {
     "fresh": fresh,
     "timers": timers,
     "placement": placement,
+    "machines": machines,
     "durable": durable,
     "handover": handover,
     "served": served,

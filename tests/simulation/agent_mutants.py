@@ -7,7 +7,8 @@ from typing import Any
 from apothic_emulator.agent.channel import Channel
 from apothic_emulator.agent.outpost import NEVER, Outpost
 from apothic_emulator.agent.questions import RemoteRequest
-from apothic_emulator.core.agents import Agent, Agents
+from apothic_emulator.core.agent import Agent
+from apothic_emulator.core.agents import Agents
 from apothic_emulator.core.costs import Costs
 from apothic_emulator.core.executors import Executor, ExecutorStatus
 from apothic_emulator.core.far import FarAttempts

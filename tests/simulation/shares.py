@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from apothic_backends.model.functions import FunctionSpec
-from apothic_emulator.core.agents import Agent
+from apothic_emulator.core.agent import Agent
 from apothic_emulator.core.executors import Executor, ExecutorStatus
 from apothic_emulator.core.hellos import Gpu
 from apothic_emulator.core.plane import Plane

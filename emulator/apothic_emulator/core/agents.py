@@ -22,14 +22,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from apothic_backends.model.functions import FunctionSpec
+from apothic_emulator.core.agent import Agent, Holders, open_gpus
 from apothic_emulator.core.executors import Executor, ExecutorStatus
 from apothic_emulator.core.functions import Function
-from apothic_emulator.core.hellos import Capacity, Gpu
+from apothic_emulator.core.hellos import Capacity
 from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.journal import Journal, Kept
-from apothic_emulator.core.placement import NOTHING, Pick, lacks, made_up, may_join, pick
+from apothic_emulator.core.placement import NOTHING, Pick, made_up, pick
 from apothic_emulator.core.pools import Pool
-from apothic_emulator.core.records import pack, unpack
+from apothic_emulator.core.room import Room
 
 MOST_REMEMBERED = 16
 """Earlier incarnations of an agent that are known if they come back."""
@@ -42,108 +43,7 @@ LAST_EXECUTOR = "last/2"
 Place = tuple[int, tuple[str, ...]]
 """The number of a machine, 0 for this program, and the UUIDs of GPUs there."""
 
-Holders = Mapping[str, Sequence[Executor]]
-"""Who has each device, by its UUID."""
-
 _GOING = (ExecutorStatus.DRAINING, ExecutorStatus.RETIRING, ExecutorStatus.STOPPING)
-
-
-class Agent(Kept):
-    """A machine as the core knows it."""
-
-    __slots__ = (
-        "capacity",
-        "channel",
-        "executors",
-        "forget_at",
-        "incarnation",
-        "is_draining",
-        "is_given_up",
-        "is_heard",
-        "is_joined",
-        "latest",
-        "lease_until",
-        "name",
-        "number",
-        "past",
-        "platform",
-        "python",
-        "session",
-        "tag",
-    )
-
-    def __init__(self, number: int, name: str, incarnation: str, capacity: Capacity) -> None:
-        self.number, self.name, self.incarnation = number, name, incarnation
-        self.capacity = capacity
-        self.past: tuple[str, ...] = ()
-        """Incarnations before this one."""
-        self.python = self.platform = ""
-        """The series of its Python, and its system and hardware."""
-        self.session = 0
-        """The number of the connection that counts."""
-        self.channel = ""
-        self.executors: dict[int, Executor] = {}
-        self.latest = 0
-        """The number of the last one that was put here."""
-        self.tag = ""
-        """That of the machine, if it is rented."""
-        self.is_joined = self.is_draining = False
-        """Whether it is connected; and whether it is about to leave."""
-        self.is_heard = False
-        """Whether it has said, since it joined, what it had to say before."""
-        self.is_given_up = False
-        """Whether its lease has ended."""
-        self.lease_until = self.forget_at = NEVER
-
-    def pack(self) -> bytes:
-        """Who it is; all else it says itself."""
-        return pack((self.name, self.incarnation, self.past, self.python, self.platform))
-
-    def loads(self, spec: FunctionSpec) -> bool:
-        """Whether its Python can load the code of a function; an unknown one is believed to.
-
-        So is that of an image, which is looked at where that is made.
-        """
-        is_of_image = spec.image is not None
-        return is_of_image or not spec.python or self.python in ("", spec.python)
-
-    def takes(self, spec: FunctionSpec) -> bool:
-        """Whether it may get another executor of a function, if it has room."""
-        is_there = self.is_joined and not self.is_draining
-        return is_there and self.loads(spec) and not self.lacks(spec)
-
-    def lacks(self, spec: FunctionSpec) -> list[str]:
-        """Why it does not meet the conditions of a function; of this one only the GPUs have to."""
-        return lacks(spec, self.capacity) if self.number else []
-
-    def free(self, level: int) -> tuple[float, float]:
-        """The cores and MB that are free for a job of that level."""
-        cpu, memory_mb = self.capacity.cpu, float(self.capacity.memory_mb)
-        for executor in self.executors.values():
-            if not executor.is_lent(level):
-                spec = executor.function.spec
-                cpu -= cores(spec)
-                memory_mb -= spec.memory_mb
-        return cpu, memory_mb
-
-    def fits(self, spec: FunctionSpec, level: int, without: Iterable[Executor] = ()) -> bool:
-        """Whether an executor of a function has room here, once some are gone."""
-        cpu, memory_mb = self.free(level)
-        for executor in without:
-            cpu += cores(executor.function.spec)
-            memory_mb += executor.function.spec.memory_mb
-        return cores(spec) <= cpu and spec.memory_mb <= memory_mb
-
-    def could_ever(self, spec: FunctionSpec) -> bool:
-        """Whether it has what a function needs, if nothing else ran here."""
-        capacity = self.capacity
-        has_room = cores(spec) <= capacity.cpu and spec.memory_mb <= capacity.memory_mb
-        return (
-            has_room
-            and self.loads(spec)
-            and not self.lacks(spec)
-            and (not spec.gpu_count or pick(spec, capacity.gpus) is not None)
-        )
 
 
 class Agents:
@@ -165,6 +65,7 @@ class Agents:
         self.missing = "error"
         """What becomes of a function whose GPUs no machine has: see `GpusFound`."""
         self.far: dict[int, Agent] = {}
+        self.room = Room()
         self.starved: dict[int, Pool] = {}
         """Pools that have found no place for an executor, by the number of their function."""
         self.journal: Journal | None = None
@@ -175,7 +76,7 @@ class Agents:
         """Where a new executor goes, and what GPUs it gets; None if no machine has room."""
         spec = function.spec
         self._make_up(spec)
-        place = self._best(self.machines(spec), spec, level)
+        place = self._find(spec, level)
         is_home = place is None and not self.wants_gpus(spec) and self.home.takes(spec)
         return (0, ()) if is_home else place
 
@@ -190,8 +91,20 @@ class Agents:
         here = self._best([self.home], spec, 0)
         if here is not None:
             return here
-        others = [agent for agent in self.far.values() if agent.number in near]
+        others = [self.far[number] for number in near if number in self.far]
         return self._best(others, spec, 0) or self._best(self.far.values(), spec, 0)
+
+    def _find(self, spec: FunctionSpec, level: int) -> Place | None:
+        """The best place on any machine of which an executor needs a part."""
+        wants_gpus = self.wants_gpus(spec)
+        if level or spec.gpu_share or (spec.gpu_count and not wants_gpus):
+            return self._best(self.machines(spec), spec, level)
+        free = self.room.free_for(spec)
+        able = (agent for agent in free if agent.takes(spec) and agent.fits(spec, 0))
+        if wants_gpus:
+            return self._best([self.home, *able] if self.has_home else able, spec, level)
+        first = next(able, None)
+        return None if first is None else (first.number, ())
 
     def _best(self, among: Iterable[Agent], spec: FunctionSpec, level: int) -> Place | None:
         offers = [
@@ -218,8 +131,8 @@ class Agents:
         if not self.wants_gpus(spec):
             return NOTHING
         held = {
-            uuid: [one for one in those if one not in without]
-            for uuid, those in self.holders().items()
+            gpu.uuid: [one for one in self.holders().get(gpu.uuid, ()) if one not in without]
+            for gpu in agent.capacity.gpus
         }
         return pick(spec, open_gpus(agent, spec, held))
 
@@ -234,16 +147,11 @@ class Agents:
     @property
     def has_gpus(self) -> bool:
         """Whether any machine is known to have some."""
-        return any(agent.capacity.gpus for agent in (self.home, *self.far.values()))
+        return bool(self.home.capacity.gpus) or self.room.has_devices
 
     def holders(self) -> Holders:
         """Who has each device; those of one machine may be on two agents."""
-        held: dict[str, list[Executor]] = {}
-        for agent in (self.home, *self.far.values()):
-            for executor in agent.executors.values():
-                for uuid in executor.gpus:
-                    held.setdefault(uuid, []).append(executor)
-        return held
+        return self.room.held
 
     def trouble_of(self, executor: Executor) -> str:
         """What is wrong with the devices of an executor; nothing if that is empty."""
@@ -288,8 +196,10 @@ class Agents:
             executor.agent, executor.accepted = agent, set()
             self.far[agent].executors[executor.number] = executor
             self.far[agent].latest = executor.number
+            self.room.took(self.far[agent], executor)
         elif gpus:
             self.home.executors[executor.number] = executor
+            self.room.took(self.home, executor)
 
     def start(self, executor: Executor, place: Place) -> None:
         """An executor is started there: its number is not given again, whatever happens."""
@@ -307,7 +217,9 @@ class Agents:
 
     def take(self, executor: Executor) -> None:
         """An executor is gone."""
-        self._machine_of(executor).executors.pop(executor.number, None)
+        agent = self._machine_of(executor)
+        del agent.executors[executor.number]
+        self.room.gave(agent, executor)
 
     def _machine_of(self, executor: Executor) -> Agent:
         return self.far[executor.agent] if executor.agent else self.home
@@ -315,10 +227,29 @@ class Agents:
     def to_free(self, function: Function, level: int) -> list[Executor]:
         """Executors without work whose end makes room for a function; none if others end anyway."""
         spec = function.spec
-        able = [agent for agent in self.machines(spec) if agent.takes(spec)]
+        among = self._resting(spec, level) if self._find(spec, level) is None else ()
+        able = [agent for agent in among if agent.takes(spec)]
         found = [self._fewest(agent, spec, level) for agent in able]
         enough = [them for them in found if them is not None]
         return min(enough, key=len) if enough else []
+
+    def _resting(self, spec: FunctionSpec, level: int) -> Iterable[Agent]:
+        """The machines where room may be made, or may come."""
+        if level:
+            return self.machines(spec)
+        resting = self.room.resting
+        for agent in [*resting.values()]:
+            if not any(_is_idle(one) or _is_going(one) for one in agent.executors.values()):
+                del resting[agent.number]
+        those = sorted(resting.values(), key=lambda agent: agent.number)
+        return [self.home, *those] if spec.gpu_count and self.has_home else those
+
+    def check(self) -> None:
+        """See to it that what is known of all agrees with each; for tests."""
+        self.room.check()
+        for agent in self.far.values():
+            is_resting = any(_is_idle(one) or _is_going(one) for one in agent.executors.values())
+            assert agent.number in self.room.resting or not is_resting, agent.name
 
     def due(self, executor: Executor) -> list[Executor]:
         """Those without work there that make room beside one which has none any more.
@@ -342,7 +273,7 @@ class Agents:
     def _fewest(self, agent: Agent, spec: FunctionSpec, level: int) -> list[Executor] | None:
         """Those that have been idle for longest, as few as will do; None if all will not."""
         executors = agent.executors.values()
-        gone = [one for one in executors if one.status in _GOING and not one.line]
+        gone = [one for one in executors if _is_going(one)]
         idle = sorted(filter(_is_idle, executors), key=lambda executor: executor.idle_since)
         if self.offer(agent, spec, level, gone + idle) is None:
             return None
@@ -354,32 +285,13 @@ class Agents:
         return needed
 
 
+def _is_going(executor: Executor) -> bool:
+    return executor.status in _GOING and not executor.line
+
+
 def _is_idle(executor: Executor) -> bool:
     is_idle = executor.status is ExecutorStatus.READY and not executor.line
     return is_idle and not executor.is_spared
-
-
-def open_gpus(agent: Agent, spec: FunctionSpec, held: Holders) -> list[Gpu]:
-    """The devices there that an executor of a function may have, where those are held."""
-    return [
-        gpu
-        for gpu in agent.capacity.gpus
-        if may_join(spec, gpu, [one.function.spec for one in held.get(gpu.uuid, ())])
-    ]
-
-
-def cores(spec: FunctionSpec) -> float:
-    """How many cores an executor of a function takes."""
-    return spec.cpu or 1
-
-
-def agent_of(number: int, record: bytes) -> Agent:
-    """The agent that was packed."""
-    (name, incarnation, past, python, platform), _ = unpack(record)
-    agent = Agent(number, name, incarnation, Capacity(0, 0))
-    agent.past = tuple(past)
-    agent.python, agent.platform = python, platform
-    return agent
 
 
 class _Number(Kept):

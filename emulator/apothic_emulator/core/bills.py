@@ -15,7 +15,7 @@ from apothic_backends.commands.base import Command
 from apothic_backends.commands.costs import GetCosts
 from apothic_backends.model.costs import CostLine, CostReport, Prices
 from apothic_backends.model.errors import IdempotencyConflict, InvalidOption
-from apothic_emulator.core.agents import cores
+from apothic_emulator.core.agent import cores
 from apothic_emulator.core.costs import ATTO_IN_NANO, DAY_S, Costs, Names, PriceOf, Row
 from apothic_emulator.core.facts import Asked
 from apothic_emulator.core.jobs import NEVER

@@ -30,6 +30,7 @@ def check(plane: Plane) -> None:
     Raises:
         AssertionError: something does not; the message says what.
     """
+    plane.scheduler.agents.check()
     placed: set[int] = set()
     for pool in plane.pools.values():
         _check_queue(plane, pool, placed)
@@ -204,7 +205,8 @@ def _check_deadlines(plane: Plane, executor: Executor) -> None:
         _sure(not executor.line, "jobs where requests are taken", executor)
     elif executor.status is ExecutorStatus.READY and not executor.line:
         keep_s = plane.scheduler.idle_s if executor.keep_s is None else executor.keep_s
-        _sure(plane.alarm <= executor.idle_since + keep_s, "idle for ever", executor)
+        until = executor.idle_since + keep_s + bool(executor.agent)  # those end in a full second
+        _sure(plane.alarm <= until, "idle for ever", executor)
     if executor.status in (ExecutorStatus.READY, ExecutorStatus.DRAINING):
         for job in executor.line:
             is_held = executor.holders and job.stop is None

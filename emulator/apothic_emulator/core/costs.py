@@ -26,7 +26,7 @@ from typing import Any
 
 from apothic_backends.model.errors import BalanceExhausted
 from apothic_backends.model.functions import FunctionSpec
-from apothic_emulator.core.agents import cores
+from apothic_emulator.core.agent import cores
 from apothic_emulator.core.executors import Executor
 from apothic_emulator.core.facts import Asked
 from apothic_emulator.core.jobs import NEVER, Job

@@ -14,7 +14,8 @@ from typing import Any
 from apothic_backends.commands.agents import ListAgents
 from apothic_backends.model.agents import AgentSnapshot, AgentSuperseded, StaleSession
 from apothic_backends.model.errors import UsageError
-from apothic_emulator.core.agents import MOST_REMEMBERED, Agent, Agents, agent_of
+from apothic_emulator.core.agent import Agent, agent_of
+from apothic_emulator.core.agents import MOST_REMEMBERED, Agents
 from apothic_emulator.core.effects import Attach, Detach
 from apothic_emulator.core.facts import Asked
 from apothic_emulator.core.far import DISCONNECT, FarAttempts
@@ -84,6 +85,7 @@ class Fleet:
         if not resumes:
             agent.channel = f"{self._epoch}:{agent.number}:{agent.session}"
         agent.is_joined, agent.is_heard = True, False
+        self.agents.room.tells(agent)
         if machine is not None:
             self.rented().joined(machine, agent, now)
         self._renew(agent, now)
@@ -132,6 +134,7 @@ class Fleet:
             if its is not None and is_right:
                 self.attempts.set_adrift(executor, now)
                 self.attempts.match(executor, its, now)
+                self.agents.room.look(agent)
             else:
                 self.attempts.lose(executor, now)
         return tuple(held)
@@ -152,6 +155,8 @@ class Fleet:
         capacity: Capacity = agent.capacity.replace(gpus=(*command.gpus, *made_up))
         _check_capacity(capacity)
         agent.capacity = capacity
+        if agent is not agents.home:
+            agents.room.tells(agent)
         if agent is agents.home:
             agents.has_looked, agents.is_looking, agents.without_gpus = True, False, command.reason
             agents.missing = command.missing or agents.missing
@@ -175,6 +180,7 @@ class Fleet:
         self._renew(agent, now)
         if command.is_beat and not agent.is_heard:
             agent.is_heard = True
+            self.agents.room.look(agent)
             for executor in list(agent.executors.values()):
                 self.attempts.find(executor, now)
             self._stop_troubled(agent, now)
@@ -242,6 +248,7 @@ class Fleet:
         for executor in list(agent.executors.values()):
             self.attempts.lose(executor, now, reason)
         del self.agents.far[agent.number]
+        self.agents.room.forget(agent)
         self.scheduler.effects.append(Detach(agent.number))
         if self.agents.journal is not None:
             self.agents.journal.drop(f"agent/{agent.number}")

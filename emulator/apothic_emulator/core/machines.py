@@ -38,7 +38,7 @@ from apothic_backends.model.machines import (
     MachineSnapshot,
     ProviderSnapshot,
 )
-from apothic_emulator.core.agents import Agent
+from apothic_emulator.core.agent import Agent
 from apothic_emulator.core.facts import Asked
 from apothic_emulator.core.feeds import Wants
 from apothic_emulator.core.hellos import Join

@@ -8,7 +8,8 @@ from apothic_backends.model.agents import AgentSnapshot, GpuSnapshot, PythonMism
 from apothic_backends.model.errors import NoMachine
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.jobs import ErrorInfo
-from apothic_emulator.core.agents import Agent, Agents, Holders
+from apothic_emulator.core.agent import Agent, Holders
+from apothic_emulator.core.agents import Agents
 from apothic_emulator.core.jobs import NEVER, Job
 from apothic_emulator.core.placement import listed, suits, unmet, wish
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from math import ceil
 
 from apothic_backends.model.jobs import ErrorInfo
 from apothic_emulator.core.agents import Agents, Place
@@ -272,6 +273,7 @@ class Scheduler:
     def step(self, executor: Executor, now: float) -> None:
         """Go on with stopping."""
         executor.status = _STOPPING
+        self.agents.room.rests(executor)
         self.effects.append(executor.next_step(now))
         self.wake_at(executor.step_at)
 
@@ -315,8 +317,14 @@ class Scheduler:
             self.advance(executor, now)
         elif executor.status is _READY and not executor.serves:
             executor.idle_since = now
-            self.wake_at(now + self._patience(executor))
-        if self.agents.starved and not executor.line:
+            self.wake_at(self._idle_until(executor))
+        if not executor.line:
+            self._rest(executor, now)
+
+    def _rest(self, executor: Executor, now: float) -> None:
+        """It has no work: it may have to make room for who waits for a place."""
+        self.agents.room.rests(executor)
+        if self.agents.starved:
             for idle in self.agents.due(executor):
                 self.retire(idle, now)
 
@@ -326,8 +334,14 @@ class Scheduler:
         elif not executor.line:
             self.kill(executor, now)
 
-    def _patience(self, executor: Executor) -> float:
-        return self.idle_s if executor.keep_s is None else executor.keep_s
+    def _idle_until(self, executor: Executor) -> float:
+        """When one without work ends. On agents it is with others in the same second.
+
+        There may be thousands of those, and whenever one is due all are looked at.
+        """
+        patience_s = self.idle_s if executor.keep_s is None else executor.keep_s
+        until = executor.idle_since + patience_s
+        return ceil(until) if executor.agent and until < NEVER else until
 
     def look_after(self, executor: Executor, now: float) -> float:
         """See to a ready executor that may be idle, or slower than believed; when to look again."""
@@ -335,7 +349,7 @@ class Scheduler:
         if executor.serves:
             return NEVER  # it says itself when it has had nothing to do
         if not line:
-            until = executor.idle_since + self._patience(executor)
+            until = self._idle_until(executor)
             if until <= now:
                 self.retire(executor, now)
                 return executor.step_at

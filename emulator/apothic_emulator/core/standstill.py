@@ -21,7 +21,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from apothic_backends.model.errors import SlotDeadlock
-from apothic_emulator.core.agents import Agents, Holders, open_gpus
+from apothic_emulator.core.agent import Holders, open_gpus
+from apothic_emulator.core.agents import Agents
 from apothic_emulator.core.executors import Executor
 from apothic_emulator.core.jobs import Job
 from apothic_emulator.core.ledger import Ledger

@@ -13,7 +13,7 @@ from apothic_backends.model.costs import NANO
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.placement.compiling import conditions_of
 from apothic_backends.placement.offers import Offer, choose
-from apothic_emulator.core.agents import cores
+from apothic_emulator.core.agent import cores
 from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.machine import Machine, host_of
 from apothic_emulator.core.pools import Pool

@@ -9,6 +9,7 @@ import pytest
 from apothic_backends.commands.agents import ListAgents
 from apothic_backends.model.errors import InvalidOption, SlotDeadlock
 from apothic_emulator.core.effects import Retire
+from apothic_emulator.core.facts import Ended
 from apothic_emulator.core.hellos import Capacity, Gpu
 from tests.unit.emulator.core.agents import Far
 from tests.unit.emulator.core.driving import only
@@ -31,6 +32,16 @@ def test_several_executors_have_one_device() -> None:
     driver.submit_many(3)
 
     assert devices(driver) == {1: ("GPU-1",), 2: ("GPU-1",), 3: ("GPU-1",)}
+
+
+def test_a_device_is_taken_until_the_last_that_shares_it_has_ended() -> None:
+    driver = sharing(ONE)
+    driver.submit_many(2)
+
+    driver.step(Ended(1, "exit"))
+
+    assert devices(driver)[2] == ("GPU-1",)
+    assert [gpu.taken_by for gpu in driver.ask(ListAgents())[0].gpus] == ["app/f"]
 
 
 def test_functions_that_share_share_with_each_other() -> None:

@@ -1,0 +1,128 @@
+"""Many machines and many more jobs in virtual time: what a step costs, and who waits."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from heapq import heappop, heappush
+from typing import Any
+
+JOB_S = 5.0
+"""How long the shortest jobs take; the longest take twice as long."""
+BEAT_S = 10.0
+"""How often a machine is heard of."""
+CORES = 4
+"""Of each machine; a worker takes one."""
+WORKERS = 32
+"""Of each function: with more machines there are more functions, too."""
+WARM_S = 30.0
+"""After this long all workers are up, and steps are timed."""
+LOAD = 0.9
+"""How much of all machines the jobs need."""
+
+
+class Fleet:
+    """Machines that take whatever they are given, and are heard of."""
+
+    def __init__(self, machines: int) -> None:
+        from apothic_backends.commands import RegisterFunction  # noqa: PLC0415 - only ours
+        from apothic_backends.model.functions import FunctionSpec  # noqa: PLC0415
+        from apothic_backends.model.payloads import Payload  # noqa: PLC0415
+        from apothic_emulator.core.hellos import Capacity, Heard, Join  # noqa: PLC0415
+        from apothic_emulator.core.plane import Plane  # noqa: PLC0415
+
+        self.nothing, self.heard = Payload(b""), Heard
+        self.plane = Plane("bench", has_home=False)
+        self.now, self.seconds, self.steps, self.tokens = 0.0, 0.0, 0, 0
+        self.heap: list[tuple[float, int, Any]] = []
+        self.waited: list[float] = []
+        self.answers: dict[int, Any] = {}
+        self.ended: Counter[int] = Counter()
+        self.queued: dict[int, float] = {}
+        self.machines, self.functions = machines, machines * CORES // WORKERS
+        limits = {"cpu": 1, "max_containers": WORKERS, "max_pending_tasks": 10**6}
+        for number in range(self.functions):
+            spec = FunctionSpec("bench", f"f{number}", **limits)
+            self.ask(RegisterFunction(spec, self.nothing))
+        for number in range(machines):
+            welcome = self.ask(Join(f"m{number}", "1", Capacity(CORES, 16_384)))
+            self.at(number / machines * BEAT_S, welcome)
+
+    def at(self, moment: float, what: Any) -> None:
+        """Bring that in then."""
+        self.tokens += 1
+        heappush(self.heap, (moment, self.tokens, what))
+
+    def ask(self, command: Any) -> Any:
+        """The reply to a command."""
+        from apothic_emulator.core.facts import Asked  # noqa: PLC0415 - as above
+
+        self.tokens += 1
+        token = self.tokens
+        self.step(Asked(command, token))
+        return self.answers.pop(token)
+
+    def step(self, item: Any) -> None:
+        """One step, timed; what it wants done is done."""
+        before = time.thread_time()
+        outcome = self.plane.step([item], self.now)
+        if self.now > WARM_S:
+            self.seconds += time.thread_time() - before
+            self.steps += 1
+        for token, value, error in outcome.replies:
+            if error is not None:
+                raise error
+            self.answers[token] = value
+        for effect in outcome.effects:
+            self.carry_out(effect)
+
+    def carry_out(self, effect: Any) -> None:
+        """Do what a machine would, and say so when it would have."""
+        from apothic_emulator.core import effects as e, facts as f  # noqa: PLC0415 - as above
+
+        if isinstance(effect, e.StartExecutor):
+            self.at(self.now + 0.5, f.Loaded(effect.executor))
+        elif isinstance(effect, e.Dispatch):
+            self.at(self.now + 0.01, f.Accepted(effect.executor, effect.job, effect.attempt))
+        elif isinstance(effect, e.Go):
+            job = self.plane.ledger.jobs[effect.job]
+            self.waited.append(self.now - self.queued.pop(effect.job))
+            done = f.Reported(effect.executor, effect.job, job.attempt, self.nothing)
+            self.at(self.now + JOB_S * (1 + effect.job % 11 / 10), done)
+        elif isinstance(effect, e.Recall):
+            self.at(self.now, f.Recalled(effect.executor, ()))
+        elif isinstance(effect, (e.Retire, e.Kill)):
+            self.at(self.now + 0.1, f.Ended(effect.executor, "exit"))
+
+    def run(self, jobs: int) -> dict[str, float]:
+        """Submit jobs evenly, and go on until all have ended: what that took, and who waited."""
+        from apothic_backends.commands import SubmitJob  # noqa: PLC0415 - as above
+        from apothic_emulator.core.facts import Asked, Reported, Tick  # noqa: PLC0415
+
+        left, number = jobs, 0
+        per_s = self.machines * CORES / (JOB_S * 1.5) * LOAD
+        self.seconds, self.steps = 0.0, 0
+        while left:
+            due = [self.heap[0][0] if self.heap else float("inf"), self.plane.alarm]
+            submit_at = number / per_s if number < jobs else float("inf")
+            self.now = max(self.now, min(*due, submit_at))
+            if submit_at <= self.now:
+                function = f"functions:{number % self.functions + 1}"
+                job_id = self.ask(SubmitJob(function, self.nothing))
+                self.queued.setdefault(int(job_id[5:]), self.now)
+                number += 1
+            elif self.heap and self.heap[0][0] <= self.now:
+                what = heappop(self.heap)[2]
+                if isinstance(what, Reported):
+                    left -= 1
+                if hasattr(what, "session"):
+                    self.at(self.now + BEAT_S, what)
+                    self.tokens += 1
+                    what = Asked(self.heard(what.agent, what.session, True), self.tokens)
+                self.step(what)
+            else:
+                self.step(Tick())
+            self.answers.clear()
+        if self.queued:
+            raise ValueError(f"{len(self.queued)} jobs never began")
+        return {"us": self.seconds / self.steps * 1e6, "longest_s": max(self.waited)}
