@@ -63,7 +63,9 @@ def _pass(source: socket.socket, sink: socket.socket) -> None:
             sock.shutdown(how)
 
 
-def free_port() -> int:
-    """A port that nobody had a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
+def kept_port() -> socket.socket:
+    """A port that nobody else is given until this is closed, though a server may listen there."""
+    keeper = socket.socket()
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    keeper.bind(("127.0.0.1", 0))
+    return keeper

@@ -13,6 +13,7 @@ something after it is due; nothing is limited to a machine's size.
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections import Counter
@@ -22,7 +23,7 @@ from urllib.parse import parse_qsl
 
 from tests.fakes.document import Document
 from tests.fakes.fly.calls import CALLS, Call
-from tests.fakes.fly.doors import Door, free_port
+from tests.fakes.fly.doors import Door, kept_port
 from tests.fakes.fly.faults import Fault, Faults
 from tests.fakes.fly.machines import Machine, program_of, usd_per_s
 from tests.fakes.fly.registry import Registry
@@ -67,6 +68,7 @@ class FakeFly:
         self._buckets: dict[tuple[str, str], float] = {}
         self._doors: dict[str, Door] = {}
         self._ports: dict[str, int] = {}
+        self._keepers: list[socket.socket] = []
         self._lock = threading.RLock()
 
     # --- for tests -------------------------------------------------------------------------------
@@ -114,12 +116,19 @@ class FakeFly:
                     machine.program.kill()
             for door in self._doors.values():
                 door.close()
+            for keeper in self._keepers:
+                keeper.close()
 
     def _started(self, machine: Machine) -> Program | None:
         assert self._folder is not None
         app = self.state.apps[machine.app]
         services = machine.config.get("services", [])
-        ports = {str(it["internal_port"]): str(free_port()) for it in services}
+        keepers = [kept_port() for _ in services]
+        self._keepers += keepers
+        ports = {
+            str(it["internal_port"]): str(keeper.getsockname()[1])
+            for it, keeper in zip(services, keepers, strict=True)
+        }
         if services:
             self._ports[app.name] = int(ports[str(services[0]["internal_port"])])
         return program_of(machine, app.secrets, self._folder, ports)
