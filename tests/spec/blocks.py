@@ -3,7 +3,6 @@
 A block runs as a test as soon as everything it uses is built. Until then `waits_for` names the part
 of the plan that brings the last thing it needs:
 
-    G  images, GPUs and placement
     I  generated functions
 """
 
