@@ -23,8 +23,9 @@ from apothic_emulator.core.suppliers import LIST_S, LOOK_S, Supplier
 AVOID_S = 6 * 3600.0
 """How long a host is avoided on which a machine has not come up."""
 
-AGAIN_S, LONGEST_AGAIN_S = 15.0, 300.0
-"""After how long a machine is destroyed again: twice as long each time."""
+AGAIN_S, LONGEST_AGAIN_S = 15.0, 60.0
+"""After how long a machine is destroyed again: twice as long each time, and never much longer, as
+it costs until somebody who could not do so can, or does what it has only said."""
 
 COMES_BACK_S = 120.0
 """How long after a restart one may still join that was to come up meanwhile."""

@@ -112,7 +112,7 @@ def test_an_agent_of_nobody_may_be_cut() -> None:
 # --- it goes --------------------------------------------------------------------------------------
 
 
-def test_what_is_not_gone_is_destroyed_again_less_and_less_often() -> None:
+def test_what_is_not_gone_is_destroyed_again_and_again() -> None:
     driver = Renter()
     rent = driver.up()
     driver.cut()
@@ -122,8 +122,9 @@ def test_what_is_not_gone_is_destroyed_again_less_and_less_often() -> None:
 
     told = driver.destroyed
     waits = [b - a for a, b in itertools.pairwise(told)]
-    assert 20 < waits[0] < 70
-    assert 250 < max(waits) < 350
+    assert len(waits) > 20
+    assert min(waits) > 25
+    assert max(waits) < 70
     assert driver.statuses == ["destroying"]
 
 
