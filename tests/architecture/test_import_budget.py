@@ -42,3 +42,12 @@ def test_an_image_that_brings_no_files_loads_nothing_that_packs_some(module: str
     recipe = "import apothic; apothic.Image.debian_slim().pip_install('a').env(A='1').spec()"
 
     assert module not in newly_imported(recipe)
+
+
+def test_a_control_plane_that_rents_nothing_loads_nothing_for_that() -> None:
+    loaded = newly_imported("from apothic_emulator.core.plane import Plane; Plane('here')")
+
+    core = "apothic_emulator.core"
+    of_renting = {f"{core}.{name}" for name in ("machines", "rented", "renting", "supply", "wants")}
+    assert loaded & (of_renting | {"apothic_backends.providers.base"}) == set()
+    assert f"{core}.plane" in loaded
