@@ -6,7 +6,6 @@ starts again at any moment. `python -m tests.simulation.agents FIRST END` runs m
 
 from __future__ import annotations
 
-import sys
 from collections import Counter, deque
 from collections.abc import Callable
 from heapq import heappop, heappush
@@ -24,6 +23,7 @@ from apothic_emulator.core.check import check
 from apothic_emulator.core.facts import Asked, Input, Tick
 from apothic_emulator.core.journal import Journal
 from apothic_emulator.core.plane import Plane
+from tests.simulation import seeds
 from tests.simulation.chance import draw, pick
 from tests.simulation.charges import a_dollar
 from tests.simulation.history import sure
@@ -397,13 +397,8 @@ def _ignore(_: Any) -> None: ...
 
 def failure_of(seed: int) -> str:
     """What is wrong in the run of a seed; nothing if nothing is."""
-    try:
-        World(seed).run()
-    except Exception as error:
-        return f"seed {seed}: {error!r}"
-    return ""
+    return seeds.trouble(lambda it: World(it).run(), seed)
 
 
 if __name__ == "__main__":
-    for one in range(*map(int, sys.argv[1:])):
-        print(failure_of(one) or f"seed {one} passed")
+    seeds.main(failure_of)

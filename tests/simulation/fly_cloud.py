@@ -6,7 +6,6 @@ the name that the simulation has for any.
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from typing import Any
 
@@ -19,6 +18,7 @@ from tests.fakes.fly.fake import FakeFly
 from tests.fakes.fly.faults import Faults
 from tests.fakes.fly.machines import Machine, usd_per_s
 from tests.fakes.serving import served
+from tests.simulation import seeds
 from tests.simulation.history import sure
 from tests.simulation.lying_cloud import BLOCK_S, Box, Cloud
 from tests.simulation.renting import World
@@ -152,13 +152,8 @@ def run(seed: int) -> FlyWorld:
 
 def failure_of(seed: int) -> str:
     """What is wrong in the run of a seed; nothing if nothing is."""
-    try:
-        run(seed)
-    except Exception as error:
-        return f"seed {seed}: {error!r}"
-    return ""
+    return seeds.trouble(run, seed)
 
 
 if __name__ == "__main__":
-    for one in range(*map(int, sys.argv[1:])):
-        print(failure_of(one) or f"seed {one} passed", flush=True)
+    seeds.main(failure_of)

@@ -16,7 +16,6 @@ C9  who is told that all are released can believe that
 
 from __future__ import annotations
 
-import sys
 from collections import Counter, deque
 from collections.abc import Callable
 from heapq import heappop, heappush
@@ -46,6 +45,7 @@ from apothic_emulator.core.hellos import (
 from apothic_emulator.core.journal import Journal
 from apothic_emulator.core.plane import Plane
 from apothic_emulator.core.renting import Rent, Terms
+from tests.simulation import seeds
 from tests.simulation.chance import draw, pick
 from tests.simulation.history import sure
 from tests.simulation.lying_cloud import FAULTS, NAME, Box, Cloud
@@ -447,13 +447,8 @@ def _fail(error: Exception) -> None:
 
 def failure_of(seed: int) -> str:
     """What is wrong in the run of a seed; nothing if nothing is."""
-    try:
-        World(seed).run()
-    except Exception as error:
-        return f"seed {seed}: {error!r}"
-    return ""
+    return seeds.trouble(lambda it: World(it).run(), seed)
 
 
 if __name__ == "__main__":
-    for one in range(*map(int, sys.argv[1:])):
-        print(failure_of(one) or f"seed {one} passed")
+    seeds.main(failure_of)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +29,7 @@ from tests.fakes.vast import market
 from tests.fakes.vast.fake import KEY, FakeVast
 from tests.fakes.vast.faults import Faults
 from tests.fakes.vast.instance import Instance
+from tests.simulation import seeds
 from tests.simulation.history import sure
 from tests.simulation.lying_cloud import BLOCK_S, NAME, Box, Cloud
 from tests.simulation.renting import World
@@ -236,13 +236,8 @@ def run(seed: int) -> VastWorld:
 
 def failure_of(seed: int) -> str:
     """What is wrong in the run of a seed; nothing if nothing is."""
-    try:
-        run(seed)
-    except Exception as error:
-        return f"seed {seed}: {error!r}"
-    return ""
+    return seeds.trouble(run, seed)
 
 
 if __name__ == "__main__":
-    for one in range(*map(int, sys.argv[1:])):
-        print(failure_of(one) or f"seed {one} passed", flush=True)
+    seeds.main(failure_of)
