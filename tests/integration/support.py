@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import socket
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -115,6 +116,17 @@ def open_files() -> dict[int, str]:
         except FileNotFoundError:
             continue
     return found
+
+
+def reaches_network(fd: int) -> bool:
+    """Whether a descriptor of this process is a socket of the network."""
+    try:
+        found = socket.socket(fileno=fd)
+    except OSError:  # no socket, or closed by now
+        return False
+    family = found.family
+    found.detach()  # it is not ours to close
+    return family in (socket.AF_INET, socket.AF_INET6)
 
 
 def files_left_over() -> set[str]:
