@@ -18,7 +18,7 @@ _HOMES = {
     "apothic.dicts": ("Dict",),
     "apothic.entries": ("Entry",),
     "apothic.functions": ("RemoteFunction",),
-    "apothic.generation": ("LivConfig", "liv"),
+    "apothic.generation.config": ("LivConfig", "liv"),
     "apothic.images": ("Image",),
     "apothic.items": ("AsyncItems", "Items"),
     "apothic.jobs": ("Job",),

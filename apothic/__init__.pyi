@@ -9,7 +9,7 @@ from apothic.dicts import Dict as Dict
 from apothic.entries import Entry as Entry
 from apothic.errors import Empty as Empty, Full as Full
 from apothic.functions import RemoteFunction as RemoteFunction
-from apothic.generation import LivConfig as LivConfig, liv as liv
+from apothic.generation.config import LivConfig as LivConfig, liv as liv
 from apothic.images import Image as Image
 from apothic.items import AsyncItems as AsyncItems, Items as Items
 from apothic.jobs import Job as Job

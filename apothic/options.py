@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 from apothic._values import is_dict, is_list, number, refuse, text, whole
-from apothic.generation import LivConfig, as_config
+from apothic.generation.config import LivConfig, as_config
 from apothic.images import Image
 from apothic.mounts import Source, StorageMount, mounts_of
 from apothic.policies import Retries

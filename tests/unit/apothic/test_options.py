@@ -105,7 +105,7 @@ def test_what_only_a_market_knows_is_waived_here(backend: ThreadBackend) -> None
 @pytest.mark.parametrize(
     "options",
     [
-        {"liv": ({"client": None},)},
+        {"liv": {"model": "any"}},
     ],
 )
 def test_what_is_not_built_is_declared_and_refused_when_called(

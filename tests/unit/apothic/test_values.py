@@ -23,7 +23,7 @@ from apothic import (
     batched,
     concurrent,
 )
-from apothic.generation import LivOptions, as_config
+from apothic.generation.config import LivOptions, as_config
 
 SYSTEM = ("/tmp", "/tmp/", "//tmp", "/./tmp", "/proc", "/proc/1", "/usr/lib/x", "/bin", "/etc/x")
 

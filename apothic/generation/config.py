@@ -1,4 +1,4 @@
-"""liv: functions whose bodies are generated from their stubs before they run."""
+"""What users say of a function whose body is generated."""
 
 from __future__ import annotations
 
@@ -6,20 +6,41 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict, TypeVar, Unpack
 
 from apothic._values import Value, refuse
+from apothic.generation.examples import Example
 from apothic.policies import mark
 from apothic_backends.model.errors import InvalidOption
 
 F = TypeVar("F", bound=Callable[..., Any])
-Examples = Sequence[tuple[tuple[Any, ...], dict[str, Any]]]
+Examples = Sequence[tuple[Any, ...]]
 CACHES = ("memory", "account", "app", "custom")
+ROUNDS = 3
+"""How often the model may repair its answer where `self_debug=True`."""
 
 
 class LivConfig(Value):
     """How a function's body is generated.
 
     Raises:
-        InvalidOption: an unknown `mode` or `cache`, or `cache="custom"` without a namespace.
+        InvalidOption: a field cannot be meant.
     """
+
+    client: Any | None
+    model: str | None
+    base_url: str | None
+    api_key: str | None
+    timeout: float | None
+    temperature: float | None
+    sandbox: bool | None
+    allowed_modules: tuple[str, ...] | None
+    tools: tuple[Callable[..., Any], ...]
+    examples: tuple[Example, ...]
+    cache: str
+    cache_namespace: str | None
+    prompt_salt: str | None
+    force_regenerate: bool
+    target_context: Mapping[str, Any] | None
+    self_debug: bool | int | None
+    max_repair_attempts: int | None
 
     def __init__(  # noqa: PLR0917 - the spec's tuple form fills the fields in this order
         self,
@@ -49,13 +70,33 @@ class LivConfig(Value):
             refuse("cache", cache, f"one of {', '.join(CACHES)}")
         if cache == "custom" and not cache_namespace:
             raise InvalidOption("cache='custom' needs a cache_namespace to keep things under")
-        super().__init__(**given | {"examples": tuple(examples), "tools": tuple(tools)})
+        from apothic.generation.rules import checked  # for few programs  # noqa: PLC0415
+
+        super().__init__(**checked(given))
+
+    @property
+    def rounds(self) -> int:
+        """How often the model may repair what it has answered."""
+        if self.max_repair_attempts is not None:
+            return self.max_repair_attempts
+        return ROUNDS if self.self_debug is True else int(self.self_debug or 0)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel without key, client and tools: a worker generates nothing."""
+        state = self.__dict__ | {"client": None, "api_key": None, "tools": ()}
+        return (_remade, (state,))
 
     def __repr__(self) -> str:
         """What was chosen, without the key."""
         shown = {name: value for name, value in self.__dict__.items() if value}
         shown.pop("api_key", None)
         return f"LivConfig({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+
+def _remade(state: dict[str, Any]) -> LivConfig:
+    config = LivConfig.__new__(LivConfig)
+    config.__dict__.update(state)
+    return config
 
 
 HIDDEN = {"self", "__class__"}
@@ -65,23 +106,42 @@ class LivOptions(TypedDict, total=False):
     """The fields of `LivConfig`, as keywords of `@liv`."""
 
     client: Any | None
+    """What is asked, in place of a client of the `openai` package: it has to have
+    `chat.completions.create`."""
     model: str | None
+    """The model; `APOTHIC_LIV_MODEL`, or `model` in `[tool.apothic.liv]`, where nothing is said."""
     base_url: str | None
+    """The API's address; `APOTHIC_LIV_BASE_URL`, else that of OpenAI."""
     api_key: str | None
+    """Its key; `APOTHIC_LIV_API_KEY`, else `OPENAI_API_KEY`. It is never kept or shown."""
     timeout: float | None
+    """Seconds that one answer may take; 120 where nothing is said."""
     temperature: float | None
+    """From 0 to 2; the model's own where nothing is said."""
     self_debug: bool | int | None
+    """Have the model repair what it has answered: that often, or three times if True."""
     max_repair_attempts: int | None
+    """The same as a number, which comes first."""
     sandbox: bool | None
+    """False leaves the trial runs of the examples out; what is generated is only read then."""
     allowed_modules: tuple[str, ...] | None
+    """What it may import; harmless modules of the standard library where nothing is said."""
     tools: tuple[Callable[..., Any], ...]
+    """Functions of this program that the model may call while it generates."""
     examples: Examples
+    """Calls to be tried: `((args), {kwargs})`, and the result to be expected as a third, if any."""
     mode: str
+    """"freeze": generated before it runs, and never while it does."""
     cache: str
+    """Who shares what was generated: "memory", this process; "account", all apps of this user;
+    "app", this app alone; "custom", whoever names the same `cache_namespace`."""
     cache_namespace: str | None
     prompt_salt: str | None
+    """Any text; another one has it generated anew."""
     force_regenerate: bool
+    """Have it generated anew by each program that runs it."""
     target_context: Mapping[str, Any] | None
+    """What else the model should know of where it runs; plain values."""
 
 
 def liv(**options: Unpack[LivOptions]) -> Callable[[F], F]:
