@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -14,9 +13,8 @@ from apothic.sandbox_options import DEFAULTS, SandboxOptions, checked, strings
 from apothic.sessions import PYTHON, SHELL, Session
 from apothic.snapshots import Snapshot, restore, taken
 from apothic_backends.model.functions import FunctionSpec
-from apothic_backends.model.sandboxes import Isolation
+from apothic_backends.model.sandboxes import IMAGE, Isolation
 
-_IMAGE = f"python:{sys.version_info[0]}.{sys.version_info[1]}-slim"
 _OVERHEAD_MB = 512
 """For the process of ours that holds a sandbox, and the output that it keeps."""
 
@@ -115,7 +113,7 @@ class Workspace:
         network = options["network"]
         return {name: options[name] for name in named} | {
             "network": not options["untrusted"] if network is None else network,
-            "image": (options["image"] or _IMAGE) if options["isolation"] == "docker" else None,
+            "image": (options["image"] or IMAGE) if options["isolation"] == "docker" else None,
             "env": {**(options["env"] or {}), **env},
             "has_secrets": bool(options["secrets"]),
         }

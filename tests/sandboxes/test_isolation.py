@@ -197,6 +197,17 @@ def test_a_program_that_is_set_user_id_gives_no_rights(guest: Guest) -> None:
     }
 
 
+@pytest.mark.parametrize("change", ["chmod('own', {})", "fchmod(os.open('own', 64), {})"])
+def test_permissions_may_be_changed_but_not_so_that_a_program_is_set_user_id(
+    guest: Guest, change: str
+) -> None:
+    run(guest, "touch", "own")
+    python(guest, f"import os; [os.{change.format('mode')} for mode in (0o600, 0o711)]")
+
+    ran = run(guest, "python3", "-I", "-S", "-c", f"import os; os.{change.format('0o4755')}")
+    assert "PermissionError" in ran.stderr
+
+
 # --- network ----------------------------------------------------------------------------------
 
 

@@ -7,8 +7,13 @@ is no file, folder or link, is a `FileRefused`.
 
 from __future__ import annotations
 
+import sys
+
 from apothic_backends.model.errors import BackendError, JobError, NotFound, UsageError
 from apothic_backends.model.record import Record
+
+IMAGE = f"python:{sys.version_info[0]}.{sys.version_info[1]}-slim"
+"""What a container is made from where nothing is said."""
 
 
 class FileMissing(NotFound, FileNotFoundError):

@@ -9,21 +9,19 @@ and so does the process once it is to.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from apothic_backends.model.errors import NotFound, PathRefused
+from apothic_backends.model.errors import NotFound
 from apothic_backends.model.sandboxes import RunResult, SandboxGone
 from apothic_backends.sandboxes.dials import Dials
 from apothic_backends.sandboxes.files import Files
 from apothic_backends.sandboxes.guest import Guest, open_guest
+from apothic_backends.sandboxes.homes import new_home
 from apothic_backends.sandboxes.isolation import GuestSpec
 from apothic_backends.sandboxes.process import Process
 from apothic_backends.sandboxes.sessions import Sessions
@@ -38,8 +36,6 @@ MOST_WAIT_S = 20.0
 KEPT = 32
 """Processes that have ended, and whose output is kept."""
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-
 State = tuple[int, int | None, bytes | None, bytes | None]
 """A process: its number, its return code once it has ended, and its output if that is short."""
 
@@ -49,7 +45,7 @@ class Host:
 
     def __init__(self, token: str, how: Mapping[str, Any]) -> None:
         self._token = token
-        self._home, self._lock = _new_home()
+        self._home, self._lock = new_home()
         workspace = self._home / "workspace"
         self._guest = _opened(workspace, **how)
         self._transfers = Transfers(Files(workspace, owner=self._guest.owner), self._home)
@@ -227,37 +223,3 @@ def _opened(
     from apothic_backends.sandboxes.container import open_container  # an extra  # noqa: PLC0415
 
     return open_container(spec, image)
-
-
-# --- its files ------------------------------------------------------------------------------------
-
-
-def _new_home() -> tuple[Path, int]:
-    """A folder for a sandbox, and the lock on it; those that nobody holds any more are removed."""
-    base = Path(tempfile.gettempdir()) / f"apothic-sandboxes-{os.getuid()}"
-    base.mkdir(mode=0o711, exist_ok=True)
-    making = os.open(base, _FOLDER)
-    try:
-        if os.fstat(making).st_uid != os.getuid():
-            raise PathRefused(f"{base} is another user's; remove it, or set TMPDIR", path=str(base))
-        fcntl.flock(making, fcntl.LOCK_EX)
-        for left in [*base.iterdir()]:
-            _remove_if_left(left)
-        home = Path(tempfile.mkdtemp(dir=base))
-        lock = os.open(home, _FOLDER)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-    finally:
-        os.close(making)
-    home.chmod(0o711)  # its guest may be another user
-    (home / "workspace").mkdir()
-    return home, lock
-
-
-def _remove_if_left(home: Path) -> None:
-    with suppress(OSError):
-        lock = os.open(home, _FOLDER)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(home, ignore_errors=True)
-        finally:
-            os.close(lock)

@@ -63,7 +63,7 @@ _MACHINES = {
             *(272, 298, 303, 304, 308),  # unshare, perf_event_open, handles, setns
             *(312, 313, 320, 321, 323),  # kcmp, finit_module, kexec_file_load, bpf, userfaultfd
         ),
-        ((90, _FIRST_AT), (91, _SECOND_AT), (268, _THIRD_AT), (452, _THIRD_AT)),
+        ((90, _SECOND_AT), (91, _SECOND_AT), (268, _THIRD_AT), (452, _THIRD_AT)),
         56,
         16,
     ),
