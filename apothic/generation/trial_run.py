@@ -17,20 +17,24 @@ import types
 import typing
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, NoReturn
 
 FILE = "<generated>"
 MOST_ITEMS = 1_000
 """How many items of a generator are taken."""
 
 _NOT_EVALUATED = annotations.compiler_flag
-"""Annotations are no part of what runs: they are looked at afterwards, if that can be done."""
+"""Annotations are looked at after the call, as far as that can be done."""
 
 _MOST_FILE_BYTES = 64 << 20
 _MOST_TOLD = 4_000
 _MOST_SHOWN = 500
 _MOST_SAID = 1_500
 _FRAMES = 5
+_NOT_HERE = (
+    " - it is not there where examples are tried: on this machine, without the files of the "
+    "project; install it here, or leave the trials out with sandbox=False"
+)
 _NUMBERS: dict[Any, tuple[type, ...]] = {float: (float, int), complex: (complex, float, int)}
 """What may stand where these are asked for, as type checkers have it."""
 
@@ -51,12 +55,18 @@ def main() -> None:
 
 
 def outcome(code: str, name: str, example: str) -> dict[str, Any]:
-    """What came of it: the `error`, if any, and whether the code could be loaded at all."""
+    """What came of it: the `error`, if any, and whether the code could be loaded at all.
+
+    The example is "None" where that is all there is to find out.
+    """
     try:
         function = load(code, name)
     except BaseException as error:
-        return {"is_loaded": False, "error": f"it cannot be imported: {told(error)}"}
-    args, kwargs, expected, is_exact = ast.literal_eval(example)
+        return {"is_loaded": False, "error": f"it cannot be loaded: {told(error)}"}
+    wanted = ast.literal_eval(example)
+    if wanted is None:
+        return {"is_loaded": True, "error": None}
+    args, kwargs, expected, is_exact = wanted
     try:
         error = tried(function, args, kwargs, (expected,) if is_exact else ())
     except BaseException as raised:
@@ -67,28 +77,39 @@ def outcome(code: str, name: str, example: str) -> dict[str, Any]:
 def load(code: str, name: str) -> Callable[..., Any]:
     """The function, from a module of its own; tracebacks know its lines.
 
-    What only its signature needs may be missing: classes of the project are not here.
+    What cannot be imported is missing where it is used, and no earlier: it may be in the image of
+    the function, or only its signature may need it.
     """
     module = types.ModuleType("generated")
     sys.modules[module.__name__] = module
     linecache.cache[FILE] = (len(code), None, code.splitlines(keepends=True), FILE)
-    tree = ast.parse(code, FILE)
-    bodies = [part for it in tree.body for part in getattr(it, "body", ())]
-    used = {it.id for part in bodies for it in ast.walk(part) if isinstance(it, ast.Name)}
-    for statement in tree.body:
+    for statement in ast.parse(code, FILE).body:
         step = compile(ast.Module([statement], []), FILE, "exec", _NOT_EVALUATED)
         try:
             exec(step, module.__dict__)
-        except ImportError:
-            if used & _bound_by(statement):
-                raise
+        except ImportError as error:
+            for bound in _bound_by(statement):
+                setattr(module, bound, _Missing(error))
     found: Callable[..., Any] = getattr(module, name)
     return found
 
 
-def _bound_by(statement: ast.stmt) -> set[str]:
+def _bound_by(statement: ast.stmt) -> list[str]:
     names: list[ast.alias] = getattr(statement, "names", [])
-    return {it.asname or it.name.partition(".")[0] for it in names}
+    return [it.asname or it.name.partition(".")[0] for it in names]
+
+
+class _Missing:
+    """Stands for what an import would have brought."""
+
+    def __init__(self, error: ImportError) -> None:
+        self.__error = error
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise self.__error.with_traceback(None)
+
+    def __call__(self, *_: object, **__: object) -> NoReturn:
+        raise self.__error.with_traceback(None)
 
 
 def tried(
@@ -236,6 +257,8 @@ def shown(value: Any) -> str:
 def told(error: BaseException) -> str:
     """An exception, and where in the generated code it came from."""
     what = "".join(traceback.format_exception_only(error)).strip()[:_MOST_SAID]
+    if isinstance(error, ImportError):
+        what += _NOT_HERE
     frames = [it for it in traceback.extract_tb(error.__traceback__) if it.filename == FILE]
     lines = [f"  line {it.lineno}, in {it.name}: {it.line}"[:200] for it in frames[-_FRAMES:]]
     return "\n".join([what, *lines])

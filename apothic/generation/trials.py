@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from apothic.generation.config import Example
+from apothic.generation.examples import Example
 from apothic_backends.model.errors import InvalidOption
 from apothic_backends.model.sandboxes import IMAGE, GuestGone, IsolationMissing, StdinClosed
 from apothic_backends.sandboxes.guest import Guest, open_guest
@@ -43,7 +43,7 @@ class Failure(NamedTuple):
     """An example that did not pass."""
 
     example: str
-    """The call, as text: "normalize(' READY ')"."""
+    """The call, as text: "normalize(' READY ')"; without examples, what imports it."""
     error: str
     """What went wrong, for people and for the model: 4 KiB at most."""
 
@@ -62,16 +62,15 @@ def tried(
     An example passes where the function returns what its annotation says, and what is expected, if
     that is told; of a generator the first 1,000 items count. Each may take `timeout_s` with the
     start of its process, 512 MB and 32 processes. After one that took too long, or where the code
-    cannot even be imported, the others are left out. This blocks.
+    cannot be loaded, the others are left out. Without examples it is loaded, and not called. This
+    blocks.
 
     Raises:
         IsolationMissing: this machine has no place to lock it in.
     """
     failures: list[Failure] = []
-    if not examples:
-        return ()
     with _guest() as guest:
-        for number, example in enumerate(examples):
+        for number, example in enumerate(examples or [None]):
             try:
                 went = _try(guest, code, name, example, timeout_s)
             except GuestGone as gone:
@@ -79,7 +78,8 @@ def tried(
                     raise
                 went = _Went(f"it cannot be started after those before: {gone}", goes_on=False)
             if went.error is not None:
-                failures.append(Failure(_call(name, example), went.error))
+                call = f"import {name}" if example is None else example.call(name)
+                failures.append(Failure(call[:_MOST_CALL], went.error))
             if not went.goes_on:
                 break
     return tuple(failures)
@@ -121,9 +121,10 @@ def _opened(workspace: Path) -> Guest:
     )
 
 
-def _try(guest: Guest, code: str, name: str, example: Example, timeout_s: float) -> _Went:
+def _try(guest: Guest, code: str, name: str, example: Example | None, timeout_s: float) -> _Went:
     """Call it once."""
-    wanted = {"code": code, "name": name, "example": repr(tuple(example))}
+    told = None if example is None else tuple(example)
+    wanted = {"code": code, "name": name, "example": repr(told)}
     program = _PROGRAM.read_text("utf-8")
     process = guest.start(["python3", "-I", "-B", "-c", program])
     process.expire(timeout_s)
@@ -165,9 +166,3 @@ def _said(error: str, process: Process) -> str:
     printed = process.read("stdout", max(0, end - _MOST_PRINTED), 0).data.decode("utf-8", "replace")
     text = error[:_MOST_ERROR] + (f"\nIt printed:\n{printed}" if printed else "")
     return "".join(it if it.isprintable() or it in "\n\t" else ascii(it)[1:-1] for it in text)
-
-
-def _call(name: str, example: Example) -> str:
-    given = [*map(repr, example.args), *(f"{k}={v!r}" for k, v in example.kwargs.items())]
-    text = f"{name}({', '.join(given)})"
-    return text if len(text) <= _MOST_CALL else f"{text[:_MOST_CALL]}..."

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.docker
 
 TRY = f"""
 from apothic.generation import trials
-from apothic.generation.config import Example
+from apothic.generation.examples import Example
 
 trials.IMAGE = {NAME!r}
 code = "import os, platform\\ndef f(x):\\n    print(platform.node(), os.getuid())\\n    return x"

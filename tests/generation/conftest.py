@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apothic.generation.config import Example
+from apothic.generation.examples import Example
 from apothic.generation.trials import Failure, tried
 from apothic_backends.model.sandboxes import IsolationMissing
 

@@ -139,12 +139,15 @@ def test_a_call_is_awaited_or_iterated_and_compared(
     assert (wrong or "None") in str(tried(function, args, {}, expected))
 
 
-def test_what_only_its_signature_needs_may_be_missing() -> None:
-    code = "from nowhere import Thing\ndef f(x: Thing) -> Thing:\n    return {}"
+@pytest.mark.parametrize("line", ["from nowhere import Thing", "import nowhere as Thing"])
+def test_a_module_is_missing_where_it_is_used_and_no_earlier(line: str) -> None:
+    code = line + "\ndef f(x: Thing) -> Thing:\n    return {}"
 
     assert tried(trial_run.load(code.format("x"), "f"), (1,), {}, (1,)) is None
-    with pytest.raises(ModuleNotFoundError):
-        trial_run.load(code.format("Thing(x)"), "f")
+    for use in ("Thing(x)", "Thing.x"):
+        error = trial_run.outcome(code.format(use), "f", "((1,), {}, 1, True)")["error"]
+        assert error.startswith("it raised ModuleNotFoundError: No module named 'nowhere' - it is")
+        assert error.endswith(f"sandbox=False\n  line 3, in f: return {use}")
 
 
 def test_the_program_needs_the_standard_library_alone() -> None:

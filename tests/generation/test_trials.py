@@ -13,7 +13,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from apothic.generation.trials import tried
 from tests.generation.conftest import Try, exact, example
 from tests.sandboxes.test_refusals import REFUSE
 
@@ -27,7 +26,7 @@ def f(number: int) -> float:
     return 1 / number
 """
 REFUSED = """
-from apothic.generation.config import Example
+from apothic.generation.examples import Example
 from apothic.generation.trials import tried
 
 try:
@@ -69,13 +68,21 @@ def test_what_is_printed_cannot_steer_a_terminal(attempt: Try) -> None:
     assert "\\x1b[2J\\u202e\n" in failure.error
 
 
-def test_code_that_cannot_be_imported_is_told_once(attempt: Try) -> None:
-    (failure,) = attempt("import nowhere\ndef f():\n    nowhere.go()", example(), example())
+def test_code_that_cannot_be_loaded_is_told_once(attempt: Try) -> None:
+    (failure,) = attempt("def f(x=1 / 0): ...", example(), example())
 
+    assert failure.example == "f()"
     assert failure.error == (
-        "it cannot be imported: ModuleNotFoundError: No module named 'nowhere'\n"
-        "  line 1, in <module>: import nowhere"
+        "it cannot be loaded: ZeroDivisionError: division by zero\n"
+        "  line 1, in <module>: def f(x=1 / 0): ..."
     )
+
+
+def test_without_examples_it_is_loaded_and_not_called(attempt: Try) -> None:
+    assert attempt("def f(): 1 / 0") == ()
+
+    (failure,) = attempt("def f(x=1 / 0): ...")
+    assert failure.example == "import f"
 
 
 @pytest.mark.parametrize(
@@ -93,10 +100,6 @@ def test_an_end_without_a_report_is_a_failure(attempt: Try, how: str, said: str)
     (failure,) = attempt(f"import os\ndef f():\n    {how}", example())
 
     assert failure.error == said
-
-
-def test_without_examples_nothing_is_run() -> None:
-    assert tried("import os; os._exit(1)", "f", (), timeout_s=1) == ()
 
 
 def test_nothing_is_left_of_a_trial(
