@@ -79,6 +79,11 @@ class Ran:
             text=True,
         )
 
+    def says(self) -> str:
+        """The next line that it prints."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().rstrip("\n")
+
     def end(self) -> str:
         """What it has printed."""
         out, err = self.process.communicate(timeout=PATIENCE_S)

@@ -152,34 +152,6 @@ def test_a_service_in_a_container_takes_connections_of_this_machine(
     assert ran(program).end() == "True"
 
 
-def test_secrets_are_its_variables_and_in_nothing_that_docker_or_the_kernel_tells(
-    ran: Callable[..., Ran], client: Any
-) -> None:
-    program = """
-        import glob
-        secret = apothic.Secret.from_dict({"TOKEN": "canary-in-a-coal-mine"})
-
-        @app.function(secrets=[secret])
-        def read():
-            told = glob.glob("/proc/[0-9]*/environ") + glob.glob("/proc/[0-9]*/cmdline")
-            token = os.environ["TOKEN"].encode()
-            found = [path for path in told if token in open(path, "rb").read()]
-            return len(os.environ["TOKEN"]), "/proc/1/environ" in told, found
-
-        if __name__ == "__main__":
-            print(read.remote(), flush=True)
-            sys.stdin.read()
-    """
-
-    one = ran(program)
-
-    assert one.process.stdout is not None
-    assert one.process.stdout.readline() == "(21, True, [])\n"
-    (found,) = executors(client)
-    assert "canary-in" not in json.dumps(client.inspect_container(found["Id"]))
-    assert "canary-in" not in json.dumps(client.top(found["Id"]))
-
-
 # --- limits and ends -----------------------------------------------------------------------------
 
 
@@ -222,11 +194,13 @@ def test_the_container_has_the_limits_of_its_function(ran: Callable[..., Ran], c
     assert host["PidsLimit"] > 0
 
 
-def test_what_it_writes_is_limited_whether_docker_keeps_a_quota_or_not(
-    ran: Callable[..., Ran],
+def test_what_it_writes_is_limited_and_its_job_says_by_what(
+    ran: Callable[..., Ran], client: Any
 ) -> None:
     program = """
         import errno
+        from apothic._connect import connect
+        from apothic_backends.commands import GetJob
 
         @app.function(disk_gb=0.01)
         def write():
@@ -236,10 +210,18 @@ def test_what_it_writes_is_limited_whether_docker_keeps_a_quota_or_not(
                 return error.errno in (errno.EFBIG, errno.ENOSPC)
 
         if __name__ == "__main__":
-            print(write.remote())
+            job = write.spawn()
+            is_limited = job.wait()
+            print(is_limited, connect().start(GetJob(job.job_id)).wait().limits["disk"], flush=True)
+            sys.stdin.read()
     """
 
-    assert ran(program).end() == "True"
+    one = ran(program)
+
+    is_limited, level = one.says().split()
+    (found,) = executors(client)
+    has_quota = bool(client.inspect_container(found["Id"])["HostConfig"].get("StorageOpt"))
+    assert (is_limited, level) == ("True", "quota" if has_quota else "file")
 
 
 HOLDS = """

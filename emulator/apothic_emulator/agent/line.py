@@ -55,8 +55,7 @@ class Line:
         environment: Environment | None = None,
         task: dict[str, Any] | None = None,
     ) -> None:
-        self.number = effect.executor
-        self.post = post
+        self.number, self.post, self._environment = effect.executor, post, environment
         self.preload = _preload(effect.spec)
         """Modules that further executors of this function should find imported."""
         self.is_loaded = False
@@ -87,20 +86,16 @@ class Line:
             LogPipe(channels.err, "stderr", token, channels.flags),
         )
         self._frames, self._session_frames = FrameReader(), FrameReader()
-        self._begin(effect, self._told(effect, token, env, tree), environment, task)
+        self._begin(effect, self._told(effect, token, env, tree), task)
 
     def _begin(
-        self,
-        effect: StartExecutor,
-        told: dict[str, Any],
-        environment: Environment | None,
-        task: dict[str, Any] | None,
+        self, effect: StartExecutor, told: dict[str, Any], task: dict[str, Any] | None
     ) -> None:
         """The first packets: for whoever builds its environment, and what to be, with the code."""
         if task is not None:
             self._send(wire.BUILD, 0, 0, json.dumps(task).encode(), ())
-        if environment is not None:
-            environment.settle(told)
+        if self._environment is not None:
+            self._environment.settle(told)
             told["env"] |= own_image(effect.spec)
         code = (effect.code.data, *effect.code.buffers)
         self._send(wire.LOAD, 0, 0, json.dumps(told).encode(), code)
@@ -298,7 +293,7 @@ class Line:
         if kind != wire.LOADED:
             raise WireError(f"a frame of kind {kind} where reports are expected")
         self.is_loaded = True
-        return Loaded(self.number)
+        return Loaded(self.number, "" if self._environment is None else self._environment.disk)
 
     def _error(self, frame: Frame) -> ErrorInfo:
         info = _error_info(frame)

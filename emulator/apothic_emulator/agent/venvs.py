@@ -42,6 +42,8 @@ _SITES = ("site-packages", "dist-packages")
 class VenvEnvironment:
     """The virtual environment of one image."""
 
+    disk = ""
+
     def __init__(self, image: ImageSpec, tree: dict[str, str] | None) -> None:
         self.key = image.digest
         self._image, self._tree = image, tree

@@ -30,6 +30,8 @@ class Environment(Protocol):
 
     key: str
     """Executors of environments with one key share a zygote; each has its own if it is empty."""
+    disk: str
+    """By what the `disk_gb` of an executor is kept; empty where it is as without an image."""
 
     def task(self) -> dict[str, Any] | None:
         """What a builder has to do, see `executors.builder`; None if all is there.

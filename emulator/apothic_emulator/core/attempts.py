@@ -11,7 +11,7 @@ from apothic_emulator.core.agents import Agents
 from apothic_emulator.core.batches import BATCH_RAISED
 from apothic_emulator.core.effects import Interrupt
 from apothic_emulator.core.executors import PREFETCH_BELOW_S, Executor, ExecutorStatus
-from apothic_emulator.core.facts import Ended, LoadFailed, Recalled, Reported
+from apothic_emulator.core.facts import Ended, Loaded, LoadFailed, Recalled, Reported
 from apothic_emulator.core.holds import Holds
 from apothic_emulator.core.jobs import NEVER, Job
 from apothic_emulator.core.ledger import Ledger
@@ -79,12 +79,11 @@ class Attempts:
             executor.step_at = now + executor.load_s
             self.scheduler.wake_at(executor.step_at)
 
-    def loaded(self, executor: Executor, now: float) -> None:
+    def loaded(self, executor: Executor, fact: Loaded, now: float) -> None:
         """The executor takes jobs."""
         if executor.status is not _STARTING:
             return
-        executor.loaded = True
-        executor.make_ready()
+        executor.has_loaded(fact.disk)
         if executor.function.spec.cls is not None:
             self.on_instance(executor, None, now)
         self.scheduler.settle(executor, now)

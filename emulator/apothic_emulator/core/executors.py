@@ -325,6 +325,12 @@ class Executor(Placed):
         is_unharmed = self.loaded and self.step <= 1
         return is_unharmed and not self.has_stops
 
+    def has_loaded(self, disk: str) -> None:
+        """It takes jobs; `disk` is what it says of its `disk_gb`."""
+        self.loaded = True
+        self.function.keeps(disk)
+        self.make_ready()
+
     def make_ready(self) -> None:
         """It takes jobs, for the first time or because there is no reason to stop it any more."""
         self.status = _READY

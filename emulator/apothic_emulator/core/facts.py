@@ -47,9 +47,13 @@ class Prepared(Record):
 
 
 class Loaded(Record):
-    """An executor has loaded its function and takes jobs."""
+    """An executor has loaded its function and takes jobs.
+
+    `disk` says by what its `disk_gb` is kept, where that depends on where it runs: see `LEVELS`.
+    """
 
     executor: int
+    disk: str = ""
 
 
 class LoadFailed(Record):

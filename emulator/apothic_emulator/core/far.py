@@ -6,7 +6,15 @@ from apothic_emulator.core.attempts import Attempts
 from apothic_emulator.core.batches import BatchExecutor
 from apothic_emulator.core.effects import Interrupt, Kill
 from apothic_emulator.core.executors import Executor, ExecutorStatus
-from apothic_emulator.core.facts import Accepted, Ended, LoadFailed, Recalled, Refused, Reported
+from apothic_emulator.core.facts import (
+    Accepted,
+    Ended,
+    Loaded,
+    LoadFailed,
+    Recalled,
+    Refused,
+    Reported,
+)
 from apothic_emulator.core.hellos import BACK, BEGUN, HeldExecutor
 from apothic_emulator.core.jobs import NEVER, Job
 from apothic_emulator.core.kinds import executor_of
@@ -142,10 +150,10 @@ class FarAttempts(Attempts):
         self.find(executor, now)
         super().prepared(executor, now)
 
-    def loaded(self, executor: Executor, now: float) -> None:
+    def loaded(self, executor: Executor, fact: Loaded, now: float) -> None:
         """The executor takes jobs; so it is not adrift."""
         self.find(executor, now)
-        super().loaded(executor, now)
+        super().loaded(executor, fact, now)
 
     def load_failed(self, executor: Executor, fact: LoadFailed, now: float) -> None:
         """As for others; and it is not adrift."""

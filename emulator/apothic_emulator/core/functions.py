@@ -20,6 +20,8 @@ _AT_LEAST_ONE = (
 )
 NOTHING = {"memory": "none", "cpu": "none"}
 """What limits are kept by where nothing keeps them."""
+LEVELS = ("file", "quota")
+"""By what `disk_gb` is kept: no file grows larger, or all that is written together does not."""
 
 MOST_BATCHED = 1000
 """The most inputs of one call."""
@@ -38,7 +40,17 @@ _AT_LEAST_ZERO = ("max_retries", "initial_delay_s", "backoff_coefficient", "max_
 class Function:
     """One version of a function; a changed spec or changed code is another one."""
 
-    __slots__ = ("_enforced", "_methods", "code", "function_id", "method", "number", "spec", "told")
+    __slots__ = (
+        "_enforced",
+        "_levels",
+        "_methods",
+        "code",
+        "function_id",
+        "method",
+        "number",
+        "spec",
+        "told",
+    )
 
     def __init__(
         self, number: int, spec: FunctionSpec, code: Payload, enforced: Mapping[str, str]
@@ -48,6 +60,8 @@ class Function:
         self.spec = spec
         self.code = code
         self._enforced = enforced
+        self._levels: dict[str, str] = {}
+        """What counts over that, as the latest of its executors has told; its methods share it."""
         self.told = {"app_name": spec.app_name, "function_name": spec.name}
         """What watchers hear of it when a job is queued; shared by all those events."""
         self.method = ""
@@ -77,12 +91,17 @@ class Function:
             raise UsageError(f"{spec.name} has no method {name!r}; there are: {there}")
         its = spec.replace(name=f"{spec.name}.{name}", is_generator=known[name].is_generator)
         one = Function(self.number, its, self.code, self._enforced)
-        one.method = name
+        one.method, one._levels = name, self._levels
         return one
+
+    def keeps(self, disk: str) -> None:
+        """An executor of it has loaded, and says by what its `disk_gb` is kept where it is."""
+        if disk in LEVELS:
+            self._levels["disk"] = disk
 
     def limits(self) -> dict[str, str]:
         """By what its limits are kept, each by name; "none" where nothing keeps them."""
-        held = dict(self._enforced)
+        held = {**self._enforced, **self._levels}
         if self.spec.cpu is None:
             held["cpu"] = "none"
         disk = held.pop("disk", "none")

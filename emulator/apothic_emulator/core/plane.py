@@ -129,7 +129,7 @@ class Plane:
         self._commands = self._rules()
         self._facts: dict[type, Callable[[Any, Any, float], None]] = {
             Prepared: lambda executor, _, now: self.attempts.prepared(executor, now),
-            Loaded: lambda executor, _, now: self.attempts.loaded(executor, now),
+            Loaded: self.attempts.loaded,
             LoadFailed: self.attempts.load_failed,
             Accepted: self.attempts.accepted,
             Reported: self.attempts.reported,

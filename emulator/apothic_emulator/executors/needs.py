@@ -19,6 +19,7 @@ class Executor(Protocol):
     is_async: bool
     window: tuple[int, int] | None
     around: Callable[[Function], Function]
+    place: Any
     lasting: Any
     secrets: Any
     note: Callable[[BaseException], object]
@@ -34,7 +35,7 @@ def meet(executor: Executor, spec: dict[str, Any]) -> Buffer | None:
         from apothic_emulator.executors import secrets  # few functions have some  # noqa: PLC0415
 
         try:
-            executor.secrets = secrets.take(executor.control)
+            executor.secrets = secrets.take(executor.control, executor.place)
         except secrets.Missing as none:
             return none.body
     if spec["tree"]:

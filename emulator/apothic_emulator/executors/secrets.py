@@ -1,9 +1,9 @@
 """What an executor of a function with secrets does: it waits for them before anything else.
 
-They become environment variables of this process alone. Nobody sees them from outside: the kernel
-shows the environment that a process was started with, and this one was forked. An exception that
-has a value in it is sent as one that has not; the host looks again, and sends its text alone if
-that did not help.
+They become environment variables of this process alone; in a container they are in a file first.
+Nobody sees them from outside: the kernel shows the environment that a process was started with, and
+this one was forked. An exception that has a value in it is sent as one that has not; the host looks
+again, and sends its text alone if that did not help.
 """
 
 from __future__ import annotations
@@ -31,11 +31,13 @@ class Missing(Exception):
         self.body = body
 
 
-def take(control: Control) -> Secrets:
+def take(control: Control, place: Any) -> Secrets:
     """Wait for the secrets and put them into the environment, over what the caller has in his.
 
+    In a container, `place` has them in a file, too.
+
     Raises:
-        Missing: one is not there.
+        Missing: one is not there, or that file cannot be written.
         EOFError: the host hung up.
     """
     frame = control.first()
@@ -47,9 +49,20 @@ def take(control: Control) -> Secrets:
     _, most = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, most))  # a core dump would have them in it
     values, keys = json.loads(body)
+    if place is not None and values:
+        values = _kept(values, place)
     os.environ.update(values)
     os.environ[NAMES] = ",".join(values)
     return Secrets([*values.values(), *keys.values()], keys)
+
+
+def _kept(values: dict[str, str], place: Any) -> dict[str, str]:
+    try:
+        kept: dict[str, str] = place.keep(values)
+    except OSError as error:
+        told = calls.told("setup_failed", f"the secrets cannot be kept in the container: {error}")
+        raise Missing(json.dumps(told.info).encode()) from None
+    return kept
 
 
 class Secrets:

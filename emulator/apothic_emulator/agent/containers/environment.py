@@ -34,6 +34,7 @@ class ContainerEnvironment:
     """The place for executors of a function; without an image of its own, like its caller's."""
 
     key = ""
+    disk = ""
 
     def __init__(
         self,
@@ -157,9 +158,11 @@ class ContainerEnvironment:
             try:
                 if client.inspect_image(place.image)["Id"] != place.image_id:
                     raise _Gone
-                return quotas.create(client, what, how, self._spec.disk_gb if is_limited else 0)
+                disk_gb = self._spec.disk_gb if is_limited else 0
+                made, self.disk = quotas.create(client, what, how, disk_gb)
             except docker.errors.ImageNotFound:
                 raise _Gone from None
+        return made
 
     def _mounts(self, place: Place) -> list[dict[str, Any]]:
         found = [bind(path, path) for path in self._shown]

@@ -10,6 +10,7 @@ from typing import Any
 from apothic_backends.containers.passing import OURS, bind
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.record import Record
+from apothic_emulator.executors.boxed import SECRETS
 
 EXECUTOR = "dev.apothic.executor"
 """The label of an executor's container: its number."""
@@ -112,6 +113,9 @@ def hosted(
         how |= {"mem_limit": memory, "memswap_limit": memory}
         if spec.cpu is not None:
             how["nano_cpus"] = spec.cpu * 1_000_000_000
+    if spec.secrets:
+        owner = f"uid={os.geteuid()},gid={os.getegid()}"
+        how["tmpfs"] = {SECRETS: f"mode=0700,{owner}"}  # Docker adds noexec, nosuid and nodev
     if gpus:
         how["device_requests"] = [
             {"Driver": "nvidia", "DeviceIDs": [*gpus], "Capabilities": [["gpu"]]}

@@ -13,21 +13,27 @@ _ABOUT = ("storage-opt", "storage opt", "quota")
 """What the daemon speaks of when it cannot keep one."""
 
 
-def create(client: Any, what: dict[str, Any], how: dict[str, Any], disk_gb: float) -> str:
-    """Create a container, with a quota if one is asked for and can be had; its id.
+def create(
+    client: Any, what: dict[str, Any], how: dict[str, Any], disk_gb: float
+) -> tuple[str, str]:
+    """Create a container, with a quota if one is asked for and can be had.
+
+    Gives its id, and what keeps `disk_gb`: "quota", "file", or nothing if it is 0.
 
     Raises:
         docker.errors.APIError: it cannot be created.
     """
     import docker.errors  # noqa: PLC0415 - slow to import, and an extra
 
-    if disk_gb:
-        try:
-            return _create(client, what, how | {"storage_opt": {"size": str(int(disk_gb * 1e9))}})
-        except docker.errors.APIError as error:
-            if not any(words in str(error).lower() for words in _ABOUT):
-                raise
-    return _create(client, what, how)
+    if not disk_gb:
+        return _create(client, what, how), ""
+    quota = {"storage_opt": {"size": str(int(disk_gb * 1e9))}}
+    try:
+        return _create(client, what, how | quota), "quota"
+    except docker.errors.APIError as error:
+        if not any(words in str(error).lower() for words in _ABOUT):
+            raise
+    return _create(client, what, how), "file"
 
 
 def _create(client: Any, what: dict[str, Any], how: dict[str, Any]) -> str:

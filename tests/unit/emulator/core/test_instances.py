@@ -43,7 +43,7 @@ from apothic_backends.model.jobs import ErrorInfo
 from apothic_backends.model.payloads import Payload
 from apothic_emulator.core.effects import Effect, Interrupt, Kill, Retire, StartExecutor
 from apothic_emulator.core.executors import IDLE_S
-from apothic_emulator.core.facts import Ended, LoadFailed
+from apothic_emulator.core.facts import Ended, Loaded, LoadFailed
 from apothic_emulator.core.hellos import BEGUN, Capacity, HeldExecutor
 from apothic_emulator.core.instances import SWEEP_S
 from apothic_emulator.core.kinds import EXIT_S
@@ -211,6 +211,16 @@ def test_a_method_that_yields_is_opened_and_another_is_not(driver: Holding) -> N
 def test_a_job_of_a_method_has_its_name(driver: Holding) -> None:
     driver.open()
     assert driver.look(driver.call()).function_name == "Counter.add"
+
+
+def test_a_job_of_a_method_tells_by_what_disk_gb_is_kept_where_its_instance_is() -> None:
+    driver = Holding(disk_gb=0.5)
+    driver.open()
+    job = driver.call()
+
+    driver.step(Loaded(1, "quota"))
+
+    assert driver.look(job).limits["disk"] == "quota"
 
 
 def test_a_call_that_is_waited_for_says_its_method_too(driver: Holding) -> None:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import pytest
+
 from apothic_backends.commands import ReadEvents
 from apothic_backends.model.errors import MemoryLimitExceeded, error_of
 from apothic_backends.model.events import Cursor
 from apothic_backends.model.jobs import ErrorInfo
+from apothic_emulator.core.facts import Loaded
 from apothic_emulator.core.plane import Plane
 from tests.unit.emulator.core.driving import Driver
 
@@ -95,3 +98,18 @@ def test_a_snapshot_tells_by_what_limits_are_kept() -> None:
     assert driver.look(driver.submit(bound)).limits == {"memory": "watchdog", "cpu": "affinity"}
     large = driver.register("large", disk_gb=0.5)
     assert driver.look(driver.submit(large)).limits["disk"] == "none"  # nobody has said more
+
+
+@pytest.mark.parametrize(("told", "shown"), [("quota", "quota"), ("", "file"), ("hope", "file")])
+def test_a_snapshot_tells_by_what_disk_gb_is_kept_where_its_function_runs(
+    told: str, shown: str
+) -> None:
+    driver = Driver()
+    driver.plane = Plane("here", enforced={"memory": "none", "cpu": "none", "disk": "file"})
+    driver.function = driver.register("large", disk_gb=0.5)
+    job = driver.submit()
+    assert driver.look(job).limits["disk"] == "file"
+
+    driver.step(Loaded(1, told))
+
+    assert driver.look(job).limits["disk"] == shown
