@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple, Protocol
@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, Protocol
 class Reply(NamedTuple):
     """An answer; without a status there is none, and the connection ends.
 
-    A body that is neither text nor bytes is sent as JSON; one that is None is empty.
+    A body that is neither text nor bytes is sent as JSON; one that is None is empty, and one that
+    is an iterator is sent piece by piece.
     """
 
     status: int | None
@@ -59,15 +60,25 @@ class _Handler(BaseHTTPRequestHandler):
         if reply.status is None:
             self.close_connection = True
             return
-        body = _encoded(reply.body)
         self.send_response(reply.status)
         for name, value in reply.headers:
             self.send_header(name, value)
+        if isinstance(reply.body, Iterator):
+            self._stream(reply.body)
+            return
+        body = _encoded(reply.body)
         if "content-length" not in {name.lower() for name, _ in reply.headers}:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+    def _stream(self, pieces: Iterator[bytes]) -> None:
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for piece in pieces:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        self.wfile.write(b"0\r\n\r\n")
 
     def _content(self) -> bytes:
         if self.headers.get("transfer-encoding", "").lower() != "chunked":
