@@ -123,6 +123,8 @@ class Scheduler:
         """Start a process of a service, best on these agents; None if there is no place now."""
         place = self.agents.place_service(pool.function, near)
         if place is not None:
+            if self.agents.market is not None:
+                self.agents.market.placed(pool)
             return self._make(pool, place, now)
         self._find_gpus()
         if self.agents.market is not None:

@@ -13,6 +13,7 @@ from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.machines import CREATING, UP
 from apothic_emulator.core.facts import Asked
 from apothic_emulator.core.hellos import Capacity
+from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.machine import COMING, Machine
 from apothic_emulator.core.placement import lacks
 from apothic_emulator.core.pools import Pool
@@ -63,6 +64,12 @@ class Supply:
             want = self.wants.get(number) or Want(pool)
             self.wants[number], want.called_at = want, now
             self.soon(want)
+
+    def placed(self, pool: Pool) -> None:
+        """A process of a service has found the place that it lacked."""
+        want = self.wants.get(pool.function.number)
+        if want is not None:
+            want.called_at = -NEVER
 
     def soon(self, want: Want) -> None:
         """Look at what it lacks, at the end of the step."""

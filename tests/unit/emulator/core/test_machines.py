@@ -6,6 +6,7 @@ from apothic_backends.commands.machines import ReleaseMachines
 from apothic_backends.model.agents import MachineGivenUp
 from apothic_backends.model.images import ImageSpec
 from apothic_backends.model.jobs import JobStatus
+from apothic_backends.model.services import ServiceSpec
 from apothic_backends.providers.base import FAILED, Rented
 from apothic_emulator.core.effects import StartExecutor
 from apothic_emulator.core.facts import Tick
@@ -93,7 +94,7 @@ def test_an_offer_of_no_host_may_be_had_again() -> None:
 def test_a_service_that_finds_no_place_gets_a_machine_for_as_long_as_it_asks() -> None:
     driver = Renter()
     pool = driver.plane.pools[1]
-    pool.function.spec = pool.function.spec.replace(service=object())
+    pool.function.spec = pool.function.spec.replace(service=ServiceSpec("asgi"))
     driver.plane.scheduler.start(pool, driver.now)
     assert only(driver.step(Tick()), SeekOffers)
 
@@ -101,6 +102,24 @@ def test_a_service_that_finds_no_place_gets_a_machine_for_as_long_as_it_asks() -
     driver.now += 10
     driver.ask(MachineRented(1, "vast", "apothic/e1/1-e1", None, Failure("no_capacity", "full")))
     assert not driver.wanted(Rent)
+
+
+def test_a_service_that_has_found_its_place_gets_no_other_machine() -> None:
+    driver = Renter()
+    pool = driver.plane.pools[1]
+    pool.function.spec = pool.function.spec.replace(service=ServiceSpec("asgi"))
+    driver.plane.scheduler.start(pool, driver.now)
+    driver.step(Tick())
+    (rent,) = driver.offers(offer(), offer("o2", 0.3, 2))
+    driver.rented(rent)
+    driver.comes_up(rent.tag)
+
+    assert driver.plane.scheduler.start(pool, driver.now) is not None
+
+    driver.now += 1
+    driver.step(Tick())
+    assert not driver.wanted(Rent)
+    assert driver.cloud.waiting == {}
 
 
 def test_what_needs_docker_or_another_python_gets_none() -> None:
