@@ -35,9 +35,9 @@ def devices() -> str:
     return os.environ.get("CUDA_VISIBLE_DEVICES", "")
 
 
-@app.endpoint(memory_mb=256, max_cost_per_hour_usd=0.1)
+@app.endpoint(public=True, memory_mb=256, max_cost_per_hour_usd=0.1)
 def greet(name: str) -> str:
-    """Greet somebody over HTTP."""
+    """Greet somebody over HTTP, whoever asks."""
     return f"Hello, {name}!"
 
 

@@ -46,6 +46,18 @@ def cloud(context: click.Context, **given: object) -> None:
 @click.option("--provider", "providers", metavar="NAME", multiple=True, help="Rent there.")
 @click.option("--memory-mb", type=click.IntRange(512, 2048), default=1024, show_default=True)
 @click.option("--volume-gb", type=click.IntRange(1, 500), default=10, show_default=True)
+@click.option(
+    "--services",
+    type=click.IntRange(1, 100),
+    default=20,
+    show_default=True,
+    help="How many services may be deployed there: each has a port.",
+)
+@click.option(
+    "--own-ipv4",
+    is_flag=True,
+    help="An IPv4 address that nobody else has, for 2 USD a month; given back without.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.argument("more", nargs=-1, type=click.UNPROCESSED, metavar="[-- OPTION...]")
 @does("cloud_up.up")

@@ -40,6 +40,18 @@ PORT: Final = 8377
 _DOMAIN: Final = "fly.dev"
 _APP: Final = re.compile(rf"(?!{WORKERS}){APPS}[a-z0-9](?:[a-z0-9-]{{0,50}}[a-z0-9])?")
 _NAME: Final = "control"
+_FIRST_SERVICE: Final = 10_000
+"""The port of the first service: from there on Fly has always let ports through."""
+
+_CLIENT_HEADER: Final = "Fly-Client-IP"
+"""Where Fly's proxy says who asks; what a client says there it leaves out."""
+
+_QUIET_S: Final = 600
+"""How long nothing may be said on a connection to a service: event streams and WebSockets rest."""
+
+IPV4_USD_PER_MONTH: Final = 2.0
+"""What an IPv4 address costs that nobody else has."""
+
 _VOLUME: Final = "apothic_data"
 _MOST_CONNECTIONS: Final = 10_000
 """Each agent and each program holds one; Fly lets 20 through where nothing is said."""
@@ -66,6 +78,8 @@ def up(
     max_usd_per_hour: float,
     memory_mb: int,
     volume_gb: int,
+    services: int,
+    own_ipv4: bool,
     more: tuple[str, ...],
     yes: bool,
 ) -> None:
@@ -76,19 +90,26 @@ def up(
     check_image(image, rented)
     profile, is_new = _profile(app)
     guest = Guest("shared", 1, memory_mb)
-    _ask(profile, guest, region, volume_gb, max_usd_per_hour, is_new=is_new, yes=yes)
+    usd_per_month = _usd_per_month(guest, region, volume_gb, own_ipv4=own_ipv4)
+    if is_new:
+        _ask(profile, usd_per_month, max_usd_per_hour, yes=yes)
     Profiles().put(profile)
     with fly() as api:
         its = FlyApp(api, app or app_of(profile))
         say(asked, f"app {its.name}")
         its.ensure()
+        if own_ipv4 and not is_new and not its.has_own_ipv4():
+            its_cost = f"{IPV4_USD_PER_MONTH:.2f} USD in 30 days"
+            confirm(f"Give {profile.url} an IPv4 address of its own, for {its_cost}?", yes=yes)
         image = in_registry(asked, image, its.name)
         version = its.set_secrets(_secrets(profile, rented))
         volume = its.ensure_volume(_VOLUME, region, volume_gb, guest)
-        argv = _argv(profile, image, rented, max_usd_per_hour, more)
+        ports = range(_FIRST_SERVICE, _FIRST_SERVICE + services)
+        argv = _argv(profile, image, rented, max_usd_per_hour, more, ports=ports)
         say(asked, f"a machine in {region} with the volume {volume}; a large image takes a while")
-        its.ensure_machine(_NAME, region, _config(profile, image, guest, volume, argv), version)
-        its.ensure_addresses()
+        config = _config(profile, image, guest, volume, argv, ports=ports)
+        its.ensure_machine(_NAME, region, config, version)
+        its.ensure_addresses(own_ipv4=own_ipv4)
     _until_it_answers(asked, profile)
     _tell(asked, profile, is_new=is_new)
 
@@ -171,14 +192,19 @@ def _argv(
     rented: Sequence[str],
     max_usd_per_hour: float,
     more: Sequence[str],
+    *,
+    ports: range,
 ) -> list[str]:
     """How it is started; what is given later counts."""
     address = profile.address
     host = address.url.partition("://")[2].partition("/")[0]
+    clients = f"{address.scheme}://{address.host}"
     listen = "127.0.0.1" if address.is_loopback else "0.0.0.0"  # noqa: S104 - Fly's proxy is there
     return [
         *("apothic", "serve", "--host", listen, "--port", str(PORT), "--insecure-network"),
         *("--allow-host", host, "--machine-url", address.url, "--machine-image", image),
+        *("--service-ports", f"{ports[0]}-{ports[-1]}", "--service-url", clients),
+        *("--client-header", _CLIENT_HEADER),
         *("--no-agent", "--limit", f"connections={_MOST_CONNECTIONS}"),
         *(part for name in rented for part in ("--provider", name)),
         *("--max-usd-per-hour", f"{max_usd_per_hour:g}", *more),
@@ -186,7 +212,7 @@ def _argv(
 
 
 def _config(
-    profile: Profile, image: str, guest: Guest, volume: str, argv: Sequence[str]
+    profile: Profile, image: str, guest: Guest, volume: str, argv: Sequence[str], *, ports: range
 ) -> Mapping[str, Any]:
     """The machine, as Fly wants it told; nothing secret is in it."""
     passed = {name: os.environ[name] for name in _PASSED_ON if os.environ.get(name)}
@@ -201,23 +227,15 @@ def _config(
         "timeout": "5s",
         "grace_period": "30s",
     }
-    service: dict[str, Any] = {
-        "protocol": "tcp",
-        "internal_port": PORT,
-        "autostop": "off",
-        "autostart": True,
-        "min_machines_running": 1,
-        "ports": [
-            {"port": 80, "handlers": ["http"], "force_https": True},
-            {"port": 443, "handlers": ["tls", "http"]},
-        ],
-        "concurrency": {
-            "type": "connections",
-            "soft_limit": _MOST_CONNECTIONS,
-            "hard_limit": _MOST_CONNECTIONS,
-        },
-        "checks": [check],
-    }
+    web = [
+        {"port": 80, "handlers": ["http"], "force_https": True},
+        {"port": 443, "handlers": ["tls", "http"]},
+    ]
+    quiet = {"http_options": {"idle_timeout": _QUIET_S}}
+    services = [
+        {**_led_to(PORT, web), "checks": [check]},
+        *(_led_to(port, [{"port": port, "handlers": ["tls", "http"], **quiet}]) for port in ports),
+    ]
     return {
         "image": image,
         "guest": guest.told,
@@ -225,32 +243,45 @@ def _config(
         "init": {"exec": [*argv]},
         "mounts": [{"volume": volume, "path": "/data"}],
         "restart": {"policy": "always"},
-        "services": [service],
+        "services": services,
         "stop_config": {"signal": "SIGTERM", "timeout": "30s"},
+    }
+
+
+def _led_to(port: int, ports: list[dict[str, Any]]) -> dict[str, Any]:
+    """A port of the machine, as Fly's proxy is told of it.
+
+    The proxy never stops the machine, which would look to it as if nothing went on: agents are
+    connected from inside, schedules are due, and somebody has to see to what costs money.
+    """
+    most = _MOST_CONNECTIONS
+    return {
+        "protocol": "tcp",
+        "internal_port": port,
+        "autostop": "off",
+        "autostart": True,
+        "min_machines_running": 1,
+        "ports": ports,
+        "concurrency": {"type": "connections", "soft_limit": most, "hard_limit": most},
     }
 
 
 # --- talking ------------------------------------------------------------------------------------
 
 
-def _ask(
-    profile: Profile,
-    guest: Guest,
-    region: str,
-    volume_gb: int,
-    max_usd_per_hour: float,
-    *,
-    is_new: bool,
-    yes: bool,
-) -> None:
-    """Have a person agree to what it costs, if it is new."""
-    month = _HOURS * (usd_per_hour(guest, region) + storage_usd_per_hour(8 + volume_gb))
-    if is_new:
-        confirm(
-            f"Make {profile.url}, for about {month:.2f} USD in 30 days, which may rent machines "
-            f"for up to {max_usd_per_hour:g} USD an hour?",
-            yes=yes,
-        )
+def _usd_per_month(guest: Guest, region: str, volume_gb: int, *, own_ipv4: bool) -> float:
+    """What it costs in 30 days, without what it rents."""
+    hour = usd_per_hour(guest, region) + storage_usd_per_hour(8 + volume_gb)
+    return _HOURS * hour + (IPV4_USD_PER_MONTH if own_ipv4 else 0.0)
+
+
+def _ask(profile: Profile, usd_per_month: float, max_usd_per_hour: float, *, yes: bool) -> None:
+    """Have a person agree to what it costs."""
+    confirm(
+        f"Make {profile.url}, for about {usd_per_month:.2f} USD in 30 days, which may rent "
+        f"machines for up to {max_usd_per_hour:g} USD an hour?",
+        yes=yes,
+    )
 
 
 def _until_it_answers(asked: Wishes, profile: Profile) -> None:

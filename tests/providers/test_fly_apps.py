@@ -34,14 +34,16 @@ class Made:
         self.api = FlyApi(fake.token, fake.org, url=fake.url, clock=time.clock)
         self.app = FlyApp(self.api, NAME)
 
-    def ensure(self, secret: str = "a-secret-of-the-plane", **changes: Any) -> str:
+    def ensure(
+        self, secret: str = "a-secret-of-the-plane", *, own_ipv4: bool = False, **changes: Any
+    ) -> str:
         """All that a control plane needs, as `up` asks for it each time."""
         app = FlyApp(self.api, NAME)
         app.ensure()
         version = app.set_secrets({"KEY": secret})
         volume = app.ensure_volume("state", "iad", 1, GUEST)
         machine = app.ensure_machine("control", "iad", config(volume, **changes), version)
-        app.ensure_addresses()
+        app.ensure_addresses(own_ipv4=own_ipv4)
         return machine
 
     @property
@@ -234,6 +236,29 @@ def test_all_of_it_goes_and_nothing_is_left(made: Made) -> None:
 
     assert made.fake.state.apps == {}
     assert made.app.left() == []
+    assert made.app.destroy_all() == []
+
+
+def test_an_address_of_its_own_takes_the_place_of_the_shared_one_and_goes_again(
+    made: Made,
+) -> None:
+    for own_ipv4 in (False, True, True, False):
+        made.ensure(own_ipv4=own_ipv4)
+        told = made.fake.state.apps[NAME].addresses
+        assert [it["shared"] for it in told if "." in it["ip"]] == [not own_ipv4]
+        assert made.app.has_own_ipv4() is own_ipv4
+
+
+def test_an_address_that_is_paid_for_is_told_until_it_was_given_back(made: Made) -> None:
+    made.ensure(own_ipv4=True)
+    assert made.app.left()[-1].endswith("(an IPv4 of its own)")
+    made.fake.faults.next("address_remove", times=1000, stubborn=True)
+
+    left = made.app.destroy_all(20)
+
+    assert [it.partition(" ")[0] for it in left] == ["address", "app"]
+    assert made.fake.asked["app_delete"] == 0
+    made.fake.faults.stop()
     assert made.app.destroy_all() == []
 
 

@@ -41,7 +41,7 @@ class Front:
         is_open: bool,
     ) -> None:
         """Connections are put through `putting`; unless it `is_open`, requests need a key."""
-        self.scheme = public.scheme
+        self.scheme, self.proxy = public.scheme, public.proxy
         self.is_open = is_open
         self._service, self._listener, self._putting = service, listener, putting
         self._public = public

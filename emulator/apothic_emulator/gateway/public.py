@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from zlib import crc32
 
 from apothic_emulator.gateway.links import answer
+from apothic_emulator.gateway.proxies import Proxy
 
 JSON = "application/json"
 
@@ -66,15 +67,21 @@ class Public(NamedTuple):
     admit: Admit
     most: int
     """Connections of one service that come from one address."""
+    proxy: Proxy | None = None
+    """What clients speak to in place of the service itself."""
 
     def url(self, port: int) -> str:
         """Where clients find a service."""
+        if self.proxy is not None:
+            return f"{self.proxy.url}:{port}"
         host = f"[{self.name}]" if ":" in self.name else self.name
         return f"{self.scheme}://{host}:{port}"
 
     @property
     def scheme(self) -> str:
         """How they are spoken to."""
+        if self.proxy is not None:
+            return self.proxy.scheme
         return "http" if self.tls is None else "https"
 
     def listen(self, service: str, port: int) -> tuple[socket.socket, str]:
@@ -84,7 +91,9 @@ class Public(NamedTuple):
             OSError: none can be had.
         """
         note = ""
-        if port and (not self.ports or port in self.ports):
+        if port and self.ports and port not in self.ports:
+            note = f"port {port} is none of those of services any more"
+        elif port:
             try:
                 return self._listen(port), ""
             except OSError as error:
@@ -96,7 +105,11 @@ class Public(NamedTuple):
             except OSError:
                 continue
         if self.ports:
-            raise OSError(f"all ports from {self.ports[0]} to {self.ports[-1]} are taken")
+            raise OSError(
+                f"all ports from {self.ports[0]} to {self.ports[-1]} are taken: delete a service, "
+                "or have more of them by `apothic serve --service-ports` (in the cloud by "
+                "`apothic cloud up --services`)"
+            )
         return self._listen(0), note
 
     def _listen(self, port: int) -> socket.socket:

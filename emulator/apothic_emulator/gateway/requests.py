@@ -21,8 +21,8 @@ _NO_HEAD = -(1 << 62)
 class Requests:
     """Those of one connection. `look` is asked before anything of a request is passed on."""
 
-    def __init__(self, look: Callable[[str], Headers]) -> None:
-        """`look` takes a token, and gives what is added to the head; or it raises `Refused`."""
+    def __init__(self, look: Callable[[str, Headers], Headers]) -> None:
+        """`look` takes a token and all headers, and gives what is added; or it raises `Refused`."""
         self._look = look
         self._parser: Any = httptools.HttpRequestParser(self)
         self._out: list[bytes] = []
@@ -124,7 +124,7 @@ class Requests:
         if not is_whole or version not in ("1.0", "1.1"):
             raise BAD
         head = read(self._headers, version, is_upgrade=parser.should_upgrade())
-        added = self._look(head.token)
+        added = self._look(head.token, self._headers)
         self._head = head
         lines = [b"%b: %b\r\n" % pair for pair in (*head.headers, *added)]
         line = b"%b %b HTTP/%b\r\n" % (method, self._url, version.encode())

@@ -19,6 +19,7 @@ from apothic_emulator.gateway import paces
 from apothic_emulator.gateway.heads import Headers
 from apothic_emulator.gateway.links import Client, Link, Service, Side, Streams
 from apothic_emulator.gateway.paces import Pace
+from apothic_emulator.gateway.proxies import Proxy
 from apothic_emulator.gateway.public import EVERYBODY, Pass, Refused
 from apothic_emulator.gateway.requests import Requests
 
@@ -40,6 +41,8 @@ class Front(Streams, Protocol):
 
     scheme: str
     """How they speak to it."""
+    proxy: Proxy | None
+    """What they come through, if they do."""
 
     def admit(self, token: str, address: str) -> Pass:
         """By what somebody may ask.
@@ -55,6 +58,8 @@ class Visitor(Client):
 
     link: Visit
     _has_begun = _is_raw = is_refused = False
+    _near: Caller
+    """Who has connected."""
     _deadline: asyncio.TimerHandle | None = None
     _awaited = ("", 0)
     """What is to come, and of which request."""
@@ -67,15 +72,18 @@ class Visitor(Client):
         """It is there, and is to say what for."""
         self.transport = transport
         peer: tuple[Any, ...] = transport.get_extra_info("peername") or ("127.0.0.1", 0)
-        self.link.caller = Caller(self.link.front.scheme, peer[0], peer[1], (ANY,))
+        self._near = Caller(self.link.front.scheme, peer[0], peer[1], (ANY,))
+        self.link.caller = self._near
         self._loop = asyncio.get_running_loop()
         self._requests = Requests(self._look)
         self._await("head")
         if not self.link.is_welcome:
             self._refuse(TOO_MANY)
 
-    def _look(self, token: str) -> Headers:
+    def _look(self, token: str, headers: Headers) -> Headers:
         link = self.link
+        if link.front.proxy is not None:  # which may pass on requests of several on one connection
+            link.caller = link.front.proxy.caller(headers, self._near)
         link.go_by(link.front.admit(token, link.caller.address))
         self._is_next, link.is_owed = not link.is_owed, True
         self._pace = Pace(self._loop.time())
@@ -195,7 +203,8 @@ class Visitor(Client):
 
     def eof_received(self) -> bool:
         """It says no more; over TLS it hears no more, either."""
-        if self.is_refused or not self._has_begun or self.link.caller.scheme == "https":
+        is_tls = self.transport.get_extra_info("sslcontext") is not None
+        if self.is_refused or not self._has_begun or is_tls:
             return False
         return super().eof_received()
 

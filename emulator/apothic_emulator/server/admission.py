@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable
 
 from apothic_backends.model.errors import InvalidOption
+from apothic_emulator.gateway.proxies import Proxy
 from apothic_emulator.gateway.public import Pass, Public, Refused
 from apothic_emulator.server.failures import Failures
 from apothic_emulator.server.guard import TOO_OFTEN
@@ -59,7 +60,7 @@ def public_of(
         InvalidOption: the host is none any more, or its certificate is not to be had.
     """
     family, address = address_of(settings)
-    if is_loopback(address):
+    if is_loopback(address) and not settings.service_url:
         return None
     return Public(
         address,
@@ -69,7 +70,13 @@ def public_of(
         settings.service_ports,
         Admission(keys, account, clock),
         settings.limits.connections,
+        _proxy(settings),
     )
+
+
+def _proxy(settings: Settings) -> Proxy | None:
+    header = settings.client_header.lower().encode()
+    return Proxy(settings.service_url, header) if settings.service_url else None
 
 
 def name_of(settings: Settings, address: str) -> str:

@@ -25,6 +25,7 @@ from apothic_emulator.server.settings import MAX_BODY, PORT, Settings
 
 HIGHEST_PORT = 65535
 
+_SCHEMES = ("http", "https")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 NEEDED = ("uvicorn", "httptools", "anyio", "prometheus_client", "websockets")
@@ -55,6 +56,18 @@ NEEDED = ("uvicorn", "httptools", "anyio", "prometheus_client", "websockets")
     metavar="FIRST-LAST",
     default="",
     help="Where services listen that other machines reach; without, at any port.",
+)
+@click.option(
+    "--service-url",
+    metavar="URL",
+    default="",
+    help="Where clients find services that a proxy passes on, without the port, which is the same.",
+)
+@click.option(
+    "--client-header",
+    metavar="NAME",
+    default="",
+    help="In which that proxy says who asks; it is believed, and so is X-Forwarded-Proto.",
 )
 @click.option(
     "--restored", is_flag=True, help="The state was put back from a copy: take it as it is."
@@ -161,6 +174,9 @@ def settings(folder: Path, given: dict[str, Any]) -> Settings:
     folder.mkdir(mode=0o700, exist_ok=True)
     limits, quotas = read_limits(given.pop("limits"))
     given["service_ports"] = ports(given["service_ports"])
+    given["service_url"] = origin(given["service_url"])
+    if given["client_header"] and not given["service_url"]:
+        raise click.UsageError("--client-header is of a proxy: say where that is, by --service-url")
     given["terms"] = _terms(given)
     return Settings(
         folder,
@@ -201,6 +217,15 @@ def ports(text: str) -> range:
     raise click.BadParameter(
         f"{text!r}: write 20000-20999, ports from 1 to {HIGHEST_PORT}", param_hint="--service-ports"
     )
+
+
+def origin(text: str) -> str:
+    """A URL with a scheme and a host, and nothing else; empty for nothing."""
+    parts = urlsplit(text)
+    is_one = parts.scheme in _SCHEMES and text == f"{parts.scheme}://{parts.netloc}"
+    if text and not is_one:
+        raise click.BadParameter(f"{text!r}: write https://HOST", param_hint="--service-url")
+    return text
 
 
 def _check_extra() -> None:

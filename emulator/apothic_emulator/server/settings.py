@@ -40,6 +40,10 @@ class Settings(Record):
     hosts: tuple[str, ...] = ()
     service_ports: range = range(0)
     """Where services listen that others than this machine reach; empty: at any port."""
+    service_url: str = ""
+    """What stands before the port in the URLs of services, where clients reach them by a proxy."""
+    client_header: str = ""
+    """In which that says who asks."""
     has_agent: bool = True
     grace_s: float = 10.0
     agent_lease_s: float = LEASE_S

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 from tests.fakes.fly.machines import Machine
@@ -54,6 +55,16 @@ class App:
         for volume in self.volumes.values():
             if volume["attached_machine_id"] == machine_id:
                 volume["attached_machine_id"] = None
+
+    @property
+    def has_own_ipv4(self) -> bool:
+        return any("." in it["ip"] and not it["shared"] for it in self.addresses)
+
+    def leads_to(self, handlers: Sequence[str]) -> bool:
+        """Whether somebody finds a port with such handlers: an address that is shared knows by the
+        name in TLS, or in HTTP, for whom it is asked.
+        """
+        return self.has_own_ipv4 or bool(self.addresses and {"tls", "http"} & {*handlers})
 
     def add_address(self, kind: str) -> dict[str, Any]:
         number = len(self.addresses) + 10

@@ -275,7 +275,19 @@ def address_list(state: State, call: Call) -> Reply:
 def address_add(state: State, call: Call) -> Reply:
     if call.body["type"] == "shared_v4" and "region" in call.body:
         raise Failed(400, "region selection is not supported for this IP type")
-    return Reply(200, _app(state, call).add_address(call.body["type"]))
+    app, kind = _app(state, call), call.body["type"]
+    if kind == "shared_v4" and app.has_own_ipv4:
+        raise Failed(422, "app already has a dedicated IPv4 address")
+    return Reply(200, app.add_address(kind))
+
+
+def address_remove(state: State, call: Call) -> Reply:
+    app = _app(state, call)
+    left = [it for it in app.addresses if it["ip"] != call.places["ip"]]
+    if len(left) == len(app.addresses):
+        raise Failed(404, "IP address not found")
+    app.addresses = left if not call.fault.get("stubborn") else app.addresses
+    return Reply(204)
 
 
 def regions(state: State, call: Call) -> Reply:
@@ -302,6 +314,7 @@ CALLS: dict[str, Answers] = {
     **{it.__name__.rstrip("_"): it for it in (exec_, metadata_get, metadata_set, lease, release)},
     **{it.__name__: it for it in (org_list, volume_list, volume_create, volume_destroy)},
     **{it.__name__: it for it in (secret_list, secret_set, address_list, address_add)},
+    address_remove.__name__: address_remove,
     **{it.__name__: it for it in (regions, logs)},
 }
 """All but `wait`, which takes its time, by `operationId`."""

@@ -5,25 +5,26 @@ in an image is ignored. `fake.violations` are requests that the document does no
 of the fake's own that it does not allow either.
 
 Not as the real one: all machines are on one network, and a machine's ports are those of this
-computer, so an argument that is a service's `internal_port` becomes a port that is free, and a
-variable that is where a volume is mounted becomes a folder; a machine starts when the fake is asked
-something after it is due; nothing is limited to a machine's size.
+computer, so an argument that is a service's `internal_port`, or the range of several, becomes one
+that is free, where clients find those services, too; a variable that is where a volume is mounted
+becomes a folder; addresses speak no TLS, though they say that they do; a machine starts when the
+fake is asked something after it is due; nothing is limited to a machine's size.
 """
 
 from __future__ import annotations
 
 import json
-import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl
 
 from tests.fakes.document import Document
 from tests.fakes.fly.calls import CALLS, Call
-from tests.fakes.fly.doors import Door, kept_port
+from tests.fakes.fly.doors import Front
 from tests.fakes.fly.faults import Fault, Faults
 from tests.fakes.fly.machines import Machine, program_of, usd_per_s
 from tests.fakes.fly.registry import Registry
@@ -66,9 +67,8 @@ class FakeFly:
         self.too_many = 0
         """How often somebody asked too often."""
         self._buckets: dict[tuple[str, str], float] = {}
-        self._doors: dict[str, Door] = {}
-        self._ports: dict[str, int] = {}
-        self._keepers: list[socket.socket] = []
+        self._is_closed = False
+        self._fronts: dict[str, Front] = {}
         self._lock = threading.RLock()
 
     # --- for tests -------------------------------------------------------------------------------
@@ -104,34 +104,36 @@ class FakeFly:
 
     def public_url(self, app: str) -> str:
         """Where what an app serves can be reached; the app need not be there yet."""
+        return self._front(app).url
+
+    def _front(self, app: str) -> Front:
         with self._lock:
-            if app not in self._doors:
-                self._doors[app] = Door(lambda: self._ports.get(app))
-            return f"http://127.0.0.1:{self._doors[app].port}"
+            if app not in self._fronts:
+                self._fronts[app] = Front(lambda its: self._leads(app, its))
+            return self._fronts[app]
+
+    def _leads(self, app: str, service: Mapping[str, Any]) -> bool:
+        """Whether an address of the app leads to a port of that service."""
+        its, handlers = self.state.apps.get(app), service["ports"][0]["handlers"]
+        return its is not None and its.leads_to(handlers)
 
     def close(self) -> None:
         with self._lock:
+            self._is_closed = True
             for machine in self.state.machines:
                 if machine.program is not None:
                     machine.program.kill()
-            for door in self._doors.values():
-                door.close()
-            for keeper in self._keepers:
-                keeper.close()
+            for front in self._fronts.values():
+                front.close()
 
     def _started(self, machine: Machine) -> Program | None:
         assert self._folder is not None
+        if self._is_closed:
+            return None  # one that is to start again just now
         app = self.state.apps[machine.app]
         services = machine.config.get("services", [])
-        keepers = [kept_port() for _ in services]
-        self._keepers += keepers
-        ports = {
-            str(it["internal_port"]): str(keeper.getsockname()[1])
-            for it, keeper in zip(services, keepers, strict=True)
-        }
-        if services:
-            self._ports[app.name] = int(ports[str(services[0]["internal_port"])])
-        return program_of(machine, app.secrets, self._folder, ports)
+        words = self._front(app.name).lead(services) if services else {}
+        return program_of(machine, app.secrets, self._folder, words)
 
     # --- for whoever asks ------------------------------------------------------------------------
 

@@ -169,11 +169,11 @@ class Machine:
 
 
 def program_of(
-    machine: Machine, secrets_of_app: Mapping[str, str], folder: Path, ports: Mapping[str, str]
+    machine: Machine, secrets_of_app: Mapping[str, str], folder: Path, words: Mapping[str, str]
 ) -> Program | None:
     """Start what a machine runs; nothing where that is its image's own program.
 
-    Arguments that are one of `ports` become another, and variables that are where a volume is
+    Arguments that are one of `words` become another, and variables that are where a volume is
     mounted a folder of that volume's own.
     """
     init = machine.config.get("init", {})
@@ -187,4 +187,4 @@ def program_of(
     env = {**secrets_of_app, **{key: str(disks.get(it, it)) for key, it in asked.items()}}
     env |= {"FLY_APP_NAME": machine.app, "FLY_MACHINE_ID": machine.id, "FLY_REGION": machine.region}
     env["FLY_MACHINE_VERSION"] = machine.instance_id
-    return start([ports.get(word, word) for word in argv], env, folder / machine.id)
+    return start([words.get(word, word) for word in argv], env, folder / machine.id)

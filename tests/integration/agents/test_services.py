@@ -30,7 +30,8 @@ async def serving(scope, receive, send):
         await send({"type": "http.response.body", "body": b"begun", "more_body": True})
         while (await receive())["type"] != "http.disconnect":
             pass
-    said = str(os.getpid()) if scope["path"] == "/pid" else "VERSION"
+    told = {"/pid": str(os.getpid()), "/client": f"{scope['scheme']} {scope['client'][0]}"}
+    said = told.get(scope["path"], "VERSION")
     await send({"type": "http.response.body", "body": said.encode()})
 
 @app.asgi(cpu=3)
@@ -48,6 +49,8 @@ def second(
         cert, key = certificate(tmp_path)
         monkeypatch.setenv("SSL_CERT_FILE", str(cert))
         options = ("--tls-cert", str(cert), "--tls-key", str(key))
+    if request.param == "behind a proxy":
+        options = ("--service-url", "http://127.0.0.1", "--client-header", "X-Real-IP")
     second = Second(tmp_path, *options, agents=0)
     yield second
     second.close()
@@ -139,6 +142,21 @@ def test_an_answer_that_has_begun_is_cut_off_with_its_agent(
 
     with pytest.raises(Exception, match=r"IncompleteRead|reset"):
         answer.read()
+
+
+@pytest.mark.parametrize("second", ["behind a proxy"], indirect=True)
+def test_clients_whose_requests_a_proxy_passes_on_by_one_connection_are_told_apart(
+    second: Second, project: Project, deploy: Callable[[str], str]
+) -> None:
+    caller = project.caller(deploy("1"))
+
+    def asks(client: str, scheme: str) -> str:
+        told = {"X-Real-IP": client, "X-Forwarded-Proto": scheme}
+        return caller.ask("GET", "/client", **told, **{"Apothic-Key": second.server.token})[1]
+
+    assert asks("203.0.113.9", "https") == "https 203.0.113.9"
+    assert asks("203.0.113.10", "https") == "https 203.0.113.10"
+    assert asks("nobody", "https") == "https 127.0.0.1"
 
 
 @pytest.mark.parametrize("second", ["tls"], indirect=True)

@@ -190,10 +190,15 @@ class FlyApi:
         return self._call("GET", path, _addresses_of, action="list", key=f"{app} addresses")
 
     def add_address(self, app: str, kind: str) -> None:
-        """Give it one: "v6", or "shared_v4"."""
+        """Give it one: "v6", "shared_v4", or "v4", which is paid for."""
         how: dict[str, Any] = {"changes": True, "may_be_empty": True}
         how |= {"body": {"type": kind}, "action": "address", "key": app}
         self._call("POST", f"/apps/{_its(app)}/ip_assignments", as_told, **how)
+
+    def remove_address(self, app: str, ip: str) -> None:
+        """Give one back."""
+        path = f"/apps/{_its(app)}/ip_assignments/{_its(ip)}"
+        self._remove(path, action="address", key=app)
 
     def logs(self, app: str, machine_id: str) -> str:
         """The last lines of a machine; the API for them has no document, and may be gone."""

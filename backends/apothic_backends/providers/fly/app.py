@@ -36,6 +36,9 @@ _PAUSE_S: Final = 2.0
 _SUM: Final = "apothic_config"
 """Where a machine's metadata has the digest of what it was asked to be."""
 
+_PRIVATE: Final = "fdaa:"
+"""How addresses begin that lead nowhere from outside of Fly."""
+
 _OVER: Final = frozenset({"stopped", "failed", "launch_failed", "destroying", "destroyed"})
 _ENDING: Final = frozenset(
     {"scheduling_destroy", "pending_destroy", "fork_cleanup", "waiting_for_detach"}
@@ -153,14 +156,36 @@ class FlyApp:
         found = self._once_known(lambda: self._api.volumes(self.name))
         return [its for its in found if its.get("state") not in _ENDING and its.get("id")]
 
-    def ensure_addresses(self) -> None:
-        """See to it that `https://NAME.fly.dev` leads to it; an app that was made here has none."""
-        there = self._once_known(lambda: self._api.addresses(self.name))
-        has_v4 = any(its.get("shared") for its in there)
-        has_v6 = any(":" in str(its.get("ip")) and not its.get("shared") for its in there)
-        for kind, has in (("shared_v4", has_v4), ("v6", has_v6)):
-            if not has:
-                self._api.add_address(self.name, kind)
+    def ensure_addresses(self, *, own_ipv4: bool = False) -> None:
+        """See to it that `https://NAME.fly.dev` leads to it; an app that was made here has none.
+
+        With `own_ipv4` it has an IPv4 address to itself, which is paid for; without, it shares one,
+        and one of its own is given back. Fly wants no app to have both.
+        """
+        there = self._addresses()
+        own, shared = _own_ipv4(there), [its for its in there if its.get("shared")]
+        if own_ipv4 and not own:
+            self._api.add_address(self.name, "v4")
+        for its in shared if own_ipv4 else own:
+            self._give_back(its)
+        if not own_ipv4 and not shared:
+            self._api.add_address(self.name, "shared_v4")
+        if not any(_is_public_ipv6(its) for its in there):
+            self._api.add_address(self.name, "v6")
+
+    def _give_back(self, address: Mapping[str, Any]) -> None:
+        try:
+            self._api.remove_address(self.name, str(address["ip"]))
+        except Refusal as error:
+            if not is_missing(error):
+                raise
+
+    def has_own_ipv4(self) -> bool:
+        """Whether it has an IPv4 address that is paid for."""
+        return bool(_own_ipv4(self._addresses()))
+
+    def _addresses(self) -> Sequence[Mapping[str, Any]]:
+        return self._once_known(lambda: self._api.addresses(self.name))
 
     # --- its machine -----------------------------------------------------------------------------
 
@@ -273,10 +298,14 @@ class FlyApp:
             return []
         machines = [it for it in self._api.machines(self.name) if not it.is_gone]
         told = [f"machine {it.id} ({it.name}, {it.state})" for it in machines]
-        return told + [
-            f"volume {its['id']} ({its.get('name')}, {its.get('size_gb')} GB)"
-            for its in self._volumes()
-        ]
+        return (
+            told
+            + [
+                f"volume {its['id']} ({its.get('name')}, {its.get('size_gb')} GB)"
+                for its in self._volumes()
+            ]
+            + _told(_own_ipv4(self._addresses()))
+        )
 
     def destroy_all(self, for_s: float = 120.0, *, keep_volumes: bool = False) -> list[str]:
         """Have all of it go; gives what is there nevertheless when the time is over.
@@ -294,17 +323,21 @@ class FlyApp:
         return []
 
     def _destroy_once(self, *, keep_volumes: bool) -> list[str]:
-        """A volume goes after its machine, and the app after its volumes."""
+        """A volume goes after its machine, and the app after its volumes and what is paid for."""
         machines = [it for it in self._api.machines(self.name) if not it.is_gone]
         for machine in machines:
             self._try(lambda its=machine: self._api.destroy_machine(self.name, its.id))
         volumes: Sequence[Mapping[str, Any]] = () if keep_volumes else self._volumes()
         for its in volumes if not machines else ():
             self._try(lambda one=its: self._api.destroy_volume(self.name, str(one["id"])))
-        if not machines and not volumes and not keep_volumes:
+        addresses = _own_ipv4(self._addresses())
+        for its in addresses:
+            self._try(lambda one=its: self._give_back(one))
+        if not machines and not volumes and not addresses and not keep_volumes:
             self._try(lambda: self._api.delete_app(self.name))
         left = [f"machine {it.id} ({it.name}, {it.state})" for it in machines]
-        return left + [f"volume {its['id']} ({its.get('name')})" for its in volumes]
+        left += [f"volume {its['id']} ({its.get('name')})" for its in volumes]
+        return left + _told(addresses)
 
     def _try(self, remove: Callable[[], object]) -> None:
         """What cannot be removed now is removed at the next round, or told of at the end."""
@@ -312,6 +345,20 @@ class FlyApp:
             remove()
         except (Refusal, Busy):
             pass
+
+
+def _own_ipv4(addresses: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those that nobody else has: they are paid for."""
+    return [its for its in addresses if "." in str(its.get("ip")) and not its.get("shared")]
+
+
+def _is_public_ipv6(address: Mapping[str, Any]) -> bool:
+    ip = str(address.get("ip"))
+    return ":" in ip and not ip.startswith(_PRIVATE) and not address.get("egress")
+
+
+def _told(addresses: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [f"address {its['ip']} (an IPv4 of its own)" for its in addresses]
 
 
 def _is_final(error: ProviderError) -> bool:

@@ -18,6 +18,10 @@ MOST: Final = 1024
 ANY: Final = "*"
 """Among the names by which it may ask: whatever it likes."""
 
+MANY: Final = "MANY"
+"""Among them: requests of others may come on the same connection, each with an `X-Forwarded-For`
+that was written anew. No name that people give is in capitals."""
+
 
 class Caller(NamedTuple):
     """A client: how it speaks, where it is, and by which names it may ask beside our own."""

@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from apothic_emulator.executors.web.callers import ANY, NOTHING, read
+from apothic_emulator.executors.web.callers import ANY, MANY, NOTHING, read
 from apothic_emulator.executors.web.hosts import REFUSED, is_known
 
 HEAD_S = 10.0
@@ -128,6 +128,8 @@ class Connection(HttpToolsProtocol):
     """Requests that have begun and are not answered."""
     _head = 0
     _is_in_head = _is_in_request = _is_fresh = False
+    _has_many = False
+    """Whether each of its requests may be of another client."""
     is_refused = False
     """Whether nothing that comes is heard any more."""
 
@@ -142,6 +144,7 @@ class Connection(HttpToolsProtocol):
         if caller is not None:
             self.client, self.scheme = (caller.address, caller.port), caller.scheme
             self._hosts = caller.hosts
+            self._has_many = MANY in caller.hosts
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone, and with it what it had asked."""
@@ -201,6 +204,8 @@ class Connection(HttpToolsProtocol):
         if self._is_fresh:
             self._settle()
             self._check_host()
+        if self._has_many:
+            self._look_again()
         self._head = _NO_HEAD
         self._open += 1
         self.serves.open += 1
@@ -221,6 +226,13 @@ class Connection(HttpToolsProtocol):
         if ANY not in self._hosts and not all(is_known(host, self._hosts) for host in hosts):
             self.refuse(403, REFUSED.encode())
             raise ValueError("the host is not ours")
+
+    def _look_again(self) -> None:
+        """See who asks now: the gateway says so at the end of each head."""
+        told = next((its for name, its in self.headers[::-1] if name == b"x-forwarded-for"), b"")
+        address = told.decode("ascii")
+        if address and self.client is not None and address != self.client[0]:
+            self.client = self.scope["client"] = (address, 0)
 
     def _settle(self) -> None:
         """It is known by now what it wants."""

@@ -18,6 +18,8 @@ from tests.fakes.fly.images import saved
 from tests.fakes.serving import served
 
 KEY = "apk_0123456789ab_" + "k" * 43
+PORTS = range(10_000, 10_003)
+GUEST = Guest("shared", 1, 1024)
 PROFILE = Profile(CLOUD, "https://apothic-mine.fly.dev", KEY)
 
 
@@ -32,8 +34,9 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_nothing_secret_is_where_a_machine_is_described() -> None:
-    argv = cloud_up._argv(PROFILE, "image", ("fly", "vast"), 2.0, ("--grace", "5"))
-    told = json.dumps(cloud_up._config(PROFILE, "image", Guest("shared", 1, 1024), "vol_1", argv))
+    argv = cloud_up._argv(PROFILE, "image", ("fly", "vast"), 2.0, ("--grace", "5"), ports=PORTS)
+    config = cloud_up._config(PROFILE, "image", GUEST, "vol_1", argv, ports=PORTS)
+    told = json.dumps(config)
     kept = cloud_up._secrets(PROFILE, ("fly", "vast"))
 
     assert set(kept) == {"APOTHIC_ADMIN_KEY", "FLY_API_TOKEN", "VAST_API_KEY", "APOTHIC_STATE"}
@@ -46,11 +49,31 @@ def test_it_gets_only_the_keys_of_providers_that_it_may_rent_from() -> None:
 
 
 def test_it_is_known_by_its_public_name_and_listens_where_flys_proxy_asks() -> None:
-    argv = " ".join(cloud_up._argv(PROFILE, "image", ("fly",), 2.0, ()))
+    argv = " ".join(cloud_up._argv(PROFILE, "image", ("fly",), 2.0, (), ports=PORTS))
 
     assert "--allow-host apothic-mine.fly.dev --machine-url https://apothic-mine.fly.dev" in argv
     assert "--host 0.0.0.0 --port 8377 --insecure-network" in argv
     assert "--provider fly --max-usd-per-hour 2" in argv
+
+
+def test_services_are_at_ports_that_fly_leads_to() -> None:
+    argv = " ".join(cloud_up._argv(PROFILE, "image", ("fly",), 2.0, (), ports=PORTS))
+    config = cloud_up._config(PROFILE, "image", GUEST, "vol_1", (), ports=PORTS)
+    main, *services = config["services"]
+
+    assert "--service-ports 10000-10002 --service-url https://apothic-mine.fly.dev" in argv
+    assert "--client-header Fly-Client-IP" in argv
+    assert main["internal_port"] == 8377
+    assert [it["internal_port"] for it in services] == [*PORTS]
+    assert [it["ports"][0]["port"] for it in services] == [*PORTS]
+    assert {*services[0]["ports"][0]["handlers"]} == {"tls", "http"}
+    assert {it["autostop"] for it in config["services"]} == {"off"}
+
+
+def test_an_ipv4_address_of_its_own_is_in_the_price() -> None:
+    usd = [cloud_up._usd_per_month(GUEST, "iad", 10, own_ipv4=own) for own in (False, True)]
+
+    assert usd[1] - usd[0] == pytest.approx(2.0)
 
 
 def test_the_one_that_is_known_is_meant_again_with_its_key() -> None:

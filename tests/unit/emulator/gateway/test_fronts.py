@@ -16,6 +16,7 @@ from apothic_emulator.executors.web.door import taken_over
 from apothic_emulator.executors.web.loops import new_event_loop
 from apothic_emulator.gateway import fronts, paces, visits
 from apothic_emulator.gateway.fronts import Front
+from apothic_emulator.gateway.proxies import Proxy
 from apothic_emulator.gateway.public import Pass, Public, Refused
 
 HEAD = b"GET / HTTP/1.1\r\nhost: here\r\n"
@@ -37,12 +38,14 @@ def admit(token: str, _address: str) -> Pass:
 class Entrance:
     """A front, and what is put through it."""
 
-    def __init__(self, *, most: int = 100, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, *, most: int = 100, tls: ssl.SSLContext | None = None, proxy: Proxy | None = None
+    ) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.inlet, putting = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for each in (self.inlet, putting, self.listener):
             each.setblocking(False)
-        public = Public("127.0.0.1", socket.AF_INET, "here", tls, range(0), admit, most)
+        public = Public("127.0.0.1", socket.AF_INET, "here", tls, range(0), admit, most, proxy)
         self.front = Front("demo/web", self.listener, putting, public, is_open=False)
         self.clients: list[asyncio.StreamWriter] = []
         self.services: list[asyncio.StreamWriter] = []
@@ -118,6 +121,64 @@ def test_who_is_let_in_is_taken_to_the_service_and_back() -> None:
 
             assert (request.startswith(HEAD), await heard(client, b"ok")) == (True, OK)
             assert it.said.startswith(b"http 127.0.0.1 ")
+
+    run(test)
+
+
+FLY = Proxy("https://here.example", b"fly-client-ip")
+
+
+def by(client: str, *claims: bytes) -> bytes:
+    """A request as a proxy passes it on for a client."""
+    told = [b"fly-client-ip: " + client.encode(), b"x-forwarded-proto: https", *claims]
+    return b"".join([HEAD, b"apothic-key: apk_good\r\n", *(it + b"\r\n" for it in told), b"\r\n"])
+
+
+@pytest.mark.parametrize(
+    ("proxy", "said", "told"),
+    [
+        (FLY, by("203.0.113.9", b"x-forwarded-for: 9.9.9.9"), b"https 203.0.113.9 0 *,MANY"),
+        (FLY, by("2001:db8::9"), b"https 2001:db8::9 0 *,MANY"),
+        (FLY, by("9.9.9.9", b"fly-client-ip: 203.0.113.9"), b"https 203.0.113.9 0 *,MANY"),
+        (FLY, by("9.9.9.9\x85 203.0.113.9"), b"https 127.0.0.1 "),
+        (FLY, GOOD, b"https 127.0.0.1 "),
+        (FLY._replace(header=b""), by("9.9.9.9"), b"https 127.0.0.1 "),
+        (None, by("9.9.9.9"), b"http 127.0.0.1 "),
+    ],
+    ids=["told", "by IPv6", "the last counts", "nonsense", "untold", "not believed", "no proxy"],
+)
+def test_a_proxy_says_who_asks_and_nobody_else(
+    proxy: Proxy | None, said: bytes, told: bytes
+) -> None:
+    async def test() -> None:
+        async with entrance(proxy=proxy) as it:
+            await it.client(said)
+            asked, _ = await it.service()
+            scheme, address = told.split(b" ")[:2]
+
+            head = await heard(asked)
+
+            assert it.said.startswith(told)
+            assert head.endswith(
+                b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\n\r\n" % (address, scheme)
+            )
+            assert head.count(b"x-forwarded-for") == 1
+
+    run(test)
+
+
+def test_each_request_is_of_the_client_that_the_proxy_says() -> None:
+    async def test() -> None:
+        async with entrance(proxy=FLY) as it:
+            client = await it.client(by("203.0.113.9"))
+            asked, answer = await it.service()
+            await heard(asked)
+            answer.write(OK)
+            await heard(client, b"ok")
+
+            it.clients[0].write(by("203.0.113.10"))
+
+            assert b"x-forwarded-for: 203.0.113.10\r\n" in await heard(asked)
 
     run(test)
 

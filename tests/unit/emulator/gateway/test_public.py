@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from apothic_emulator.gateway.proxies import Proxy
 from apothic_emulator.gateway.public import EVERYBODY, Public
 
 SERVICE = "demo/web"
@@ -60,16 +61,17 @@ def test_a_port_from_before_is_not_kept_if_it_is_none_of_them(taken: socket.sock
     first = port_of(taken)
     ports = range(first, first + 5)
 
-    listener, _ = public(ports).listen(SERVICE, 1)
+    listener, note = public(ports).listen(SERVICE, 1)
 
     with listener:
         assert port_of(listener) in ports
+        assert "port 1 is none of those" in note
 
 
 def test_it_is_said_when_they_are_all_taken(taken: socket.socket) -> None:
     port = port_of(taken)
 
-    with pytest.raises(OSError, match=f"all ports from {port} to {port} are taken"):
+    with pytest.raises(OSError, match=f"all ports from {port} to {port} are taken.*--services"):
         public(range(port, port + 1)).listen(SERVICE, port)
 
 
@@ -78,3 +80,9 @@ def test_it_is_said_when_they_are_all_taken(taken: socket.socket) -> None:
 )
 def test_where_clients_find_it(name: str, url: str) -> None:
     assert public(name=name).url(80) == url
+
+
+def test_clients_find_it_at_the_proxy_and_speak_as_that_does() -> None:
+    it = public()._replace(proxy=Proxy("https://mine.example"))
+
+    assert (it.url(10000), it.scheme) == ("https://mine.example:10000", "https")

@@ -20,7 +20,7 @@ class Looks:
     def __init__(self) -> None:
         self.tokens: list[str] = []
 
-    def __call__(self, token: str) -> Headers:
+    def __call__(self, token: str, headers: Headers) -> Headers:
         self.tokens.append(token)
         if token == "bad":
             raise Refused(401, "unauthorized", "no")

@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 import pytest
 
+from apothic_emulator.gateway.proxies import Proxy
 from apothic_emulator.server.admission import Admission, name_of, public_of
-from apothic_emulator.server.commands import ports
+from apothic_emulator.server.commands import origin, ports
 from apothic_emulator.server.keys import Keys
 from apothic_emulator.server.settings import Settings
 from apothic_emulator.stores.opening import open_store
@@ -45,6 +46,23 @@ def test_on_loopback_there_is_no_front(tmp_path: Path) -> None:
     store.open()
 
     assert public_of(settings(tmp_path), Keys(store), "default", float) is None
+
+
+def test_there_is_one_where_a_proxy_leads_there(tmp_path: Path) -> None:
+    store = open_store("memory", tmp_path, "server")
+    store.open()
+    told = settings(tmp_path, service_url="https://a.example", client_header="Fly-Client-IP")
+
+    found = public_of(told, Keys(store), "default", float)
+
+    assert found is not None
+    assert found.proxy == Proxy("https://a.example", b"fly-client-ip")
+
+
+@pytest.mark.parametrize("text", ["a.example", "https://a.example/", "ftp://a", "https://a/b"])
+def test_what_stands_before_the_port_is_a_scheme_and_a_host(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="https://HOST"):
+        origin(text)
 
 
 @pytest.mark.parametrize(("ttl_s", "left_s"), [(None, math.inf), (60.0, 40.0)])
