@@ -324,7 +324,7 @@ def test_a_slow_body_is_cut_off_where_its_answer_has_begun(monkeypatch: pytest.M
 def test_a_body_that_the_service_does_not_take_is_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(paces, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(paces, "PATIENCE_S", 1.0)
     monkeypatch.setattr(paces, "LEAST_RATE", 1 << 40)
     body = b"x" * 10_000_000
 
@@ -333,7 +333,8 @@ def test_a_body_that_the_service_does_not_take_is_waited_for(
             client = await it.client(BODY + body)
             asked, answer = await it.service()
             with suppress(TimeoutError):
-                await asyncio.wait_for(client.read(1), 0.3)  # nothing comes, however long it takes
+                await asyncio.wait_for(client.read(1), 1.5)  # nothing comes, however long it takes
+            monkeypatch.setattr(paces, "PATIENCE_S", 1000.0)  # this machine may be slow itself
             await heard(asked)
             assert await asked.readexactly(len(body)) == body
             answer.write(OK)
