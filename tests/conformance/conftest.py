@@ -17,6 +17,7 @@ from tests.conformance.client import Client, Gate
 from tests.containers.opening import open_in_containers
 from tests.remote.joined import Joined
 from tests.remote.proxy import Faults
+from tests.remote.rented import Rented
 from tests.remote.serving import open_served
 from tests.stores.engines import LASTING, fresh_name, url_of
 from tests.stores.postgres import Server, serving
@@ -45,6 +46,13 @@ DOCKER = "docker"
 AGENTS = "agents"
 """The `remote` backend with a server that runs nothing itself, and two agents, all through such a
 proxy."""
+
+CLOUD = "cloud"
+"""The `remote` backend with a server that runs nothing itself, and rents from the fakes of Fly and
+Vast: each test's machines are made for it, when it calls something."""
+
+CLOUD_FILES = ("test_agents", "test_sandbox_ports", "test_sandbox_secrets", "test_schedules")
+"""Those that run there always: small ones, for each way to what runs on a machine."""
 
 AGENT_FILES = ("test_archives", "test_items", "test_jobs", "test_secrets", "test_volumes")
 """Those that run there always: what happens around a call."""
@@ -75,6 +83,14 @@ def joined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Joined]:
     joined.close()
 
 
+@pytest.fixture(scope="session")
+def rented(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rented]:
+    """The providers of a process."""
+    rented = Rented(tmp_path_factory.mktemp("rented"))
+    yield rented
+    rented.close()
+
+
 LACKS = {
     "inline": {
         "stopping": "a call runs in the caller's own thread, which nothing can stop",
@@ -91,6 +107,15 @@ LACKS = {
         "environment": "a call has the environment of its machine, and not that of its caller",
         "files": "a call has the files that are shipped, and no others of its caller's",
         "lines": "what has not begun when a line is cut goes elsewhere, with another number",
+        "home": "there are machines, which join when they like",
+    },
+    CLOUD: {
+        "environment": "a call has the environment of its machine, and not that of its caller",
+        "files": "a call has the files that are shipped, and no others of its caller's",
+        "home": "whatever runs does so on a machine that was rented for it",
+        "disk": "what is on the disk of a machine is seen there alone",
+        "volumes": "each machine has volumes of its own",
+        "haste": "a sandbox's time counts from when it is asked for, and a machine has to be made",
     },
 }
 """What a backend does not promise, by the name that a test says it needs with `needs(...)`."""
@@ -104,7 +129,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         engines = LASTING if ALL or file in STATE_FILES else ()
         proxied = PROXIED if ALL or file in PROXY_FILES else ()
         agents = (AGENTS,) if ALL or file in AGENT_FILES else ()
-        names = sorted([*OPENERS, *engines, *proxied, *agents])
+        cloud = (CLOUD,) if ALL or file in CLOUD_FILES else ()
+        names = sorted([*OPENERS, *engines, *proxied, *agents, *cloud])
         able = [name for name in names if not needs & LACKS.get(name, {}).keys()]
         is_able = (ALL or file in DOCKER_FILES) and not needs & LACKS[DOCKER].keys()
         docker = [DOCKER] if is_able else []
@@ -113,19 +139,29 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what would prove nothing more: each store, and agents, on a second loop."""
-    left_out = [] if ALL else [item for item in items if _is_on_second_loop(item)]
+    """Leave out what would prove nothing more: each store, and agents, on a second loop.
+
+    And what needs, with its own arguments, what its backend lacks.
+    """
+    left_out = [it for it in items if _lacks(it) or (not ALL and _is_on_second_loop(it))]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
 
 
-def _is_on_second_loop(item: pytest.Item) -> bool:
+def _params(item: pytest.Item) -> dict[str, Any]:
     called: Any = getattr(item, "callspec", None)
-    params: dict[str, object] = {} if called is None else called.params
-    return (
-        params.get("client") in (*LASTING, AGENTS, DOCKER) and params.get("anyio_backend") == "trio"
-    )
+    return {} if called is None else called.params
+
+
+def _lacks(item: pytest.Item) -> bool:
+    lacking = LACKS.get(str(_params(item).get("client")), {})
+    return any(name in lacking for mark in item.iter_markers("needs") for name in mark.args)
+
+
+def _is_on_second_loop(item: pytest.Item) -> bool:
+    params, once = _params(item), (*LASTING, AGENTS, CLOUD, DOCKER)
+    return params.get("client") in once and params.get("anyio_backend") == "trio"
 
 
 @pytest.fixture
@@ -137,6 +173,8 @@ def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Client]:
         backend = opener(tmp_path)
     elif name == DOCKER:
         backend = open_in_containers(tmp_path)
+    elif name == CLOUD:
+        backend = request.getfixturevalue("rented").open()
     elif name == AGENTS:
         backend = request.getfixturevalue("joined").open()
     else:

@@ -18,6 +18,7 @@ def look_for_agents() -> int:
     return len(connect().start(ListAgents()).wait())
 
 
+@pytest.mark.needs("home")
 async def test_where_no_machine_has_joined_none_is_listed(client: Client) -> None:
     assert await client.backend.start(ListAgents()) == ()
 
@@ -30,6 +31,7 @@ def test_programs_list_them_blocking(client: Client) -> None:
     assert Agent.list() == [*client.backend.start(ListAgents()).wait()]
 
 
+@pytest.mark.needs("home")
 async def test_code_that_is_called_may_look_at_them_too(client: Client) -> None:
     f = await client.register(look_for_agents)
 

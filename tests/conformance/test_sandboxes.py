@@ -360,6 +360,7 @@ def test_a_wait_for_a_program_ends_with_its_sandbox(box: Sandbox) -> None:
     assert len(told) == 1
 
 
+@pytest.mark.needs("haste")
 def test_one_whose_time_is_over_has_expired(client: Client) -> None:
     box = app.sandbox("short", timeout_s=1).create(name="short")
     process = box.exec("sleep", "1000")
@@ -378,6 +379,7 @@ def test_one_that_nobody_calls_has_expired(client: Client) -> None:
         box.exec("true")
 
 
+@pytest.mark.needs("disk")
 def test_its_files_go_with_it(client: Client) -> None:
     box = workspace.create()
     box.exec("touch", box.sandbox_id).wait()

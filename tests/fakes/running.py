@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from select import select
 
 import psutil
 
@@ -67,9 +68,8 @@ class Program:
         self._process.wait()
         while left := [*self._marked()]:
             for process in left:
-                with suppress(psutil.Error):
-                    process.kill()
-            psutil.wait_procs(left, timeout=5)
+                with suppress(psutil.Error, OSError):
+                    _end(process)
 
     def _marked(self) -> Iterator[psutil.Process]:
         """Those that it has started and that are still there."""
@@ -81,6 +81,16 @@ class Program:
 
 def _is_alive(process: psutil.Process) -> bool:
     return process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+
+
+def _end(process: psutil.Process) -> None:
+    """Kill it, and wait until it is dead; whoever has it reaps it when he likes."""
+    pidfd = os.pidfd_open(process.pid)
+    try:
+        process.kill()
+        select([pidfd], [], [], 5)
+    finally:
+        os.close(pidfd)
 
 
 def _base(folder: Path) -> dict[str, str]:

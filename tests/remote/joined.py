@@ -27,7 +27,7 @@ agent()
 """
 
 
-class _Elsewhere(ServedBackend):
+class Elsewhere(ServedBackend):
     """Its functions run in files that are shipped, as on any machine."""
 
     shares_files = False
@@ -75,7 +75,7 @@ class Joined:
         """A client of a fresh control plane that the agents have joined, or are about to join."""
         key, _ = self._next
         self._home_is(Path(os.environ.get(VARIABLE, self._folder / "own")))
-        return _Elsewhere(self._at, key, self.proxy.url, self._end)
+        return Elsewhere(self._at, key, self.proxy.url, self._end)
 
     def _end(self) -> None:
         ended, _ = self._next

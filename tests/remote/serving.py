@@ -29,9 +29,9 @@ AGENT_PATH = "/v1/agent"
 class Served:
     """One control plane that can be reached with a key."""
 
-    def __init__(self, folder: Path | None, grace_s: float, *, has_home: bool = True) -> None:
+    def __init__(self, folder: Path | None, grace_s: float, **how: Any) -> None:
         commits = None if folder is None else opened("sqlite", folder, "served")
-        self.host = WarmHost(commits=commits, has_home=has_home)
+        self.host = WarmHost(commits=commits, **how)
         self.sessions = Sessions(self.host, grace_s=grace_s)
 
 
@@ -83,11 +83,10 @@ class Server:
         key: str,
         folder: Path | None = None,
         grace_s: float = 60.0,
-        *,
-        has_home: bool = True,
+        **how: Any,
     ) -> Served:
-        """Another control plane, with a store if it gets a folder."""
-        self.planes[key] = served = Served(folder, grace_s, has_home=has_home)
+        """Another control plane, with a store if it gets a folder; `how` is for its host."""
+        self.planes[key] = served = Served(folder, grace_s, **how)
         return served
 
     def end(self, key: str) -> None:

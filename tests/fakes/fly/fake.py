@@ -117,6 +117,13 @@ class FakeFly:
         its, handlers = self.state.apps.get(app), service["ports"][0]["handlers"]
         return its is not None and its.leads_to(handlers)
 
+    def clear(self) -> None:
+        """All machines are gone."""
+        with self._lock:
+            for app in self.state.apps.values():
+                for machine in app.there:
+                    self.state.destroy(app, machine)
+
     def close(self) -> None:
         with self._lock:
             self._is_closed = True

@@ -130,13 +130,17 @@ class FakeVast:
             self.instances[number].is_bid = True
             self.instances[number].stop(self._now(), by_vast=True)
 
+    def clear(self) -> None:
+        """All machines are gone."""
+        with self._lock:
+            for it in self.instances.values():
+                it.end(self._now())
+
     def close(self) -> None:
         """End all programs."""
         for timer in self._timers:
             timer.cancel()
-        with self._lock:
-            for it in self.instances.values():
-                it.end(self._now())
+        self.clear()
 
     def make(self, offer: market.Row, body: Any, fault: Fault | None = None) -> Instance:
         """A machine as somebody has rented it; `body` is what a create sends."""
