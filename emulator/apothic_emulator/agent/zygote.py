@@ -167,13 +167,17 @@ class Zygote:
     ) -> None:
         """Ask for an executor that gets these descriptors, and may use so much.
 
+        If the zygote has just gone, the executor has ended with it: `hear` will tell.
+
         Raises:
-            OSError: the zygote is gone, or a descriptor cannot be passed.
+            OSError: a descriptor cannot be passed.
         """
         channel = self._chain[self._ready - 1]
         channel.executors.add(number)  # first, so that it ends with the zygote if that ends now
         try:
             channel.send(Message(orders.FORK, number, flags=flags, rest=allowed), descriptors)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
         except OSError:
             channel.executors.discard(number)
             raise

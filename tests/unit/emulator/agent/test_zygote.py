@@ -29,3 +29,16 @@ def test_an_executor_can_be_asked_for_while_a_zygote_is_replaced(
     asked = orders.parse(dying._chain[0].far.recv(orders.MOST))
     assert (asked.kind, asked.number) == (orders.FORK, 7)
     dying.close()
+
+
+def test_an_executor_of_a_zygote_that_has_just_gone_has_ended_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(zygote, "kill_marked", lambda mark: None)
+    dying = Dying()
+    dying._chain[0].far.close()
+
+    dying.fork(3, [])
+
+    assert [(said.kind, said.number) for said in dying.hear()] == [(orders.ENDED, 3)]
+    dying.close()
