@@ -98,7 +98,7 @@ def agent(ctx: click.Context, url: str | None, **given: Any) -> None:
 
     given["name"] = given["name"] or machine
     with going_with_it(_tell) as leave:
-        _run(url, tag=machine, watch=lambda it: watched(it, terms, leave, _tell), **given)
+        _run(url, tag=machine, watch=lambda it: watched(machine, it, terms, leave, _tell), **given)
 
 
 def _run(

@@ -6,7 +6,8 @@
                                               └─► is ended, whatever holds it up
 
 A thread watches, so that a station that hangs does not keep the machine. How long a machine lives
-does not depend on its clock being right, nor on anything that its control plane does.
+does not depend on anything that its control plane does, nor on its clock being right, but for an
+agent that is started again: how old its machine is by then, the clock says.
 """
 
 from __future__ import annotations
@@ -60,12 +61,17 @@ class DeadMan:
         *,
         now: Callable[[], float],
         grace_s: float,
+        age_s: float = 0.0,
         tell: Callable[[str], object] = bool,
     ) -> None:
-        """`give_up` ends a station that hangs; `grace_s` is what its calls get to end."""
+        """`give_up` ends a station that hangs; `grace_s` is what its calls get to end.
+
+        The machine has lived for `age_s` already.
+        """
         self._terms, self._station, self._give_up = terms, station, give_up
         self._now, self._grace_s, self._tell = now, grace_s, tell
         self._begun_at = now()
+        self._old_at = self._begun_at - age_s + terms.max_lifetime_s
         self._stops = 0
         """How often the station was asked to stop."""
         self._hangs_at = NEVER
@@ -89,14 +95,13 @@ class DeadMan:
     def look(self, now: float) -> float:
         """Do what is due; in how many seconds something may be again."""
         silent_at = max(self._begun_at, self._station.heard_at) + self._terms.no_contact_s
-        old_at = self._begun_at + self._terms.max_lifetime_s
         if now >= silent_at:
             self._stop(2, now, f"nothing was heard for {self._terms.no_contact_s:g} s")
-        elif now >= old_at:
+        elif now >= self._old_at:
             self._stop(1, now, f"this machine was to live for {self._terms.max_lifetime_s:g} s")
         if now >= self._hangs_at:
             self._give_up()
-        due = (at for at in (silent_at, old_at, self._hangs_at) if at > now)
+        due = (at for at in (silent_at, self._old_at, self._hangs_at) if at > now)
         return min(LONGEST_LOOK_S, min(due, default=NEVER) - now)
 
     def _stop(self, times: int, now: float, why: str) -> None:

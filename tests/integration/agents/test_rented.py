@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -17,6 +18,7 @@ import pytest
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.providers.base import Order
 from apothic_backends.providers.vast.provider import VastProvider
+from apothic_emulator.agent.rented import age_s
 from tests.fakes.vast.fake import KEY, FakeVast
 from tests.fakes.vast.fixtures import vast_fake
 from tests.integration.agents.server import Server, start_agent
@@ -63,6 +65,21 @@ def test_an_agent_that_reaches_nobody_ends_and_has_its_machine_destroyed(
 
         assert agent.wait(60) == 0
     assert heard.get(timeout=0) == ("DELETE", "/api/v0/instances/42/", "Bearer own-key")
+
+
+def test_a_machine_whose_program_is_started_again_becomes_no_younger(
+    asked: Any, tmp_path: Path
+) -> None:
+    provider, heard = asked
+    age_s(TAG, tmp_path / "agents", time.time() - 3600)  # that began an hour ago, and has ended
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        own: dict[str, Any] = {**OWN, "APOTHIC_VAST_URL": provider}
+        own |= {"APOTHIC_MAX_LIFETIME_S": "3000"}
+        agent = start_agent(url, tmp_path, **own)
+
+        assert agent.wait(60) == 0
+    assert heard.get(timeout=0)[0] == "DELETE"
 
 
 def test_a_machine_that_is_not_wanted_any_more_goes_with_its_agent(

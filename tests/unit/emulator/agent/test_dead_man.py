@@ -21,7 +21,7 @@ class Station:
 class Watched:
     """A station, its dead man, and what he has done."""
 
-    def __init__(self, begun_at: float = 1000.0) -> None:
+    def __init__(self, begun_at: float = 1000.0, age_s: float = 0.0) -> None:
         self.station = Station()
         self.given_up: list[float] = []
         self.now = begun_at
@@ -31,6 +31,7 @@ class Watched:
             lambda: self.given_up.append(self.now),
             now=lambda: self.now,
             grace_s=GRACE_S,
+            age_s=age_s,
         )
 
     def look(self, now: float) -> float:
@@ -67,6 +68,17 @@ def test_an_agent_that_is_too_old_may_finish_what_runs() -> None:
     it.look(1000.0 + DAY_S + 1)
 
     assert it.station.stops == 1
+
+
+def test_a_machine_that_has_lived_already_has_the_rest_of_its_life() -> None:
+    it = Watched(age_s=DAY_S - 100)
+    it.station.heard_at = 1000.0
+
+    it.look(1099.0)
+    before = it.station.stops
+    it.look(1100.0)
+
+    assert (before, it.station.stops) == (0, 1)
 
 
 def test_one_that_is_too_old_stops_at_once_when_it_is_not_heard_any_more() -> None:
