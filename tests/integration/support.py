@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 from apothic import App, Function, Job, Retries
@@ -131,7 +132,7 @@ def reaches_network(fd: int) -> bool:
 
 def files_left_over() -> set[str]:
     """What programs are wont to leave behind."""
-    return {str(p) for folder in ("/dev/shm", "/tmp") for p in Path(folder).iterdir()}
+    return {str(p) for folder in ("/dev/shm", gettempdir()) for p in Path(folder).iterdir()}
 
 
 @contextmanager
