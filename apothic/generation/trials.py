@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,7 +21,7 @@ from apothic.generation.examples import Example
 from apothic_backends.model.errors import InvalidOption
 from apothic_backends.model.sandboxes import IMAGE, GuestGone, IsolationMissing, StdinClosed
 from apothic_backends.sandboxes.guest import Guest, open_guest
-from apothic_backends.sandboxes.homes import new_home
+from apothic_backends.sandboxes.homes import new_home, remove
 from apothic_backends.sandboxes.isolation import GuestSpec
 from apothic_backends.sandboxes.process import EXPIRED, Process
 
@@ -96,7 +95,7 @@ def _guest() -> Generator[Guest]:
         finally:
             guest.close()
     finally:
-        shutil.rmtree(home, ignore_errors=True)
+        remove(home)
         os.close(lock)
 
 

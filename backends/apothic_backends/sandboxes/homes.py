@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import subprocess
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -38,11 +39,22 @@ def new_home() -> tuple[Path, int]:
     return home, lock
 
 
+def remove(home: Path) -> None:
+    """Remove a folder, whatever those who lived there have made of it."""
+    try:
+        shutil.rmtree(home)
+    except FileNotFoundError:
+        pass
+    except (OSError, RecursionError):  # without rights to it, or deeper than Python goes
+        subprocess.run(["chmod", "-R", "u+rwx", home], check=False, capture_output=True)  # noqa: S603, S607
+        subprocess.run(["rm", "-rf", home], check=False, capture_output=True)  # noqa: S603, S607
+
+
 def _remove_if_left(home: Path) -> None:
     with suppress(OSError):
         lock = os.open(home, _FOLDER)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(home, ignore_errors=True)
+            remove(home)
         finally:
             os.close(lock)

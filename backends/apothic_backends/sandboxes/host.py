@@ -10,7 +10,6 @@ and so does the process once it is to.
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from apothic_backends.model.sandboxes import RunResult, SandboxGone
 from apothic_backends.sandboxes.dials import Dials
 from apothic_backends.sandboxes.files import Files
 from apothic_backends.sandboxes.guest import Guest, open_guest
-from apothic_backends.sandboxes.homes import new_home
+from apothic_backends.sandboxes.homes import new_home, remove
 from apothic_backends.sandboxes.isolation import GuestSpec
 from apothic_backends.sandboxes.process import Process
 from apothic_backends.sandboxes.sessions import Sessions
@@ -73,7 +72,7 @@ class Host:
             self._guest.close()
             self._dials.close()
             self._transfers.close()
-            shutil.rmtree(self._home, ignore_errors=True)
+            remove(self._home)
             os.close(self._lock)
 
     def _check(self, token: str) -> None:
