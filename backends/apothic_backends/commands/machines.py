@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apothic_backends.commands.base import Command
-from apothic_backends.model.machines import CloudSnapshot, MachineSnapshot
+from apothic_backends.model.machines import CloudSnapshot, MachineSnapshot, PublishedImage
 
 
 class ListMachines(Command[tuple[MachineSnapshot, ...]]):
@@ -27,3 +27,19 @@ class ReleaseMachines(Command[CloudSnapshot]):
 
 class AllowMachines(Command[CloudSnapshot]):
     """Have machines rented again where jobs need them, after `ReleaseMachines`."""
+
+
+class PublishImage(Command[None]):
+    """Have machines made of an image where functions of it lack them, from now on.
+
+    One that was there before, for the same machines, is used no more.
+
+    Raises:
+        InvalidOption: it cannot be one.
+    """
+
+    image: PublishedImage
+
+
+class ListImages(Command[tuple[PublishedImage, ...]]):
+    """Look at the images of which machines can be made."""

@@ -20,6 +20,20 @@ DESTROYING: Final = "destroying"
 """Its provider was told to destroy it; it may cost until it is seen to be gone."""
 
 
+class PublishedImage(Record):
+    """An image in a registry of which machines are made for functions of one recipe.
+
+    `digest` is the recipe's, and `reference` names the image by the digest of its content. It has
+    the agent of that `release` of apothic in it. Only machines of `provider` can load it, if that
+    is not empty.
+    """
+
+    digest: str
+    reference: str
+    provider: str = ""
+    release: str = ""
+
+
 class MachineSnapshot(Record):
     """A machine that is rented, or may be, at one moment.
 

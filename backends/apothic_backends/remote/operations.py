@@ -17,7 +17,7 @@ _CHANGING = frozenset({"ReadItems"})
 _SAME_AGAIN = frozenset(
     {
         *("RegisterFunction", "KeepSecret", "CheckSecrets"),
-        *("CancelJob", "KeepJob", "ReleaseJob", "HoldJob"),
+        *("CancelJob", "KeepJob", "ReleaseJob", "HoldJob", "PublishImage"),
     }
 )
 """Those that lead to the same when they are carried out twice."""

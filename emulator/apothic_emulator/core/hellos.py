@@ -45,7 +45,8 @@ class Capacity(Record):
     """What a machine has to give, taken together.
 
     `offer` is what else it tells of itself, by the fields of `apothic_backends.placement.fields`.
-    With `docker` functions can run there whose image needs that.
+    With `docker` functions can run there whose image needs that. A machine that was made of an
+    `image`, the digest of a recipe, is for functions of that one alone.
     """
 
     cpu: float
@@ -53,6 +54,7 @@ class Capacity(Record):
     gpus: tuple[Gpu, ...] = ()
     offer: dict[str, Any] = NOTHING_MORE
     docker: bool = False
+    image: str = ""
 
 
 class HeldJob(Record):

@@ -22,7 +22,9 @@ from typing import Any
 from apothic_backends.commands.machines import (
     AllowMachines,
     GetCloud,
+    ListImages,
     ListMachines,
+    PublishImage,
     ReleaseMachines,
 )
 from apothic_backends.model.agents import MachineGivenUp
@@ -37,6 +39,7 @@ from apothic_backends.model.machines import (
     CloudSnapshot,
     MachineSnapshot,
     ProviderSnapshot,
+    PublishedImage,
 )
 from apothic_emulator.core.agent import Agent
 from apothic_emulator.core.facts import Asked
@@ -44,6 +47,7 @@ from apothic_emulator.core.feeds import Wants
 from apothic_emulator.core.hellos import Join
 from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.machine import COMING, Machine, machine_of
+from apothic_emulator.core.published import PATH
 from apothic_emulator.core.rented import Books
 from apothic_emulator.core.renting import (
     MachineEnded,
@@ -89,6 +93,8 @@ class Rules:
             GetCloud: self._get,
             ReleaseMachines: self._release,
             AllowMachines: self._allow,
+            PublishImage: self._publish,
+            ListImages: self._images,
             OffersFound: self.supply.offers_found,
             MachineRented: self.supply.rented,
             MachineEnded: self._ended,
@@ -296,10 +302,21 @@ class Rules:
             self.supply.soon(want)
         return self._look(now)
 
+    def _publish(self, command: PublishImage, asked: Asked, now: float) -> None:
+        self.supply.published.add(command.image)
+        for want in self.supply.wants.values():
+            self.supply.soon(want)
+
+    def _images(self, command: ListImages, asked: Asked, now: float) -> tuple[PublishedImage, ...]:
+        return tuple(self.supply.published)
+
     # --- a restart ------------------------------------------------------------------------------
 
     def load(self, key: list[str], record: bytes, now: float) -> None:
         """Take one back."""
+        if key[0] == PATH:
+            self.supply.published.load(record)
+            return
         number = int(key[0])
         if number:
             self.books.add(machine_of(number, record, self.books.offset, now))

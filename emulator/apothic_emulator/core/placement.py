@@ -105,6 +105,9 @@ def lacks(spec: FunctionSpec, capacity: Capacity) -> list[str]:
 
 def _no_engine(spec: FunctionSpec, capacity: Capacity) -> list[str]:
     """Why the image of a function cannot be there, if it cannot."""
+    if capacity.image:
+        is_its = spec.image is not None and spec.image.digest == capacity.image
+        return [] if is_its else [f"it was made of the image {capacity.image[:12]}, for that alone"]
     if spec.image is None or capacity.docker:
         return []
     from apothic_backends.images.lanes import DOCKER, lane  # few have images  # noqa: PLC0415

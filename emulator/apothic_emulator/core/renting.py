@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from apothic_backends.commands.base import Command
 from apothic_backends.model.functions import FunctionSpec
+from apothic_backends.model.machines import PublishedImage
 from apothic_backends.model.record import Record
 from apothic_backends.placement.offers import Offer
 from apothic_backends.providers.base import Listing, Rented
@@ -68,6 +69,8 @@ class Rent(Errand):
     most_usd_per_hour: float
     disk_gb: float
     lifetime_s: float
+    image: PublishedImage | None = None
+    """Of what it is made; else of what all are made."""
 
 
 class Destroy(Errand):

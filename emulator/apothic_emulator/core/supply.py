@@ -12,11 +12,10 @@ from apothic_backends.model.costs import NANO
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.machines import CREATING, UP
 from apothic_emulator.core.facts import Asked
-from apothic_emulator.core.hellos import Capacity
 from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.machine import COMING, Machine
-from apothic_emulator.core.placement import lacks
 from apothic_emulator.core.pools import Pool
+from apothic_emulator.core.published import Published, needs_one
 from apothic_emulator.core.rented import Books
 from apothic_emulator.core.renting import (
     Failure,
@@ -29,9 +28,6 @@ from apothic_emulator.core.renting import (
 from apothic_emulator.core.shared import Shared
 from apothic_emulator.core.suppliers import NOT_MADE, Supplier
 from apothic_emulator.core.wants import SEEK_S, Want
-
-_OWN = Capacity(1, 1)
-"""What a rented machine tells of itself, as far as images are concerned: it has no Docker."""
 
 CAP_S = 30.0
 """How often it is looked whether there is money again."""
@@ -50,12 +46,11 @@ class Supply:
         self.wants: dict[int, Want] = {}
         """By the number of their function."""
         self._restless: dict[int, Want] = {}
+        self.published = Published(shared.journal)
 
     def serves(self, spec: FunctionSpec) -> bool:
         """Whether a function could run on a machine that is rented."""
-        if self.terms is None or not self.agents.home.loads(spec):
-            return False
-        return spec.image is None or not lacks(spec.replace(placement=(), disk_gb=0.0), _OWN)
+        return self.terms is not None and self.agents.home.loads(spec)
 
     def wanted(self, pool: Pool, now: float) -> None:
         """A function has found no place: it gets machines, at the end of the step."""
@@ -109,7 +104,10 @@ class Supply:
         return sum(machine.room for machine in want.fresh)
 
     def _seek(self, want: Want, now: float) -> None:
-        suppliers = self.books.suppliers.values()
+        suppliers = self._suppliers(want.spec)
+        if not suppliers:
+            want.reason = self.published.why_not(want.spec)
+            return
         able = [it for it in suppliers if not it.why_not(now)]
         if not able:
             why = "; ".join(f"{it.name}: {it.why_not(now)}" for it in suppliers)
@@ -119,9 +117,18 @@ class Supply:
         spec = want.pool.function.spec
         disk_gb = max(spec.disk_gb, self.terms.disk_gb)
         want.found, want.reason = [], want.reason or "offers are sought"
+        others = [it for it in self.books.suppliers if it not in {one.name for one in suppliers}]
+        want.troubles = [f"machines of {name} cannot load its image" for name in others]
         for it in able:
             want.awaits.add(it.name)
             self.scheduler.effects.append(SeekOffers(want.number, it.name, spec, disk_gb))
+
+    def _suppliers(self, spec: FunctionSpec) -> list[Supplier]:
+        """Those whose machines can be made of what a function needs."""
+        every = self.books.suppliers.values()
+        if not needs_one(spec):
+            return [*every]
+        return [it for it in every if self.published.of(spec, it.name) is not None]
 
     def wait(self, want: Want, until: float, why: str) -> None:
         """Try nothing for it before."""
@@ -166,7 +173,8 @@ class Supply:
         books.add(machine)
         books.keep(machine)
         disk_gb = max(spec.disk_gb, terms.disk_gb)
-        what = offer, machine.most / NANO, disk_gb, terms.lifetime_s
+        image = self.published.of(spec, machine.provider) if needs_one(spec) else None
+        what = offer, machine.most / NANO, disk_gb, terms.lifetime_s, image
         self.scheduler.effects.append(Rent(machine.number, machine.provider, machine.tag, *what))
         return machine
 
