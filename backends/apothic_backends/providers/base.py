@@ -59,6 +59,14 @@ class Unclear(ProviderError):
     code = "provider_unclear"
 
 
+class Login(Record):
+    """What opens a registry to whoever loads an image from it."""
+
+    host: str
+    user: str
+    password: Aside[str]
+
+
 class Order(Record):
     """A machine that is wanted.
 
@@ -76,6 +84,8 @@ class Order(Record):
     disk_gb: float
     env: Aside[dict[str, str]]
     """Not shown: there is a token among them."""
+    login: Login | None = None
+    """For the registry of the image, if that asks who loads it. The machine's host sees it."""
 
 
 class Rented(Record):

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from apothic_backends.model.errors import NotFound
-from apothic_backends.providers.base import Provider
+from apothic_backends.model.errors import NotFound, UsageError
+from apothic_backends.providers.base import Login, Provider
 from apothic_backends.remote.errors import KeyRefused
 
 SECRETS: Final = ("FLY_API_TOKEN", "VAST_API_KEY")
@@ -56,6 +56,21 @@ def check(name: str, env: Mapping[str, str]) -> None:
             f"{name} needs {' and '.join(missing)} in the environment; keys are never given on a "
             "command line, where others may see them"
         )
+
+
+def login_of(env: Mapping[str, str]) -> Login | None:
+    """What opens the registry that APOTHIC_REGISTRY names, such as ghcr.io/me; None if nothing.
+
+    Raises:
+        UsageError: there is a password and no user or registry, or the other way round.
+    """
+    names = "APOTHIC_REGISTRY", "APOTHIC_REGISTRY_USER", "APOTHIC_REGISTRY_PASSWORD"
+    place, user, password = (env.get(name, "") for name in names)
+    if not (user or password):
+        return None
+    if not (place and user and password):
+        raise UsageError(f"{', '.join(names)} say together what opens a registry: one is missing")
+    return Login(place.partition("/")[0], user, password)
 
 
 def _vast(env: Mapping[str, str]) -> Provider:

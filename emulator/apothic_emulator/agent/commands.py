@@ -21,6 +21,8 @@ from apothic_emulator.core.hellos import Capacity
 from apothic_emulator.executors import linux
 
 TOKEN = "APOTHIC_AGENT_TOKEN"  # noqa: S105 - where it is
+IMAGE = "APOTHIC_MACHINE_IMAGE"
+"""Has the digest of the recipe of which a rented machine was made, if it was of one."""
 _PATH = "/v1/agent"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 """What markets call what the kernel calls so."""
@@ -121,6 +123,8 @@ def _run(
     capacity = _capacity(**gives)
     name = name or own_name()
     station = Station(dialer, name, capacity, grace, cache_mb << 20, tag=tag, tell=_tell)
+    if capacity.image:
+        station.agent.environments.image = capacity.image
     with _stopping(station.stop), watch(station):
         station.run()
 
@@ -154,6 +158,7 @@ def _capacity(
         chosen(found, gpus) if gpus else found,
         _offer(),
         docker=engine.is_there(),
+        image=linux.take_env(IMAGE),
     )
 
 

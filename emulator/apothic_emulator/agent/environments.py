@@ -33,6 +33,8 @@ class Environments:
         self._known: dict[str, Environment] = {}
         self.binds: tuple[str, ...] = ()
         """What each container may write to, at the same paths as here."""
+        self.image = ""
+        """The digest of the recipe of which this machine was made, if it was of one."""
 
     def of(self, spec: FunctionSpec) -> Environment:
         """The environment that a function's image describes, be it there or not.
@@ -40,6 +42,8 @@ class Environments:
         Raises:
             ApothicError: it can never be had here, or cannot load the function's code.
         """
+        if self.image and spec.image is not None and spec.image.digest == self.image:
+            return self._inhabited(spec, spec.image)
         image = spec.image or self._callers()
         if spec.python and image.python and spec.python != image.python:
             raise _mismatch(spec, image)
@@ -49,6 +53,17 @@ class Environments:
         if known is None:
             tree = None if image.context is None else self._stock.tree(image.context)
             known = self._known[image.digest] = VenvEnvironment(image, tree)
+        return known
+
+    def _inhabited(self, spec: FunctionSpec, image: ImageSpec) -> Environment:
+        from apothic_emulator.agent.inhabited import InhabitedEnvironment  # few  # noqa: PLC0415
+
+        series = f"{sys.version_info.major}.{sys.version_info.minor}"
+        if spec.python not in ("", series):
+            raise _mismatch(spec, image.replace(python=series))
+        known = self._known.get(self.image)
+        if known is None:
+            known = self._known[self.image] = InhabitedEnvironment(self.image)
         return known
 
     def _in_container(self, spec: FunctionSpec, image: ImageSpec) -> Environment:

@@ -85,13 +85,22 @@ def _flags() -> list[str]:
 
 def _own_path() -> list[str]:
     """Where the standard library is, our own packages, and cloudpickle."""
-    found = stdlib()
+    return list(dict.fromkeys([*stdlib(), *_packages()]))
+
+
+def ours() -> list[str]:
+    """Where our own packages are, the SDK, and cloudpickle."""
+    return list(dict.fromkeys([*_packages(), *map(_above, sdk())]))
+
+
+def _packages() -> list[str]:
+    found: list[str] = []
     for package in (apothic_emulator, apothic_backends):
         found += [os.path.dirname(os.path.abspath(folder)) for folder in package.__path__]  # noqa: PTH100, PTH120
     spec = importlib.machinery.PathFinder.find_spec("cloudpickle")
     if spec is not None and spec.origin is not None:
         found.append(os.path.dirname(os.path.dirname(os.path.abspath(spec.origin))))  # noqa: PTH100, PTH120
-    return list(dict.fromkeys(found))
+    return found
 
 
 def stdlib() -> list[str]:

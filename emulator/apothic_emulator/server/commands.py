@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,7 +16,7 @@ import click
 from click.core import ParameterSource
 
 from apothic_backends.model.costs import NANO
-from apothic_backends.providers.opening import PROVIDERS
+from apothic_backends.providers.opening import PROVIDERS, login_of
 from apothic_backends.remote.running import server_folder
 from apothic_emulator.core.hellos import GRACE_S, LEASE_S
 from apothic_emulator.core.renting import BOOT_S, IDLE_S, LIFETIME_S, Terms
@@ -178,6 +179,7 @@ def settings(folder: Path, given: dict[str, Any]) -> Settings:
     if given["client_header"] and not given["service_url"]:
         raise click.UsageError("--client-header is of a proxy: say where that is, by --service-url")
     given["terms"] = _terms(given)
+    given["registry"] = given["terms"] and login_of(os.environ)
     return Settings(
         folder,
         limits=limits,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from apothic_backends.model.record import Record
-from apothic_backends.providers.base import Order, Provider
+from apothic_backends.providers.base import Login, Order, Provider
 from apothic_backends.providers.opening import open_provider
 from apothic_emulator.agent.dead_man import NO_CONTACT_S
 from apothic_emulator.cloud.cloud import Cloud
@@ -29,13 +29,15 @@ class Place(Record):
     url: str
     image: str
     no_contact_s: float
+    login: Login | None = None
+    """Opens the registry of images."""
 
 
 def place_of(settings: Settings, near: str) -> Place:
     """What all machines of a server are told; `near` is how programs of this machine find it."""
     url = settings.machine_url or (f"https://{settings.hosts[0]}" if settings.hosts else near)
     no_contact_s = max(NO_CONTACT_S, 2 * settings.agent_lease_s)
-    return Place(url, settings.machine_image, no_contact_s)
+    return Place(url, settings.machine_image, no_contact_s, settings.registry)
 
 
 def open_all(settings: Settings) -> dict[str, Provider]:
@@ -74,10 +76,19 @@ class Papers:
             "APOTHIC_MAX_LIFETIME_S": f"{rent.lifetime_s:g}",
             "APOTHIC_NO_CONTACT_S": f"{self._place.no_contact_s:g}",
         }
+        image = self._place.image
+        if rent.image is not None:
+            image, env["APOTHIC_MACHINE_IMAGE"] = rent.image.reference, rent.image.digest
         return Order(
-            *(rent.tag, rent.offer, self._place.image, ARGV),
+            *(rent.tag, rent.offer, image, ARGV),
             *(rent.most_usd_per_hour, rent.disk_gb, env),
+            login=self._login(image),
         )
+
+    def _login(self, image: str) -> Login | None:
+        """What opens the registry of an image, if it is that one: nobody else hears of it."""
+        login = self._place.login
+        return login if login is not None and image.startswith(f"{login.host}/") else None
 
     def revoke(self, tag: str) -> None:
         """Have the key of a machine hold no more; nothing happens if there is none.

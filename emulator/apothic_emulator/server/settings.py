@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from apothic_backends.model.record import Record
+from apothic_backends.providers.base import Login
 from apothic_backends.remote.running import FILE
 from apothic_emulator.core.hellos import GRACE_S, LEASE_S
 from apothic_emulator.core.quotas import DEFAULT, Quotas
@@ -58,6 +59,8 @@ class Settings(Record):
     """Where rented machines find this server; else by the first of its hosts, over TLS."""
     machine_image: str = ""
     """What rented machines run: an image with this version of apothic in it."""
+    registry: Login | None = None
+    """Opens the registry that images of machines are in, if that asks who loads them."""
     restored: bool = False
     """Whether the state was put back from a copy."""
     limits: Limits = Limits()

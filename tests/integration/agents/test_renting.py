@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from apothic import App
-from apothic_backends.commands.machines import GetCloud, ReleaseMachines
+from apothic import App, Image
+from apothic_backends.commands.machines import GetCloud, PublishImage, ReleaseMachines
 from apothic_backends.connection import use
-from apothic_backends.model.machines import CloudSnapshot
+from apothic_backends.model.images import ImageSpec
+from apothic_backends.model.machines import CloudSnapshot, PublishedImage
 from apothic_backends.providers.base import Order, Rented
 from apothic_emulator.core.renting import Rent, Terms
 from apothic_emulator.server.renting import Renting
@@ -26,6 +29,16 @@ app = App("renting")
 def double(n: int) -> int:
     """Twice as much."""
     return 2 * n
+
+
+@app.function(memory_mb=256, image=Image.from_registry("debian:12"))
+def where() -> tuple[str, bool, str]:
+    """What this runs in."""
+    return (
+        os.environ["OF_IMAGE"],
+        "click" in sys.modules,
+        os.environ.get("APOTHIC_MACHINE_IMAGE", ""),
+    )
 
 
 class Provider(MemoryProvider):
@@ -44,7 +57,13 @@ class Provider(MemoryProvider):
         home = self.folder / rented.provider_id
         home.mkdir()
         self.agents[rented.provider_id] = start_agent(
-            self.url, home, "--machine", order.tag, name=order.tag
+            self.url,
+            home,
+            "--machine",
+            order.tag,
+            name=order.tag,
+            OF_IMAGE=order.image,
+            **order.env,
         )
         return rented
 
@@ -60,7 +79,11 @@ class Papers:
     """Nobody asks for any."""
 
     def order(self, rent: Rent) -> Order:
-        return order(rent.tag, most_usd_per_hour=rent.most_usd_per_hour)
+        its, image = {"most_usd_per_hour": rent.most_usd_per_hour}, rent.image
+        if image is None:
+            return order(rent.tag, **its)
+        env = {"APOTHIC_MACHINE_IMAGE": image.digest}
+        return order(rent.tag, image=image.reference, env=env, **its)
 
     def revoke(self, tag: str) -> None:
         pass
@@ -92,3 +115,18 @@ def test_a_call_has_a_machine_rented_that_goes_back_when_all_are_released(rented
     server.backend.start(ReleaseMachines(timeout_s=0)).wait(30)
     provider.agents[machine.provider_id].wait(60)
     assert provider.machines == {}
+
+
+def test_a_function_runs_in_a_machine_that_was_made_of_its_published_image(rented: Any) -> None:
+    server, provider = rented
+    job = where.spawn()
+    cloud: CloudSnapshot = server.backend.start(GetCloud()).wait(30)
+    assert "publish it, where there is a Docker" in cloud.waiting["renting/where"]
+    assert provider.orders == []
+
+    digest = ImageSpec(base="debian:12").digest
+    reference = f"registry.example.com/own@sha256:{'0' * 64}"
+    server.backend.start(PublishImage(PublishedImage(digest, reference))).wait(30)
+
+    assert job.wait(timeout_s=120) == (reference, False, "")
+    assert [it.image for it in provider.orders] == [reference]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from apothic_backends.providers.base import (
     RUNNING,
     Blocked,
+    Login,
     NoCapacity,
     OfferGone,
     ProviderError,
@@ -220,3 +223,25 @@ def test_a_market_that_is_busy_is_asked_again_later(account: Account) -> None:
 
     assert len(account.fake.alive()) == 1
     assert account.fake.calls.count("create") == 4
+
+
+def test_the_password_of_a_registry_is_told_and_shown_nowhere(
+    account: Account, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    login = Login("ghcr.io", "me", "sesame")
+    account.provider.create(account.order(login=login))
+
+    (made,) = account.fake.alive()
+    assert made.body["image_login"] == "-u me -p sesame ghcr.io"
+    assert "sesame" not in caplog.text
+
+
+@pytest.mark.parametrize("wrong", ["a b", "-p", "a;b", ""])
+def test_a_password_that_would_be_taken_for_something_else_is_refused(
+    account: Account, wrong: str
+) -> None:
+    with pytest.raises(ProviderError, match="nothing was rented") as refused:
+        account.provider.create(account.order(login=Login("ghcr.io", "me", wrong)))
+    assert not wrong or wrong not in refused.value.message
+    assert account.fake.alive() == []

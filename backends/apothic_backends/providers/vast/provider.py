@@ -126,7 +126,7 @@ class VastProvider:
                 lambda told: int(number(told, "new_contract")),
                 body=body,
                 changes=True,
-                hidden=order.env.values(),
+                hidden=renting.secrets_of(order),
                 timeout_s=_CREATE_S,
             )
         except Refusal as refusal:

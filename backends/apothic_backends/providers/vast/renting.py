@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from apothic_backends.providers.base import Order, ProviderError
+from apothic_backends.providers.base import Login, Order, ProviderError
 
 LEAST_DISK_GB: Final = 8.0
+_SPECIAL: Final = {*" \t\r\n\"'\\`$&|;<>()"}
 MOST_OF_A_VARIABLE, MOST_OF_ARGUMENTS, MOST_OF_A_LABEL = 256, 4096, 60
 
 
@@ -17,7 +18,9 @@ def body_of(order: Order) -> dict[str, Any]:
         ProviderError: Vast would not take it; values of variables are not shown.
     """
     _check(order)
+    login = {} if order.login is None else {"image_login": _login(order.login)}
     return {
+        **login,
         "client_id": "me",
         "image": order.image,
         "disk": max(order.disk_gb, LEAST_DISK_GB),
@@ -28,6 +31,27 @@ def body_of(order: Order) -> dict[str, Any]:
         "target_state": "running",
         "cancel_unavail": True,  # else a machine may be left that is stopped, queued, and paid for
     }
+
+
+def secrets_of(order: Order) -> list[str]:
+    """What of an order nobody is to be shown."""
+    return [*order.env.values(), *([order.login.password] if order.login else [])]
+
+
+def _login(its: Login) -> str:
+    """As options of `docker login`; nothing in it may be taken for another one.
+
+    Raises:
+        ProviderError: something may; it is not shown.
+    """
+    words = its.user, its.password, its.host
+    if any(not word or word.startswith("-") or set(word) & _SPECIAL for word in words):
+        raise ProviderError(
+            f"the name or password for the registry {its.host} has signs that Vast would take for "
+            "something else: nothing was rented",
+            provider="vast",
+        )
+    return f"-u {its.user} -p {its.password} {its.host}"
 
 
 def _check(order: Order) -> None:

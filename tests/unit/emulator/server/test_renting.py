@@ -8,7 +8,11 @@ from typing import Any
 import click
 import pytest
 
+from apothic_backends.model.errors import UsageError
+from apothic_backends.model.machines import PublishedImage
 from apothic_backends.placement.offers import Offer
+from apothic_backends.providers.base import Login
+from apothic_backends.providers.opening import login_of
 from apothic_emulator.core.renting import Rent
 from apothic_emulator.server.commands import serve
 from apothic_emulator.server.first import first_key
@@ -27,11 +31,12 @@ def keys() -> Keys:
 
 
 def papers_of(keys: Keys) -> Papers:
-    return Papers(keys, "default", Place("https://host", "image", 900.0), lambda: NOW)
+    place = Place("https://host", "image", 900.0, Login("ghcr.io", "me", "secret"))
+    return Papers(keys, "default", place, lambda: NOW)
 
 
-def rent(tag: str = TAG) -> Rent:
-    return Rent(1, "vast", tag, Offer("one", {}), 0.5, 16.0, 86400.0)
+def rent(tag: str = TAG, image: PublishedImage | None = None) -> Rent:
+    return Rent(1, "vast", tag, Offer("one", {}), 0.5, 16.0, 86400.0, image)
 
 
 def test_a_machine_gets_all_that_its_agent_needs_and_no_more(keys: Keys) -> None:
@@ -47,6 +52,41 @@ def test_a_machine_gets_all_that_its_agent_needs_and_no_more(keys: Keys) -> None
     }
     assert (order.tag, order.argv, order.most_usd_per_hour) == (TAG, ("apothic", "agent"), 0.5)
     assert token not in repr(order)
+
+
+def test_a_machine_of_a_functions_image_is_made_of_that_and_knows_which_it_is(keys: Keys) -> None:
+    image = PublishedImage("f" * 64, "ghcr.io/me/own@sha256:0")
+
+    order = papers_of(keys).order(rent(image=image))
+
+    assert order.image == image.reference
+    assert order.env["APOTHIC_MACHINE_IMAGE"] == image.digest
+
+
+def test_who_loads_an_image_is_told_of_the_password_of_its_registry_and_no_other(
+    keys: Keys,
+) -> None:
+    papers = papers_of(keys)
+    inside = papers.order(rent(image=PublishedImage("f" * 64, "ghcr.io/me/own@sha256:0")))
+    outside = papers.order(rent(image=PublishedImage("f" * 64, "ghcr.io.me.com/own@sha256:0")))
+
+    assert inside.login is not None
+    assert (inside.login.user, inside.login.password) == ("me", "secret")
+    assert "secret" not in repr(inside)
+    assert outside.login is None
+    assert papers.order(rent()).login is None
+
+
+def test_what_opens_a_registry_is_said_as_a_whole() -> None:
+    env = {"APOTHIC_REGISTRY": "ghcr.io/me", "APOTHIC_REGISTRY_USER": "me"}
+    assert login_of({}) is None
+    assert login_of({"APOTHIC_REGISTRY": "ghcr.io/me"}) is None
+
+    found = login_of({**env, "APOTHIC_REGISTRY_PASSWORD": "secret"})
+    assert found is not None
+    assert (found.host, found.user, found.password) == ("ghcr.io", "me", "secret")
+    with pytest.raises(UsageError, match="one is missing"):
+        login_of(env)
 
 
 def test_the_token_of_a_machine_joins_agents_and_ends_with_its_life(keys: Keys) -> None:
