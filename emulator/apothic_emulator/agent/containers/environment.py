@@ -11,6 +11,7 @@ from typing import Any
 
 from apothic_backends.buckets.directories import directory, stands_for
 from apothic_backends.containers import engine
+from apothic_backends.containers.interpreters import Place
 from apothic_backends.containers.passing import bind
 from apothic_backends.home import home
 from apothic_backends.images import records
@@ -21,7 +22,7 @@ from apothic_backends.volumes import disk
 from apothic_emulator.agent import interpreter
 from apothic_emulator.agent.containers import hosts, plan, preparing, quotas
 from apothic_emulator.agent.containers.box import PROGRAM, Box
-from apothic_emulator.agent.containers.plan import EXECUTOR, HOST, Place
+from apothic_emulator.agent.containers.plan import EXECUTOR, HOST
 from apothic_emulator.agent.zygote import Launch, Launched, Zygote
 from apothic_emulator.core.effects import StartExecutor
 from apothic_emulator.executors.boxed import STDLIB

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from apothic_backends.containers.interpreters import Place
 from apothic_backends.containers.passing import OURS, bind
 from apothic_backends.model.functions import FunctionSpec
-from apothic_backends.model.record import Record
 from apothic_emulator.executors.boxed import SECRETS
 
 EXECUTOR = "dev.apothic.executor"
@@ -33,20 +33,6 @@ _OF_THE_MACHINE = (
     "SSH_AUTH_SOCK", "TEMP", "TMP", "TMPDIR", "VIRTUAL_ENV", "WAYLAND_DISPLAY",
 )  # fmt: skip
 _OF_THE_MACHINE_TOO = ("DBUS_", "LD_", "XDG_")
-
-
-class Place(Record):
-    """An image that is here, and the interpreter in it or for it.
-
-    `image_id` is what its name stood for when that was found. `python` is a program of the image;
-    or one of this machine, in `installation`, which the container is shown.
-    """
-
-    image: str
-    python: str
-    version: str
-    installation: str = ""
-    image_id: str = ""
 
 
 def variables(env: Mapping[str, str]) -> dict[str, str]:

@@ -13,11 +13,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from apothic_backends.containers import building, engine
+from apothic_backends.containers import building, engine, interpreters
+from apothic_backends.containers.interpreters import Place
 from apothic_backends.home import home
 from apothic_backends.model.images import ImageSpec, ImageStep
-from apothic_emulator.agent.containers import hosts, interpreters
-from apothic_emulator.agent.containers.plan import Place
+from apothic_emulator.agent.containers import hosts
 from apothic_emulator.executors import archives
 from apothic_emulator.executors.control import Control
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from apothic_backends.containers.interpreters import Place
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.images import ImageSpec, ImageStep
 from apothic_emulator.agent.containers import hosts, plan, preparing
-from apothic_emulator.agent.containers.plan import Place
 
 
 def test_variables_of_the_machine_stay_where_they_are() -> None:

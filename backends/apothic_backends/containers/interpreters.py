@@ -14,8 +14,8 @@ from apothic_backends.containers.passing import bind
 from apothic_backends.home import home
 from apothic_backends.images import interpreters
 from apothic_backends.model.images import ImageBuildFailed
+from apothic_backends.model.record import Record
 from apothic_backends.volumes.disk import remove_tree
-from apothic_emulator.agent.containers.plan import Place
 
 VARIABLE = "APOTHIC_PYTHON"
 """Names a folder, or an archive of one, with `bin/python3` in it, that containers may be shown."""
@@ -24,6 +24,20 @@ _LEAST = (3, 11)
 _ASK = "import sys; print('%d.%d' % sys.version_info[:2])"
 _PATIENCE_S = 60
 _INSTALL_S = 600
+
+
+class Place(Record):
+    """An image that is here, and the interpreter in it or for it.
+
+    `image_id` is what its name stood for when that was found. `python` is a program of the image;
+    or one of this machine, in `installation`, which the container is shown.
+    """
+
+    image: str
+    python: str
+    version: str
+    installation: str = ""
+    image_id: str = ""
 
 
 def find(client: Any, image: str, wanted: str) -> Place:
