@@ -67,12 +67,12 @@ def _build_venv(spec: ImageSpec, archive: Path) -> None:
         brought.mkdir()
         with archive.open("rb") as file:
             unpack(file, brought, spec.context)
-    with _printing_to_stderr():
+    with printing_to_stderr():
         making.make(spec, brought)
 
 
 @contextmanager
-def _printing_to_stderr() -> Generator[None]:
+def printing_to_stderr() -> Generator[None]:
     """Have what tools print go where it is in nobody's way: stdout has the digests."""
     stdout = os.dup(1)
     os.dup2(2, 1)

@@ -14,8 +14,11 @@ from apothic._watches import Reading
 from apothic.apps import App
 from apothic.cli import output
 from apothic.cli.command import say
+from apothic.cli.found import declared_by
+from apothic.cli.images import by_image
 from apothic.cli.load import find_file, load
 from apothic.cli.plane import control_plane
+from apothic.cli.publishing import missing
 from apothic.cli.wishes import Wishes
 from apothic.deployments import TABLE, Deployment
 from apothic.watches import Watch, check_watch
@@ -47,6 +50,13 @@ def deploy(asked: Wishes, *, target: str) -> None:
     names = ", ".join(work.name for work in it.functions)
     news = "is live" if done.is_new else "is live already: nothing has changed"
     say(asked, f"{it.app_name} version {it.version} {news} ({names}){_where(plane)}")
+    waiting = missing(plane, by_image(declared_by(app)))
+    if waiting:
+        say(
+            asked,
+            f"{', '.join(waiting)}: no machine can be rented for calls yet, as the image needs "
+            f"Docker. Where there is one: apothic image publish {path}",
+        )
 
 
 def _where(plane: Backend) -> str:

@@ -25,13 +25,16 @@ def functions_of(target: str) -> Functions:
     with redirect_stdout(stderr):
         module = load(file)
     apps = {id(it): it for it in vars(module).values() if isinstance(it, App)}.values()
-    found = {
-        f"{app.name}/{key}": as_declared(it) for app in apps for key, it in app.functions.items()
-    }
-    known = {key: it for key, it in found.items() if it is not None}
+    known = {key: it for app in apps for key, it in declared_by(app).items()}
     meant = {key: it for key, it in known.items() if name in ("", key, key.partition("/")[2])}
     if not meant:
         listed = ", ".join(sorted(known)) or "none; declare some with @app.function"
         what = f"no function {name!r}" if name else "no functions"
         raise NotFound(f"{path} has {what}; there are: {listed}", name=name or path)
     return meant
+
+
+def declared_by(app: App) -> Functions:
+    """What an app declares."""
+    found = {f"{app.name}/{key}": as_declared(it) for key, it in app.functions.items()}
+    return {key: it for key, it in found.items() if it is not None}

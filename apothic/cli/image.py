@@ -19,6 +19,7 @@ def image(context: click.Context, **given: Any) -> None:
     \b
     apothic image explain app.py::train > Dockerfile
     apothic image build app.py
+    apothic image publish app.py
     apothic image list
     apothic image prune --unused-for 7
     """  # noqa: D301 - click reads \b as "do not wrap this paragraph"
@@ -45,6 +46,30 @@ def build() -> None:
 
     What is there already is not built again. Calls would build them, too; machines that have joined
     a server build theirs themselves.
+    """
+
+
+@image.command(short_help="Have rented machines made of images.")
+@click.argument("target")
+@click.option(
+    "--registry",
+    envvar="APOTHIC_REGISTRY",
+    metavar="HOST/NAME",
+    help="Where machines load them from, such as ghcr.io/me/apothic.",
+)
+@click.option("--again", is_flag=True, help="Also those that are there already.")
+@does("publishing.publish")
+def publish() -> None:
+    """Have machines that are rented run what needs Docker: build, push, tell the control plane.
+
+    A rented machine has no Docker. Of each image of TARGET that needs one, another is made here, by
+    Docker, with an agent in it; it goes into a registry, and from then on machines are made of it
+    for the functions of that image. They wait for that until it is done. It prints what machines
+    are made of. Images that are published already, with this very agent, are left as they are.
+
+    For a control plane that `apothic cloud up` has made the registry is Fly's, which FLY_API_TOKEN
+    opens and only machines on Fly can load from. Others are opened by what `docker login` has
+    stored, or APOTHIC_REGISTRY_USER and APOTHIC_REGISTRY_PASSWORD.
     """
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from apothic._recipes import Recipe, recipe_of
 from apothic.cli import output
 from apothic.cli.command import say
-from apothic.cli.found import functions_of
+from apothic.cli.found import Functions, functions_of
 from apothic.cli.wishes import Wishes
 from apothic.images import Image
 from apothic_backends.images import records
@@ -44,8 +44,13 @@ def explain(asked: Wishes, *, target: str) -> None:
 
 def images_of(target: str) -> dict[Image, list[str]]:
     """The images of what a target names, each with the names of the functions that run in it."""
+    return by_image(functions_of(target))
+
+
+def by_image(functions: Functions) -> dict[Image, list[str]]:
+    """The images of functions, each with their names."""
     found: dict[Image, list[str]] = {}
-    for name, handle in functions_of(target).items():
+    for name, handle in functions.items():
         image = handle.options.get("image")
         if image is not None:
             found.setdefault(image, []).append(name)

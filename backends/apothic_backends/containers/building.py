@@ -131,22 +131,31 @@ def _build(
     client: Any, image: ImageSpec, archive: Path | None, told: Callable[[str], object]
 ) -> None:
     given = indexes.arguments()
-    output = _Output(Masks(indexes.passwords(given)), told)
     text = indexes.reading(render(image))
+    carry_out(
+        client,
+        Output(Masks(indexes.passwords(given)), told),
+        fileobj=_context(text.encode(), archive),
+        dockerfile=_DOCKERFILE,
+        tag=name_of(image),
+        labels={LABEL: image.digest},
+        buildargs=given,
+    )
+    records.write(image, DOCKER)
+
+
+def carry_out(client: Any, output: Output, **how: Any) -> None:
+    """Have a build done, of a context that is an archive.
+
+    Raises:
+        ImageBuildFailed: a step has failed, or the disk is full; the message shows the step.
+        ImageMissing: what it begins with is not here, and cannot be pulled.
+        NoDocker: there is no Docker that this process may use.
+    """
+    always = {"custom_context": True, "rm": True, "forcerm": True, "decode": True, "timeout": None}
     try:
         with engine.told():
-            events = client.build(
-                fileobj=_context(text.encode(), archive),
-                custom_context=True,
-                dockerfile=_DOCKERFILE,
-                tag=name_of(image),
-                labels={LABEL: image.digest},
-                buildargs=given,
-                rm=True,
-                forcerm=True,
-                decode=True,
-                timeout=None,
-            )
+            events = client.build(**always, **how)
             for event in events:  # to the end in any case, or a socket would be left open
                 output.take(event)
     except NoDocker as error:
@@ -156,10 +165,9 @@ def _build(
         raise
     if output.error is not None:
         raise output.error
-    records.write(image, DOCKER)
 
 
-class _Output:
+class Output:
     """What a build says, and which step it is at."""
 
     def __init__(self, masks: Masks, told: Callable[[str], object]) -> None:

@@ -56,14 +56,9 @@ class Provider(MemoryProvider):
         rented = super().create(order)
         home = self.folder / rented.provider_id
         home.mkdir()
+        env: dict[str, Any] = {"OF_IMAGE": order.image, **order.env}
         self.agents[rented.provider_id] = start_agent(
-            self.url,
-            home,
-            "--machine",
-            order.tag,
-            name=order.tag,
-            OF_IMAGE=order.image,
-            **order.env,
+            self.url, home, "--machine", order.tag, name=order.tag, **env
         )
         return rented
 
