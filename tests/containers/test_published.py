@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from apothic_backends.commands import RegisterFunction, RunJob
 from apothic_backends.commands.machines import PublishImage, ReleaseMachines
-from apothic_backends.containers import building, machines
+from apothic_backends.containers import building, engine, machines
 from apothic_backends.containers.pushing import PushFailed, push
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.images import ImageSpec, ImageStep
@@ -106,6 +107,14 @@ class Papers:
         pass
 
 
+@pytest.fixture
+def client() -> Iterator[Any]:
+    """Others may use the same Docker: only what is ours here is removed."""
+    with closing(engine.connect()) as client:
+        yield client
+        building.prune({OWN.digest}, client)
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with registry.running(tmp_path_factory.mktemp("registry")) as host:
@@ -149,7 +158,7 @@ def test_a_machine_of_a_published_image_runs_its_function_in_it(
         assert found == {
             "click": "/made/click.py",  # and not that of the agent
             "variable": "yes",
-            "program": "/usr/bin/python3",
+            "program": f"/usr/bin/python{SERIES}",
             "secrets": [],
         }
         server.backend.start(ReleaseMachines(timeout_s=0)).wait(30)

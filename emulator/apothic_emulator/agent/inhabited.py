@@ -27,6 +27,8 @@ main({fd}, {pid}, by_value={by_value}, idle_s={idle_s})
 class InhabitedEnvironment:
     """The image that this machine was made of, by the digest of its recipe."""
 
+    disk = ""
+
     def __init__(self, digest: str) -> None:
         self.key = digest
 
