@@ -30,6 +30,10 @@ _ADDRESSES = ("https://", "http://")
 _SESSION = "apothic_emulator.executors.session:open_session"
 
 
+_ELSEWHERE = ("remote", "cloud")
+FAR = "APOTHIC_FAR"
+"""The environment variable that an agent on another machine than its control plane's sets."""
+
 _HERE = ("local", "inline")
 """Backends that reach nothing beyond the program."""
 
@@ -57,6 +61,24 @@ def allow_only(name: str | None, why: str = "") -> None:
 def is_worker() -> bool:
     """Whether this very process is a worker."""
     return os.environ.get("APOTHIC_WORKER") == str(os.getpid())
+
+
+def is_elsewhere() -> bool:
+    """Whether the backend of this process is on another machine, as its name says, or may be.
+
+    Raises:
+        UsageError: it was started by a worker on another machine, and has no backend of its own.
+    """
+    if os.environ.get(FAR):
+        if is_worker():
+            return True
+        raise UsageError(
+            "this program was started by a function on a machine that is not the control plane's, "
+            "and cannot ask for volumes by their names; use the paths at which the function has "
+            "them mounted"
+        )
+    name = os.environ.get("APOTHIC_BACKEND") or ""
+    return name in _ELSEWHERE or name.startswith(_ADDRESSES)
 
 
 def source() -> tuple[str, tuple[str, ...]] | None:

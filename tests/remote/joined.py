@@ -43,7 +43,7 @@ class Joined:
         self._count = 0
         self._next = self._serve()
         self._home = folder / "home"
-        self._home_is(folder / "own")
+        self._home.mkdir(mode=0o700)
         self.proxy = Proxy(self._at.port, faults)
         self.agents = [self._start(f"agent-{number}") for number in range(agents)]
 
@@ -54,12 +54,6 @@ class Joined:
         folder.mkdir()
         served = self._at.joined[self._token] = self._at.serve(key, folder, has_home=False)
         return key, served
-
-    def _home_is(self, folder: Path) -> None:
-        """Have the agents find there what outlives them; volumes, say."""
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._home.unlink(missing_ok=True)
-        self._home.symlink_to(folder)
 
     def _start(self, name: str) -> subprocess.Popen[bytes]:
         own = {
@@ -74,7 +68,6 @@ class Joined:
     def open(self) -> ServedBackend:
         """A client of a fresh control plane that the agents have joined, or are about to join."""
         key, _ = self._next
-        self._home_is(Path(os.environ.get(VARIABLE, self._folder / "own")))
         return Elsewhere(self._at, key, self.proxy.url, self._end)
 
     def _end(self) -> None:

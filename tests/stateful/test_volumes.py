@@ -13,7 +13,7 @@ from apothic_backends.model.errors import VolumeConflict
 from apothic_backends.volumes.local import PORTABLE, Volumes
 from apothic_backends.volumes.store import FAIL, LAST_WRITE_WINS
 from apothic_backends.volumes.views import View
-from tests.unit.backends.volumes.support import contents, killed_at, write
+from tests.unit.backends.volumes.support import Machine, contents, killed_at, write
 
 NAMES = st.sampled_from(["a", "d/x", "d/y"])
 TEXTS = st.sampled_from(["", "1", "2", "longer"])
@@ -45,7 +45,12 @@ class VolumeMachine(RuleBasedStateMachine):
         self.store = Volumes(Path(self.folder.name)).open("data", create=PORTABLE)
         self.head: Files = {}
         self.rev = 0
-        self.seen = [Seen(View(self.store, is_copy=True), {}) for _ in range(2)]
+        self.seen = [Seen(self.view(who), {}) for who in range(2)]
+
+    def view(self, who: int) -> View:
+        """A view of the volume, each of another process."""
+        del who
+        return View(self.store, is_copy=True)
 
     def teardown(self) -> None:
         for seen in self.seen:
@@ -129,5 +134,18 @@ class VolumeMachine(RuleBasedStateMachine):
             assert found == seen.now
 
 
+class FarVolumeMachine(VolumeMachine):
+    """The same where one view is on another machine, and whoever is killed may be any of both."""
+
+    def view(self, who: int) -> View:
+        """One here, and one there."""
+        if who:
+            return super().view(who)
+        folder = Path(self.folder.name)
+        return Machine(Volumes(folder), folder / ".machine").view()
+
+
 TestVolumes = VolumeMachine.TestCase
 TestVolumes.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestFarVolumes = FarVolumeMachine.TestCase
+TestFarVolumes.settings = settings(max_examples=20, stateful_step_count=25, deadline=None)

@@ -68,6 +68,6 @@ COMMANDS: dict[str, type[Command[Any]]] = {
 
 SELDOM: tuple[str, ...] = (
     *("agents", "archives", "costs", "deployments", "dicts", "instances", "machines", "queues"),
-    *("secrets", "services"),
+    *("secrets", "services", "volumes"),
 )
 """The modules here, each with one of the same name in `model`, that are loaded when needed."""

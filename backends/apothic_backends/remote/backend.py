@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -51,6 +52,12 @@ class RemoteBackend:
     def address(self) -> Address:
         """The server."""
         return self.connection.address
+
+    @property
+    def volumes(self) -> Any:
+        """Those of the control plane."""
+        far = import_module("apothic_backends.volumes.far")  # which itself needs backends
+        return far.FarVolumes(self.start, keeps=False)
 
     def headers_for(self, url: str) -> dict[str, str]:
         """What a request to one of its services has, so that it is let in.

@@ -7,8 +7,11 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from typing import Any
 
 CHUNK = 1024 * 1024
+NONE = "-"
+"""The parts of a file that is nothing but a hole."""
 _FICLONE = 0x40049409
 
 
@@ -30,17 +33,22 @@ def extents(fd: int, size: int) -> list[tuple[int, int]]:
     return found
 
 
-def hash_of(fd: int, write: Callable[[int, bytes], None] | None = None) -> tuple[str, int]:
+def hash_of(
+    fd: int,
+    write: Callable[[int, bytes], None] | None = None,
+    *,
+    parts: list[tuple[int, int]] | None = None,
+) -> tuple[str, int]:
     """The hash and the size of a file's content; `write` gets the data and where it belongs.
+
+    Its data is in `parts`, or where the file system says.
 
     A file without holes has the SHA-256 of its content. With holes the list of where its data
     is goes before, so that a terabyte of nothing costs nothing.
     """
     size = os.fstat(fd).st_size
-    parts = extents(fd, size)
-    total = hashlib.sha256()
-    if size and parts != [(0, size)]:
-        total.update(f"sparse {size} {parts}\n".encode())
+    parts = extents(fd, size) if parts is None else parts
+    total = begun(size, parts)
     for start, end in parts:
         at = start
         while at < end:
@@ -54,16 +62,49 @@ def hash_of(fd: int, write: Callable[[int, bytes], None] | None = None) -> tuple
     return total.hexdigest(), size
 
 
+def begun(size: int, parts: list[tuple[int, int]]) -> Any:
+    """The hash of a file's content, to be updated with the data of these parts."""
+    total = hashlib.sha256()
+    if size and parts != [(0, size)]:
+        total.update(f"sparse {size} {parts}\n".encode())
+    return total
+
+
+def written(parts: list[tuple[int, int]], size: int) -> str:
+    """Parts as text, where there are holes."""
+    if parts == [(0, size)] or not size:
+        return ""
+    return ",".join(f"{start}-{end}" for start, end in parts) or NONE
+
+
+def parsed(text: str, size: int) -> list[tuple[int, int]]:
+    """Parts from what `written` has made of them.
+
+    Raises:
+        ValueError: these are none of a file of that size.
+    """
+    if not text:
+        return [(0, size)] if size else []
+    found = [(0, 0)]
+    for part in text.split(",") if text != NONE else ():
+        start, _, end = part.partition("-")
+        found.append((int(start), int(end)))
+        if not found[-2][1] <= found[-1][0] < found[-1][1] <= size:
+            raise ValueError(f"{part!r:.40} is no part of a file of {size} bytes")
+    return found[1:]
+
+
+def write_at(fd: int, piece: bytes | memoryview, at: int) -> None:
+    """Write all of it."""
+    view = memoryview(piece)
+    while view:
+        count = os.pwrite(fd, view, at)
+        view, at = view[count:], at + count
+
+
 def copy(source: int, target: int) -> tuple[str, int]:
     """Copy a file with its holes; the hash and the size of what was copied."""
-
-    def write(at: int, piece: bytes) -> None:
-        view = memoryview(piece)
-        while view:
-            count = os.pwrite(target, view, at)
-            view, at = view[count:], at + count
-
-    digest, size = hash_of(source, write)
+    digest, size = hash_of(source, lambda at, piece: write_at(target, piece, at))
     os.ftruncate(target, size)
     return digest, size
 

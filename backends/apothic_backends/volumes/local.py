@@ -9,13 +9,17 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from apothic_backends.connection import connected
+from apothic_backends.connection import connect, connected
 from apothic_backends.model.errors import HostGone, NotFound, UsageError, VolumeBusy
+from apothic_backends.registry import is_elsewhere
 from apothic_backends.volumes import disk
 from apothic_backends.volumes.paths import check_name
 from apothic_backends.volumes.store import Held, Store, is_held, sweep
 
 PORTABLE, VAST_LOCAL = "portable", "vast_local"
+EPHEMERAL = "ephemeral-"
+"""How the names of volumes begin that go with a block."""
+
 HOST = "APOTHIC_HOST"
 """The environment variable that names the host that this machine plays; "local" otherwise."""
 
@@ -73,7 +77,7 @@ class Volumes:
             coming.mkdir(mode=0o700)
             for name in ("manifests", "objects", "staging", "trees", "views"):
                 (coming / name).mkdir(mode=0o700)
-            about = {"format": 1, "kind": kind, "host": None}
+            about = {"format": 1, "kind": kind, "host": None, "id": secrets.token_hex(16)}
             disk.write_durably(coming / "volume.json", json.dumps(about).encode())
             try:
                 disk.rename(coming, path)
@@ -87,13 +91,20 @@ class Volumes:
     def ephemeral(self) -> Generator[Store]:
         """A volume that is gone with the block, or with the process."""
         self._sweep()
-        name = f"ephemeral-{secrets.token_hex(6)}"
-        keeper = Held(self.folder / f".{name}.keeper")
+        name = f"{EPHEMERAL}{secrets.token_hex(6)}"
+        keeper = Held(self._keeper(name))
         try:
             yield self.open(name, create=PORTABLE)
         finally:  # also while a worker has it mounted that waits for its next call
             self._delete(name, is_spared=lambda _: False)
             keeper.let_go()
+
+    def _keeper(self, name: str) -> Path:
+        return self.folder / f".{name}.keeper"
+
+    def is_kept(self, name: str) -> bool:
+        """Whether a program of this machine has an ephemeral volume for itself."""
+        return self._keeper(name).exists()
 
     def _sweep(self) -> None:
         """Delete what programs have left that died."""
@@ -154,7 +165,13 @@ _here = Volumes()
 def volumes() -> Volumes:
     """Those of the backend if it has some elsewhere, else those of this machine.
 
-    They are files, so asking for them opens no backend.
+    Here they are files, so asking for them opens no backend; it does where they are elsewhere.
+
+    Raises:
+        UsageError: they are elsewhere, and this process cannot ask for them.
     """
-    elsewhere: Volumes | None = getattr(connected(), "volumes", None)
+    backend = connected()
+    if backend is None and is_elsewhere():
+        backend = connect()
+    elsewhere: Volumes | None = getattr(backend, "volumes", None)
     return elsewhere or _here

@@ -11,6 +11,8 @@ from apothic_backends.model.errors import PathRefused, VolumeDamaged
 from apothic_backends.volumes.paths import follow, parents
 
 FILE, FOLDER, LINK = "file", "folder", "link"
+MOST_DONE = 64
+"""Tokens of commits that are kept: whoever asks once more asks for one of the latest."""
 
 
 class Entry(NamedTuple):
@@ -46,6 +48,8 @@ class Manifest(NamedTuple):
     fence: int = 0
     """The highest that a commit has shown."""
     entries: Entries = {}  # noqa: RUF012 - never changed
+    done: tuple[tuple[str, int], ...] = ()
+    """The latest commits from elsewhere by their tokens, and which version each has made."""
 
     def target(self, path: str) -> str | None:
         """Where the link at a path leads."""
@@ -60,7 +64,8 @@ def target(entries: Entries, path: str) -> str | None:
 
 def encode(manifest: Manifest) -> bytes:
     """A manifest as the bytes of its file: one line for the whole, and one for each path."""
-    lines: list[Any] = [{"rev": manifest.rev, "fence": manifest.fence}]
+    done = {"done": manifest.done} if manifest.done else {}
+    lines: list[Any] = [{"rev": manifest.rev, "fence": manifest.fence, **done}]
     lines += ([path, *entry] for path, entry in sorted(manifest.entries.items()))
     return "".join(f"{json.dumps(line, separators=(',', ':'))}\n" for line in lines).encode()
 
@@ -74,7 +79,9 @@ def decode(data: bytes, digest: str, where: str) -> Manifest:
     if digest_of(data) != digest:
         raise VolumeDamaged(f"{where} is not as it was written; restore the volume from a copy")
     head, *lines = map(json.loads, data.splitlines())
-    return Manifest(head["rev"], head["fence"], {path: Entry(*rest) for path, *rest in lines})
+    done = tuple((token, rev) for token, rev in head.get("done", ()))
+    entries = {path: Entry(*rest) for path, *rest in lines}
+    return Manifest(head["rev"], head["fence"], entries, done)
 
 
 def digest_of(data: bytes) -> str:
@@ -119,7 +126,7 @@ def _is_contested(path: str, ours: Entry | None, known: Entries, head: Entries) 
     return ours is None or not ours.is_like(theirs)
 
 
-def merge(head: Manifest, changes: Changes, fence: int = 0) -> Manifest:
+def merge(head: Manifest, changes: Changes, fence: int = 0, token: str = "") -> Manifest:
     """The next version: what the newest has, with our changes over it."""
     rev = head.rev + 1
     entries = dict(head.entries)
@@ -132,7 +139,8 @@ def merge(head: Manifest, changes: Changes, fence: int = 0) -> Manifest:
             entries[path] = ours._replace(rev=rev)
     _fit_folders(entries, changes, rev)
     _check_links(entries, changes)
-    return Manifest(rev, max(head.fence, fence), entries)
+    done = (*head.done, (token, rev))[-MOST_DONE:] if token else head.done
+    return Manifest(rev, max(head.fence, fence), entries, done)
 
 
 def _fit_folders(entries: dict[str, Entry], changes: Changes, rev: int) -> None:

@@ -99,9 +99,10 @@ class Store:
     @property
     def rev(self) -> int:
         """The number of the newest version; 0 before the first commit."""
-        return self._head()[0]
+        return self.head()[0]
 
-    def _head(self) -> tuple[int, str]:
+    def head(self) -> tuple[int, str]:
+        """The number of the newest version, and the digest of its manifest."""
         try:
             words = (self.folder / "HEAD").read_text("ascii").split()
         except FileNotFoundError:
@@ -121,7 +122,7 @@ class Store:
 
     def read_held(self) -> Manifest:
         """The newest version, for whoever has the lock."""
-        rev, digest = self._head()
+        rev, digest = self.head()
         if not rev:
             return EMPTY
         path = self.folder / "manifests" / str(rev)
@@ -132,6 +133,13 @@ class Store:
                 f"version {rev} of volume {self.name} is missing; restore the volume from a copy"
             ) from None
         return decode(data, digest, f"version {rev} of volume {self.name}")
+
+    def read_whole(self) -> Manifest:
+        """The same, with all of its contents on this disk."""
+        return self.read_held()
+
+    def forget(self) -> None:
+        """Remove what is here of older versions, for whoever is alone: a commit has done that."""
 
     def open(self, entry: Entry) -> int:
         """Open the content of a file for reading; its descriptor."""
@@ -179,22 +187,29 @@ class Store:
         *,
         on_conflict: str = FAIL,
         fence: int = 0,
+        token: str = "",
     ) -> Manifest:
         """Make the next version out of the newest and these changes to what was `known`.
 
+        A token names the commit: one that was made already is not made again.
+
         Raises:
-            VolumeConflict: others have changed the same since; the newest stays as it is.
+            VolumeConflict: others have changed the same since, or a content is not there, or not
+                any more (`data["contents"]`); the newest stays as it is.
             Fenced: a higher fence has been seen.
             PathRefused: a link leads out.
             VolumeFailed: the disk does not take it; the newest stays as it is.
         """
         with disk.told(f"volume {self.name} cannot be written to"), self.locked():
             head = self.read_held()
+            if token and token in dict(head.done):
+                return head._replace(rev=dict(head.done)[token])
             changes = without_touches(known, head.entries, changes)
             self._check(head, changes, known, on_conflict, fence)
-            made = merge(head, changes, fence)
+            made = merge(head, changes, fence, token)
             if made.entries == head.entries and made.fence == head.fence:
                 return head
+            self._check_there(staged, _contents(made) - _contents(head))
             self._write(staged, head, made)
             return made
 
@@ -218,6 +233,17 @@ class Store:
                 'on_conflict="last_write_wins"',
                 files=files,
                 volume=self.name,
+            )
+
+    def _check_there(self, staged: Staged, new: set[str]) -> None:
+        """See to it that no version has what is not there: it may have gone with the one before."""
+        gone = [it for it in new - staged.files.keys() if not self.path_of(it).exists()]
+        if gone:
+            raise VolumeConflict(
+                f"volume {self.name} has {len(gone)} of the contents no more; nothing was written",
+                files=[],
+                volume=self.name,
+                contents=gone,
             )
 
     def _write(self, staged: Staged, head: Manifest, made: Manifest) -> None:

@@ -71,6 +71,7 @@ class View:
         alive = sweep(self.store.folder / "views", take_back)
         used = {(view / "rev").read_text() for view in alive if (view / "rev").exists()}
         sweep_trees(self.store, used, self.store.rev)
+        self.store.forget()
 
     # --- where it is ----------------------------------------------------------------------------
 
@@ -128,7 +129,7 @@ class View:
             for name in ("copy",) if self.is_copy else ("upper", "work", "empty"):
                 (self._layer / name).mkdir(mode=0o755, parents=True)
             with self.store.locked(shared=True):
-                version = self.store.read_held()
+                version = self.store.read_whole()
                 self._has_lower = self._check_sub_path(version)
                 self._stand_on(version)
                 if self.is_copy:

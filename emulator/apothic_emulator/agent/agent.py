@@ -157,7 +157,8 @@ class Agent:
 
     def carry_out_beside(self, command: Any, token: Any) -> None:
         """Do what is asked without the core, which is not to know of it."""
-        beside = self.stock if command.__module__.endswith(".archives") else self.delivery.safe
+        stocked = command.__module__.endswith((".archives", ".volumes"))
+        beside = self.stock if stocked else self.delivery.safe
         beside.carry_out(command, token)
 
     def _dispatch(self, line: Line, effect: Dispatch | DispatchBatch) -> None:

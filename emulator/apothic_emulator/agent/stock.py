@@ -1,4 +1,7 @@
-"""The archives of code that one control plane, or one agent, has: taken in, given out, unpacked."""
+"""The archives of code that one control plane, or one agent, has: taken in, given out, unpacked.
+
+Volumes are asked for here, too.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,7 @@ class Stock:
         self.most: int | None = None
         """Bytes of archives that may lie here, where they are but copies of what is elsewhere."""
         self._archives: Archives | None = None
+        self._desk: Any = None
         self._lock = threading.Lock()
         self._rules: dict[type, Callable[[Any], object]] = {
             HasArchive: lambda asked: self.archives.has(asked.digest),
@@ -44,8 +48,21 @@ class Stock:
                 self._archives = Archives(self._folder or home() / "archives")
             return self._archives
 
+    @property
+    def volumes(self) -> Any:
+        """A `Desk`, loaded for the first program that asks for volumes from another machine."""
+        with self._lock:
+            if self._desk is None:
+                from apothic_emulator.agent.desk import Desk  # see above  # noqa: PLC0415
+
+                self._desk = Desk()
+            return self._desk
+
     def carry_out(self, command: Any, token: Any) -> None:
         """Do what is asked, and answer as the core would."""
+        if command.__module__.endswith(".volumes"):
+            self.volumes.carry_out(command, token)
+            return
         try:
             reply = self._rules[type(command)](command)
         except ApothicError as error:

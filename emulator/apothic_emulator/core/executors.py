@@ -57,6 +57,9 @@ LOAD_S = 60.0
 BUILD_S = 3600.0
 """What it gets to have made what its function's image says, before it can load anything."""
 
+FETCH_S = 3600.0
+"""What it gets on an agent to load a function that mounts volumes: these may be large."""
+
 RETIRE_S = 2.0
 """What exit handlers and leftover threads get before an executor is killed."""
 
@@ -159,8 +162,11 @@ class Executor(Placed):
 
     @property
     def load_s(self) -> float:
-        """What it gets to load its function."""
-        return max(self.function.spec.timeout_s, LOAD_S)
+        """What it gets to load its function; elsewhere than here it fetches its volumes first."""
+        spec = self.function.spec
+        if self.agent and any(mount.kind == "volume" for mount in spec.mounts):
+            return FETCH_S
+        return max(spec.timeout_s, LOAD_S)
 
     @property
     def start_s(self) -> float:

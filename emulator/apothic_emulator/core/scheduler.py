@@ -156,6 +156,7 @@ class Scheduler:
         executor = executor_of(function)(self._last_executor, function, now)
         self.executors[executor.number] = pool.executors[executor.number] = executor
         self.agents.start(executor, place)
+        executor.step_at = now + executor.start_s  # which depends on the place
         self.effects.append(
             StartExecutor(executor.number, function.number, function.spec, function.code, *place)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ from apothic_backends.commands import CancelJob, Command, HoldJob, RunJob, Submi
 from apothic_backends.interrupts import WINDOW
 from apothic_backends.model.errors import ApothicError, BackendClosed, UsageError
 from apothic_backends.model.events import Cursor
+from apothic_backends.registry import FAR
 from apothic_backends.ticket import Ticket
 from apothic_emulator.executors import calls, life
 from apothic_emulator.executors.child import Executor
@@ -41,6 +43,23 @@ class SessionBackend:
     def send(self, command: Command[ReplyT], job: int) -> _Asked[ReplyT]:
         """Send a command on behalf of a job."""
         return self._ask(command, _Asked[ReplyT](self, job))
+
+    @property
+    def volumes(self) -> Any:
+        """Those of the control plane, where that is on another machine."""
+        if FAR not in os.environ:
+            return None
+        from apothic_backends.volumes.far import FarVolumes  # with the first one  # noqa: PLC0415
+
+        return FarVolumes(self._need, keeps=True)
+
+    def _need(self, command: Command[Any]) -> Ticket[Any]:
+        """Ask for what is answered beside the core, also before the function is loaded."""
+        ticket = _Asked[Any](self, 0)
+        buffers: list[Buffer] = []
+        body = codec.to_bytes(command, buffers)
+        ticket.number = self._control.request(0, body, tuple(buffers), ticket.answer)
+        return ticket
 
     def _ask(self, command: Command[Any], ticket: _Asked[Any]) -> _Asked[Any]:
         if not self._executor.is_loaded:  # the worker that answers would load the same module

@@ -22,6 +22,7 @@ from apothic_emulator.host.host import Host
 from apothic_emulator.host.thread import HostThread
 from apothic_emulator.host.tickets import HostTicket
 from apothic_emulator.host.witness import witness_of
+from apothic_emulator.server.first import ACCOUNT
 from apothic_emulator.server.renting import Renting
 from apothic_emulator.server.sessions import Sessions
 from apothic_emulator.server.settings import Settings
@@ -35,6 +36,9 @@ class Account:
         self.host = host
         self.backend = LocalBackend(host)
         self.sessions = Sessions(host)
+        self.volumes = host.agent.stock.volumes
+        """What those of other machines ask for volumes."""
+        self.volumes.is_mounted = self._has_mounted
 
     @property
     def dead(self) -> ApothicError | None:
@@ -62,9 +66,19 @@ class Account:
         return self.host.is_quiet()
 
     def tidy(self, now: float) -> None:
-        """Remove archives of code that no function needs any more; `now` is Unix time."""
+        """Remove what nobody needs any more of code and of volumes; `now` is Unix time."""
+        self.volumes.tidy(now)
         needed = self.host.look(lambda plane: plane.registry.archives())
         self.host.agent.stock.archives.remove_unneeded(needed, now)
+
+    def _has_mounted(self, volume: str) -> bool:
+        """Whether an executor anywhere has a volume of that name mounted."""
+        specs = self.host.look(
+            lambda plane: [it.function.spec for it in plane.ledger.executors.values()]
+        )
+        return any(
+            it.kind == "volume" and it.name == volume for spec in specs for it in spec.mounts
+        )
 
     def jobs(self) -> dict[str, int]:
         """How many jobs have not ended, by status."""
@@ -113,11 +127,14 @@ def open_account(
             public=public,
             renting=renting,
         )
-        return Account(name, host)
+        account = Account(name, host)
+        if name != ACCOUNT:  # the operator's are in the operator's home
+            account.volumes.keep_in(settings.folder / "accounts" / name / "volumes")
     except BaseException:
         thread.end()
         store.close()
         raise
+    return account
 
 
 class Accounts:

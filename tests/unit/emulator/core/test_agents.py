@@ -4,7 +4,7 @@ import pytest
 
 from apothic_backends.commands import ReadEvents, SubmitJob
 from apothic_backends.model.agents import AgentSuperseded, StaleSession
-from apothic_backends.model.functions import BatchPolicy
+from apothic_backends.model.functions import BatchPolicy, MountSpec
 from apothic_backends.model.images import ImageSpec
 from apothic_backends.model.payloads import Payload
 from apothic_emulator.core.effects import (
@@ -18,6 +18,7 @@ from apothic_emulator.core.effects import (
     Retire,
     StartExecutor,
 )
+from apothic_emulator.core.executors import FETCH_S, LOAD_S
 from apothic_emulator.core.facts import (
     Accepted,
     Ended,
@@ -45,6 +46,17 @@ def test_work_waits_for_an_agent() -> None:
     assert kinds(driver.effects) == ["Attach", "StartExecutor", "Dispatch"]
     assert driver.agents_of(driver.effects) == [1]
     assert driver.status(job) == "dispatched"
+
+
+def test_whoever_fetches_volumes_first_gets_longer_to_load() -> None:
+    driver = Far()
+    driver.join()
+    mounts = MountSpec("volume", "data", "/data"), MountSpec("bucket", "data", "/data")
+    for mount in mounts:
+        driver.submit(driver.register(mount.kind, mounts=(mount,), timeout_s=5))
+
+    due = [it.step_at - driver.now for it in driver.plane.ledger.executors.values()]
+    assert due == [FETCH_S, LOAD_S]
 
 
 def test_at_home_nobody_is_asked_before_a_job_begins() -> None:
