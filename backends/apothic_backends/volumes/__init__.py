@@ -15,6 +15,6 @@ A commit brings contents into `objects`, writes the manifest, and renames a new 
 each step on the disk before the next one. Whatever kills it in between, the version before is
 whole. Standard library only: workers use it, too.
 
-Where the control plane is on another machine the volume is there, too, and `far.py` has a copy of it
-in `volumes/.far/ID/`.
+Where the control plane is on another machine the volume is there, too, and `far.py` has a copy of
+it in `volumes/.far/ID/`.
 """
