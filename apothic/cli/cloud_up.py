@@ -199,7 +199,9 @@ def _argv(
     address = profile.address
     host = address.url.partition("://")[2].partition("/")[0]
     clients = f"{address.scheme}://{address.host}"
-    listen = "127.0.0.1" if address.is_loopback else "0.0.0.0"  # noqa: S104 - Fly's proxy is there
+    # Fly's proxy alone reaches IPv4 there: its private network, where others might claim to be that
+    # proxy, is IPv6.
+    listen = "127.0.0.1" if address.is_loopback else "0.0.0.0"  # noqa: S104
     return [
         *("apothic", "serve", "--host", listen, "--port", str(PORT), "--insecure-network"),
         *("--allow-host", host, "--machine-url", address.url, "--machine-image", image),

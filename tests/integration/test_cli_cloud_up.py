@@ -56,7 +56,9 @@ def test_what_is_up_stays_as_it_is_and_goes_down_as_a_whole(
     (machine,) = fly_fake.machines
     instance = machine.instance_id
 
-    again = json.loads(cloud(*UP).stdout)
+    again = json.loads(cloud(*UP, "--own-ipv4").stdout)
+    addresses = fly_fake.state.apps[APP].addresses
+    assert sorted(":" in it["ip"] for it in addresses if not it["shared"]) == [False, True]
     assert (again["url"], again["is_new"], "api_key" in again) == (made["url"], False, False)
     assert [it.instance_id for it in fly_fake.machines] == [instance]  # it was not started anew
     assert made["api_key"] not in json.dumps([machine.config, first.stderr])

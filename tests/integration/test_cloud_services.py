@@ -174,6 +174,7 @@ def test_a_service_is_public_sleeps_wakes_and_stays_where_it_is(
 
     # there are three ports
     cloud.up(services=3)
-    assert functions["first"].get_web_url() == url
+    functions = project.deploy(PROGRAM).functions
+    assert functions["first"].service_url == url
     assert get(url)["client"] == ELSEWHERE
-    assert get(functions["third"].get_web_url())["client"] == ELSEWHERE
+    assert get(functions["third"].service_url)["client"] == ELSEWHERE

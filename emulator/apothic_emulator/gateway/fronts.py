@@ -21,6 +21,9 @@ from apothic_emulator.gateway.visits import Visit
 MOST_OPEN = 4096
 """Connections of one service at a time."""
 
+MOST_OF_CLIENT = 256
+"""Connections of one service on which requests of one client come, as a proxy says."""
+
 TLS_S = 10.0
 """How long a client may take to agree on how to encrypt."""
 
@@ -46,6 +49,7 @@ class Front:
         self._service, self._listener, self._putting = service, listener, putting
         self._public = public
         self._sources = Sources(public.most)
+        self._clients = Sources(MOST_OF_CLIENT)
         self._visits: dict[Visit, str] = {}
         """Those that are there, and from where."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -92,6 +96,20 @@ class Front:
         """
         return EVERYBODY if self.is_open else self._public.admit(token, address)
 
+    def is_welcome(self, visit: Visit, client: str) -> bool:
+        """Count a connection for whose requests come on it from now on; False if too many are."""
+        self._forget(visit)
+        visit.client_told = client
+        is_welcome = self._clients.enter(client)
+        if not is_welcome:
+            self._forget(visit)
+        return is_welcome
+
+    def _forget(self, visit: Visit) -> None:
+        if visit.client_told:
+            self._clients.leave(visit.client_told)
+            visit.client_told = ""
+
     async def stream(self, link: Link) -> socket.socket:
         """What leads to a process.
 
@@ -113,6 +131,7 @@ class Front:
         """A connection is gone."""
         if isinstance(link, Visit) and link in self._visits:
             self._sources.leave(self._visits.pop(link))
+            self._forget(link)
 
     def cut(self, key_id: str) -> None:
         """End what goes on under a key."""

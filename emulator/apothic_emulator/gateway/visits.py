@@ -44,6 +44,10 @@ class Front(Streams, Protocol):
     proxy: Proxy | None
     """What they come through, if they do."""
 
+    def is_welcome(self, visit: Visit, client: str) -> bool:
+        """Count a connection for whose requests come on it from now on; False if too many are."""
+        ...
+
     def admit(self, token: str, address: str) -> Pass:
         """By what somebody may ask.
 
@@ -84,11 +88,22 @@ class Visitor(Client):
         link = self.link
         if link.front.proxy is not None:  # which may pass on requests of several on one connection
             link.caller = link.front.proxy.caller(headers, self._near)
+            self._count(link.caller.address)
         link.go_by(link.front.admit(token, link.caller.address))
         self._is_next, link.is_owed = not link.is_owed, True
         self._pace = Pace(self._loop.time())
         address = link.caller.address.encode()
         return [(b"x-forwarded-for", address), (b"x-forwarded-proto", link.caller.scheme.encode())]
+
+    def _count(self, address: str) -> None:
+        """Count the connection for a client that the proxy names; for the proxy it was already.
+
+        Raises:
+            Refused: it has too many.
+        """
+        is_counted = address in (self._near.address, self.link.client_told)
+        if not is_counted and not self.link.front.is_welcome(self.link, address):
+            raise TOO_MANY
 
     def data_received(self, data: bytes) -> None:
         """Pass on what may be, and refuse the rest."""
@@ -250,6 +265,8 @@ class Visit(Link):
 
     is_owed = False
     """Whether a request was passed on of whose answer nothing has come."""
+    client_told = ""
+    """For whom the connection is counted, if a proxy has named somebody."""
     key_id = ""
     """The key of the latest request."""
     caller: Caller

@@ -183,6 +183,40 @@ def test_each_request_is_of_the_client_that_the_proxy_says() -> None:
     run(test)
 
 
+def test_a_client_has_so_many_connections_by_a_proxy_and_others_have_theirs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fronts, "MOST_OF_CLIENT", 1)
+
+    async def answered(it: Entrance, client: str) -> tuple[asyncio.StreamReader, ...]:
+        reader = await it.client(by(client))
+        asked, answer = await it.service()
+        await heard(asked)
+        answer.write(OK)
+        await heard(reader, b"ok")
+        return reader, asked
+
+    async def test() -> None:
+        async with entrance(proxy=FLY) as it:
+            first, asked = await answered(it, "203.0.113.9")
+            refused = await it.client(by("203.0.113.9"))
+            assert (await heard(refused)).startswith(b"HTTP/1.1 429 ")
+            await ended(refused)
+            other, _ = await answered(it, "203.0.113.10")
+
+            it.clients[0].write(by("203.0.113.11"))
+            await heard(asked)  # it is another client's now
+            await answered(it, "203.0.113.9")
+            it.clients[2].write(by("203.0.113.9"))
+            assert (await heard(other)).startswith(b"HTTP/1.1 429 ")
+
+            it.services[0].close()
+            await ended(first)
+            await answered(it, "203.0.113.11")
+
+    run(test)
+
+
 def test_nothing_comes_through_before_a_request_was_let_in() -> None:
     async def test() -> None:
         async with entrance() as it:
