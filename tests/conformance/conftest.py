@@ -114,7 +114,6 @@ LACKS = {
         "files": "a call has the files that are shipped, and no others of its caller's",
         "home": "whatever runs does so on a machine that was rented for it",
         "disk": "what is on the disk of a machine is seen there alone",
-        "volumes": "each machine has volumes of its own",
         "haste": "a sandbox's time counts from when it is asked for, and a machine has to be made",
     },
 }

@@ -104,10 +104,7 @@ def used(parcels: dict[str, Any]) -> dict[str, Any]:
     return {name: use(CONTAINERS[name][1](parcel)) for name, parcel in parcels.items()}
 
 
-NEEDS = {"volume": pytest.mark.needs("volumes")}
-
-
-@pytest.fixture(params=[pytest.param(it, marks=NEEDS.get(it, ())) for it in KINDS])
+@pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     monkeypatch.setenv("APOTHIC_HOME", str(tmp_path / "home"))
     name: str = request.param

@@ -12,8 +12,6 @@ from apothic_backends.volumes.files import Files
 from apothic_backends.volumes.local import PORTABLE, Volumes
 from tests.conformance.client import Client, value_of
 
-pytestmark = pytest.mark.needs("volumes")
-
 
 @pytest.fixture(autouse=True)
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
