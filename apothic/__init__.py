@@ -103,6 +103,7 @@ _HOMES = {
     ),
     "apothic_backends.model.agents": ("PythonMismatch",),
     "apothic_backends.model.events": ("Cursor", "Event"),
+    "apothic_backends.model.generation": ("GenerationFailed", "NotGenerated"),
     "apothic_backends.model.images": ("ImageBuildFailed", "ImageMissing", "NoDocker"),
     "apothic_backends.model.instances": (
         "InstanceConflict",

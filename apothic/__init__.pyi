@@ -109,6 +109,10 @@ from apothic_backends.model.errors import (
     WorkerLost as WorkerLost,
 )
 from apothic_backends.model.events import Cursor as Cursor, Event as Event
+from apothic_backends.model.generation import (
+    GenerationFailed as GenerationFailed,
+    NotGenerated as NotGenerated,
+)
 from apothic_backends.model.images import (
     ImageBuildFailed as ImageBuildFailed,
     ImageMissing as ImageMissing,
@@ -188,6 +192,7 @@ __all__ = [
     "FileTooLarge",
     "Full",
     "Function",
+    "GenerationFailed",
     "GeneratorFunction",
     "GuestGone",
     "HostGone",
@@ -223,6 +228,7 @@ __all__ = [
     "NotADirectory",
     "NotBuiltYet",
     "NotFound",
+    "NotGenerated",
     "OverLimit",
     "PackageRefused",
     "PathRefused",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from apothic._connect import connect, is_open
-from apothic._drive import deadline_after, step
+from apothic._drive import deadline_after, step, work
 from apothic._items import ItemsLink, close_items
 from apothic._maps import Fan, Feed, How, Items, width
 from apothic._serialize import decode_arguments, decode_outcome, encode_arguments
@@ -53,6 +53,11 @@ class Callee(Protocol):
     @property
     def is_generator(self) -> bool | None:
         """Whether it gives items and no result; None where that is not known yet."""
+        ...
+
+    @property
+    def freeze(self) -> Callable[[], object] | None:
+        """What has its body generated, which may take minutes; None if it is as it was written."""
         ...
 
     def raw(self) -> Callable[..., Any]:
@@ -259,6 +264,9 @@ class Calls:
 
     async def _introduce(self, backend: Backend, deadline: float | None) -> None:
         """Make it known, with the files that it runs in where those are not there."""
+        freeze = self._callee.freeze
+        if freeze is not None:
+            await work(freeze)
         image = self._callee.options.get("image")
         if image is None and backend.shares_files:
             commands = self._callee.introduction()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from apothic._connect import ask, connect
+from apothic._drive import work
 from apothic._services import url_if_started
 from apothic._shipping import running_in, ship, ship_image
 from apothic.functions import Declared
@@ -23,6 +24,7 @@ async def deploy(app_name: str, functions: Mapping[str, Declared[..., Any]]) -> 
     Raises:
         UsageError: there are none.
         SecretNotFound: one needs a secret that is not there.
+        NotGenerated, GenerationFailed: one is to be generated, and cannot be.
         PackageRefused: the project cannot be shipped as it is.
         BackendError: a service has no address.
     """
@@ -63,6 +65,8 @@ async def _introduced(backend: Backend, handle: Declared[..., Any]) -> RegisterF
     """What there is to say of a function; its secrets are given, and its image is sent already."""
     image = handle.options.get("image")
     recipe = None if image is None else await ship_image(backend, image)
+    if handle.freeze is not None:
+        await work(handle.freeze)
     *before, introduced = handle.introduction()
     for command in before:
         await ask(command)

@@ -8,7 +8,7 @@ from typing import Any
 from apothic._arguments import told_of
 from apothic.functions import IS_ASYNC, IS_ASYNC_GENERATOR, IS_GENERATOR, flags_of
 from apothic.methods import HOOK, Method
-from apothic.policies import MARKS
+from apothic.policies import marks_of
 from apothic.serving import Serving
 from apothic_backends.model.errors import UsageError
 from apothic_backends.model.instances import ClassSpec, MethodSpec
@@ -38,7 +38,9 @@ def describe(kind: Any) -> ClassSpec:
     if not methods and not any(isinstance(it, Serving) for it in members.values()):
         raise UsageError(f"{kind.__name__} has no method that can be called: mark some @method()")
     for name, it in methods.items():
-        if MARKS in vars(it.__wrapped__) and len(methods) > 1:
+        if "liv" in marks_of(it):
+            raise UsageError(f"{kind.__name__}.{name}: liv generates functions, and no methods")
+        if marks_of(it.__wrapped__) and len(methods) > 1:
             raise UsageError(
                 f"{kind.__name__}.{name}: a class whose method is @batched has no other; and "
                 "@concurrent stands above the class"

@@ -48,6 +48,12 @@ class Named:
         """Whether it gives items and no result; None until that is known."""
         return None if self.found is None else self.found.is_generator
 
+    @property
+    def freeze(self) -> Callable[[], object] | None:
+        """What has its body generated, where it is of this program and that is asked for."""
+        own = self.own
+        return None if own is None else own.freeze
+
     def raw(self) -> Callable[..., Any]:
         """The function as it was written, where that is here; for messages."""
         own = self.own

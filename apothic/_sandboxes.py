@@ -153,6 +153,7 @@ class _Callee:
     """What calls of a method need of it."""
 
     is_generator = False
+    freeze = None
 
     def __init__(self, name: str) -> None:
         self.name = name

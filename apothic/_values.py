@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn, TypeGuard
 
-from apothic_backends.model.errors import InvalidOption, NotBuiltYet
+from apothic_backends.model.errors import InvalidOption
 
 
 class Value:
@@ -118,20 +118,3 @@ def shortly(value: object) -> str:
 
 
 _SHORT = 80
-
-
-class NotBuilt:
-    """A method that is named but not built: calling it says so."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self.__doc__ = f"Not built yet: {what}."
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Refuse.
-
-        Raises:
-            NotBuiltYet: always.
-        """
-        del args, kwargs
-        raise NotBuiltYet(f"{self._what} is not built yet in this version", what=self._what)

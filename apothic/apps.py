@@ -241,7 +241,7 @@ class App:
 
         Raises:
             PackageRefused: the project cannot be shipped as it is.
-            NotBuiltYet: a function has an option that this version cannot carry out.
+            NotGenerated, GenerationFailed: a function is to be generated, and cannot be.
             UsageError: it has no functions, or a worker imports a module that deploys.
         """
         from apothic._deploying import deploy  # brings much  # noqa: PLC0415

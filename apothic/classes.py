@@ -171,6 +171,11 @@ class Cls(Instances[P, T], Declared[P, T]):  # type: ignore[misc]  # both have a
         vars(self)[MARKS] = dict(vars(function).get(MARKS, {}))
         self._description = describe(function)
 
+    @property
+    def stub_kind(self) -> str | None:
+        """Nothing of the kind: classes are written by people."""
+        return None
+
     def marked(self) -> None:
         """Take what decorators say into account, for its services, too."""
         super().marked()
@@ -244,11 +249,7 @@ class Cls(Instances[P, T], Declared[P, T]):  # type: ignore[misc]  # both have a
         self.link.go_to(backend, function_id)
 
     def spec(self) -> FunctionSpec:
-        """What a backend must know of it.
-
-        Raises:
-            NotBuiltYet: it has an option that this version cannot carry out.
-        """
+        """What a backend must know of it."""
         spec = super(Instances, self).spec()
         if spec.cls is None:
             methods = [self.raw_method(it.name) for it in self.description.methods]

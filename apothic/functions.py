@@ -16,6 +16,7 @@ from typing import (
 
 from apothic._code import lookup, preload, reference
 from apothic._declared import DECLARED
+from apothic._generated import Generatable
 from apothic._targets import WAIT_S, Calls, Target, not_declared
 from apothic._values import seconds
 from apothic.clients import ControlPlaneClient, chosen
@@ -23,14 +24,12 @@ from apothic.invocations import Invocable
 from apothic.mounts import specs_of
 from apothic.options import (
     DEFAULTS,
-    NOT_BUILT,
     FunctionOptions,
     checked,
     placed,
     retry_policy,
 )
 from apothic.policies import (
-    BUILT_MARKS,
     MARKS,
     Markable,
     Marks,
@@ -41,7 +40,7 @@ from apothic.policies import (
 from apothic.schedules import check_schedule
 from apothic_backends.base import Backend
 from apothic_backends.commands.base import Command
-from apothic_backends.model.errors import NotBuiltYet, NotFound, UsageError
+from apothic_backends.model.errors import NotFound, UsageError
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.payloads import Payload
 
@@ -55,7 +54,7 @@ IS_GENERATOR, IS_ASYNC, IS_ASYNC_GENERATOR = 0x20, 0x80, 0x200
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-class Declared(Invocable[P, R], Markable):
+class Declared(Generatable, Invocable[P, R], Markable):
     """A function of this program, with its options.
 
     What it refers to by value (a script's own functions and constants) is taken along once, at the
@@ -112,6 +111,8 @@ class Declared(Invocable[P, R], Markable):
             InvalidOption: it contradicts an option.
         """
         check_marks(self.raw(), self._marks, self._given)
+        if self.liv is not None:
+            self.check_liv()
         self._spec = None
 
     @property
@@ -208,7 +209,10 @@ class Declared(Invocable[P, R], Markable):
 
         Raises:
             ArgumentNotSerializable: it refers to something that cannot be pickled.
+            NotGenerated, GenerationFailed: it is to be generated, and cannot be.
         """
+        if self.liv is not None:
+            return self.frozen()
         if self._where is not None:
             return Payload(self._where.encode(), codec="ref")
         from apothic._serialize import encode_code  # brings pickle  # noqa: PLC0415
@@ -216,13 +220,8 @@ class Declared(Invocable[P, R], Markable):
         return encode_code(self.raw())
 
     def spec(self) -> FunctionSpec:
-        """What a backend must know of it.
-
-        Raises:
-            NotBuiltYet: it has an option that this version cannot carry out.
-        """
+        """What a backend must know of it."""
         if self._spec is None:
-            self._refuse_unbuilt()
             options = self.options
             slots, target = concurrency(self._marks, options.get("concurrent_requests", 1))
             self._spec = FunctionSpec(
@@ -252,8 +251,8 @@ class Declared(Invocable[P, R], Markable):
         """What makes it known to a backend, in order; the last reply is its id.
 
         Raises:
-            NotBuiltYet: it has an option that this version cannot carry out.
             ArgumentNotSerializable: it refers to something that cannot be pickled.
+            NotGenerated, GenerationFailed: it is to be generated, and cannot be.
         """
         from apothic_backends.commands import RegisterFunction  # at calls  # noqa: PLC0415
         from apothic_backends.registry import source  # noqa: PLC0415 - as above
@@ -276,16 +275,6 @@ class Declared(Invocable[P, R], Markable):
         from apothic._placing import placed_now  # for tests  # noqa: PLC0415
 
         return placed_now(backend, self.introduction, self.options.get("image"))
-
-    def _refuse_unbuilt(self) -> None:
-        unbuilt = [name for name in NOT_BUILT if name in self.options]
-        unbuilt += [f"@{name}" for name in self._marks if name not in BUILT_MARKS]
-        if unbuilt:
-            raise NotBuiltYet(
-                f"{self.name}() uses {', '.join(unbuilt)}: understood and stored, but this version "
-                f"cannot run it elsewhere yet. {self.name}.local(...) runs it here",
-                options=unbuilt,
-            )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel with the function's address where it has one, else with the function."""

@@ -29,11 +29,11 @@ class Function(Declared[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it in place."""
-        return self.raw()(*args, **kwargs)
+        return self.body()(*args, **kwargs)
 
     def local(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it in place."""
-        return self.raw()(*args, **kwargs)
+        return self.body()(*args, **kwargs)
 
 
 class AsyncFunction(Declared[P, R]):
@@ -41,11 +41,11 @@ class AsyncFunction(Declared[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """Run it in place, on the loop that awaits it."""
-        return self.raw()(*args, **kwargs)
+        return self.body()(*args, **kwargs)
 
     def local(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """Run it in place, on the loop that awaits it."""
-        return self.raw()(*args, **kwargs)
+        return self.body()(*args, **kwargs)
 
 
 class _Generating(Declared[P, Any], Generic[P, T]):
@@ -79,11 +79,11 @@ class GeneratorFunction(_Generating[P, T]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Generator[T, Any, Any]:
         """Its generator, in place."""
-        return self.raw()(*args, **kwargs)
+        return self.body()(*args, **kwargs)
 
     def local(self, *args: P.args, **kwargs: P.kwargs) -> Generator[T, Any, Any]:
         """Its generator, in place."""
-        return self.raw()(*args, **kwargs)
+        return self.body()(*args, **kwargs)
 
 
 class AsyncGeneratorFunction(_Generating[P, T]):
@@ -91,11 +91,11 @@ class AsyncGeneratorFunction(_Generating[P, T]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, Any]:
         """Its generator, in place."""
-        return self.raw()(*args, **kwargs)
+        return self.body()(*args, **kwargs)
 
     def local(self, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, Any]:
         """Its generator, in place."""
-        return self.raw()(*args, **kwargs)
+        return self.body()(*args, **kwargs)
 
 
 class Decorator(Protocol):

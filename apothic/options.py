@@ -94,9 +94,6 @@ DEFAULTS: FunctionOptions = {
 }
 """What is meant where nothing is said; None for every other option."""
 
-NOT_BUILT = ("liv",)
-"""Understood and stored, but a function with one of these cannot run remotely yet."""
-
 Rule = Callable[[str, Any], Any]
 """Checks the value of an option of that name, and gives it as it is kept."""
 

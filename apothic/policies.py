@@ -95,9 +95,6 @@ MARKS = "__apothic_marks__"
 Marks = dict[str, Value]
 """What decorators say, by their names."""
 
-BUILT_MARKS = ("batched", "concurrent")
-"""Those that this version can carry out."""
-
 
 class Markable(ABC):
     """A handle, which has to agree with what decorators above it say."""
@@ -128,6 +125,12 @@ def mark(function: F, name: str, value: Value) -> F:
     if isinstance(handle, Markable):
         handle.marked()
     return function
+
+
+def marks_of(function: Callable[..., Any]) -> Marks:
+    """What decorators say of a function."""
+    marks: Marks = vars(function).get(MARKS, {})
+    return marks
 
 
 def check_marks(function: Callable[..., Any], marks: Marks, given: Mapping[str, Any]) -> None:

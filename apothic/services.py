@@ -61,6 +61,11 @@ class Service(Declared[P, R]):
         self._owner: Any = None
         """The class that it is a method of."""
 
+    @property
+    def stub_kind(self) -> str | None:
+        """Nothing of the kind: what serves an application is written by people."""
+        return None
+
     def become_method(self, owner: Any) -> None:
         """Answer on an object of a class, which each process makes without arguments."""
         self._owner = owner
@@ -70,7 +75,7 @@ class Service(Declared[P, R]):
     def here(self) -> Callable[..., Any]:
         """What runs in place; a method does so on an object that this handle makes."""
         if self._owner is None:
-            return self.raw()
+            return self.body()
         if self._object is None:
             self._object = Reference(self._owner, ((), {}), None, must_exist=False)
         return self._object.local_method(self.raw().__name__)
@@ -184,11 +189,7 @@ class Service(Declared[P, R]):
         return checked(given, where, RULES | SERVICE_RULES | RULES_OF[self.shape])
 
     def spec(self) -> FunctionSpec:
-        """What a backend must know of it.
-
-        Raises:
-            NotBuiltYet: it has an option that this version cannot carry out.
-        """
+        """What a backend must know of it."""
         spec = super().spec()
         if spec.service is None:
             changed: dict[str, Any] = {"is_async": False, "is_generator": False, "batch": None}
@@ -251,6 +252,11 @@ class Endpoint(Answering[P, R]):
     """A service whose function answers one request."""
 
     shape = "endpoint"
+
+    @property
+    def stub_kind(self) -> str | None:
+        """An endpoint; one of a class belongs to what its object is."""
+        return "endpoint" if self._owner is None else None
 
     @classmethod
     def check_signature(cls, function: Callable[..., Any]) -> None:

@@ -89,7 +89,12 @@ def _see_to_docker() -> None:
 
 
 def _introduce(handle: Declared[..., Any]) -> None:
-    """Do all that comes before a function is made known."""
+    """Do all that comes before a function is made known; nothing is generated for that."""
+    if handle.liv is not None:
+        from apothic.generation.freezing import check  # for few functions  # noqa: PLC0415
+
+        check(handle)
+        return
     *before, _ = handle.introduction()
     spec = handle.spec()
     if spec.needs:

@@ -16,6 +16,7 @@ from apothic.cli.cost import cost
 from apothic.cli.deployment import deploy, deployment
 from apothic.cli.image import image
 from apothic.cli.job import job
+from apothic.cli.liv import liv
 from apothic.cli.offer import offer
 from apothic.cli.offered import Program
 from apothic.cli.package import package
@@ -36,12 +37,11 @@ RAW = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 @with_options(everywhere)
 @click.pass_context
 def program(context: click.Context, **given: Any) -> None:
-    """Run functions, here or elsewhere: apothic run report.py::summarize.
-
-    Every command takes --json, -q, -v, --plain and --color. Exit codes: 0 done, 1 your code raised,
-    2 usage, 3 key refused, 4 not found, 5 conflict, 6 no capacity, 7 timeout, 8 busy, 9 memory,
-    70 a bug, 130 interrupted.
-    """
+    """Run functions, here or elsewhere: apothic run report.py::summarize. Every command takes
+    --json, -q, -v, --plain and --color. Exit codes: 0 done, 1 your code raised, 2 usage, 3 key
+    refused, 4 not found, 5 conflict, 6 no capacity, 7 timeout, 8 busy, 9 memory, 70 a bug, 130
+    interrupted.
+    """  # noqa: D205 - a line more than a window has, otherwise
     context.obj = Wishes().over(given)
     try:
         context.obj.is_json()
@@ -141,6 +141,7 @@ program.add_command(deploy)
 program.add_command(deployment)
 program.add_command(image)
 program.add_command(job)
+program.add_command(liv)
 program.add_command(offer)
 program.add_command(package)
 program.add_command(plan)

@@ -1,9 +1,6 @@
 """Every code block of the spec that a user could write, word for word.
 
-A block runs as a test as soon as everything it uses is built. Until then `waits_for` names the part
-of the plan that brings the last thing it needs:
-
-    I  generated functions
+Each runs as a test; those that need a model to answer in `test_generated.py`.
 """
 
 # ruff: noqa: E501 - the spec is quoted word for word
@@ -14,15 +11,14 @@ from typing import NamedTuple
 
 
 class Block(NamedTuple):
-    """A code block: where it stands, what it needs before it, and what it still waits for."""
+    """A code block: where it stands, and what it needs before it."""
 
     spec: str
     title: str
     code: str
     after: str = ""
-    waits_for: str = ""
-    is_declaration: bool = False
-    """It can be executed now already, because it only declares."""
+    is_generated: bool = False
+    """It has functions whose bodies a model writes."""
 
 
 MINIMAL = """
@@ -74,7 +70,7 @@ def serve():
 
 FUNCTIONS = [
     Block("001", "a minimal function", MINIMAL),
-    Block("001", "generated functions", waits_for="I", is_declaration=True, code='''
+    Block("001", "generated functions", is_generated=True, code='''
 import apothic
 
 app = apothic.App("generated-demo")
@@ -190,7 +186,7 @@ app = App("filters-demo")
 def inspect_capacity() -> str:
     return "ok"
 '''),
-    Block("001", "images", is_declaration=True, code='''
+    Block("001", "images", code='''
 from apothic import App, Image
 
 app = App("image-demo")
@@ -244,7 +240,7 @@ app = App("hello-endpoint")
 def hello() -> dict[str, str]:
     return {"message": "hello"}
 '''),
-    Block("000", "a generated endpoint", waits_for="I", code='''
+    Block("000", "a generated endpoint", is_generated=True, code='''
 import apothic
 app = apothic.App("liv-endpoint")
 @apothic.liv(
@@ -311,7 +307,7 @@ for event in app.functions["infer"].remote_events("hello", snapshot=True):
 ]  # fmt: skip
 
 GENERATED = [
-    Block("003", "a generated function", waits_for="I", is_declaration=True, code='''
+    Block("003", "a generated function", is_generated=True, code='''
 import apothic
 
 app = apothic.App("liv-demo")
@@ -327,12 +323,12 @@ def normalize_status(status: str) -> str:
     """Return exactly `status:` followed by the lowercase input stripped of outer whitespace."""
     raise NotImplementedError
 '''),
-    Block("003", "a generated function by name", waits_for="I", code='''
+    Block("003", "a generated function by name", is_generated=True, code='''
 import apothic
 remote = apothic.RemoteFunction.from_name("liv-demo", "normalize_status")
 print(remote.remote(" READY "))
 '''),
-    Block("003", "LivConfig", waits_for="I", is_declaration=True, code='''
+    Block("003", "LivConfig", is_generated=True, code='''
 import apothic
 
 app = apothic.App("liv-demo")

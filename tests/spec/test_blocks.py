@@ -19,9 +19,8 @@ from apothic.options import DEFAULTS, FunctionOptions
 from apothic_backends.registry import open_backend
 from tests.spec.blocks import BLOCKS, Block
 
-RUNNING = [block for block in BLOCKS if not block.waits_for and block.spec != "004"]
+RUNNING = [block for block in BLOCKS if not block.is_generated and block.spec != "004"]
 REMOTE_APPS = [block for block in BLOCKS if block.spec == "004"]
-DECLARING = [block for block in BLOCKS if block.is_declaration]
 
 PRINTED = {
     "remote": ["long input here"],
@@ -72,9 +71,7 @@ def execute(block: Block, module: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("block", RUNNING, ids=title)
-def test_a_block_that_waits_for_nothing_runs(
-    block: Block, module: ModuleType, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_block_runs(block: Block, module: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     execute(block, module)
     for name in ("run", "url"):
         if f"async def {name}()" in block.code:
@@ -124,13 +121,6 @@ def test_a_block_about_remote_apps_runs(
 
     lines = capsys.readouterr().out.splitlines()
     assert [line.rstrip("0123456789") for line in lines] == told
-
-
-@pytest.mark.parametrize("block", DECLARING, ids=title)
-def test_a_block_that_only_declares_can_be_imported_already(
-    block: Block, module: ModuleType
-) -> None:
-    execute(block, module)
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=title)

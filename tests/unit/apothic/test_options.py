@@ -8,7 +8,6 @@ from apothic import (
     App,
     Cron,
     InvalidOption,
-    NotBuiltYet,
     Period,
     Retries,
 )
@@ -100,22 +99,6 @@ def test_what_only_a_market_knows_is_waived_here(backend: ThreadBackend) -> None
     )
 
     assert handle.remote() == "done"
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"liv": {"model": "any"}},
-    ],
-)
-def test_what_is_not_built_is_declared_and_refused_when_called(
-    backend: ThreadBackend, options: dict[str, Any]
-) -> None:
-    handle = declare(**options)
-
-    assert handle() == "done"
-    with pytest.raises(NotBuiltYet, match=next(iter(options))):
-        handle.remote()
 
 
 def test_with_options_gives_another_handle_and_later_options_win() -> None:

@@ -122,8 +122,42 @@ def test_decorators_mark_a_function_on_either_side_of_app_function() -> None:
     @concurrent(max_inputs=2)
     def marked() -> None: ...
 
-    with pytest.raises(apothic.NotBuiltYet, match="@liv"):
-        marked.spec()
+    assert marked.liv == LivConfig(cache="memory")
+    assert marked.spec().concurrent_requests == 2
+
+
+def test_liv_cannot_be_said_twice() -> None:
+    app = apothic.App("marks")
+
+    def work() -> None: ...
+
+    with pytest.raises(InvalidOption, match=r"work\(\): @apothic.liv and liv= both say"):
+        apothic.liv()(app.function(liv=LivConfig())(work))
+
+
+@pytest.mark.parametrize("shape", ["asgi", "wsgi_app", "fastapi_endpoint"])
+def test_liv_generates_no_applications(shape: str) -> None:
+    def work() -> Any: ...
+
+    with pytest.raises(InvalidOption, match="liv generates functions and endpoints"):
+        apothic.liv()(getattr(apothic.App("marks"), shape)()(work))
+
+
+def test_liv_generates_no_classes_and_no_methods() -> None:
+    class Counter:
+        @apothic.method()
+        def add(self) -> None: ...
+
+    class Marked:
+        @apothic.liv()
+        @apothic.method()
+        def add(self) -> None: ...
+
+    app = apothic.App("marks")
+    with pytest.raises(InvalidOption, match="liv"):
+        apothic.liv()(app.cls(Counter))
+    with pytest.raises(apothic.UsageError, match="liv"):
+        app.cls(Marked)
 
 
 def test_a_mark_cannot_be_set_twice() -> None:
