@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from typing import Any, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from apothic._code import check_function
 from apothic._twins import stream, twin
 from apothic._values import is_string
-from apothic.classes import ClassDecorator, ClassOptions, Cls
 from apothic.functions import Declared
 from apothic.kinds import (
     AsyncFunction,
@@ -19,23 +18,17 @@ from apothic.kinds import (
     declare,
 )
 from apothic.options import FunctionOptions
-from apothic.sandbox_options import SandboxOptions
-from apothic.sandboxes import Workspace
-from apothic.service_options import EndpointOptions, FastapiOptions, ServiceOptions
-from apothic.services import (
-    AsgiService,
-    Endpoint,
-    FastapiEndpoint,
-    Service,
-    ServiceDecorator,
-    WebServer,
-    WsgiService,
-)
-from apothic.serving import check_all_declared
 from apothic.watches import Watch, check_watch
-from apothic_backends.model.costs import CostReport
 from apothic_backends.model.errors import InvalidOption, UsageError
 from apothic_backends.model.events import Cursor
+
+if TYPE_CHECKING:  # an app that only has functions loads none of it
+    from apothic.classes import ClassDecorator, ClassOptions, Cls
+    from apothic.sandbox_options import SandboxOptions
+    from apothic.sandboxes import Workspace
+    from apothic.service_options import EndpointOptions, FastapiOptions, ServiceOptions
+    from apothic.services import ServiceDecorator
+    from apothic_backends.model.costs import CostReport
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -169,19 +162,19 @@ class App:
         It is told what is wrong with a request by its type hints (422). What it returns is sent as
         JSON, or as it is if it is a response; what it yields is streamed.
         """
-        return self._service(Endpoint, options)
+        return self._service("endpoint", options)
 
     def asgi(self, /, **options: Unpack[ServiceOptions]) -> ServiceDecorator:
         """Serve the ASGI application that a function gives: Starlette, FastAPI, Litestar, ..."""
-        return self._service(AsgiService, options)
+        return self._service("asgi", options)
 
     def fastapi_endpoint(self, /, **options: Unpack[FastapiOptions]) -> ServiceDecorator:
         """Have a function answer requests as a route of FastAPI, which has to be installed."""
-        return self._service(FastapiEndpoint, options)
+        return self._service("fastapi", options)
 
     def wsgi_app(self, /, **options: Unpack[ServiceOptions]) -> ServiceDecorator:
         """Serve the WSGI application that a function gives: Flask, Django, ..."""
-        return self._service(WsgiService, options)
+        return self._service("wsgi", options)
 
     def web_server(
         self, port: int, /, *, startup_timeout: float = 5.0, **options: Unpack[ServiceOptions]
@@ -192,10 +185,12 @@ class App:
         has a `close()`, that is called at the end.
         """
         own: Any = {"port": port, "startup_timeout": startup_timeout}
-        return self._service(WebServer, options | own)
+        return self._service("web_server", options | own)
 
-    def _service(self, kind: type[Service[..., Any]], options: Any) -> ServiceDecorator:
-        return ServiceDecorator(kind, self, options)
+    def _service(self, shape: str, options: Any) -> ServiceDecorator:
+        from apothic.services import ServiceDecorator  # few apps have some  # noqa: PLC0415
+
+        return ServiceDecorator(shape, self, options)
 
     @overload
     def cls(self, kind: Callable[[], T], /) -> Cls[..., T]: ...
@@ -216,6 +211,8 @@ class App:
             UsageError: it is no class, has no methods, or a constructor with `*args`.
             InvalidOption: an option is unknown or cannot be meant.
         """
+        from apothic.classes import ClassDecorator  # as above  # noqa: PLC0415
+
         decorator = ClassDecorator(self, options)
         return decorator if kind is None else decorator(kind)
 
@@ -228,6 +225,8 @@ class App:
             InvalidOption: an option is unknown or cannot be meant.
             NotBuiltYet: this version cannot carry one out.
         """
+        from apothic.sandboxes import Workspace  # as above  # noqa: PLC0415
+
         return Workspace(self.name, name, options)
 
     @twin
@@ -245,6 +244,7 @@ class App:
             UsageError: it has no functions, or a worker imports a module that deploys.
         """
         from apothic._deploying import deploy  # brings much  # noqa: PLC0415
+        from apothic.serving import check_all_declared  # noqa: PLC0415
 
         check_all_declared(self.waiting)
         return (await deploy(self.name, self.functions)).deployment.deployment_id

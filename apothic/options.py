@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from apothic._values import is_dict, is_list, number, refuse, text, whole
-from apothic.generation.config import LivConfig, as_config
 from apothic.images import Image
 from apothic.mounts import Source, StorageMount, mounts_of
 from apothic.policies import Retries
@@ -14,6 +13,9 @@ from apothic.schedules import Cron, Period
 from apothic.secret import Secret
 from apothic_backends.model.errors import InvalidOption
 from apothic_backends.model.functions import RetryPolicy
+
+if TYPE_CHECKING:
+    from apothic.generation.config import LivConfig
 
 
 class FunctionOptions(TypedDict, total=False):
@@ -216,6 +218,8 @@ def _retries(name: str, value: Any) -> Any:
 
 
 def _liv(name: str, value: Any) -> Any:
+    from apothic.generation.config import as_config  # for few functions  # noqa: PLC0415
+
     del name
     return as_config(value)
 

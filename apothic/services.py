@@ -40,6 +40,9 @@ CONCURRENT = 1000
 START_S = 60.0
 """What a process of a service gets to be ready where nothing is said, in seconds."""
 
+_IMPORTED = ("apothic.apps", "apothic.services")
+"""What the module of a service imports of ours, which its next process should find imported."""
+
 _REFUSED = ("schedule", "retries", "max_retries", "max_pending_tasks", "tasks_per_container")
 """Options of functions that say how calls are queued and repeated; requests are neither."""
 
@@ -193,7 +196,7 @@ class Service(Declared[P, R]):
         spec = super().spec()
         if spec.service is None:
             changed: dict[str, Any] = {"is_async": False, "is_generator": False, "batch": None}
-            changed["preload"] = (*spec.preload, "apothic.apps")  # which its module imports
+            changed["preload"] = (*spec.preload, *_IMPORTED)
             self._spec = spec = spec.replace(service=self._service(), **changed)
         return spec
 
@@ -318,13 +321,16 @@ DECORATORS = {
     "web_server": "web_server",
 }
 """What the decorator of each shape is called."""
+_KINDS: dict[str, type[Service[..., Any]]] = {
+    kind.shape: kind for kind in (Endpoint, AsgiService, FastapiEndpoint, WsgiService, WebServer)
+}
 
 
 class ServiceDecorator:
     """`@app.asgi(...)`: what it wraps keeps its signature."""
 
-    def __init__(self, kind: type[Service[..., Any]], app: Any, options: Any) -> None:
-        self._kind = kind
+    def __init__(self, shape: str, app: Any, options: Any) -> None:
+        self._kind = _KINDS[shape]
         self._app = app
         self._options = options
 

@@ -37,6 +37,25 @@ def test_declaring_a_function_starts_no_control_plane(module: str) -> None:
     assert module not in newly_imported(declare)
 
 
+@pytest.mark.parametrize(
+    "module", ["classes", "generation.config", "methods", "sandboxes", "services", "snapshots"]
+)
+def test_an_app_that_only_has_functions_loads_nothing_of_other_shapes(module: str) -> None:
+    declare = "import apothic; apothic.App('a').function()(lambda: None)"
+
+    loaded = newly_imported(declare)
+
+    assert f"apothic.{module}" not in loaded
+    assert "apothic.functions" in loaded
+
+
+def test_executors_without_an_image_load_nothing_of_images() -> None:
+    loaded = newly_imported("import apothic_emulator.agent.agent")
+
+    assert "apothic_emulator.agent.line" in loaded
+    assert loaded & {"apothic_backends.images", "apothic_emulator.agent.environments"} == set()
+
+
 @pytest.mark.parametrize("module", ["pathspec", "tempfile", "shutil"])
 def test_an_image_that_brings_no_files_loads_nothing_that_packs_some(module: str) -> None:
     recipe = "import apothic; apothic.Image.debian_slim().pip_install('a').env(A='1').spec()"

@@ -23,7 +23,7 @@ HOMES = ("here", "agent")
 PROGRAM = """
 import asyncio, os, sys
 
-FOUND = [name for name in ("apothic.apps", "uvicorn") if name in sys.modules]
+FOUND = [name for name in ("apothic.apps", "apothic.services", "uvicorn") if name in sys.modules]
 
 from apothic import App
 
@@ -225,10 +225,10 @@ def test_requests_go_on_through_reloads_over_the_same_connections(project: Proje
 
 def test_processes_after_the_first_find_imported_what_they_need(project: Project) -> None:
     found, versions = "", iter(range(1, 1000))
-    while found != "apothic.apps uvicorn":
+    while found != "apothic.apps apothic.services uvicorn":
         url = deploy(project, str(next(versions)))
         found = get(url, "/found")[1]
-        assert found in ("", "apothic.apps uvicorn")
+        assert found in ("", "apothic.apps apothic.services uvicorn")
 
 
 def test_the_first_request_after_a_reload_is_answered_by_the_new_version(project: Project) -> None:

@@ -16,7 +16,6 @@ from apothic_backends.model.payloads import PICKLES, Payload
 from apothic_backends.model.record import Record
 from apothic_emulator.agent import interpreter
 from apothic_emulator.agent.channels import Channels
-from apothic_emulator.agent.environments import own_image
 from apothic_emulator.agent.lent import Lent
 from apothic_emulator.agent.logs import LogPipe
 from apothic_emulator.agent.outgoing import Outgoing
@@ -95,6 +94,8 @@ class Line:
         if task is not None:
             self._send(wire.BUILD, 0, 0, json.dumps(task).encode(), ())
         if self._environment is not None:
+            from apothic_emulator.agent.environments import own_image  # for few  # noqa: PLC0415
+
             self._environment.settle(told)
             told["env"] |= own_image(effect.spec)
         code = (effect.code.data, *effect.code.buffers)
