@@ -22,6 +22,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from tests.fakes.fly.fake import FakeFly  # noqa: E402 - found by the line above
+from tests.fakes.running import level  # noqa: E402
 from tests.fakes.serving import served  # noqa: E402
 from tests.fakes.vast.fake import KEY, FakeVast  # noqa: E402
 
@@ -49,6 +50,7 @@ def rehearse(folder: Path) -> None:
             "APOTHIC_VAST_URL": vast.url,
             "VAST_API_KEY": KEY,
         }
+        print("networks:", level())
         _run(env, project, *APOTHIC, "cloud", *UP)
         there = {**env, "APOTHIC_BACKEND": "cloud", "APOTHIC_TEST_BACKEND": "cloud"}
         _run(there, project, sys.executable, "cloud.py")

@@ -1,7 +1,8 @@
 """Programs of machines that are not there: processes of this computer, each with all it starts.
 
-A machine has an environment and a folder of its own, and shares everything else: the network, the
-files, the processors. What leaves its process group is found by a mark in its environment.
+A machine has an environment and a folder of its own and, if it is let and this computer allows it,
+a network, from which it reaches what its variables name and nothing else. It shares all else: files
+and processors. What leaves its process group is found by a mark in its environment.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from select import select
 
 import psutil
 
+from tests.fakes.network import Network, named
+
 MARK = "APOTHIC_FAKE_MACHINE"
 
 _KEPT = 64 * 1024
@@ -26,19 +29,27 @@ _KEPT = 64 * 1024
 class Program:
     """What runs on a machine."""
 
-    def __init__(self, argv: Sequence[str], env: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self, argv: Sequence[str], env: Mapping[str, str], folder: Path, network: Network | None
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._log, self._mark = folder / "output.log", secrets.token_hex(16)
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [*argv],
-                cwd=folder,
-                env={**_base(folder), **env, MARK: self._mark},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self.network = network
+        """Its own, if it has one."""
+
+        def begin() -> subprocess.Popen[bytes]:
+            with self._log.open("wb") as log:
+                return subprocess.Popen(
+                    [*argv],
+                    cwd=folder,
+                    env={**_base(folder), **env, MARK: self._mark},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+
+        self._process = begin() if network is None else network.run(begin)
 
     @property
     def pid(self) -> int:
@@ -66,6 +77,8 @@ class Program:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        if self.network is not None:
+            self.network.close()
         while left := [*self._marked()]:
             for process in left:
                 with suppress(psutil.Error, OSError):
@@ -105,10 +118,32 @@ def _base(folder: Path) -> dict[str, str]:
     }
 
 
-def start(argv: Sequence[str], env: Mapping[str, str], folder: Path) -> Program:
+def start(
+    argv: Sequence[str], env: Mapping[str, str], folder: Path, *, is_let: bool = False
+) -> Program:
     """Start a machine's program in a folder of its own.
+
+    One that is let is reached by nobody, so it gets a network of its own where it can.
 
     Raises:
         OSError: there is no such program.
     """
-    return Program(argv, env, folder)
+    network = None
+    if is_let:
+        with suppress(OSError):
+            network = Network(named(env))
+    try:
+        return Program(argv, env, folder, network)
+    except OSError:
+        if network is not None:
+            network.close()
+        raise
+
+
+def level() -> str:
+    """How far machines that are let are cut off from this computer."""
+    try:
+        Network(()).close()
+    except OSError as error:
+        return f"they share this computer's network ({error.strerror})"
+    return "each that is let has a network of its own"

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.placement.offers import Offer
@@ -18,6 +19,7 @@ from apothic_backends.providers.base import Order, Provider
 from apothic_backends.providers.fly.provider import FlyProvider
 from apothic_backends.providers.http import Clock
 from apothic_backends.providers.vast.provider import VastProvider
+from apothic_emulator.agent.dead_man import NO_CONTACT_S
 from apothic_emulator.cloud.cloud import Cloud
 from apothic_emulator.core.facts import Input
 from apothic_emulator.core.renting import Rent, Terms
@@ -31,7 +33,7 @@ from tests.remote.serving import server
 CORES, MEMORY_MB = 16, 100_000
 """What each machine gives; that is more than it is let for."""
 
-TERMS = Terms(("fly", "vast"), max_usd_per_hour=1000.0)
+TERMS = Terms(("fly", "vast"), max_usd_per_hour=1000.0, idle_s=3600.0)
 
 _GIVES = ("--cpu", str(CORES), "--memory-mb", str(MEMORY_MB))
 _ARGV = ("apothic", "agent", "--grace", "0", *_GIVES)
@@ -54,8 +56,8 @@ class _Large(FlyProvider):
 class _Papers:
     """All machines of one control plane join with the same key."""
 
-    def __init__(self, url: str, token: str) -> None:
-        self._url, self._token = url, token
+    def __init__(self, url: str, token: str, no_contact_s: float) -> None:
+        self._url, self._token, self._no_contact_s = url, token, no_contact_s
 
     def order(self, rent: Rent) -> Order:
         env = {
@@ -63,6 +65,7 @@ class _Papers:
             "APOTHIC_AGENT_TOKEN": self._token,
             "APOTHIC_MACHINE": rent.tag,
             "APOTHIC_MAX_LIFETIME_S": f"{rent.lifetime_s:g}",
+            "APOTHIC_NO_CONTACT_S": f"{self._no_contact_s:g}",
         }
         what = rent.tag, rent.offer, "image", _ARGV, rent.most_usd_per_hour
         return Order(*what, rent.disk_gb, env)
@@ -98,14 +101,14 @@ class Rented:
         self._undo.callback(vast.close)
         self._providers: dict[str, Provider] = {"fly": fly, "vast": vast}
 
-    def open(self) -> Elsewhere:
-        """A client of a fresh control plane that has no machine yet."""
+    def open(self, no_contact_s: float = NO_CONTACT_S, **how: Any) -> Elsewhere:
+        """A client of a fresh control plane that has no machine yet; `how` is for its host."""
         self._count += 1
         key, token = secrets.token_hex(8), secrets.token_hex(8)
         folder = self._folder / f"plane-{self._count}"
         folder.mkdir()
-        renting = _Renting(self._providers, _Papers(self._at.url, token))
-        plane = self._at.serve(key, folder, has_home=False, renting=renting)
+        renting = _Renting(self._providers, _Papers(self._at.url, token, no_contact_s))
+        plane = self._at.serve(key, folder, has_home=False, renting=renting, **how)
         self._at.joined[token] = plane
 
         def end() -> None:

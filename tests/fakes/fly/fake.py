@@ -4,11 +4,12 @@ Machines that have a program run it, as a process of this computer (`tests.fakes
 in an image is ignored. `fake.violations` are requests that the document does not allow, and answers
 of the fake's own that it does not allow either.
 
-Not as the real one: all machines are on one network, and a machine's ports are those of this
-computer, so an argument that is a service's `internal_port`, or the range of several, becomes one
-that is free, where clients find those services, too; a variable that is where a volume is mounted
-becomes a folder; addresses speak no TLS, though they say that they do; a machine starts when the
-fake is asked something after it is due; nothing is limited to a machine's size.
+Not as the real one: machines with services are on the network of this computer, as are all where
+none may have its own (`tests.fakes.running`), so an argument that is a service's `internal_port`,
+or the range of several, becomes one that is free, where clients find those services, too; a
+variable that is where a volume is mounted becomes a folder; addresses speak no TLS, though they say
+that they do; a machine starts when the fake is asked something after it is due; nothing is limited
+to a machine's size.
 """
 
 from __future__ import annotations

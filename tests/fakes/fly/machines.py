@@ -123,6 +123,8 @@ class Machine:
         policy = self.config.get("restart", {"policy": "on-failure"}).get("policy")
         if (policy == "always" or (policy == "on-failure" and code)) and self.restarts < 10:
             self.restarts += 1
+            if self.program is not None:
+                self.program.kill()  # and what it has left
             self.program = starts(self)
             self.change("started", now, "restart")
         elif self.config.get("auto_destroy"):
@@ -187,4 +189,5 @@ def program_of(
     env = {**secrets_of_app, **{key: str(disks.get(it, it)) for key, it in asked.items()}}
     env |= {"FLY_APP_NAME": machine.app, "FLY_MACHINE_ID": machine.id, "FLY_REGION": machine.region}
     env["FLY_MACHINE_VERSION"] = machine.instance_id
-    return start([words.get(word, word) for word in argv], env, folder / machine.id)
+    is_let = not machine.config.get("services")  # it serves nobody, and so is one of those
+    return start([words.get(word, word) for word in argv], env, folder / machine.id, is_let=is_let)

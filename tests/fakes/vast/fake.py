@@ -266,7 +266,7 @@ class FakeVast:
 
     def _run(self, it: Instance, folder: Path) -> None:
         try:
-            it.program = start(it.body["args"], self._variables(it), folder)
+            it.program = start(it.body["args"], self._variables(it), folder, is_let=True)
         except OSError:
             it.fate = "fails"  # there is no such program in the image
 
