@@ -12,6 +12,8 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import socket
+import ssl
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -48,6 +50,8 @@ _CLIENT_HEADER: Final = "Fly-Client-IP"
 
 _QUIET_S: Final = 600
 """How long nothing may be said on a connection to a service: event streams and WebSockets rest."""
+
+_REACH_S: Final = 10.0
 
 IPV4_USD_PER_MONTH: Final = 2.0
 """What an IPv4 address costs that nobody else has."""
@@ -99,7 +103,7 @@ def up(
         say(asked, f"app {its.name}")
         its.ensure()
         if own_ipv4 and not is_new and not its.has_own_ipv4():
-            its_cost = f"{IPV4_USD_PER_MONTH:.2f} USD in 30 days"
+            its_cost = f"{IPV4_USD_PER_MONTH:g} USD a month"
             confirm(f"Give {profile.url} an IPv4 address of its own, for {its_cost}?", yes=yes)
         image = in_registry(asked, image, its.name)
         version = its.set_secrets(_secrets(profile, rented))
@@ -111,6 +115,8 @@ def up(
         its.ensure_machine(_NAME, region, config, version)
         its.ensure_addresses(own_ipv4=own_ipv4)
     _until_it_answers(asked, profile)
+    if not profile.address.is_loopback:
+        _look_at(asked, profile.address.host, ports[0])
     _tell(asked, profile, is_new=is_new)
 
 
@@ -309,6 +315,32 @@ def _until_it_answers(asked: Wishes, profile: Profile) -> None:
         f"{profile.url} was made, and does not answer{why}. Look at its log with `fly logs`, and "
         "run the same command again, or `apothic cloud down`"
     )
+
+
+def _look_at(asked: Wishes, host: str, port: int) -> None:
+    """See whether services will be reached."""
+    why_not = unreached(host, port)
+    if why_not:
+        say(
+            asked,
+            f"services are not reached by IPv4 from here ({why_not}). If that stays so, and is so "
+            f"elsewhere: `apothic cloud up --own-ipv4`, for {IPV4_USD_PER_MONTH:g} USD a month",
+        )
+
+
+def unreached(host: str, port: int) -> str:
+    """Why nobody speaks TLS there by IPv4; empty if somebody does.
+
+    That an address which others share leads to other ports than those of the web is what Fly's
+    documents say, and what its own program does not count on.
+    """
+    try:
+        at = socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_STREAM)[0][4]
+        with socket.create_connection((str(at[0]), port), _REACH_S) as plain:
+            ssl.create_default_context().wrap_socket(plain, server_hostname=host).close()
+    except OSError as error:
+        return f"{host}:{port}: {error}"
+    return ""
 
 
 def _tell(asked: Wishes, profile: Profile, *, is_new: bool) -> None:

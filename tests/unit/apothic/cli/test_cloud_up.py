@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import trustme
 
 from apothic.cli import cloud_up
 from apothic.cli.cloud_image import check_image, in_registry
@@ -68,6 +72,30 @@ def test_services_are_at_ports_that_fly_leads_to() -> None:
     assert [it["ports"][0]["port"] for it in services] == [*PORTS]
     assert {*services[0]["ports"][0]["handlers"]} == {"tls", "http"}
     assert {it["autostop"] for it in config["services"]} == {"off"}
+
+
+def cut(listening: socket.socket) -> None:
+    listening.accept()[0].close()
+
+
+def test_a_port_of_services_that_speaks_no_tls_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as thread:
+        port = listening.getsockname()[1]
+        spoken = thread.submit(lambda: context.wrap_socket(listening.accept()[0], server_side=True))
+        assert cloud_up.unreached("localhost", port) == ""
+        spoken.result().close()
+        thread.submit(cut, listening)
+        assert cloud_up.unreached("localhost", port).startswith(f"localhost:{port}: ")
+
+    assert "refused" in cloud_up.unreached("localhost", port)
 
 
 def test_an_ipv4_address_of_its_own_is_in_the_price() -> None:
