@@ -6,6 +6,7 @@ import json
 import socket
 import ssl
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -74,8 +75,11 @@ def test_services_are_at_ports_that_fly_leads_to() -> None:
     assert {it["autostop"] for it in config["services"]} == {"off"}
 
 
-def cut(listening: socket.socket) -> None:
-    listening.accept()[0].close()
+def take(listening: socket.socket, context: ssl.SSLContext | None) -> None:
+    """Speak TLS with the next who comes, or hang up."""
+    with listening.accept()[0] as taken, suppress(OSError):
+        if context is not None:
+            context.wrap_socket(taken, server_side=True).close()
 
 
 def test_a_port_of_services_that_speaks_no_tls_is_told(
@@ -89,10 +93,9 @@ def test_a_port_of_services_that_speaks_no_tls_is_told(
 
     with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as thread:
         port = listening.getsockname()[1]
-        spoken = thread.submit(lambda: context.wrap_socket(listening.accept()[0], server_side=True))
+        thread.submit(take, listening, context)
         assert cloud_up.unreached("localhost", port) == ""
-        spoken.result().close()
-        thread.submit(cut, listening)
+        thread.submit(take, listening, None)
         assert cloud_up.unreached("localhost", port).startswith(f"localhost:{port}: ")
 
     assert "refused" in cloud_up.unreached("localhost", port)
