@@ -139,7 +139,7 @@ def _of_docker(asked: Wishes, known: Mapping[str, Built]) -> Iterator[There]:
     except NoDocker as error:
         say(asked, f"those of Docker are not shown: {error.message}")
         return
-    for it in listed:
+    for it in {one.digest: one for one in listed}.values():  # a machine's has the same digest
         mine = known.get(it.digest)
         if mine is not None:
             times = (it.created_at, mine.used_at)

@@ -19,10 +19,14 @@ from apothic.cli.watch import stream_events
 from apothic.functions import Declared
 from apothic.items import Items
 from apothic.jobs import Job
+from apothic_backends.commands import GetJob
+from apothic_backends.connection import connect
 from apothic_backends.model.errors import UsageError, WaitTimeout
 
 _GRACE_S = 0.5
 """So long a job that was interrupted may take to end before anything is said of it."""
+_PATIENCE_S, _LATER_S = 5.0, 60.0
+"""After so long people are told why a job has not begun, and again each time after so long."""
 
 
 class Calls:
@@ -92,10 +96,24 @@ class Calls:
         try:
             if self.talk.is_stream():
                 stream_events(job, snapshot=bool(self.talk.wishes.snapshot))
-            return job.wait()
+            return self._outcome(job)
         except KeyboardInterrupt:
             self._stop(job)
             raise
+
+    def _outcome(self, job: Any) -> Any:
+        """What it gives; while it has no place for long, people are told why now and then."""
+        pause_s = _PATIENCE_S
+        while True:
+            try:
+                return job.wait(timeout_s=pause_s)
+            except WaitTimeout:
+                seen = connect().start(GetJob(job.job_id)).wait()
+                if seen.status.is_final:
+                    return job.wait()  # it was an error of its own, or has ended just now
+                if seen.waiting:
+                    self.talk.say(f"{job.job_id}: {seen.waiting}")
+                    pause_s = _LATER_S
 
     def _stop(self, job: Any) -> None:
         """Have a job interrupted, and wait for what it still has to say."""

@@ -31,7 +31,7 @@ from apothic_backends.model.errors import ApothicError, BackendError, UsageError
 from apothic_backends.providers.fly.app import FlyApp
 from apothic_backends.providers.fly.machines import APPS, WORKERS
 from apothic_backends.providers.fly.sizes import Guest, storage_usd_per_hour, usd_per_hour
-from apothic_backends.providers.opening import check
+from apothic_backends.providers.opening import REGISTRY, check, login_of
 from apothic_backends.remote.address import address_of
 from apothic_backends.remote.backend import open_remote
 from apothic_backends.remote.profiles import CLOUD, Profile, Profiles
@@ -189,6 +189,8 @@ def _secrets(profile: Profile, rented: Sequence[str]) -> dict[str, str]:
         **({"FLY_API_TOKEN": os.environ["FLY_API_TOKEN"]} if "fly" in rented else {}),
         **({"VAST_API_KEY": os.environ["VAST_API_KEY"]} if "vast" in rented else {}),
     }
+    if login_of(os.environ) is not None:
+        given |= {name: os.environ[name] for name in REGISTRY}
     return {**given, "APOTHIC_STATE": state} if state else given
 
 

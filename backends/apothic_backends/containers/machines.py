@@ -32,9 +32,10 @@ from typing import IO, Any, Final
 
 from apothic_backends.containers import building, engine, interpreters
 from apothic_backends.containers.interpreters import Place
-from apothic_backends.images import pip
+from apothic_backends.images import pip, records
 from apothic_backends.images.installing import run
 from apothic_backends.images.interpreters import uv
+from apothic_backends.images.lanes import DOCKER
 from apothic_backends.model.errors import UsageError
 from apothic_backends.model.images import ImageSpec
 from apothic_backends.model.masks import Masks
@@ -157,6 +158,7 @@ def _build(
                 tag=name,
                 labels={building.LABEL: image.digest},
             )
+    records.write(image, DOCKER)
 
 
 def _pack(file: IO[bytes], place: Place, site: Path) -> None:

@@ -18,6 +18,9 @@ from apothic_backends.remote.errors import KeyRefused
 SECRETS: Final = ("FLY_API_TOKEN", "VAST_API_KEY")
 """What in an environment rents machines: nothing that runs here is to have it."""
 
+REGISTRY: Final = ("APOTHIC_REGISTRY", "APOTHIC_REGISTRY_USER", "APOTHIC_REGISTRY_PASSWORD")
+"""What opens the registry that machines load images from."""
+
 _NEEDS: Final = {"fly": ("FLY_API_TOKEN", "FLY_ORG"), "vast": ("VAST_API_KEY",)}
 
 PROVIDERS: Final = tuple(_NEEDS)
@@ -64,12 +67,13 @@ def login_of(env: Mapping[str, str]) -> Login | None:
     Raises:
         UsageError: there is a password and no user or registry, or the other way round.
     """
-    names = "APOTHIC_REGISTRY", "APOTHIC_REGISTRY_USER", "APOTHIC_REGISTRY_PASSWORD"
-    place, user, password = (env.get(name, "") for name in names)
+    place, user, password = (env.get(name, "") for name in REGISTRY)
     if not (user or password):
         return None
     if not (place and user and password):
-        raise UsageError(f"{', '.join(names)} say together what opens a registry: one is missing")
+        raise UsageError(
+            f"{', '.join(REGISTRY)} say together what opens a registry: one is missing"
+        )
     return Login(place.partition("/")[0], user, password)
 
 
