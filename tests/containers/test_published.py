@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,7 +15,7 @@ import cloudpickle
 import pytest
 
 from apothic_backends.commands import RegisterFunction, RunJob
-from apothic_backends.commands.machines import PublishImage, ReleaseMachines
+from apothic_backends.commands.machines import ListImages, PublishImage, ReleaseMachines
 from apothic_backends.containers import building, engine, machines
 from apothic_backends.containers.pushing import PushFailed, push
 from apothic_backends.model.functions import FunctionSpec
@@ -22,6 +23,7 @@ from apothic_backends.model.images import ImageSpec, ImageStep
 from apothic_backends.model.machines import PublishedImage
 from apothic_backends.model.payloads import Payload
 from apothic_backends.providers.base import Login, Order, Rented
+from apothic_backends.remote.backend import open_remote
 from apothic_emulator.core.renting import Rent, Terms
 from apothic_emulator.server.renting import Renting
 from tests.conformance.client import arguments, value_of
@@ -29,6 +31,8 @@ from tests.containers import registry
 from tests.containers.image import NAME
 from tests.fakes.provider import MemoryProvider, order
 from tests.integration.agents.server import Server
+from tests.integration.screens import COMMAND
+from tests.server.served import Served
 
 pytestmark = [
     pytest.mark.docker,
@@ -167,6 +171,60 @@ def test_a_machine_of_a_published_image_runs_its_function_in_it(
         for name in [*provider.containers]:
             provider.destroy(name)
         server.close()
+
+
+APP = f"""
+from apothic import App, Image
+
+app = App("demo")
+own = Image.from_registry({NAME!r}).run_commands(*{OWN.steps[0].words!r})
+
+
+@app.function(image=own.env(PYTHONPATH="/made", OF_IMAGE="yes"))
+def inside(): ...
+
+
+@app.function()
+def plain(): ...
+"""
+
+
+def test_what_is_typed_publishes_an_image_once(
+    client: Any, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "pyproject.toml").touch()
+    (project / "app.py").write_text(APP)
+    with closing(Served(tmp_path, "--no-agent")) as server:
+        own = {"BACKEND": server.url, "TEST_BACKEND": server.url, "API_KEY": server.token}
+        own |= {"HOME": str(tmp_path), "REGISTRY": place}
+        own |= dict(zip(("REGISTRY_USER", "REGISTRY_PASSWORD"), ME, strict=True))
+        for name, value in own.items():
+            monkeypatch.setenv(f"APOTHIC_{name}", value)
+
+        first, again = (
+            subprocess.run(
+                [*COMMAND, "image", "publish", "app.py"],
+                cwd=project,
+                capture_output=True,
+                text=True,
+                timeout=300,
+                check=False,
+            )
+            for _ in range(2)
+        )
+
+        assert first.returncode == 0, first.stderr
+        assert first.stdout.startswith(f"{place}@sha256:")
+        assert again.stdout == first.stdout
+        assert f"goes to {place}" in first.stderr
+        assert f"goes to {place}" not in again.stderr
+        assert registry.PASSWORD not in first.stderr
+        with closing(open_remote(server.url, server.token)) as backend:
+            (known,) = backend.start(ListImages()).wait(30)
+    found = PublishedImage(OWN.digest, first.stdout.strip(), "", machines.release())
+    assert known == found
 
 
 def test_a_registry_that_knows_nobody_of_that_name_says_how_to_log_in(

@@ -53,6 +53,20 @@ def test_it_gets_only_the_keys_of_providers_that_it_may_rent_from() -> None:
     assert "FLY_API_TOKEN" not in cloud_up._secrets(PROFILE, ("vast",))
 
 
+def test_what_opens_a_registry_is_passed_on_where_it_is_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = {"APOTHIC_REGISTRY": "ghcr.io/me", "APOTHIC_REGISTRY_USER": "me"}
+    monkeypatch.setenv("APOTHIC_REGISTRY", "ghcr.io/me")
+    assert not told.items() & cloud_up._secrets(PROFILE, ("fly",)).items()
+    monkeypatch.setenv("APOTHIC_REGISTRY_USER", "me")
+    monkeypatch.setenv("APOTHIC_REGISTRY_PASSWORD", "sesame")
+
+    kept = cloud_up._secrets(PROFILE, ("fly",))
+
+    assert kept.items() >= {**told, "APOTHIC_REGISTRY_PASSWORD": "sesame"}.items()
+
+
 def test_it_is_known_by_its_public_name_and_listens_where_flys_proxy_asks() -> None:
     argv = " ".join(cloud_up._argv(PROFILE, "image", ("fly",), 2.0, (), ports=PORTS))
 
