@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,16 +51,18 @@ class Served:
         port: int = 0,
         state: str = "sqlite",
         before: str = "",
+        env: Mapping[str, str] | None = None,
         **how: Any,
     ) -> None:
         """`before` is run in the process first; `how` is how it is started, as what user."""
+        own = {"APOTHIC_HOME": str(home), "APOTHIC_STATE": state, **(env or {})}
         self.home = home
         self.said: list[str] = []
         self._is_up = threading.Event()
         self.process = subprocess.Popen(
             [sys.executable, "-c", before + _MAIN, "serve", "--port", str(port), *options],
             cwd=home,
-            env={**os.environ, "APOTHIC_HOME": str(home), "APOTHIC_STATE": state},
+            env={**os.environ, **own},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -15,11 +15,18 @@ from tests.services.placing import standing_in, using
 from tests.services.project import Project
 from tests.services.second import Second, clear
 from tests.services.served import Served
+from tests.services.third import Third
+
+ALL = os.environ.get("APOTHIC_CONFORMANCE") == "all"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """The tests of a module whose `HOMES` names both run where services are on an agent, too."""
-    homes = getattr(metafunc.module, "HOMES", ("here",))
+    """The tests of a module run in all of its `HOMES`: here, and where services are on an agent.
+
+    And where these are on rented machines, with `APOTHIC_CONFORMANCE=all`.
+    """
+    named = getattr(metafunc.module, "HOMES", ("here",))
+    homes = [home for home in named if ALL or home != "rented"]
     if "project" in metafunc.fixturenames:
         metafunc.parametrize("project", homes, indirect=True)
     if "serve" in metafunc.fixturenames:
@@ -33,6 +40,13 @@ def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Second]:
     second.close()
 
 
+@pytest.fixture(scope="session")
+def third(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Third]:
+    third = Third(tmp_path_factory.mktemp("third"))
+    yield third
+    third.close()
+
+
 @contextmanager
 def at_home(request: pytest.FixtureRequest) -> Generator[Backend]:
     """The control plane of the home that is asked for; nothing is left at the second."""
@@ -40,7 +54,8 @@ def at_home(request: pytest.FixtureRequest) -> Generator[Backend]:
         with using(open_backend("local")) as backend:
             yield backend
         return
-    with using(request.getfixturevalue("second").open()) as backend:
+    home = {"agent": "second", "rented": "third"}[request.param]
+    with using(request.getfixturevalue(home).open()) as backend:
         yield backend
         clear(backend)
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 from apothic_backends.base import Backend
@@ -35,11 +36,15 @@ class Second:
         agents: int = 1,
         at: str = "",
         share: bool = False,
+        env: Mapping[str, str] | None = None,
     ) -> None:
-        """One that listens everywhere is asked `at` an address; all may `share` the folder."""
+        """One that listens everywhere is asked `at` an address; all may `share` the folder.
+
+        The server has the variables `env` besides those of the tests.
+        """
         self._folder, self._shares = folder, share
         home = self._home("server")
-        self.server = Served(home, "--no-agent", *options)
+        self.server = Served(home, "--no-agent", *options, env=env)
         self.server.host = at or self.server.host
         self.key = self._key()
         self.agents: dict[str, subprocess.Popen[bytes]] = {}

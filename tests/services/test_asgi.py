@@ -17,7 +17,7 @@ from apothic_backends.registry import open_backend
 from tests.services.project import Project, get
 from tests.services.served import TRIES
 
-HOMES = ("here", "agent")
+HOMES = ("here", "agent", "rented")
 """Where the processes run: in the care of this program, or of an agent of a server."""
 
 PROGRAM = """

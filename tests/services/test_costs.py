@@ -11,7 +11,7 @@ from tests.services.project import Project
 from tests.services.second import Second
 from tests.services.test_asgi import program
 
-HOMES = ("here", "agent")
+HOMES = ("here", "agent", "rented")
 
 
 @pytest.fixture(scope="module")

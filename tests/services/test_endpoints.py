@@ -10,7 +10,7 @@ from openapi_spec_validator import validate
 
 from tests.services.served import Served
 
-HOMES = ("here", "agent")
+HOMES = ("here", "agent", "rented")
 
 
 @pytest.fixture(scope="module")

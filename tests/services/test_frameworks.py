@@ -10,7 +10,7 @@ import pytest
 
 from tests.services.served import Served
 
-HOMES = ("here", "agent")
+HOMES = ("here", "agent", "rented")
 
 
 @pytest.fixture(scope="module")

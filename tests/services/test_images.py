@@ -6,7 +6,7 @@ import json
 
 from tests.services.project import Project
 
-HOMES = ("here", "agent")
+HOMES = ("here", "agent", "rented")
 
 PROGRAM = """
 import os, sys

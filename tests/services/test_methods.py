@@ -13,7 +13,7 @@ from apothic_backends.model.errors import InvalidOption
 from tests.services.project import PATIENCE_S, Project, get
 from tests.services.served import port_of
 
-HOMES = ("here", "agent")
+HOMES = ("here", "agent", "rented")
 
 PROGRAM = """
 import http.server, threading

@@ -8,7 +8,7 @@ from apothic import NotFound, UsageError
 from apothic.remote import App, AppFailed
 from tests.services.project import Project, get
 
-HOMES = ("here", "agent")
+HOMES = ("here", "agent", "rented")
 
 PROGRAM = """
 from apothic import App

@@ -13,7 +13,7 @@ from websockets.sync.client import ClientConnection, connect as open_websocket
 
 from tests.services.served import Served
 
-HOMES = ("here", "agent")
+HOMES = ("here", "agent", "rented")
 
 
 @pytest.fixture(scope="module")
