@@ -42,7 +42,8 @@ def asked_for(target: str) -> list[Asked]:
 def preview(asked: Wishes, *, target: str) -> None:
     """Print what would be frozen."""
     for name, wanted in asked_for(target):
-        _put(asked, name, wanted, artifact_for(wanted))
+        artifact = artifact_for(wanted)
+        _put(asked, name, wanted, artifact, rendered(artifact, wanted.stub))
 
 
 def show(asked: Wishes, *, target: str) -> None:
@@ -56,7 +57,7 @@ def show(asked: Wishes, *, target: str) -> None:
         if artifact is None:
             say(asked, f"{name} is not frozen: apothic liv preview {target} generates it")
             continue
-        _put(asked, name, wanted, artifact)
+        _put(asked, name, wanted, artifact, wanted.path.read_text("utf-8"))
         if not wanted.is_met_by(artifact):
             say(asked, f"{name} has changed since: it will be generated anew")
     if all(artifact is None for _, artifact in found):
@@ -111,8 +112,7 @@ def clear(asked: Wishes, *, names: tuple[str, ...], all_: bool) -> None:
             say(asked, f"forgotten: {name} {path.stem[:_DIGITS]}")
 
 
-def _put(asked: Wishes, name: str, wanted: Wanted, artifact: Artifact) -> None:
-    text = rendered(artifact, wanted.stub)
+def _put(asked: Wishes, name: str, wanted: Wanted, artifact: Artifact, text: str) -> None:
     if asked.is_json():
         told = {"schema": PREVIEWED, "function": name, "path": str(wanted.path), "module": text}
         output.put(output.line_of({**told, **artifact.to_json()}))
