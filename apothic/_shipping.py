@@ -13,6 +13,7 @@ from tempfile import TemporaryFile
 from typing import BinaryIO, NamedTuple
 from weakref import WeakKeyDictionary
 
+from apothic._declared import FROZEN
 from apothic._drive import step, work
 from apothic._recipes import recipe_of
 from apothic.images import CARRIED, Image
@@ -103,7 +104,7 @@ def running_in(spec: FunctionSpec, shipped: Shipped) -> FunctionSpec:
 
 
 def _pack(root: Path, file: BinaryIO) -> tuple[Package, str]:
-    package = package_of(root)
+    package = package_of(root, FROZEN)
     return package, package.write(file)
 
 

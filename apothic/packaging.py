@@ -58,8 +58,8 @@ class Package(Record):
         return pack([(file.path, file.source) for file in self.files], out)
 
 
-def package_of(root: Path) -> Package:
-    """What is shipped of a project.
+def package_of(root: Path, also: Iterable[Path] = ()) -> Package:
+    """What is shipped of a project; `also` are files of it that are, whatever git says of them.
 
     Raises:
         PackageRefused: links lead out of it, it is too large, or is no project but all there is.
@@ -70,6 +70,7 @@ def package_of(root: Path) -> Package:
     wanted = {*own_files(root)}
     included = patterns(root, "include")
     wanted |= {*matching(root, included)} if included else set()
+    wanted |= {it.relative_to(root).as_posix() for it in also if it.is_relative_to(root)}
     package = collected(root, wanted, _why_not(root), IGNORE_FILE)
     check_size(package.files, f"Leave data out with {IGNORE_FILE}, and put it into a Volume")
     return package

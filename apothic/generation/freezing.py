@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, NamedTuple, Protocol
 
+from apothic._declared import FROZEN
 from apothic.generation.artifacts import Artifact, frozen_at, module_of, path_of, rendered
 from apothic.generation.cache import cache_of
 from apothic.generation.checks import kept
@@ -116,6 +117,7 @@ def frozen(handle: Generated) -> str:
             _write(wanted.path, rendered(artifact_for(wanted), wanted.stub))
             sys.modules.pop(module, None)  # it is another one now
             invalidate_caches()
+        FROZEN.add(wanted.path)
     return f"{module}:{wanted.stub.name}"
 
 

@@ -72,6 +72,15 @@ def test_a_deployment_freezes_it_first(project: Project, chat: Chat) -> None:
     assert RemoteFunction.from_name("demo", "normalize").remote("B") == "status:b"
 
 
+def test_it_is_shipped_although_git_ignores_it(project: Project, chat: Chat) -> None:
+    subprocess.run(["git", "init", "-q", "."], check=True)
+    (project.folder / ".gitignore").write_text("apothic_liv/\n")
+    chat.add(says(GOOD))
+    project.app().app.deploy()
+
+    assert RemoteFunction.from_name("demo", "normalize").remote("B") == "status:b"
+
+
 def test_a_second_deployment_of_what_is_frozen_changes_nothing(
     project: Project, chat: Chat
 ) -> None:
