@@ -104,7 +104,7 @@ def running_in(spec: FunctionSpec, shipped: Shipped) -> FunctionSpec:
 
 
 def _pack(root: Path, file: BinaryIO) -> tuple[Package, str]:
-    package = package_of(root, FROZEN)
+    package = package_of(root, map(Path, FROZEN))
     return package, package.write(file)
 
 

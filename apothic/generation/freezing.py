@@ -117,7 +117,7 @@ def frozen(handle: Generated) -> str:
             _write(wanted.path, rendered(artifact_for(wanted), wanted.stub))
             sys.modules.pop(module, None)  # it is another one now
             invalidate_caches()
-        FROZEN.add(wanted.path)
+        FROZEN.add(str(wanted.path))
     return f"{module}:{wanted.stub.name}"
 
 
