@@ -217,10 +217,12 @@ class Attendance:
         """A step is over."""
         for service, wanted in self.wish.services.items():
             mine = [it for it in self.there.values() if it.service == service]
-            if any(_up(it) and it.function == wanted.function for it in mine):
-                old = [it for it in mine if it.function != wanted.function]
+            new = [it for it in mine if it.function == wanted.function]
+            old = [it for it in mine if it.function != wanted.function]
+            if any(_up(it) or ("taken" in it.said and not it.is_going) for it in new):
                 for it in old:
                     it.is_unwanted(now)
+            if any(map(_up, new)):
                 old = [it for it in old if not it.is_going]
                 sure(not old, "V2", "%d of an old version of %s go on", len(old), service)
         for it in self.there.values():

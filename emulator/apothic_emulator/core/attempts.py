@@ -44,22 +44,22 @@ class Attempts:
         self.ledger, self.pools = ledger, pools
         self.charge, costs = ledger.costs.charge, ledger.costs
         self.scheduler = Scheduler(ledger.executors, self.begin, self.doom, agents, costs)
-        self.holds = Holds(ledger, self.scheduler.wake_at)
+        self.holds = Holds(ledger, self.scheduler.look_by)
 
     # --- beginnings -----------------------------------------------------------------------------
 
     def begin(self, executor: Executor, job: Job, now: float) -> None:
         """The job has reached a slot: it runs from now on."""
-        self._start(job, now)
+        self._start(executor, job, now)
         if executor.accepted is not None:
             self.scheduler.go(executor, executor.accepted, job)
         if job.stop is not None:
             self.stop(executor, job, now)
 
-    def _start(self, job: Job, now: float) -> None:
+    def _start(self, executor: Executor, job: Job, now: float) -> None:
         job.start(now)
         self.ledger.events.append("job.running", job.number, now, job.attempt)
-        self.scheduler.wake_at(job.deadline)
+        self.scheduler.look_by(executor, job.deadline)
 
     def works_on(self, executor: Executor, job: Job, now: float) -> bool:
         """Whether that executor can be at work on the job: then it has begun, if we hear of it."""
@@ -69,7 +69,7 @@ class Attempts:
             if executor.accepted is not None:
                 return False  # nobody has told it to begin
             for mate in executor.mates(job):
-                self._start(mate, now)
+                self._start(executor, mate, now)
         return True
 
     def prepared(self, executor: Executor, now: float) -> None:
@@ -77,7 +77,7 @@ class Attempts:
         if executor.status is _STARTING and not executor.is_prepared:
             executor.is_prepared, executor.idle_since = True, now
             executor.step_at = now + executor.load_s
-            self.scheduler.wake_at(executor.step_at)
+            self.scheduler.look_by(executor, executor.step_at)
 
     def loaded(self, executor: Executor, fact: Loaded, now: float) -> None:
         """The executor takes jobs."""
@@ -196,7 +196,7 @@ class Attempts:
 
     def recalled(self, executor: Executor, fact: Recalled, now: float) -> None:
         """Unstarted jobs are back: they go to their old places in the queue."""
-        executor.recalling = False
+        executor.give_back()
         pool = self.pools[executor.function.number]
         line = executor.line
         if line and executor.relieve_at(now) <= now and pool.depth:
@@ -226,7 +226,7 @@ class Attempts:
     def ended(self, executor: Executor, fact: Ended, now: float) -> None:
         """The process is gone: what it had begun is stopped, retried or lost."""
         pool = self.pools[executor.function.number]
-        del self.ledger.executors[executor.number], pool.executors[executor.number]
+        self.scheduler.drop(pool, executor)
         never_ran = fact.reason == "start" and not executor.loaded
         unstarted = {*fact.unstarted, *self.scheduler.take_back_effects(executor)}
         had_begun = executor.proved
@@ -359,7 +359,7 @@ class Attempts:
         self.scheduler.effects.append(Interrupt(executor.number, executor.call_of(job)))
         for mate in executor.mates(job):
             mate.deadline = now + INTERRUPT_S
-        self.scheduler.wake_at(now + INTERRUPT_S)
+        self.scheduler.look_by(executor, now + INTERRUPT_S)
 
     def tick(self, executor: Executor, now: float) -> float:
         """Stop what has run too long; when to look again."""

@@ -119,6 +119,7 @@ class BatchExecutor(Executor):
     def take_in(self, jobs: Sequence[Job]) -> None:
         """Put a batch into a place."""
         self.line.extend(jobs)
+        self.census.in_lines += len(jobs)
         self.batches.append(Batch(jobs))
 
     def join(self, job: Job, first: int) -> None:
@@ -131,6 +132,7 @@ class BatchExecutor(Executor):
         else:
             batch.jobs.append(job)
         self.line = [job for batch in self.batches for job in batch.jobs]
+        self.census.in_lines += 1
 
     def take_out(self, job: Job) -> None:
         """An input leaves its batch."""

@@ -33,6 +33,7 @@ def check(plane: Plane) -> None:
     plane.scheduler.agents.check()
     placed: set[int] = set()
     for pool in plane.pools.values():
+        pool.census.check()
         _check_queue(plane, pool, placed)
         for executor in pool.executors.values():
             _sure(plane.ledger.executors.get(executor.number) is executor, "executor", executor)
@@ -200,17 +201,18 @@ def _check_waits(ledger: Ledger, executor: Executor) -> None:
 
 
 def _check_deadlines(plane: Plane, executor: Executor) -> None:
-    _sure(plane.alarm <= executor.step_at, "a step that nothing wakes", executor)
+    _sure(plane.alarm <= executor.looked_at <= executor.due, "nobody looks", executor)
+    _sure(executor.due <= executor.step_at, "a step that nothing wakes", executor)
     if executor.serves:
         _sure(not executor.line, "jobs where requests are taken", executor)
     elif executor.status is ExecutorStatus.READY and not executor.line:
         keep_s = plane.scheduler.idle_s if executor.keep_s is None else executor.keep_s
         until = executor.idle_since + keep_s + bool(executor.agent)  # those end in a full second
-        _sure(plane.alarm <= until, "idle for ever", executor)
+        _sure(executor.due <= until, "idle for ever", executor)
     if executor.status in (ExecutorStatus.READY, ExecutorStatus.DRAINING):
         for job in executor.line:
             is_held = executor.holders and job.stop is None
-            _sure(is_held or plane.alarm <= job.deadline, "a deadline that nothing wakes", job)
+            _sure(is_held or executor.due <= job.deadline, "a deadline that nothing wakes", job)
 
 
 def _check_jobs(ledger: Ledger, placed: set[int]) -> None:

@@ -19,12 +19,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from apothic_backends.model.jobs import ErrorInfo, JobStatus
 from apothic_emulator.core.effects import DumpStack, Effect, Kill, Terminate
 from apothic_emulator.core.functions import Function
 from apothic_emulator.core.jobs import NEVER, Job, Wait
+from apothic_emulator.core.leases import Leased
 
 
 class ExecutorStatus(Enum):
@@ -71,12 +72,27 @@ STEPS: Final[tuple[tuple[type[DumpStack | Terminate | Kill], float], ...]] = (
 """How a busy executor is stopped: what to send, and how long to wait before the next."""
 
 
-class Placed:
-    """On which machine something is, and what comes of that."""
+class Counting(Protocol):
+    """Who has to know of changes: see `census.py`."""
+
+    in_lines: int
+
+    def moved(self, executor: Executor) -> None:
+        """It is in another part of its life."""
+        ...
+
+    def freed(self, executor: Executor) -> None:
+        """It may have more room than before."""
+        ...
+
+
+class Placed(Leased):
+    """On which machine something is, and what comes of that; `due` is when to look at it."""
 
     __slots__ = ("accepted", "agent", "before", "charged_to", "gpus", "row", "silent_at", "status")
 
     def __init__(self) -> None:
+        super().__init__()
         self.status = self.before = _STARTING
         """Where it is in its life; and while it is adrift, where it was before."""
         self.agent = 0
@@ -98,6 +114,7 @@ class Executor(Placed):
     __slots__ = (
         "belongings",
         "breach",
+        "census",
         "deaf",
         "failure",
         "function",
@@ -127,6 +144,9 @@ class Executor(Placed):
     """What it gets to end by itself."""
     takes_batches = False
     """Whether a call goes on, however many of those it is for are cancelled, till all are."""
+
+    census: Counting
+    """That of its pool, once it is in one."""
 
     def __init__(self, number: int, function: Function, now: float) -> None:
         super().__init__()
@@ -198,6 +218,11 @@ class Executor(Placed):
         return self.slots - len(self.line)
 
     @property
+    def is_free(self) -> bool:
+        """Whether it is ready, and below its target."""
+        return self.status is _READY and self.room > self.reserve
+
+    @property
     def capacity(self) -> int:
         """How many jobs it should still get, before it is at its target."""
         return max(0, self.room - self.reserve)
@@ -259,6 +284,8 @@ class Executor(Placed):
     def take_out(self, job: Job) -> None:
         """A job leaves the line; what its code still waits for parks nobody."""
         self.line.remove(job)
+        self.census.in_lines -= 1
+        self.census.freed(self)
         if job.parked:
             for wait in self.waits.values():
                 if wait.caller is job:
@@ -278,6 +305,11 @@ class Executor(Placed):
                 for other in self.running:
                     if other.stop is None and other.started_at is not None:
                         other.deadline += now - max(self.held_since, other.started_at)
+
+    def give_back(self) -> None:
+        """What was asked of its line is answered: it takes jobs again."""
+        self.recalling = False
+        self.census.freed(self)
 
     def take_all_out(self) -> list[Job]:
         """Every job leaves the line."""
@@ -337,9 +369,14 @@ class Executor(Placed):
         self.function.keeps(disk)
         self.make_ready()
 
+    def become(self, status: ExecutorStatus) -> None:
+        """It is in that part of its life from now on."""
+        self.status = status
+        self.census.moved(self)
+
     def make_ready(self) -> None:
         """It takes jobs, for the first time or because there is no reason to stop it any more."""
-        self.status = _READY
+        self.become(_READY)
         self.step_at = NEVER
 
     def next_step(self, now: float) -> Effect:

@@ -112,7 +112,8 @@ class FarAttempts(Attempts):
     def set_adrift(self, executor: Executor, now: float) -> None:
         """Nothing is heard of it for now."""
         if executor.status not in _OVER:
-            executor.before, executor.status = executor.status, _ADRIFT
+            executor.before = executor.status
+            executor.become(_ADRIFT)
             executor.step_at = NEVER
             if executor.serves:
                 self.on_service(executor, None, now)
@@ -136,12 +137,12 @@ class FarAttempts(Attempts):
     def find(self, executor: Executor, now: float) -> None:
         """It is heard of again; if it was given up, that is all."""
         if executor.status is _ADRIFT and not executor.is_given_up:
-            executor.status = executor.before
-            if executor.status is _STARTING:
+            executor.become(executor.before)
+            if executor.before is _STARTING:
                 executor.step_at = now + executor.start_s
             self.scheduler.settle(executor, now)
             for moment in (executor.step_at, *(job.deadline for job in executor.running)):
-                self.scheduler.wake_at(moment)
+                self.scheduler.look_by(executor, moment)
             if executor.serves:
                 self.on_service(executor, None, now)
 
@@ -205,6 +206,7 @@ class FarAttempts(Attempts):
             executor.join(job, call)
         else:
             executor.line.append(job)
+            executor.census.in_lines += 1
             executor.line.sort(key=lambda job: (job.started_at is None, job.number))
         executor.loaded |= job.started_at is not None
         if job.started_at is not None:
@@ -222,7 +224,8 @@ class FarAttempts(Attempts):
         agent, number, gpus = place
         executor = executor_of(pool.function)(number, pool.function, now)
         executor.status, executor.before, executor.step_at = _ADRIFT, _STARTING, NEVER
-        self.ledger.executors[number] = pool.executors[number] = executor
+        self.ledger.executors[number] = executor
+        pool.add(executor)
         self.scheduler.agents.put(executor, agent, gpus)
         return executor
 

@@ -31,6 +31,7 @@ from apothic_emulator.core.hellos import (
     Leave,
     Welcome,
 )
+from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.journal import Journal
 from apothic_emulator.core.reasons import snapshot
 
@@ -57,7 +58,7 @@ class Fleet:
         """Told when an agent has what only a later state than this one can have given it."""
         self.rented: Callable[[], Any]
         """Gives the rules for machines that are rented: few have any."""
-        self._look_at = 0.0
+        self._look_at = NEVER
         """When to look at the leases next: if that is much later, nothing could be heard."""
         self.commands = {
             Join: self._join,
@@ -189,12 +190,8 @@ class Fleet:
     def _renew(self, agent: Agent, now: float) -> None:
         agent.lease_until = now + self.lease_s
         agent.forget_at = agent.lease_until + self.grace_s
-        self.scheduler.wake_at(self._next_look(now))
-
-    def _next_look(self, now: float) -> float:
-        if self._look_at <= now:
-            self._look_at = now + self.lease_s / 3
-        return self._look_at
+        self._look_at = min(self._look_at, now + self.lease_s / 3)
+        self.scheduler.wake_at(self._look_at)
 
     def _of(self, command: Heard | Drain | Leave | GpusFound) -> Agent:
         """The agent that speaks.
@@ -255,7 +252,8 @@ class Fleet:
 
     def tick(self, now: float) -> None:
         """Give up those whose lease has ended, unless it is us of whom nobody could hear."""
-        if not self.agents.far:
+        if now < self._look_at:
+            self.scheduler.wake_at(self._look_at)
             return
         has_stood = now - self._look_at > self.lease_s / 3
         for agent in list(self.agents.far.values()):
@@ -281,7 +279,7 @@ class Fleet:
             agent.forget_at if agent.is_given_up else agent.lease_until
             for agent in self.agents.far.values()
         ]
-        return min([*moments, now + self.lease_s / 3])
+        return min([*moments, now + self.lease_s / 3]) if moments else NEVER
 
     # --- a restart of the control plane ---------------------------------------------------------
 

@@ -18,9 +18,9 @@ from apothic_emulator.core.ledger import Ledger
 class Holds:
     """The rule for `HoldJob`."""
 
-    def __init__(self, ledger: Ledger, wake_at: Callable[[float], None]) -> None:
+    def __init__(self, ledger: Ledger, look_by: Callable[[Executor, float], None]) -> None:
         self._ledger = ledger
-        self._wake_at = wake_at
+        self._look_by = look_by
 
     def hold(self, command: HoldJob, asked: Asked, now: float) -> bool:
         """Stop a job's clock, or let it go on; whether it stands."""
@@ -40,4 +40,4 @@ class Holds:
         """Nobody looks at that job any more."""
         executor.let_go(job, now)
         for running in executor.running:
-            self._wake_at(running.deadline)
+            self._look_by(executor, running.deadline)

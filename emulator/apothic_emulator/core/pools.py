@@ -7,9 +7,11 @@ one that can go on, and never more than `max_containers` processes at each level
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 from apothic_backends.commands import RunJob, SubmitJob
+from apothic_emulator.core.census import Census
 from apothic_emulator.core.executors import PREFETCH_BELOW_S, Executor, ExecutorStatus
 from apothic_emulator.core.facts import Asked
 from apothic_emulator.core.functions import Function
@@ -49,6 +51,7 @@ class Pool:
 
     __slots__ = (
         "behind",
+        "census",
         "delayed",
         "derived",
         "executors",
@@ -69,6 +72,7 @@ class Pool:
         """Jobs that wait for the time of their next attempt."""
         self.room: deque[RoomWait] = deque()
         self.executors: dict[int, Executor] = {}
+        self.census = Census(self.executors)
         self.mean_s: float | None = None
         """How long a call takes, smoothed; None until one has ended."""
         self.failed_starts = 0
@@ -82,6 +86,17 @@ class Pool:
         """Those whose processes have to end before it may have one."""
         self.derived: list[Pool] = []
         """Of a class, those of its instances."""
+
+    def add(self, executor: Executor) -> None:
+        """An executor is there."""
+        self.executors[executor.number] = executor
+        executor.census = self.census
+        self.census.moved(executor)
+
+    def drop(self, executor: Executor) -> None:
+        """It is gone."""
+        del self.executors[executor.number]
+        self.census.ended(executor)
 
     @property
     def has_room(self) -> bool:
@@ -133,13 +148,10 @@ class Pool:
 
     def taken(self, level: int, *, idle: bool) -> int:
         """How many of `max_containers` are taken for a job of that level."""
-        count = 0
-        for executor in self.executors.values():
-            if executor.line or executor.status is _STARTING:
-                count += executor.status is not _RETIRING and not executor.is_lent(level)
-            elif executor.status is _READY or executor.status is _ADRIFT:
-                count += idle
-        return count
+        if idle and not level:  # by all but those that go
+            going = self.census.going
+            return len(self.executors) - len(going) + _taken(going, level, idle=idle)
+        return _taken(self.executors.values(), level, idle=idle)
 
     def pick(self, level: int, now: float) -> Executor | None:
         """The executor for the next job, if one should have it now.
@@ -152,20 +164,30 @@ class Pool:
         over = self.taken(level, idle=False) - most if len(self.executors) > most else -1
         if over > 0:
             return None
+        free = self._free_at_work() if over == 0 else self.census.first_free()
+        if free is not None:
+            return free
+        if self.function.spec.target_requests:
+            return self._pick_above(self._busy(now), over, level, now)
+        starting = next((it for it in self.census.starting if it.room > 0), None)
+        if starting is None and not self.depth:
+            return None
+        busy = self._busy(now)
+        return starting if busy is None else self._queue_behind(busy, level, now)
+
+    def _free_at_work(self) -> Executor | None:
+        """One below its target that has work: no further one may get any."""
+        return next((it for it in self.executors.values() if it.line and it.is_free), None)
+
+    def _busy(self, now: float) -> Executor | None:
+        """One behind whose calls another may stand: that with the shortest line."""
         busy: Executor | None = None
-        starting: Executor | None = None
         for executor in self.executors.values():
             room = executor.room
-            if executor.status is _READY:
-                if room > executor.reserve and (over < 0 or executor.line):
-                    return executor
-                if room <= 0 and (busy is None or room > busy.room):
-                    busy = executor if executor.may_be_queued_at(now) else busy
-            elif room > 0:
-                starting = starting or executor
-        if self.function.spec.target_requests:
-            return self._pick_above(busy, over, level, now)
-        return starting if busy is None else self._queue_behind(busy, level, now)
+            is_full = executor.status is _READY and room <= 0
+            if is_full and (busy is None or room > busy.room) and executor.may_be_queued_at(now):
+                busy = executor
+        return busy
 
     def _queue_behind(self, busy: Executor, level: int, now: float) -> Executor | None:
         may_queue = busy.slots == 1 and -busy.room < self.depth
@@ -200,15 +222,14 @@ class Pool:
         spec = self.function.spec
         if count >= spec.max_containers or now < self.rest_until:
             return False
-        executors = self.executors.values()
-        jobs = len(self.queue) + sum(len(executor.line) for executor in executors)
+        jobs = len(self.queue) + self.census.in_lines
         if jobs <= spec.tasks_per_container * count:
-            count -= sum(1 for e in executors if e.status is _ADRIFT and not e.line)
+            count -= sum(1 for e in self.census.going if e.status is _ADRIFT and not e.line)
             if jobs <= spec.tasks_per_container * count:
                 return False  # also without those that take nothing for now
         if spec.concurrent_requests == 1 and spec.batch is None:
             return True
-        coming = sum(executor.capacity for executor in executors if executor.status is _STARTING)
+        coming = sum(executor.capacity for executor in self.census.starting)
         return len(self.queue) > coming
 
     @property
@@ -218,6 +239,16 @@ class Pool:
             e.status is _STARTING or (e.status is _READY and not e.is_parked)
             for e in self.executors.values()
         )
+
+
+def _taken(executors: Iterable[Executor], level: int, *, idle: bool) -> int:
+    count = 0
+    for executor in executors:
+        if executor.line or executor.status is _STARTING:
+            count += executor.status is not _RETIRING and not executor.is_lent(level)
+        elif executor.status is _READY or executor.status is _ADRIFT:
+            count += idle
+    return count
 
 
 def goes_before(one: Job, other: Job) -> bool:

@@ -23,6 +23,7 @@ from apothic_emulator.core.effects import (
 from apothic_emulator.core.executors import IDLE_S, RETIRE_S, STEPS, Executor, ExecutorStatus
 from apothic_emulator.core.jobs import NEVER, Job
 from apothic_emulator.core.kinds import executor_of
+from apothic_emulator.core.leases import Leases
 from apothic_emulator.core.pools import Pool
 from apothic_emulator.core.reasons import error_of, mismatch
 
@@ -51,6 +52,8 @@ class Scheduler:
         self.effects: list[Effect] = []
         self.alarm = NEVER
         """When to look at the deadlines; never later than the first of them, perhaps earlier."""
+        self.dues = Leases(self.wake_at)
+        """Executors by when to look at them: perhaps early, never late."""
         self.executors = executors
         self.agents = agents
         self.costs = costs
@@ -63,6 +66,11 @@ class Scheduler:
         if moment >= self.alarm:
             return
         self.alarm = moment
+
+    def look_by(self, executor: Executor, moment: float) -> None:
+        """See to it that somebody looks at an executor by then."""
+        if moment < executor.due:
+            self.dues.set(executor, moment)
 
     @property
     def last_executor(self) -> int:
@@ -154,16 +162,23 @@ class Scheduler:
         function = pool.function
         self._last_executor += 1
         executor = executor_of(function)(self._last_executor, function, now)
-        self.executors[executor.number] = pool.executors[executor.number] = executor
+        self.executors[executor.number] = executor
+        pool.add(executor)
         self.agents.start(executor, place)
         executor.step_at = now + executor.start_s  # which depends on the place
         self.effects.append(
             StartExecutor(executor.number, function.number, function.spec, function.code, *place)
         )
-        self.wake_at(executor.step_at)
+        self.look_by(executor, executor.step_at)
         for other in list(self.agents.starved.values()):  # it may have the place they waited for
             self._make_room(other, now)
         return executor
+
+    def drop(self, pool: Pool, executor: Executor) -> None:
+        """It is gone."""
+        del self.executors[executor.number]
+        pool.drop(executor)
+        self.dues.drop(executor)
 
     def _starve(self, pool: Pool, level: int, now: float) -> None:
         """There is no place for an executor: those without work make room, for it or for later."""
@@ -204,6 +219,7 @@ class Scheduler:
         job.executor = executor.number
         line = executor.line
         line.append(job)
+        executor.census.in_lines += 1
         if job.kept is not None:
             job.kept.note()
         self.effects.append(Dispatch(executor.number, job.number, job.attempt, job.arguments))
@@ -212,7 +228,7 @@ class Scheduler:
                 if executor.accepted is None:
                     self._begin(executor, job, now)
             else:
-                self.wake_at(executor.relieve_at(now))
+                self.look_by(executor, executor.relieve_at(now))
 
     def _dispatch_batch(self, executor: BatchExecutor, jobs: list[Job], now: float) -> None:
         """They run together, so whoever waits for one of them waits for all: at one level."""
@@ -267,7 +283,7 @@ class Scheduler:
         """Stop an executor: relieve it of its line, then step by step."""
         if executor.status is _STOPPING:
             return
-        executor.status = _STOPPING
+        executor.become(_STOPPING)
         executor.step = 0
         if executor.loaded:
             self.recall(executor)
@@ -275,10 +291,10 @@ class Scheduler:
 
     def step(self, executor: Executor, now: float) -> None:
         """Go on with stopping."""
-        executor.status = _STOPPING
+        executor.become(_STOPPING)
         self.agents.room.rests(executor)
         self.effects.append(executor.next_step(now))
-        self.wake_at(executor.step_at)
+        self.look_by(executor, executor.step_at)
 
     def kill(self, executor: Executor, now: float) -> None:
         """Kill an executor now."""
@@ -288,14 +304,14 @@ class Scheduler:
     def retire(self, executor: Executor, now: float) -> None:
         """Let an executor end by itself, once it has done what it works on, and within limits."""
         if executor.status is not _DRAINING:
-            executor.status = _DRAINING
+            executor.become(_DRAINING)
             self.recall(executor)
         if executor.recalling or not executor.is_resting:
             return
-        executor.status = _RETIRING
+        executor.become(_RETIRING)
         executor.step = len(STEPS) - 1
         executor.step_at = now + executor.retire_s
-        self.wake_at(executor.step_at)
+        self.look_by(executor, executor.step_at)
         self.effects.append(Retire(executor.number))
 
     def discard(self, executor: Executor, now: float) -> None:
@@ -306,7 +322,7 @@ class Scheduler:
         """
         executor.is_used_up = True
         executor.step_at = min(executor.step_at, now + RETIRE_S)
-        self.wake_at(executor.step_at)
+        self.look_by(executor, executor.step_at)
 
     def settle(self, executor: Executor, now: float) -> None:
         """Go on with an executor whose line has become shorter."""
@@ -320,7 +336,7 @@ class Scheduler:
             self.advance(executor, now)
         elif executor.status is _READY and not executor.serves:
             executor.idle_since = now
-            self.wake_at(self._idle_until(executor))
+            self.look_by(executor, self._idle_until(executor))
         if not executor.line:
             self._rest(executor, now)
 
