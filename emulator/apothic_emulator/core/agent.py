@@ -22,6 +22,7 @@ class Agent(Kept):
     __slots__ = (
         "capacity",
         "channel",
+        "cleared_for",
         "executors",
         "forget_at",
         "incarnation",
@@ -59,6 +60,8 @@ class Agent(Kept):
         """Whether it is connected; and whether it is about to leave."""
         self.is_heard = False
         """Whether it has said, since it joined, what it had to say before."""
+        self.cleared_for: FunctionSpec | None = None
+        """That of the function which alone may get a place here: see `clearing.py`."""
         self.is_given_up = False
         """Whether its lease has ended."""
         self.lease_until = self.forget_at = NEVER
@@ -96,6 +99,8 @@ class Agent(Kept):
 
     def fits(self, spec: FunctionSpec, level: int, without: Iterable[Executor] = ()) -> bool:
         """Whether an executor of a function has room here, once some are gone."""
+        if self.cleared_for not in (None, spec) and not level:
+            return False
         cpu, memory_mb = self.free(level)
         for executor in without:
             cpu += cores(executor.function.spec)

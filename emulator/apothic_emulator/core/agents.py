@@ -167,6 +167,10 @@ class Agents:
         cpu, memory_mb = agent.free(level)
         return its.rank, left, its.memory_mb, -cpu, -memory_mb, agent.number
 
+    def mean_s(self, function: Function) -> float:
+        """How long a call of a function takes, as far as that is known."""
+        return self._pools[function.number].mean_s or 0.0
+
     def could_ever(self, spec: FunctionSpec) -> bool:
         """Whether some machine has what a function needs, if nothing else ran there."""
         is_home = self.has_home and not (spec.gpu_count and self.has_looked)

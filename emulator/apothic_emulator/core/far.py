@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from apothic_emulator.core.attempts import Attempts
 from apothic_emulator.core.batches import BatchExecutor
 from apothic_emulator.core.effects import Interrupt, Kill
@@ -102,6 +104,14 @@ class FarAttempts(Attempts):
         """A machine that is gone says nothing of a function."""
         if fact.reason not in (*GONE, GPU):
             super()._never_worked(executor, fact, now)
+
+    def look(self, now: float) -> None:
+        """See to the executors that are due, and to who has waited long for a place for one."""
+        due: Any = [*self.scheduler.dues.take(now)]
+        for executor in due:
+            self.scheduler.look_by(executor, self.tick(executor, now))
+        if self.scheduler.clearing.tick(now):
+            self.scheduler.feed(now)
 
     def tick(self, executor: Executor, now: float) -> float:
         """As for others, but not for those of which nobody hears."""

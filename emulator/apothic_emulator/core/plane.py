@@ -385,10 +385,7 @@ class Plane:
             return
         scheduler.alarm = NEVER
         self.fleet.tick(now)
-        due: Any = [*scheduler.dues.take(now)]
-        for executor in due:
-            if executor.number in self.ledger.executors:
-                scheduler.look_by(executor, self.attempts.tick(executor, now))
+        self.attempts.look(now)
         for pool in self.pools.values():
             if pool.delayed or pool.rest_until:
                 scheduler.wake_at(pool.wake(now))

@@ -8,6 +8,7 @@ from math import ceil
 from apothic_backends.model.jobs import ErrorInfo
 from apothic_emulator.core.agents import Agents, Place
 from apothic_emulator.core.batches import BatchExecutor, BatchPool
+from apothic_emulator.core.clearing import Clearing
 from apothic_emulator.core.costs import Costs
 from apothic_emulator.core.effects import (
     Dispatch,
@@ -56,6 +57,7 @@ class Scheduler:
         """Executors by when to look at them: perhaps early, never late."""
         self.executors = executors
         self.agents = agents
+        self.clearing = Clearing(agents, self.retire, self.wake_at)
         self.costs = costs
         self._begin = begin
         self._doom = doom
@@ -170,6 +172,8 @@ class Scheduler:
             StartExecutor(executor.number, function.number, function.spec, function.code, *place)
         )
         self.look_by(executor, executor.step_at)
+        if self.clearing.found(pool):
+            self.feed(now)
         for other in list(self.agents.starved.values()):  # it may have the place they waited for
             self._make_room(other, now)
         return executor
@@ -188,6 +192,7 @@ class Scheduler:
             self._doom(pool, never, now)
             return
         agents.starved[pool.function.number] = pool
+        self.clearing.starves(pool)
         self._find_gpus()
         if agents.market is not None:
             agents.market.wanted(pool, now)

@@ -218,10 +218,14 @@ class Supply:
             self.shared.wake_at(want.at)
             self.soon(want)
 
+    def is_coming(self, number: int) -> bool:
+        """Whether a machine for a function is on its way."""
+        return self.books.coming[number] > 0
+
     def why(self, number: int, now: float) -> str:
         """What is done for a function that waits for a machine."""
         want = self.wants.get(number)
-        if self.books.coming[number] > 0:
+        if self.is_coming(number):
             those = [it for it in self.books.machines.values() if it.function == number]
             it = next(it for it in those if it.status in COMING)
             return f"a machine is being rented: {it}, {it.status} for {now - it.since:.0f} s"

@@ -7,11 +7,11 @@ import pytest
 from apothic_backends.commands import OpenItems, ReadItems, RunJob
 from apothic_backends.model.agents import StaleSession
 from apothic_backends.model.payloads import Payload
-from apothic_emulator.core.effects import Kill, Recall, Retire, StartExecutor
-from apothic_emulator.core.hellos import Drain
+from apothic_emulator.core.effects import DumpStack, Effect, Kill, Recall, Retire, StartExecutor
+from apothic_emulator.core.hellos import Drain, HeldExecutor
 from apothic_emulator.core.journal import Journal
 from apothic_emulator.core.plane import Plane
-from tests.unit.emulator.core.agents import SMALL, Far
+from tests.unit.emulator.core.agents import LARGE, SMALL, Far
 from tests.unit.emulator.core.driving import Driver, jobs_sent, only
 
 # --- agents that are drained ----------------------------------------------------------------------
@@ -249,3 +249,17 @@ def test_at_home_it_is_the_control_planes_own_python_that_counts() -> None:
 
     assert error is not None
     assert "this machine has Python 3.11" in error.message
+
+
+def test_what_loads_has_all_its_time_after_a_cut() -> None:
+    driver = Far(timeout_s=60.0)
+    driver.join()
+    driver.submit()
+    driver.cut()
+    driver.join("a", LARGE, HeldExecutor(1, 1, loaded=False, jobs=()))
+    told: list[Effect] = []
+    for _ in range(3):
+        driver.pass_s(20.0)
+        told += driver.effects + driver.beat()
+
+    assert DumpStack not in map(type, told)
