@@ -94,6 +94,10 @@ class Shares:
         """A job waits: for what is in use, or is about to be free."""
         self.world.reached["waits"] += 1
         spec = pool.function.spec
+        others = [it for it in joined if it.cleared_for not in (None, spec)]
+        self.world.reached["cleared"] += bool(others)
+        if not pool.queue[0].level:
+            joined = [it for it in joined if it not in others]
         if any(_has_room(agent, _staying(agent), spec) for agent in joined):
             free = [
                 agent for agent in joined if _has_room(agent, [*agent.executors.values()], spec)

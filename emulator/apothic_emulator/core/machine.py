@@ -29,6 +29,7 @@ from apothic_backends.model.machines import (
     MachineSnapshot,
 )
 from apothic_backends.placement.offers import Offer
+from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.journal import Kept
 from apothic_emulator.core.leases import Leased
 from apothic_emulator.core.records import pack, unpack
@@ -48,7 +49,7 @@ MOVES: Final = {
 """What may happen to a machine: how it is before, and after that."""
 
 SETTLE_S = 120.0
-"""A listing may be as old as this: it proves nothing of what was made later."""
+"""A listing may be as old as this: of what was made later, and not seen yet, it proves nothing."""
 
 ENOUGH = 2
 """So many listings have to agree that something is not there."""
@@ -65,12 +66,11 @@ class Machine(Leased, Kept):
         self.rate = self.most = 0
         """What it counts for, and what it may cost: in nano-USD for an hour."""
         self.provider_id = self.host = ""
-        self.gpu, self.gpu_count = "", 0
+        self.gpu, self.gpu_count, self.offer = "", 0, ""
         self.function, self.label = 0, ""
         """For what it was rented: the number, and for people."""
         self.room = 1
         """How many executors of that it has room for."""
-        self.offer = ""
         self.agent = 0
         """Who has joined from it."""
         self.note = ""
@@ -80,6 +80,9 @@ class Machine(Leased, Kept):
         """Whether its provider has not answered yet."""
         self.sure_from = now
         """Since when nobody makes it any more."""
+        self.was_seen, self.ended_at = False, NEVER
+        """Whether a listing has shown it, or somebody has joined from it; and when its provider
+        has said, since a listing showed it last, that it is destroyed."""
         self.misses = 0
         """Listings in a row that should have shown it, and have not."""
         self.destroyed = 0
@@ -108,7 +111,8 @@ class Machine(Leased, Kept):
 
     def is_missed(self, asked_at: float) -> bool:
         """A whole listing that was asked for then does not show it: whether that is enough."""
-        if self.is_asked or asked_at < self.sure_from + SETTLE_S:
+        is_ended = self.was_seen and asked_at > self.ended_at
+        if self.is_asked or not (is_ended or asked_at >= self.sure_from + SETTLE_S):
             return False
         self.misses += 1
         return self.misses >= ENOUGH
@@ -159,6 +163,7 @@ def machine_of(number: int, record: bytes, offset: float, now: float) -> Machine
     it.since, it.created_at = since - offset, created_at - offset
     it.rate, it.most, it.gpu, it.gpu_count, it.function, it.label, *rest = rest
     it.room, it.offer, it.agent, it.note = rest
+    it.was_seen = bool(it.agent)
     return it
 
 

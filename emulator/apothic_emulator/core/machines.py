@@ -108,6 +108,7 @@ class Rules:
         if machine is None:
             return
         if command.failure is None:
+            machine.ended_at = min(machine.ended_at, now)
             self.books.look_by(machine.provider, now + LOOK_S)
         else:
             machine.note = f"it cannot be destroyed: {command.failure.message}"
@@ -148,6 +149,7 @@ class Rules:
             if want is not None:
                 want.worked(machine)
         agent.tag, machine.agent, machine.note = machine.tag, agent.number, ""
+        machine.was_seen = True
         agent.is_draining |= machine.status == RETIRING
         self.books.keep(machine)
         self.books.leases.set(machine, now + self._patience_s)

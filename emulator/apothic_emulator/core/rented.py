@@ -13,6 +13,7 @@ from apothic_backends.model.costs import NANO
 from apothic_backends.model.machines import BOOTING, CREATING, DESTROYING, UNCLEAR
 from apothic_backends.providers.base import FAILED, STOPPED, Listing, Rented, Seen
 from apothic_emulator.core.far import DISCONNECT
+from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.leases import Leases
 from apothic_emulator.core.losses import PREEMPTED
 from apothic_emulator.core.machine import COMING, Head, Machine
@@ -287,7 +288,7 @@ class Books:
 
     def _shown(self, machine: Machine, it: Seen, now: float) -> None:
         """It is there."""
-        machine.misses = 0
+        machine.misses, machine.was_seen, machine.ended_at = 0, True, NEVER
         if machine.is_asked:
             machine.sure_from = now
         self._known_as(machine, it.provider_id, it.host, it.usd_per_hour, now)
