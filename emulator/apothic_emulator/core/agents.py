@@ -231,22 +231,35 @@ class Agents:
     def to_free(self, function: Function, level: int) -> list[Executor]:
         """Executors without work whose end makes room for a function; none if others end anyway."""
         spec = function.spec
-        among = self._resting(spec, level) if self._find(spec, level) is None else ()
+        is_sought = self._find(spec, level) is None
+        among = self._resting(function, level) if is_sought else ()
         able = [agent for agent in among if agent.takes(spec)]
-        found = [self._fewest(agent, spec, level) for agent in able]
-        enough = [them for them in found if them is not None]
-        return min(enough, key=len) if enough else []
+        found = {agent.number: self._fewest(agent, spec, level) for agent in able}
+        enough = {number: them for number, them in found.items() if them is not None}
+        if is_sought and not level:
+            self._pools[function.number].looked = self.room.changes, {*enough}
+        fewest: list[Executor] = []
+        return min((enough[number] for number in sorted(enough)), key=len, default=fewest)
 
-    def _resting(self, spec: FunctionSpec, level: int) -> Iterable[Agent]:
-        """The machines where room may be made, or may come."""
+    def _resting(self, function: Function, level: int) -> Iterable[Agent]:
+        """The machines where room may be made, or may come.
+
+        Those would do that did when it was looked last, and of the others only such where
+        something has changed since.
+        """
+        spec = function.spec
         if level:
             return self.machines(spec)
+        change, would_do = self._pools[function.number].looked
         resting = self.room.resting
-        for agent in [*resting.values()]:
+        those = {agent.number: agent for agent in self.room.changed_since(change)}
+        those |= {number: resting[number] for number in would_do if number in resting}
+        for agent in [*those.values()]:
             if not any(_is_idle(one) or _is_going(one) for one in agent.executors.values()):
-                del resting[agent.number]
-        those = sorted(resting.values(), key=lambda agent: agent.number)
-        return [self.home, *those] if spec.gpu_count and self.has_home else those
+                self.room.works(agent)
+                del those[agent.number]
+        home = [self.home] if spec.gpu_count and self.has_home else []
+        return [*home, *those.values()]
 
     def check(self) -> None:
         """See to it that what is known of all agrees with each; for tests."""

@@ -65,6 +65,7 @@ class Clearing:
         agent, _ = self._cleared.pop(number, (None, 0.0))
         if agent is not None:
             agent.cleared_for = None
+            self._agents.room.look(agent)
         return agent is not None
 
     def tick(self, now: float) -> bool:

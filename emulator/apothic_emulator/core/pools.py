@@ -58,6 +58,7 @@ class Pool:
         "failed_starts",
         "function",
         "is_lone",
+        "looked",
         "mean_s",
         "queue",
         "rest_until",
@@ -82,6 +83,9 @@ class Pool:
         cls = function.spec.cls
         self.is_lone = cls is not None and cls.name is not None
         """Whether it has one process at the most, whatever that one does."""
+        self.looked: tuple[int, set[int]] = 0, set()
+        """When room was sought last on machines whose executors have no work, as the number of a
+        change there; and on which of them it could be made."""
         self.behind: list[Pool] = []
         """Those whose processes have to end before it may have one."""
         self.derived: list[Pool] = []

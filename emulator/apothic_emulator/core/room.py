@@ -25,7 +25,12 @@ class Room:
         self.held: dict[str, list[Executor]] = {}
         """Who has each device, by its UUID."""
         self.resting: dict[int, Agent] = {}
-        """Agents with executors that have no work, perhaps: all that have some are here."""
+        """Agents with executors that have no work, perhaps: all that have some are here, in the
+        order in which something has changed there."""
+        self.changes = 0
+        """How often something has."""
+        self._changed_at: dict[int, int] = {}
+        """Of those, which change was the last there."""
         self._order: list[Key] = []
         self._keys: dict[int, Key] = {}
         self._agents: dict[int, Agent] = {}
@@ -42,7 +47,8 @@ class Room:
     def tells(self, agent: Agent) -> None:
         """An agent is there, or has something else than before."""
         self.forget(agent)
-        self._agents[agent.number] = self.resting[agent.number] = agent
+        self._agents[agent.number] = agent
+        self._rests(agent)
         self._told[agent.number] = told = tuple(gpu.uuid for gpu in agent.capacity.gpus)
         for uuid in told:
             self._with.setdefault(uuid, {})[agent.number] = agent
@@ -52,7 +58,7 @@ class Room:
         """It is not there any more."""
         if self._agents.pop(agent.number, None) is not None:
             self._take(agent)
-            self.resting.pop(agent.number, None)
+            self.works(agent)
             for uuid in self._told.pop(agent.number):
                 del self._with[uuid][agent.number]
                 if not self._with[uuid]:
@@ -83,6 +89,8 @@ class Room:
         if agent.number in self._agents:
             self._take(agent)
             self._put(agent)
+            if agent.number in self.resting:
+                self._rests(agent)
 
     def _take(self, agent: Agent) -> None:
         del self._order[bisect_left(self._order, self._keys.pop(agent.number))]
@@ -114,7 +122,26 @@ class Room:
         """An executor has no work, or is about to end."""
         agent = self._agents.get(executor.agent)
         if agent is not None:
-            self.resting[agent.number] = agent
+            self._rests(agent)
+
+    def _rests(self, agent: Agent) -> None:
+        self.works(agent)
+        self.changes += 1
+        self.resting[agent.number], self._changed_at[agent.number] = agent, self.changes
+
+    def works(self, agent: Agent) -> None:
+        """All of its executors have work."""
+        if self.resting.pop(agent.number, None) is not None:
+            del self._changed_at[agent.number]
+
+    def changed_since(self, change: int) -> list[Agent]:
+        """Those of `resting` where something has changed after that."""
+        found: list[Agent] = []
+        for number in reversed(self.resting):
+            if self._changed_at[number] <= change:
+                break
+            found.append(self.resting[number])
+        return found
 
     def check(self) -> None:
         """See to it that all of that is so; for tests."""
