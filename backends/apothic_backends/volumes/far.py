@@ -152,9 +152,8 @@ class FarStore(Store):
                 self._keep(digest, path)
 
     def _keep(self, digest: str, path: Path) -> None:
-        final = self.path_of(digest)
-        final.parent.mkdir(mode=0o700, exist_ok=True)
-        disk.rename(path, final)
+        self._at(digest)
+        disk.rename(path, self.path_of(digest))
 
     def open(self, entry: Entry) -> int:
         """Open the content of a file for reading; its descriptor.
@@ -162,15 +161,12 @@ class FarStore(Store):
         Raises:
             VolumeConflict: it is not there any more.
         """
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
-            return os.open(self.path_of(entry.content), flags)
-        except FileNotFoundError:
-            pass
+        with suppress(FileNotFoundError):
+            return self.open_content(entry.content)
         with self.staging() as staged:
             wanted = {entry.content: entry.size}
             (_, path) = next(iter(self._carrier.get(wanted, staged.new)))
-            return os.open(path, flags)
+            return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
     # --- committing -----------------------------------------------------------------------------
 

@@ -71,7 +71,7 @@ class Incoming:
             try:
                 os.utime(path)  # whoever asks counts on it
             except FileNotFoundError:
-                if not store.path_of(digest).exists():
+                if not store.has(digest):
                     found.append(digest)
         return tuple(found)
 
@@ -87,6 +87,7 @@ class Incoming:
             raise UsageError("pieces whose lengths are not those of their bytes")
         folder, view, at = _folder(store), memoryview(data), 0
         with disk.told(f"volume {store.name} cannot be written to"):
+            store.make_room(len(data))
             folder.mkdir(mode=0o700, exist_ok=True)
             for piece in pieces:
                 parts = _parts(piece)
@@ -174,7 +175,7 @@ def given(store: Store, wanted: tuple[Piece, ...]) -> Pieces:
     for piece in wanted:
         _check(piece.content)
         try:
-            fd = os.open(store.path_of(piece.content), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fd = store.open_content(piece.content)
         except FileNotFoundError:
             raise _gone(store, piece.content) from None
         try:

@@ -141,11 +141,22 @@ class Store:
     def forget(self) -> None:
         """Remove what is here of older versions, for whoever is alone: a commit has done that."""
 
+    def has(self, digest: str) -> bool:
+        """Whether it has a content."""
+        return self.path_of(digest).exists()
+
+    def open_content(self, digest: str) -> int:
+        """Open a content for reading; its descriptor."""
+        return os.open(self.path_of(digest), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+    def make_room(self, nbytes: int) -> None:
+        """Have room for so much more, where that can be."""
+
     def open(self, entry: Entry) -> int:
         """Open the content of a file for reading; its descriptor."""
         path = self.path_of(entry.content)
         try:
-            return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            return self.open_content(entry.content)
         except FileNotFoundError:
             raise VolumeDamaged(f"volume {self.name} has lost {path.name}") from None
 
@@ -209,7 +220,7 @@ class Store:
             made = merge(head, changes, fence, token)
             if made.entries == head.entries and made.fence == head.fence:
                 return head
-            self._check_there(staged, _contents(made) - _contents(head))
+            self._check_there(staged, contents_of(made) - contents_of(head))
             self._write(staged, head, made)
             return made
 
@@ -257,8 +268,8 @@ class Store:
         head_line = f"{made.rev} {digest_of(data)}\n"
         disk.write_durably(self.folder / "HEAD", head_line.encode("ascii"))
         try:
-            for digest in _contents(head) - _contents(made):
-                disk.remove(self.path_of(digest))
+            for digest in contents_of(head) - contents_of(made):
+                self._throw_away(digest)
             disk.remove(self.folder / "manifests" / str(head.rev))
             disk.remove(unclean)
         except OSError:
@@ -270,8 +281,9 @@ class Store:
             final = self.path_of(digest)
             if final.exists():
                 continue
-            if final.parent not in shards and not final.parent.is_dir():
-                final.parent.mkdir(mode=0o700, exist_ok=True)
+            self._put_away(digest, path)
+            if final.parent not in shards:
+                self._at(digest)
             shards.add(final.parent)
             disk.rename(path, final)
         for shard in shards:
@@ -279,9 +291,22 @@ class Store:
         if shards:
             disk.sync_folder(self.folder / "objects")
 
+    def _at(self, digest: str) -> None:
+        """Have the folder in which a content is."""
+        folder = self.path_of(digest).parent
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, exist_ok=True)
+
+    def _put_away(self, digest: str, path: Path) -> None:
+        """Keep a content elsewhere, too, before any version has it."""
+
+    def _throw_away(self, digest: str) -> None:
+        """No version has a content any more."""
+        disk.remove(self.path_of(digest))
+
     def _collect(self, head: Manifest) -> None:
         """Throw away what the newest version does not have."""
-        wanted = _contents(head)
+        wanted = contents_of(head)
         for shard in (self.folder / "objects").iterdir():
             for path in shard.iterdir():
                 if shard.name + path.name not in wanted:
@@ -312,7 +337,8 @@ class Store:
         return sum(path.stat().st_blocks * 512 for path in objects.glob("*/*"))
 
 
-def _contents(manifest: Manifest) -> set[str]:
+def contents_of(manifest: Manifest) -> set[str]:
+    """The contents that a version has."""
     return {entry.content for entry in manifest.entries.values() if entry.kind == FILE}
 
 

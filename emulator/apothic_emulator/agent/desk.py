@@ -68,6 +68,13 @@ class Desk:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.volumes = Volumes(folder)
 
+    def keep_in_bucket(self, folder: Path, bucket: Any) -> None:
+        """Have their contents in a `Bucket`, and all else there."""
+        from apothic_backends.volumes.bucketed import BucketVolumes  # for few  # noqa: PLC0415
+
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.volumes = BucketVolumes(folder, bucket)
+
     def carry_out(self, command: Any, token: Any) -> None:
         """Do what is asked on a thread, because disks may be slow, and answer as the core would."""
         self._threads.submit(self.answer, command, token)

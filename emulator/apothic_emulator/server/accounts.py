@@ -22,6 +22,7 @@ from apothic_emulator.host.host import Host
 from apothic_emulator.host.thread import HostThread
 from apothic_emulator.host.tickets import HostTicket
 from apothic_emulator.host.witness import witness_of
+from apothic_emulator.server.bucket import bucket_of
 from apothic_emulator.server.first import ACCOUNT
 from apothic_emulator.server.renting import Renting
 from apothic_emulator.server.sessions import Sessions
@@ -128,8 +129,11 @@ def open_account(
             renting=renting,
         )
         account = Account(name, host)
-        if name != ACCOUNT:  # the operator's are in the operator's home
-            account.volumes.keep_in(settings.folder / "accounts" / name / "volumes")
+        volumes = settings.folder / "accounts" / name / "volumes"
+        if settings.volume_bucket:
+            account.volumes.keep_in_bucket(volumes, bucket_of(settings.volume_bucket, name))
+        elif name != ACCOUNT:  # the operator's are in the operator's home
+            account.volumes.keep_in(volumes)
     except BaseException:
         thread.end()
         store.close()

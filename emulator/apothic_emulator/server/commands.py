@@ -20,6 +20,7 @@ from apothic_backends.providers.opening import PROVIDERS, login_of
 from apothic_backends.remote.running import server_folder
 from apothic_emulator.core.hellos import GRACE_S, LEASE_S
 from apothic_emulator.core.renting import BOOT_S, IDLE_S, LIFETIME_S, Terms
+from apothic_emulator.server.bucket import check_bucket
 from apothic_emulator.server.limits import read as read_limits
 from apothic_emulator.server.scopes import SCOPES
 from apothic_emulator.server.settings import MAX_BODY, PORT, Settings
@@ -110,6 +111,13 @@ NEEDED = ("uvicorn", "httptools", "anyio", "prometheus_client", "websockets")
     help="The most bytes of a request.",
 )
 @click.option(
+    "--volume-bucket",
+    metavar="BUCKET[/PREFIX]",
+    default="",
+    help="Keep what volumes hold in a bucket of S3 or the like, whose keys AWS_... variables have; "
+    "with --no-agent. Without, it is on this disk.",
+)
+@click.option(
     "--provider",
     "providers",
     multiple=True,
@@ -179,6 +187,8 @@ def settings(folder: Path, given: dict[str, Any]) -> Settings:
     if given["client_header"] and not given["service_url"]:
         raise click.UsageError("--client-header is of a proxy: say where that is, by --service-url")
     given["terms"] = _terms(given)
+    if given["volume_bucket"]:
+        check_bucket(given["volume_bucket"], runs_here=not given["no_agent"])
     given["registry"] = given["terms"] and login_of(os.environ)
     return Settings(
         folder,

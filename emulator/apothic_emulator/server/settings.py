@@ -65,6 +65,8 @@ class Settings(Record):
     """Whether the state was put back from a copy."""
     limits: Limits = Limits()
     quotas: Quotas = DEFAULT
+    volume_bucket: str = ""
+    """BUCKET or BUCKET/PREFIX in which contents of volumes are kept; else they are on the disk."""
 
     @property
     def is_tls(self) -> bool:
