@@ -55,7 +55,8 @@ def test_contents_are_in_the_bucket_and_come_back_from_it(
 
     assert {path.name: path.read_bytes() for path in other.copy.iterdir()} == written
     assert len(s3.keys()) == len(written)
-    assert {key.rpartition("/")[0] for key in s3.keys()} == {f"of/account/{_id(volumes)}"}
+    names = s3.keys()
+    assert {key.rpartition("/")[0] for key in names} == {f"of/account/{_id(volumes)}"}
 
 
 def test_what_no_version_has_any_more_is_not_in_the_bucket(

@@ -1,7 +1,7 @@
 """Volumes whose contents are in a bucket, as a control plane has them; manifests are on its disk.
 
     PREFIX/ID/DIGEST          a content of volume ID
-    PREFIX/ID/DIGEST.sparse   one with holes: its size and where it has data, in a line, and the data
+    PREFIX/ID/DIGEST.sparse   one with holes: a line with its size and where data is, and the data
 
 A content is in the bucket before a version has it, and goes with the last that had it. What lies in
 `objects` is a copy, which makes room for others when the disk is nearly full.
