@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from apothic_backends.buckets.bucket import Bucket
 from apothic_backends.model.errors import BucketFailed, InvalidOption, VolumeDamaged
 from apothic_backends.volumes import bucketed
 from apothic_backends.volumes.bucketed import BucketVolumes
@@ -87,6 +88,27 @@ def test_a_bucket_that_fails_leaves_the_version_before(
     with pytest.raises(BucketFailed):
         view.commit()
     assert volumes.open("data").rev == 1
+
+
+def test_what_cannot_be_removed_from_the_bucket_is_removed_by_the_next_commit(
+    machine: Machine, volumes: BucketVolumes, s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = machine.view()
+    write(view.copy, "x", "1")
+    view.commit()
+    with monkeypatch.context() as broken:
+        broken.setattr(Bucket, "delete", refuse)
+        write(view.copy, "x", "2")
+        view.commit()
+    assert len(s3.keys()) == 2
+    write(view.copy, "x", "3")
+    view.commit()
+
+    assert len(s3.keys()) == 1
+
+
+def refuse(_: Bucket, name: str) -> None:
+    raise BucketFailed(f"{name} cannot be deleted", errno=13)
 
 
 def test_copies_make_room_when_the_disk_is_nearly_full(

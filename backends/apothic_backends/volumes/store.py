@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from apothic_backends.model.errors import Fenced, VolumeConflict, VolumeDamaged
+from apothic_backends.model.errors import BucketFailed, Fenced, VolumeConflict, VolumeDamaged
 from apothic_backends.volumes import content, disk
 from apothic_backends.volumes.manifest import (
     FILE,
@@ -220,6 +220,8 @@ class Store:
             made = merge(head, changes, fence, token)
             if made.entries == head.entries and made.fence == head.fence:
                 return head
+            if (self.folder / "unclean").exists():
+                self._collect(head)  # a commit was killed half-way, and left what nobody wants
             self._check_there(staged, contents_of(made) - contents_of(head))
             self._write(staged, head, made)
             return made
@@ -259,8 +261,6 @@ class Store:
 
     def _write(self, staged: Staged, head: Manifest, made: Manifest) -> None:
         unclean = self.folder / "unclean"
-        if unclean.exists():
-            self._collect(head)  # a commit was killed half-way, and left what nobody wants
         unclean.touch()
         self._bring_in(staged)
         data = encode(made)
@@ -272,7 +272,7 @@ class Store:
                 self._throw_away(digest)
             disk.remove(self.folder / "manifests" / str(head.rev))
             disk.remove(unclean)
-        except OSError:
+        except (OSError, BucketFailed):
             pass  # the next commit finds it unclean
 
     def _bring_in(self, staged: Staged) -> None:

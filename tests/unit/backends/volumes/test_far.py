@@ -35,7 +35,15 @@ from apothic_backends.volumes.files import Files
 from apothic_backends.volumes.incoming import GRACE_S
 from apothic_backends.volumes.local import PORTABLE, Volumes
 from apothic_backends.volumes.store import Store
-from tests.unit.backends.volumes.support import Machine, contents, copied, put, read, write
+from tests.unit.backends.volumes.support import (
+    Machine,
+    contents,
+    copied,
+    killed_at,
+    put,
+    read,
+    write,
+)
 
 Make = Callable[..., Machine]
 
@@ -169,6 +177,17 @@ def test_contents_that_nobody_has_kept_are_sent_again(machine: Make, store: Stor
     view.commit()
 
     assert contents(store) == {"x": "2"}
+
+
+def test_what_a_commit_has_left_that_was_killed_where_the_volume_is_is_not_counted_on(
+    machine: Make, store: Store
+) -> None:
+    view = machine().view()
+    for step in range(20):
+        write(view.copy, "x", str(step))
+        killed_at(step, view.commit)
+        view.commit()
+        assert contents(store) == {"x": str(step)}
 
 
 def test_what_no_commit_has_taken_goes_after_its_grace(machine: Make, store: Store) -> None:
