@@ -6,8 +6,8 @@
 |-----------------|--------------------------------------------------------------|
 | `bin/apothic`   | what a machine runs                                          |
 | `site-packages` | our packages, and what they need                             |
-| `python`        | an interpreter, where the image has none that will do        |
 
+An image without a Python that will do gets one, at the path where that is here: some know no other.
 What the agent needs is installed here, for the machine's kind of computer and its Python: so the
 image needs no pip, and nobody's index is told to a build. It is what is installed here, too, in the
 same versions. The last step of the build starts the agent.
@@ -19,6 +19,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import shlex
 import shutil
 import sys
 import tarfile
@@ -55,7 +56,7 @@ _ANYBODY: Final = 0o755
 _DOCKERFILE: Final = """\
 FROM {base}
 USER 0:0
-COPY apothic {at}
+{shown}COPY apothic {at}
 ENV PATH="{at}/bin:$PATH"
 ENTRYPOINT []
 CMD ["apothic", "agent"]
@@ -163,14 +164,17 @@ def _build(
 
 def _pack(file: IO[bytes], place: Place, site: Path) -> None:
     """The context of the build."""
-    python = f"{_AT}/python/bin/python3" if place.installation else place.python
+    copied = json.dumps(["python", place.installation])
+    shown = f"COPY {copied}\n" if place.installation else ""
+    text = _DOCKERFILE.format(base=place.image, at=_AT, shown=shown)
     with tarfile.open(fileobj=file, mode="w") as packed:
-        _put(packed, "Dockerfile", _DOCKERFILE.format(base=place.image, at=_AT))
-        _put(packed, "apothic/bin/apothic", _PROGRAM.format(python=python, at=_AT))
+        _put(packed, "Dockerfile", text)
+        program = _PROGRAM.format(python=shlex.quote(place.python), at=_AT)
+        _put(packed, "apothic/bin/apothic", program)
         _put(packed, "apothic/bin/agent.py", _AGENT.format(at=_AT))
         packed.add(site, "apothic/site-packages", filter=_nobodys)
         if place.installation:
-            packed.add(place.installation, "apothic/python", filter=_nobodys)
+            packed.add(place.installation, "python", filter=_nobodys)
 
 
 def _put(packed: tarfile.TarFile, name: str, text: str) -> None:
