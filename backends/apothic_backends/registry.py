@@ -31,8 +31,9 @@ _SESSION = "apothic_emulator.executors.session:open_session"
 
 
 _ELSEWHERE = ("remote", "cloud")
-FAR = "APOTHIC_FAR"
-"""The environment variable that an agent on another machine than its control plane's sets."""
+FAR, HERE = "APOTHIC_FAR", "1"
+"""The environment variable that an agent on another machine than its control plane's sets: to that,
+or where the machine is rented to its tag."""
 
 _HERE = ("local", "inline")
 """Backends that reach nothing beyond the program."""

@@ -26,6 +26,16 @@ class FindVolume(Command[VolumeHead]):
     create: str | None = None
 
 
+class PlaceVolume(Command[VolumeHead]):
+    """Bind a volume to a host, unless it is bound to one: which, the reply says."""
+
+    beside_core = True
+
+    name: str
+    volume_id: str
+    host: str
+
+
 class DropVolume(Command[None]):
     """Delete a volume and all that is in it, unless a function has it mounted."""
 

@@ -18,7 +18,7 @@ _SAME_AGAIN = frozenset(
     {
         *("RegisterFunction", "KeepSecret", "CheckSecrets"),
         *("CancelJob", "KeepJob", "ReleaseJob", "HoldJob", "PublishImage"),
-        *("PutPieces", "CommitVolume"),  # by its token
+        *("PutPieces", "CommitVolume", "PlaceVolume"),  # by its token
     }
 )
 """Those that lead to the same when they are carried out twice."""

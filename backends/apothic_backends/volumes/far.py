@@ -23,14 +23,16 @@ from apothic_backends.commands.volumes import (
     FindVolume,
     GetVolumeUse,
     ListVolumes,
+    PlaceVolume,
 )
-from apothic_backends.model.errors import NotFound, VolumeConflict
+from apothic_backends.model.errors import HostGone, NotFound, VolumeConflict
 from apothic_backends.model.payloads import Payload
 from apothic_backends.model.volumes import VolumeHead
+from apothic_backends.registry import FAR, HERE
 from apothic_backends.volumes import changes as texts, disk
 from apothic_backends.volumes.carrying import Carrier, Start
 from apothic_backends.volumes.incoming import RAW
-from apothic_backends.volumes.local import EPHEMERAL, PORTABLE, Volumes
+from apothic_backends.volumes.local import EPHEMERAL, HOST, PORTABLE, VAST_LOCAL, Volumes, gone_from
 from apothic_backends.volumes.manifest import (
     FILE,
     Changes,
@@ -60,7 +62,7 @@ class FarStore(Store):
         """With `keeps`, contents that were here stay here while a version has them."""
         super().__init__(folder)
         self.name = head.name
-        self.volume_id = head.volume_id
+        self.volume_id, self.kind = head.volume_id, head.kind
         self._start = start
         self._keeps = keeps
         self._carrier = Carrier(start, self.name, self.volume_id)
@@ -255,8 +257,43 @@ class FarVolumes(Volumes):
             UsageError: there is one of another kind.
         """
         head: VolumeHead = self._ask(FindVolume(check_name(name), create))
+        if head.kind == VAST_LOCAL and self._keeps:
+            return self._pinned(head)
         folder = self.folder / ".far" / head.volume_id
         return FarStore(folder, head, self._start, keeps=self._keeps)
+
+    def _pinned(self, head: VolumeHead) -> Store:
+        """A volume that lies on this machine from its first use on.
+
+        Raises:
+            HostGone: it is on another one, or on none that stays.
+        """
+        if os.environ.get(FAR, HERE) != HERE:
+            raise HostGone(
+                f"volume {head.name} is vast_local, and this machine is rented: its disk goes with "
+                "it, and volumes of Vast's own are not rented yet. Use a portable volume",
+                host=head.host or "",
+                volume=head.name,
+            )
+        here = os.environ.get(HOST) or os.uname().nodename
+        head = self._ask(PlaceVolume(head.name, head.volume_id, here))
+        if head.host != here:
+            raise gone_from(head.name, str(head.host), here)
+        folder = self.folder / ".local"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        store = Volumes(folder).open(head.volume_id, create=PORTABLE)
+        store.name = head.name
+        return store
+
+    def place(self, store: Store) -> None:
+        """See to it that a volume which is bound to a host is used on that host.
+
+        Raises:
+            HostGone: this is another one.
+        """
+        if isinstance(store, FarStore) and store.kind == VAST_LOCAL:
+            host = store.about()["host"] or "the one where a function mounts it first"
+            raise gone_from(store.name, str(host), os.uname().nodename)
 
     @contextmanager
     def ephemeral(self) -> Generator[Store]:

@@ -150,13 +150,17 @@ class Volumes:
             with store.locked():
                 store.describe(host=here)
         elif about["host"] != here:
-            raise HostGone(
-                f"volume {store.name} is vast_local and lies on host {about['host']!r}, which is "
-                f"not here: this is {here!r}. Bring that host back, or copy what you need into a "
-                "portable volume",
-                host=about["host"],
-                volume=store.name,
-            )
+            raise gone_from(store.name, about["host"], here)
+
+
+def gone_from(volume: str, host: str, here: str) -> HostGone:
+    """An error that says on which host a volume is."""
+    return HostGone(
+        f"volume {volume} is vast_local and lies on host {host!r}, which is not here: this is "
+        f"{here!r}. Bring that host back, or copy what you need into a portable volume",
+        host=host,
+        volume=volume,
+    )
 
 
 _here = Volumes()

@@ -15,7 +15,7 @@ import click
 
 from apothic_backends.home import home
 from apothic_backends.model.errors import InvalidOption
-from apothic_backends.registry import FAR
+from apothic_backends.registry import FAR, HERE
 from apothic_backends.remote.address import address_of
 from apothic_emulator.agent.dead_man import NEVER, NO_CONTACT_S, Terms
 from apothic_emulator.core.hellos import Capacity
@@ -120,7 +120,7 @@ def _run(
 
     address = address_of(url)
     token = linux.take_env(TOKEN)
-    os.environ[FAR] = "1"  # workers find by it that volumes are the control plane's
+    os.environ[FAR] = tag or HERE  # workers find by it that volumes are the control plane's
     dialer = Dialer(address.websocket(_PATH), token, is_near=address.is_loopback)
     capacity = _capacity(**gives)
     name = name or own_name()

@@ -22,6 +22,7 @@ from apothic_backends.commands.volumes import (
     GetPieces,
     GetVolumeUse,
     ListVolumes,
+    PlaceVolume,
     PutPieces,
 )
 from apothic_backends.model.errors import (
@@ -40,6 +41,7 @@ from apothic_backends.volumes.local import EPHEMERAL, PORTABLE, VAST_LOCAL, Volu
 from apothic_backends.volumes.store import FAIL, LAST_WRITE_WINS, Store
 
 _THREADS = 4
+_MOST_HOST = 255
 
 
 class Desk:
@@ -54,6 +56,7 @@ class Desk:
         self._rules: dict[type, Callable[[Any], object]] = {
             ListVolumes: lambda _: tuple(self.volumes.names()),
             FindVolume: self._find,
+            PlaceVolume: self._place,
             DropVolume: self._drop,
             GetManifest: self._manifest,
             GetPieces: self._pieces,
@@ -132,6 +135,15 @@ class Desk:
                 return VolumeHead(store.name, volume_id, kind, host, rev, digest, size)
             if store.head()[0] == rev:
                 store.read()  # which says that it is lost
+
+    def _place(self, asked: PlaceVolume) -> VolumeHead:
+        store = self._open(asked)
+        if not 0 < len(asked.host) <= _MOST_HOST:
+            raise InvalidOption(f"a host has a name of up to {_MOST_HOST} letters")
+        with store.locked():
+            if store.about()["host"] is None:
+                store.describe(host=asked.host)
+        return self._told(store)
 
     def _drop(self, asked: DropVolume) -> None:
         if self.is_mounted(asked.name):

@@ -20,6 +20,7 @@ from apothic_backends.commands.volumes import (
 from apothic_backends.model.errors import (
     ApothicError,
     Fenced,
+    HostGone,
     NotFound,
     PathRefused,
     UsageError,
@@ -33,7 +34,7 @@ from apothic_backends.model.volumes import MOST_PIECE, Piece
 from apothic_backends.volumes import disk
 from apothic_backends.volumes.files import Files
 from apothic_backends.volumes.incoming import GRACE_S
-from apothic_backends.volumes.local import PORTABLE, Volumes
+from apothic_backends.volumes.local import PORTABLE, VAST_LOCAL, Volumes
 from apothic_backends.volumes.store import Store
 from tests.unit.backends.volumes.support import (
     Machine,
@@ -271,6 +272,34 @@ def test_an_ephemeral_volume_is_gone_with_its_block(machine: Make, volumes: Volu
         assert volume.name in volumes.names()
 
     assert volumes.names() == ["data"]
+
+
+def test_a_volume_of_one_host_is_on_the_disk_of_the_first_machine_that_mounts_it(
+    machine: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other, program = machine(), machine(), machine(keeps=False)
+    monkeypatch.setenv("APOTHIC_HOST", "first")
+    store = one.volumes.open("fast", create=VAST_LOCAL)
+    one.volumes.place(store)
+    put(Files(store), "x", "1")
+    one.kinds()
+    assert read(Files(one.volumes.open("fast")), "x") == "1"
+    assert one.kinds() == ["FindVolume", "PlaceVolume"]
+    monkeypatch.setenv("APOTHIC_HOST", "second")
+
+    with pytest.raises(HostGone, match="host 'first'"):
+        other.volumes.open("fast")
+    with pytest.raises(HostGone, match="host 'first'"):
+        program.volumes.place(program.volumes.open("fast"))
+
+
+def test_a_volume_of_one_host_is_not_put_on_a_disk_that_goes(
+    machine: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APOTHIC_FAR", "apothic/plane/1")
+
+    with pytest.raises(HostGone, match="rented"):
+        machine().volumes.open("fast", create=VAST_LOCAL)
 
 
 def test_another_account_gets_nothing_by_knowing_a_hash(
