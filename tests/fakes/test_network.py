@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def allowed() -> None:
 def near() -> Iterator[socket.socket]:
     """Somebody who listens here."""
     with socket.create_server(("127.0.0.1", 0)) as near:
+        near.settimeout(60)
         yield near
 
 
@@ -100,6 +102,7 @@ with socket.create_server(("127.0.0.1", {port(free)})) as server:
         program = start([sys.executable, "-c", serve], {}, tmp_path, is_let=True)
         while "serving" not in program.output():
             assert program.poll() is None, program.output()
+            time.sleep(0.01)
 
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port(free)))
