@@ -256,6 +256,7 @@ def machines(subject: Subject, jobs: int = 100_000) -> dict[str, float]:
         "us_1000": many["us"],
         "growth": many["us"] / few["us"],
         "longest_s": many["longest_s"],
+        "whole_s": many["whole_s"],
     }
 
 

@@ -9,12 +9,15 @@ somebody has to wait though there is room; and it ends, at the latest, after a w
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from itertools import islice
 
 from apothic_backends.model.functions import FunctionSpec
 from apothic_emulator.core.agent import Agent
 from apothic_emulator.core.agents import Agents
 from apothic_emulator.core.executors import PREFETCH_BELOW_S, Executor, ExecutorStatus
+from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.pools import Pool
 
 PATIENCE_S = 30.0
@@ -26,11 +29,17 @@ LONGEST_S = 300.0
 LOOK_S = 5.0
 """How often it is looked whether one still has to be."""
 
+MOST_AT_ONCE = 8
+"""So many machines are cleared for one function at a time, if so many of its jobs have waited."""
+
+AMONG = 16
+"""Of so many machines that will do it is found out which would be free the soonest."""
+
 _READY = ExecutorStatus.READY
 
 
 class Clearing:
-    """Which machines are cleared, for which functions: one for each that has waited."""
+    """Which machines are cleared, for which functions: one for each job that has waited."""
 
     def __init__(
         self,
@@ -39,30 +48,35 @@ class Clearing:
         wake_at: Callable[[float], None],
     ) -> None:
         self._agents, self._retire, self._wake_at = agents, retire, wake_at
-        self._cleared: dict[int, tuple[Agent, float]] = {}
-        """By number of a function: what is cleared for it, and until when."""
+        self._cleared: dict[tuple[int, int], tuple[Agent, float]] = {}
+        """By numbers of function and machine: what is cleared for it, and until when."""
+        self._turn = 0
+        """With which machine to begin."""
         self._again_at: dict[int, float] = {}
         """When to try again for functions for which none could be."""
 
     def starves(self, pool: Pool) -> None:
         """A function has found no place."""
-        if pool.function.number not in self._cleared:
-            self._wake_at(self._due(pool))
+        count = sum(1 for number, _ in self._cleared if number == pool.function.number)
+        self._wake_at(self._due(pool, count) if count < MOST_AT_ONCE else NEVER)
 
-    def _due(self, pool: Pool) -> float:
-        job = pool.queue[0]
+    def _due(self, pool: Pool, count: int) -> float:
+        """When to clear another machine, beside those."""
+        job = next(islice(pool.queue, count, None), None)
+        if job is None:
+            return NEVER
         patient_until = max(job.submitted_at, job.not_before) + PATIENCE_S
         return max(patient_until, self._again_at.get(pool.function.number, 0.0))
 
-    def found(self, pool: Pool) -> bool:
-        """A function has found a place; whether others have to look again."""
+    def found(self, pool: Pool, agent: int) -> bool:
+        """A function has found a place there; whether others have to look again."""
         number = pool.function.number
         self._again_at.pop(number, None)
-        return self._open(number)
+        return self._open(number, agent)
 
-    def _open(self, number: int) -> bool:
+    def _open(self, function: int, number: int) -> bool:
         """Let others in again, where they were not."""
-        agent, _ = self._cleared.pop(number, (None, 0.0))
+        agent, _ = self._cleared.pop((function, number), (None, 0.0))
         if agent is not None:
             agent.cleared_for = None
             self._agents.room.look(agent)
@@ -71,13 +85,17 @@ class Clearing:
     def tick(self, now: float) -> bool:
         """Clear machines for who has waited; whether some are open again."""
         starved = {n: pool for n, pool in self._agents.starved.items() if pool.queue}
-        over = [n for n, it in self._cleared.items() if n not in starved or self._is_over(*it, now)]
-        for number in over:
-            self._again_at[number] = now + PATIENCE_S
-            self._open(number)
-        for pool in starved.values():
-            if pool.function.number not in self._cleared:
-                self._see_to(pool, now)
+        over = [
+            which
+            for which, it in self._cleared.items()
+            if which[0] not in starved or self._is_over(*it, now)
+        ]
+        for which in over:
+            self._again_at[which[0]] = now + PATIENCE_S
+            self._open(*which)
+        counts = Counter(function for function, _ in self._cleared)
+        for number, pool in starved.items():
+            self._see_to(pool, counts[number], now)
         if self._cleared:
             self._wake_at(now + LOOK_S)
         self._again_at = {n: at for n, at in self._again_at.items() if at > now}
@@ -87,26 +105,32 @@ class Clearing:
         spec = agent.cleared_for
         return until <= now or spec is None or not agent.takes(spec)
 
-    def _see_to(self, pool: Pool, now: float) -> None:
-        number, due = pool.function.number, self._due(pool)
-        if due <= now:
-            agent = None if pool.queue[0].level else self._soonest(pool, now)
-            if agent is not None:
-                self._clear(agent, pool, now)
+    def _see_to(self, pool: Pool, count: int, now: float) -> None:
+        """Clear as many as may be, beside those."""
+        number = pool.function.number
+        while count < MOST_AT_ONCE and (due := self._due(pool, count)) < NEVER:
+            agent = None if due > now or pool.queue[0].level else self._soonest(pool, now)
+            if agent is None:
+                if due <= now:
+                    due = self._again_at[number] = now + PATIENCE_S
+                self._wake_at(due)
                 return
-            due = self._again_at[number] = now + PATIENCE_S
-        self._wake_at(due)
+            self._clear(agent, pool, now)
+            count += 1
 
     def _soonest(self, pool: Pool, now: float) -> Agent | None:
         """The machine that will have room for an executor the soonest, if it is cleared now."""
         agents, spec = self._agents, pool.function.spec
         if agents.market is not None and agents.market.is_coming(pool.function.number):
             return None
-        able = [
+        those = agents.machines(spec)
+        self._turn = (self._turn + AMONG) % max(len(those), 1)
+        in_turn = (
             agent
-            for agent in agents.machines(spec)
+            for agent in [*those[self._turn :], *those[: self._turn]]
             if agent.takes(spec) and agent.cleared_for is None and self._would_do(agent, spec)
-        ]
+        )
+        able = [*islice(in_turn, AMONG)]
         if any(self._comes_by_itself(agent, spec) for agent in able):
             return None
         return min(able, key=lambda agent: (self._left_s(agent, now), agent.number), default=None)
@@ -136,7 +160,7 @@ class Clearing:
 
     def _clear(self, agent: Agent, pool: Pool, now: float) -> None:
         spec = agent.cleared_for = pool.function.spec
-        self._cleared[pool.function.number] = agent, now + LONGEST_S
+        self._cleared[pool.function.number, agent.number] = agent, now + LONGEST_S
         for executor in _in_the_way(agent, spec):
             if executor.status is _READY:
                 self._retire(executor, now)

@@ -172,7 +172,7 @@ class Scheduler:
             StartExecutor(executor.number, function.number, function.spec, function.code, *place)
         )
         self.look_by(executor, executor.step_at)
-        if self.clearing.found(pool):
+        if self.clearing.found(pool, executor.agent):
             self.feed(now)
         for other in list(self.agents.starved.values()):  # it may have the place they waited for
             self._make_room(other, now)

@@ -12,7 +12,7 @@ from apothic_backends.model.errors import NotFound
 from apothic_backends.model.functions import Condition
 from apothic_backends.model.jobs import JobStatus
 from apothic_emulator.core.facts import Ended, Reported
-from apothic_emulator.core.machine import Machine
+from apothic_emulator.core.machine import SETTLE_S, Machine
 from apothic_emulator.core.renting import (
     Destroy,
     Failure,
@@ -165,6 +165,32 @@ def test_what_is_released_while_it_is_made_is_destroyed_when_it_is_there() -> No
     assert driver.wanted(Destroy) == []
 
     assert only(driver.rented(rent), Destroy)[0].provider_id == "v1"
+
+
+def test_what_was_up_and_has_been_destroyed_is_gone_once_two_listings_do_not_show_it() -> None:
+    driver = Renter()
+    rent = driver.up()
+    began = driver.now
+    driver.start(ReleaseMachines())
+    driver.lists()  # which was asked for before it was destroyed
+    driver.ask(MachineEnded(rent.machine))
+    driver.lists()
+    driver.lists()
+
+    assert driver.machines == ()
+    assert driver.now - began < SETTLE_S / 2
+
+
+def test_what_a_listing_shows_again_has_to_be_destroyed_again_before_it_is_gone() -> None:
+    driver = Renter()
+    rent = driver.up()
+    driver.start(ReleaseMachines())
+    driver.ask(MachineEnded(rent.machine))
+    driver.lists(driver.seen(rent.tag))
+    driver.lists()
+    driver.lists()
+
+    assert driver.statuses == ["destroying"]
 
 
 def test_what_is_released_while_it_is_made_and_was_not_is_gone() -> None:
