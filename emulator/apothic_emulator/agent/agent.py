@@ -379,10 +379,9 @@ class Agent:
         for number in self.lines:
             self.zygotes.signal(number, signal.SIGKILL)
         while self.lines and (said := self.zygotes.wait(_SILENCE_S)) is not None:
-            for message in said:
-                line = self.lines.pop(message.number, None)
-                if line is not None:
-                    line.close()
+            for message in said:  # an end that came later would be taken for one of the next host's
+                if message.kind in (orders.ENDED, orders.FAILED) and message.number in self.lines:
+                    self.lines.pop(message.number).close()
         self.zygotes.end_guests()
 
     def close(self) -> None:

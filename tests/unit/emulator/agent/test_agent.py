@@ -17,6 +17,8 @@ from apothic_emulator.agent.line import Line
 from apothic_emulator.agent.zygote import Zygote
 from apothic_emulator.core.effects import Recall
 from apothic_emulator.core.facts import Asked
+from apothic_emulator.executors import orders
+from apothic_emulator.executors.orders import Message
 from apothic_emulator.host.host import Host
 from apothic_emulator.host.thread import HostThread
 from apothic_emulator.host.tickets import HostTicket
@@ -85,3 +87,20 @@ def test_a_line_that_hangs_up_is_forgotten_before_it_can_be_closed(agent: Agent)
     agent.read_channel(line.bulk_fd, EPOLLIN)
 
     assert held == [True]
+
+
+def test_an_executor_has_not_ended_before_that_is_heard(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    news = [[Message(orders.STARTED, 1, 4711)], [Message(orders.ENDED, 1, 9)]]
+    left: list[int] = []
+
+    def wait(patience_s: float) -> list[Message]:
+        left.append(len(agent.lines))
+        return news.pop(0)
+
+    monkeypatch.setattr(agent.zygotes, "wait", wait)
+
+    agent.end_all()
+
+    assert (left, news, agent.lines) == ([1, 1], [], {})
