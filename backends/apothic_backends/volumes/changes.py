@@ -12,8 +12,16 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple, cast
 
-from apothic_backends.model.errors import PathRefused, UsageError
-from apothic_backends.volumes.manifest import FILE, FOLDER, LINK, Changes, Entries, Entry
+from apothic_backends.model.errors import PathRefused, UsageError, VolumeDamaged
+from apothic_backends.volumes.manifest import (
+    FILE,
+    FOLDER,
+    LINK,
+    Changes,
+    Entries,
+    Entry,
+    Manifest,
+)
 from apothic_backends.volumes.paths import inside, parents
 
 _MOST = 1 << 62
@@ -59,6 +67,21 @@ def decode(data: bytes) -> Wanted:
     except (ValueError, TypeError, IndexError, KeyError, RecursionError) as error:
         raise UsageError(f"these are no changes of a volume: {error!r:.200}") from None
     return Wanted(changes, known)
+
+
+def checked(version: Manifest, where: str) -> Manifest:
+    """A version as another machine tells it.
+
+    Raises:
+        VolumeDamaged: it has what no volume can have, such as a path that leads out of it.
+    """
+    try:
+        for path, entry in version.entries.items():
+            _path(path)
+            _entry([*entry])
+    except (ValueError, TypeError, PathRefused) as error:
+        raise VolumeDamaged(f"{where} has what no volume can have: {error!r:.200}") from None
+    return version
 
 
 def _path(told: Any) -> str:

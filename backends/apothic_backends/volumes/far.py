@@ -101,7 +101,8 @@ class FarStore(Store):
             data = self._manifest(head)
             if data is not None:
                 where = f"version {head.rev} of volume {self.name}"
-                self._know(decode(data, head.digest, where), head.digest)
+                version = texts.checked(decode(data, head.digest, where), where)
+                self._know(version, head.digest)
                 return self._known
 
     def _know(self, version: Manifest, digest: str) -> None:
@@ -254,12 +255,12 @@ class FarVolumes(Volumes):
 
         Raises:
             NotFound: there is none.
-            UsageError: there is one of another kind.
+            UsageError: there is one of another kind; or it is called what cannot be a folder.
         """
         head: VolumeHead = self._ask(FindVolume(check_name(name), create))
         if head.kind == VAST_LOCAL and self._keeps:
             return self._pinned(head)
-        folder = self.folder / ".far" / head.volume_id
+        folder = self.folder / ".far" / check_name(head.volume_id)
         return FarStore(folder, head, self._start, keeps=self._keeps)
 
     def _pinned(self, head: VolumeHead) -> Store:

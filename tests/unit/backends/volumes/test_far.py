@@ -21,6 +21,7 @@ from apothic_backends.model.errors import (
     ApothicError,
     Fenced,
     HostGone,
+    InvalidOption,
     NotFound,
     PathRefused,
     UsageError,
@@ -30,11 +31,15 @@ from apothic_backends.model.errors import (
     VolumeFull,
 )
 from apothic_backends.model.payloads import Payload
-from apothic_backends.model.volumes import MOST_PIECE, Piece
+from apothic_backends.model.volumes import MOST_PIECE, Piece, VolumeHead
+from apothic_backends.ticket import Ticket
 from apothic_backends.volumes import disk
+from apothic_backends.volumes.changes import checked
+from apothic_backends.volumes.far import FarVolumes
 from apothic_backends.volumes.files import Files
 from apothic_backends.volumes.incoming import GRACE_S
 from apothic_backends.volumes.local import PORTABLE, VAST_LOCAL, Volumes
+from apothic_backends.volumes.manifest import FILE, Entry, Manifest
 from apothic_backends.volumes.store import Store
 from tests.unit.backends.volumes.support import (
     Machine,
@@ -389,3 +394,31 @@ def test_a_failure_nobody_has_thought_of_is_told(machine: Make) -> None:
 
     with pytest.raises(ApothicError, match="TypeError"):
         at.start(GetPieces("data", at.open().volume_id, ("no piece",))).wait()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("odd", ["../../elsewhere", "/etc", "", "a/b", "."])
+def test_a_control_plane_cannot_name_a_folder_elsewhere(tmp_path: Path, odd: str) -> None:
+    def start(command: object) -> Ticket[VolumeHead]:
+        ticket = Ticket[VolumeHead]()
+        ticket.complete(VolumeHead("data", odd, PORTABLE))
+        return ticket
+
+    volumes = FarVolumes(start, tmp_path / "home", keeps=False)
+
+    with pytest.raises(InvalidOption):
+        volumes.open("data")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "entry"),
+    [
+        ("../out", Entry(FILE, 0o644, 0, 0, "0" * 64, 1)),
+        ("/out", Entry(FILE, 0o644, 0, 0, "0" * 64, 1)),
+        ("a", Entry(FILE, 0o644, 0, 0, "../../out", 1)),
+        ("a", Entry(FILE, 0o4755, 0, 0, "0" * 64, 1)),
+    ],
+)
+def test_a_version_that_no_volume_can_have_is_refused(path: str, entry: Entry) -> None:
+    with pytest.raises(VolumeDamaged, match="version 1 has what no volume can have"):
+        checked(Manifest(1, 0, {path: entry}), "version 1")
