@@ -23,6 +23,7 @@ from typing import Any
 import anyio
 import uvicorn
 
+from apothic_backends.commands.machines import GetCloud
 from apothic_backends.prices import read_prices
 from apothic_backends.providers.base import Provider
 from apothic_backends.providers.opening import SECRETS
@@ -41,7 +42,7 @@ from apothic_emulator.server.guard import Guard
 from apothic_emulator.server.keys import Keys
 from apothic_emulator.server.listening import listen
 from apothic_emulator.server.protocol import Config, Protocol, SocketProtocol
-from apothic_emulator.server.renting import Papers, Renting, open_all, place_of
+from apothic_emulator.server.renting import Papers, Renting, open_all, place_of, still_rented
 from apothic_emulator.server.rules import Rules
 from apothic_emulator.server.settings import Settings
 from apothic_emulator.server.site import Site
@@ -155,7 +156,7 @@ async def _serve(
     guard = build(site, Rules(port, settings.hosts), most=settings.limits.requests)
     _end_what_is_revoked(keys, guard, accounts)
     try:
-        await accounts.get(ACCOUNT)  # what was kept goes on now, and not with the first request
+        await _go_on(accounts, say)
         if settings.restored:
             for name in sorted({key.account for key in keys.listed()}):
                 await accounts.get(name)
@@ -175,6 +176,14 @@ async def _serve(
         settings.told_in.unlink(missing_ok=True)
         with anyio.CancelScope(shield=True):
             await accounts.close()
+
+
+async def _go_on(accounts: Accounts, say: Say) -> None:
+    """What was kept goes on now, and not with the first request; so do machines that are rented."""
+    account = await accounts.get(ACCOUNT)
+    left = still_rented(await account.start(GetCloud()), time.time())
+    if left:
+        say(left)
 
 
 async def _tidy(site: Site) -> None:

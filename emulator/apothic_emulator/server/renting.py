@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Final
 
+from apothic_backends.model.machines import CloudSnapshot
 from apothic_backends.model.record import Record
 from apothic_backends.providers.base import Login, Order, Provider
 from apothic_backends.providers.opening import open_provider
@@ -49,6 +51,19 @@ def open_all(settings: Settings) -> dict[str, Provider]:
     """
     names = () if settings.terms is None else settings.terms.providers
     return {name: open_provider(name, os.environ) for name in names}
+
+
+def still_rented(cloud: CloudSnapshot, now: float) -> str | None:
+    """What to say at a start: what machines cost that went on meanwhile. None if none did."""
+    if not cloud.machines:
+        return None
+    usd = sum(it.usd_per_hour * max(0.0, now - it.created_at) / 3600 for it in cloud.machines)
+    since = datetime.fromtimestamp(min(it.created_at for it in cloud.machines), UTC)
+    many = len(cloud.machines)
+    return (
+        f"{many} machine{'s are' if many > 1 else ' is'} rented still, for "
+        f"${cloud.usd_per_hour:.3f} an hour: about ${usd:.3f} since {since:%Y-%m-%d %H:%M} UTC"
+    )
 
 
 class Papers:

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from apothic_backends.model.errors import UsageError
-from apothic_backends.model.machines import PublishedImage
+from apothic_backends.model.machines import CloudSnapshot, MachineSnapshot, PublishedImage
 from apothic_backends.placement.offers import Offer
 from apothic_backends.providers.base import Login
 from apothic_backends.providers.opening import login_of
@@ -17,7 +17,7 @@ from apothic_emulator.core.renting import Rent
 from apothic_emulator.server.commands import serve
 from apothic_emulator.server.first import first_key
 from apothic_emulator.server.keys import Keys, new_token
-from apothic_emulator.server.renting import Papers, Place
+from apothic_emulator.server.renting import Papers, Place, still_rented
 from apothic_emulator.stores.memory import MemoryEngine
 from apothic_emulator.stores.store import Store
 
@@ -146,3 +146,23 @@ def test_nobody_rents_without_having_said_for_how_much_and_what(
 
     with pytest.raises(click.UsageError, match=why):
         command.main(options, standalone_mode=False)
+
+
+def rented(*machines: MachineSnapshot) -> CloudSnapshot:
+    """These machines, and what they cost together."""
+    usd_per_hour = sum(it.usd_per_hour for it in machines)
+    return CloudSnapshot("apothic/x/", usd_per_hour, 2.0, 0.0, 0.0, False, machines=machines)
+
+
+def test_a_start_tells_what_machines_cost_that_went_on_meanwhile() -> None:
+    first = MachineSnapshot("machines:1", "fly", "t1", "up", 0.0, 0.5, 1000.0)
+    other = MachineSnapshot("machines:2", "vast", "t2", "up", 0.0, 0.25, 4600.0)
+
+    assert still_rented(rented(first, other), 8200.0) == (
+        "2 machines are rented still, for $0.750 an hour: about $1.250 since 1970-01-01 00:16 UTC"
+    )
+    assert "1 machine is rented still, for $0.500" in str(still_rented(rented(first), 1000.0))
+
+
+def test_a_start_tells_nothing_where_nothing_is_rented() -> None:
+    assert still_rented(rented(), 1000.0) is None
