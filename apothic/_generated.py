@@ -6,11 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
+from apothic._declared import DECLARED
 from apothic.options import FunctionOptions
 from apothic.policies import Marks
 from apothic_backends.model.errors import InvalidOption
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.payloads import Payload
+from apothic_backends.registry import is_worker
 
 
 class Generatable(ABC):
@@ -19,6 +21,13 @@ class Generatable(ABC):
     app_name: str
     name: str
     options: FunctionOptions
+    origin: Any = None
+    """The handle that it was made of, by `with_options`; None for one that is in the program."""
+
+    @property
+    def written(self) -> Any:
+        """The handle that stands in the program: what others make of it has the same body."""
+        return self if self.origin is None else self.origin
 
     @property
     @abstractmethod
@@ -43,8 +52,16 @@ class Generatable(ABC):
 
     @property
     def freeze(self) -> Callable[[], object] | None:
-        """What has its body generated, which may take minutes; None if it is as it was written."""
-        return None if self.liv is None else self.code
+        """What has bodies generated, which may take minutes; None if all is as it was written.
+
+        Of what is generated that is its own; of others those that their app has: they may call
+        them, and no worker generates any.
+        """
+        if self.liv is not None:
+            return self.code
+        named = [it for (app_name, _), it in DECLARED.items() if app_name == self.app_name]
+        those = [it for it in named if it.liv is not None]
+        return None if not those or is_worker() else lambda: [it.code() for it in those]
 
     @property
     def stub_kind(self) -> str | None:
@@ -79,7 +96,7 @@ class Generatable(ABC):
             return self.raw()
         from apothic.generation.freezing import loaded  # for few functions  # noqa: PLC0415
 
-        return loaded(self)
+        return loaded(self.written)
 
     def frozen(self) -> Payload:
         """What loads to what was generated for it, which is frozen first, unless it is.
@@ -89,4 +106,4 @@ class Generatable(ABC):
         """
         from apothic.generation.freezing import frozen  # for few functions  # noqa: PLC0415
 
-        return Payload(frozen(self).encode(), codec="ref")
+        return Payload(frozen(self.written).encode(), codec="ref")

@@ -164,7 +164,9 @@ class Declared(Generatable, Invocable[P, R], Markable):
         wait_s = self._wait_s
         if wait_timeout_s is not WAIT_S:
             wait_s = seconds("wait_timeout_s", wait_timeout_s)
-        return type(self)(self.raw(), self.app_name, kept | options, wait_s, marks)
+        made = type(self)(self.raw(), self.app_name, kept | options, wait_s, marks)
+        made.origin = self.written
+        return made
 
     def wait_s(self, timeout_s: float | None) -> float | None:
         """How long to wait: what the call says, else what this handle says."""

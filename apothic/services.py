@@ -56,13 +56,13 @@ class Service(Declared[P, R]):
 
     shape = "asgi"
     _object: Reference | None = None
+    _owner: Any = None
+    """The class that it is a method of."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.service_url: str | None = None
         """Where it answers; None until this program has deployed it, or has asked."""
-        self._owner: Any = None
-        """The class that it is a method of."""
 
     @property
     def stub_kind(self) -> str | None:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from importlib import import_module, invalidate_caches
+from importlib.util import find_spec
 from pathlib import Path
 from threading import RLock
 from typing import Any, NamedTuple, Protocol
@@ -35,6 +36,7 @@ class Generated(Protocol):
     """A handle of a function that is to be generated."""
 
     app_name: str
+    name: str
     options: Any
 
     @property
@@ -102,8 +104,15 @@ def frozen(handle: Generated) -> str:
         GenerationFailed: no answer could be frozen; what was frozen before still is.
         UsageError: what is frozen was changed by hand, or belongs to another app.
     """
-    wanted = Wanted.of(handle)
-    module = module_of(wanted.stub.app_name, wanted.stub.name)
+    module = module_of(handle.app_name, handle.name)
+    if is_worker():
+        _check_shipped(module, handle.name)
+    else:
+        _freeze(Wanted.of(handle), module)
+    return f"{module}:{handle.name}"
+
+
+def _freeze(wanted: Wanted, module: str) -> None:
     with _lock:
         there = frozen_at(wanted.path)
         if there is not None and (there.app_name, there.name) != _names(wanted):
@@ -112,13 +121,24 @@ def frozen(handle: Generated) -> str:
                 f"{wanted.stub.name} would be there, too; call one of the apps otherwise"
             )
         if there is None or not wanted.is_met_by(there) or _is_due(wanted):
-            _refuse_worker(wanted)
             _refuse_elsewhere(wanted)
             _write(wanted.path, rendered(artifact_for(wanted), wanted.stub))
             sys.modules.pop(module, None)  # it is another one now
             invalidate_caches()
         FROZEN.add(str(wanted.path))
-    return f"{module}:{wanted.stub.name}"
+
+
+def _check_shipped(module: str, name: str) -> None:
+    """In a worker it is what was frozen when its files were shipped, or there is nothing."""
+    try:
+        found = find_spec(module)
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        raise NotGenerated(
+            f"{name}() is not frozen in the files that this worker runs in, and a worker generates "
+            "nothing: deploy the app, or call the function from your program first"
+        )
 
 
 def loaded(handle: Generated) -> Callable[..., Any]:
@@ -167,9 +187,8 @@ def artifact_for(wanted: Wanted) -> Artifact:
 
 def _is_due(wanted: Wanted) -> bool:
     """Whether it is to be generated anew although it is there."""
-    if not wanted.config.force_regenerate or is_worker():
-        return False
-    return wanted.identity(wanted.settings.model) not in _anew
+    is_new = wanted.identity(wanted.settings.model) not in _anew
+    return wanted.config.force_regenerate and is_new
 
 
 def _is_fit(artifact: Artifact, wanted: Wanted) -> bool:
@@ -182,15 +201,6 @@ def _is_fit(artifact: Artifact, wanted: Wanted) -> bool:
 
 def _names(wanted: Wanted) -> tuple[str, str]:
     return wanted.stub.app_name, wanted.stub.name
-
-
-def _refuse_worker(wanted: Wanted) -> None:
-    if is_worker():
-        raise NotGenerated(
-            f"{wanted.stub.name}() is not frozen in the files that were shipped, and a worker "
-            "generates nothing: deploy again, and see that apothic_liv/ is shipped "
-            "(apothic package --list)"
-        )
 
 
 def _refuse_elsewhere(wanted: Wanted) -> None:

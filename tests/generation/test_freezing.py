@@ -15,7 +15,7 @@ from apothic.generation.freezing import _anew
 from apothic_backends.connection import use
 from apothic_backends.registry import open_backend
 from tests.fakes.chat.fake import Chat, breaks_off, chatting, fails, refuses, says
-from tests.generation.projects import GOOD, Project, answer
+from tests.generation.projects import APP, GOOD, Project, answer
 
 EXAMPLE = 'examples=[((" A ",), {}, "status:a")]'
 
@@ -218,8 +218,6 @@ def test_the_key_is_sent_and_never_kept(
 
 
 def test_apps_whose_names_are_alike_do_not_share_a_module(project: Project, chat: Chat) -> None:
-    from tests.generation.projects import APP
-
     chat.add(says(GOOD))
     project.app(text=APP.replace('App("demo")', 'App("de-mo")')).normalize.remote("A")
 
@@ -277,6 +275,69 @@ def test_a_schedule_may_call_what_is_generated(project: Project, chat: Chat) -> 
     app.app.deploy()
     assert app.normalize.remote() == 5
     assert '"schedule"' in str(chat.requests[0].body)
+
+
+NESTED = (
+    APP
+    + """
+
+@app.function
+def outer(status: str) -> str:
+    return normalize.remote(status) + "!"
+"""
+)
+
+
+def test_a_function_may_call_one_that_is_generated(project: Project, chat: Chat) -> None:
+    chat.add(says(GOOD))
+
+    assert project.app(text=NESTED).outer.remote(" A ") == "status:a!"
+
+
+def test_a_script_may_have_one_that_calls_one_that_is_generated(
+    project: Project, chat: Chat
+) -> None:
+    chat.add(says(GOOD))
+    text = NESTED.format(liv="", options="") + "\nprint(outer.remote(' A '))\n"
+    (project.folder / "script.py").write_text(text)
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+
+    told = subprocess.run(
+        [sys.executable, "script.py"], env=environ, capture_output=True, timeout=120, check=False
+    )
+    assert told.stdout == b"status:a!\n", told.stderr
+
+
+def test_the_same_function_under_other_options_has_the_same_body(
+    project: Project, chat: Chat
+) -> None:
+    chat.add(says(GOOD))
+    app = project.app()
+    other = app.normalize.with_options(memory_mb=2048)
+
+    assert [app.normalize.remote("A"), other.remote("B")] == ["status:a", "status:b"]
+    assert len(chat.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("head", "stub", "body", "call"),
+    [
+        ("async def", "", "return n + 1", "it.remote(2) == 3"),
+        ("def", "    yield 0", "yield from range(n)", "[*it.remote_gen(2)] == [0, 1]"),
+        ("async def", "    yield 0", "yield n", "[*it.remote_gen(2)] == [2]"),
+    ],
+)
+def test_what_is_awaited_or_yields_can_be_generated(
+    project: Project, chat: Chat, head: str, stub: str, body: str, call: str
+) -> None:
+    text = (
+        "import apothic\napp = apothic.App('demo')\n@apothic.liv({liv})\n@app.function({options})\n"
+        f"{head} normalize(n: int):\n    raise NotImplementedError\n{stub}\n"
+    )
+    chat.add(says(f"```python\n{head} normalize(n: int):\n    {body}\n```"))
+    it = project.app(text=text).normalize
+
+    assert eval(call, {"it": it})
 
 
 def test_a_stub_that_cannot_be_read_is_refused_before_anybody_is_asked(

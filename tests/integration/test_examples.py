@@ -116,6 +116,8 @@ def test_the_way_into_the_cloud_and_back_is_rehearsed(tmp_path: Path) -> None:
 def test_every_example_has_a_test() -> None:
     services = Path(__file__).parents[1] / "services" / "test_example.py"
     edited = Path(__file__).parent / "dev" / "test_readme.py"
-    tested = "".join(it.read_text("utf-8") for it in (Path(__file__), services, edited))
+    generated = Path(__file__).with_name("test_generated_examples.py")
+    files = (Path(__file__), services, edited, generated)
+    tested = "".join(it.read_text("utf-8") for it in files)
 
     assert [path.name for path in EXAMPLES.glob("*.py") if path.name not in tested] == []

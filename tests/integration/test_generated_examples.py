@@ -17,9 +17,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 def folder(tmp_path: Path) -> Path:
     """A project with the examples."""
     (tmp_path / "pyproject.toml").touch()
-    for name in ("scripted_model", "liv_freeze_preview", "run_liv_roundtrip"):
-        shutil.copy(EXAMPLES / f"{name}.py", tmp_path)
-    shutil.copy(EXAMPLES / "run_liv_endpoint_roundtrip.py", tmp_path)
+    for path in (EXAMPLES / "scripted_model.py", *EXAMPLES.glob("*liv_*.py")):
+        shutil.copy(path, tmp_path)
     return tmp_path
 
 

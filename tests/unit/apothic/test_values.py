@@ -126,6 +126,22 @@ def test_decorators_mark_a_function_on_either_side_of_app_function() -> None:
     assert marked.spec().concurrent_requests == 2
 
 
+@pytest.mark.parametrize("shape", ["function", "endpoint"])
+def test_liv_is_said_inside_above_or_below(shape: str) -> None:
+    declare = getattr(apothic.App("marks"), shape)
+    config = LivConfig(model="small")
+
+    def work() -> int: ...
+
+    for handle in (
+        declare(liv=config)(work),
+        apothic.liv(model="small")(declare()(work)),
+        declare()(apothic.liv(model="small")(work)),
+    ):
+        assert handle.liv == config
+        vars(work).clear()
+
+
 def test_liv_cannot_be_said_twice() -> None:
     app = apothic.App("marks")
 

@@ -122,6 +122,17 @@ def test_a_service_that_has_found_its_place_gets_no_other_machine() -> None:
     assert driver.cloud.waiting == {}
 
 
+def test_a_service_that_finds_a_place_at_once_gets_no_machine() -> None:
+    driver = Renter()
+    driver.join("own")
+    pool = driver.plane.pools[1]
+    pool.function.spec = pool.function.spec.replace(service=ServiceSpec("asgi"))
+
+    assert driver.plane.scheduler.start(pool, driver.now) is not None
+    driver.step(Tick())
+    assert not driver.wanted(SeekOffers)
+
+
 def test_what_needs_docker_or_another_python_gets_none() -> None:
     driver = Renter()
     image = ImageSpec(base="debian")
