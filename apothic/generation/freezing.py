@@ -162,7 +162,8 @@ def check(handle: Generated) -> None:
     wanted = Wanted.of(handle)
     there = frozen_at(wanted.path)
     if there is None or not wanted.is_met_by(there):
-        Model(wanted.settings, Tools(wanted.config.tools))
+        with Model(wanted.settings, Tools(wanted.config.tools)):
+            pass  # it could be asked
 
 
 def artifact_for(wanted: Wanted) -> Artifact:

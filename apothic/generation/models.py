@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Self, cast
 
 from apothic._drive import deadline_after, is_past
 from apothic.generation.config import LivConfig
@@ -80,7 +80,7 @@ def _timeout_s() -> float:
 
 
 class Model:
-    """A model that can be asked.
+    """A model that can be asked; closed with its `with` block, unless the client is the user's.
 
     Raises:
         NotGenerated: no model is named.
@@ -96,6 +96,20 @@ class Model:
             )
         self._settings, self._tools = settings, tools
         self._client = settings.client or _client(settings)
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self._settings.model
+
+    def __enter__(self) -> Self:
+        """It can be asked."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Let go of its connections."""
+        if self._settings.client is None:
+            self._client.close()
 
     def answer(self, messages: Sequence[Message]) -> str:
         """What it says, after as many calls of tools as it may make.

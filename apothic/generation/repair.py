@@ -32,7 +32,18 @@ def generated(
         NotGenerated: there is nobody to ask.
         IsolationMissing: nothing here locks up what is to be tried well enough.
     """
-    model = Model(settings, Tools(config.tools))
+    with Model(settings, Tools(config.tools)) as model:
+        code, answers = _answered(model, stub, config, context)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    is_tried = config.sandbox is not False
+    names = stub.app_name, stub.name
+    return Artifact(identity, *names, settings.model, now, answers, is_tried, code)
+
+
+def _answered(
+    model: Model, stub: Stub, config: LivConfig, context: Mapping[str, Any]
+) -> tuple[str, int]:
+    """Code that can be frozen, and how many answers it took."""
     modules = allowed(config)
     said = asked(stub, config, context, sorted(DEFAULT_MODULES if modules is None else modules))
     findings: list[str] = []
@@ -40,22 +51,12 @@ def generated(
         answer = model.answer(said)
         code, findings = _judged(answer, stub, config)
         if code is not None:
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            return Artifact(
-                identity,
-                stub.app_name,
-                stub.name,
-                settings.model,
-                now,
-                number,
-                config.sandbox is not False,
-                code,
-            )
+            return code, number
         said += [answered(answer), repaired(findings)]
     wrong = "\n".join(f"  - {finding}" for finding in findings)
     more = "" if config.rounds else "; self_debug=True has it try again"
     raise GenerationFailed(
-        f"{settings.model} has not generated a {stub.name}() that can be used, in "
+        f"{model.name} has not generated a {stub.name}() that can be used, in "
         f"{config.rounds + 1} answers{more}. The last one:\n{wrong}",
         findings=findings,
     )

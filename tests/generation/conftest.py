@@ -1,8 +1,8 @@
-"""Trials for the tests, where this machine has a place for them."""
+"""Trials for the tests, where this machine has a place for them; and a model that is asked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from apothic.generation.examples import Example
 from apothic.generation.trials import Failure, tried
 from apothic_backends.model.sandboxes import IsolationMissing
+from tests.fakes.chat.fake import Chat, chatting
 
 PATIENCE_S = 60.0
 
@@ -24,6 +25,15 @@ def example(*args: Any, **kwargs: Any) -> Example:
 def exact(expected: Any, *args: Any, **kwargs: Any) -> Example:
     """A call, and what is to come of it."""
     return Example(args, kwargs, expected, is_exact=True)
+
+
+@pytest.fixture
+def chat(monkeypatch: pytest.MonkeyPatch) -> Iterator[Chat]:
+    """The model that the environment names."""
+    with chatting() as chat:
+        monkeypatch.setenv("APOTHIC_LIV_MODEL", "any")
+        monkeypatch.setenv("APOTHIC_LIV_BASE_URL", chat.base_url)
+        yield chat
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from apothic import cli
-from tests.fakes.chat.fake import Chat, chatting, says
+from tests.fakes.chat.fake import Chat, says
 from tests.generation.projects import APP, GOOD, Project, answer
 
 Ran = tuple[int, str, str]
@@ -23,14 +23,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     folder = tmp_path / "project"
     folder.mkdir()
     return Project(folder, monkeypatch)
-
-
-@pytest.fixture
-def chat(monkeypatch: pytest.MonkeyPatch) -> Iterator[Chat]:
-    with chatting() as chat:
-        monkeypatch.setenv("APOTHIC_LIV_MODEL", "any")
-        monkeypatch.setenv("APOTHIC_LIV_BASE_URL", chat.base_url)
-        yield chat
 
 
 @pytest.fixture

@@ -14,19 +14,10 @@ from apothic import GenerationFailed, InvalidOption, NotGenerated, RemoteFunctio
 from apothic.generation.freezing import _anew
 from apothic_backends.connection import use
 from apothic_backends.registry import open_backend
-from tests.fakes.chat.fake import Chat, breaks_off, chatting, fails, refuses, says
+from tests.fakes.chat.fake import Chat, breaks_off, fails, refuses, says
 from tests.generation.projects import APP, GOOD, Project, answer
 
 EXAMPLE = 'examples=[((" A ",), {}, "status:a")]'
-
-
-@pytest.fixture
-def chat(monkeypatch: pytest.MonkeyPatch) -> Iterator[Chat]:
-    """The model that the environment names."""
-    with chatting() as chat:
-        monkeypatch.setenv("APOTHIC_LIV_MODEL", "any")
-        monkeypatch.setenv("APOTHIC_LIV_BASE_URL", chat.base_url)
-        yield chat
 
 
 @pytest.fixture

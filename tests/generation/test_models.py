@@ -57,7 +57,8 @@ def settings(chat: Chat, **other: Any) -> Settings:
 def asked(chat: Chat, *answers: Answer, tools: Any = (), **other: Any) -> str:
     """What comes of asking a model that answers so."""
     chat.add(*answers)
-    return Model(settings(chat, **other), Tools(tools)).answer(MESSAGES)
+    with Model(settings(chat, **other), Tools(tools)) as model:
+        return model.answer(MESSAGES)
 
 
 def failure(chat: Chat, *answers: Answer, tools: Any = (), **other: Any) -> GenerationFailed:
