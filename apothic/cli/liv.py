@@ -17,7 +17,7 @@ def liv(context: click.Context, **given: Any) -> None:
     """Look into functions whose bodies are generated, before they run or are deployed.
 
     \b
-    apothic liv preview app.py::normalize > /dev/null
+    apothic liv preview app.py::normalize
     apothic liv diff app.py
     apothic liv list
     """  # noqa: D301 - click reads \b as "do not wrap this paragraph"
