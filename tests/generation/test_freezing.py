@@ -54,6 +54,18 @@ def test_it_is_asked_for_once(project: Project, chat: Chat) -> None:
     assert len(chat.requests) == 1
 
 
+def test_a_model_that_answers_otherwise_each_time_changes_nothing_that_is_frozen(
+    project: Project, chat: Chat
+) -> None:
+    chat.add(says(GOOD), says(answer("'other'")), says(answer("'another'")))
+    first = project.app().app.deploy()
+
+    assert project.app().normalize.remote("A") == "status:a"
+    project.frozen.unlink()  # as in another copy of the project
+    assert project.app().normalize("B") == "status:b"
+    assert first == "deployments:1"
+
+
 def test_a_deployment_freezes_it_first(project: Project, chat: Chat) -> None:
     chat.add(says(GOOD))
     app = project.app()
@@ -121,7 +133,7 @@ def test_what_is_deleted_comes_from_the_cache(project: Project, chat: Chat) -> N
     assert len(chat.requests) == 1
 
 
-def test_a_cache_that_was_edited_is_not_believed(
+def test_h6_a_cache_that_was_edited_is_not_believed(
     project: Project, chat: Chat, tmp_path: Path
 ) -> None:
     chat.add(says(GOOD), says(GOOD))

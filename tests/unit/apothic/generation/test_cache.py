@@ -79,7 +79,7 @@ def test_several_processes_generate_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["code", "identity", "cut", "text", "huge"])
-def test_what_is_not_as_it_was_written_is_not_there(tmp_path: Path, change: str) -> None:
+def test_h6_what_is_not_as_it_was_written_is_not_there(tmp_path: Path, change: str) -> None:
     cache = DiskCache(tmp_path)
     cache.put(made())
     path = tmp_path / "one.json"
@@ -153,7 +153,7 @@ class Elsewhere:
         self.key = key
 
 
-def test_accounts_do_not_share(home: Path) -> None:
+def test_h6_accounts_do_not_share(home: Path) -> None:
     before = use(Elsewhere("one"))  # type: ignore[arg-type]
     try:
         first = account()
