@@ -58,6 +58,10 @@ class Tally:
     kills: int
 
 
+STALL_S = 120.0
+"""So long at most nobody is killed and nothing is consumed; else something hangs."""
+
+
 def run(messages: int, consumers: int, kills: int, seed: int) -> Tally:
     """Put messages, have them consumed under fire, and compare."""
     killer = Killer(seed, mean_s=0.2)
@@ -66,16 +70,21 @@ def run(messages: int, consumers: int, kills: int, seed: int) -> Tally:
         log = Path(folder, "done")
         lapsed: Counter[int] = Counter()
         events = q.watch()
-        watcher = threading.Thread(target=_watch, args=(events, lapsed))
+        watcher = threading.Thread(target=_watch, args=(events, lapsed), daemon=True)
         watcher.start()
         jobs = [consume.spawn(q, str(log)) for _ in range(consumers)]
-        fire = threading.Thread(target=killer.kill, args=(kills, failures))
+        fire = threading.Thread(target=killer.kill, args=(kills, failures), daemon=True)
         fire.start()
         for first in range(0, messages, 500):
             q.put_many(range(first, min(first + 500, messages)))
+        seen, until = (0, 0), time.monotonic() + STALL_S
         while fire.is_alive() or q.stats().partitions:
             jobs = [_again(job, q, log) for job in jobs]
-            time.sleep(0.05)
+            time.sleep(0.05)  # whoever is killed tells nobody: it is looked for
+            now = killer.killed.total(), log.stat().st_size if log.exists() else 0
+            if now != seen:
+                seen, until = now, time.monotonic() + STALL_S
+            assert time.monotonic() < until, f"nothing has come of anything for {STALL_S:g} s"
         failures.append("over")
         fire.join()
         for job in jobs:
