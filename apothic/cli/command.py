@@ -21,7 +21,7 @@ def does(what: str) -> Callable[[Callable[[], None]], Callable[..., None]]:
     The function is called with what was asked for and the command's own parameters. It is imported
     then, so that --help starts fast.
     """
-    module, _, function = what.partition(".")
+    module, _, function = what.rpartition(".")
 
     def decorate(described: Callable[[], None]) -> Callable[..., None]:
         def run(asked: Wishes, **given: Any) -> None:

@@ -29,7 +29,7 @@ def offer(context: click.Context, **given: object) -> None:
 @click.option("--disk-gb", type=click.FloatRange(min=1), default=16, show_default=True)
 @click.option("--provider", metavar="NAME", help="There only.")
 @click.option("--most", type=click.IntRange(1, 1000), default=20, show_default=True)
-@does("offers.search")
+@does("cloud.offers.search")
 def search() -> None:
     """Ask those providers whose keys are in the environment, and show what they would rent.
 

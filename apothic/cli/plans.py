@@ -103,8 +103,8 @@ def _listed(spec: FunctionSpec) -> Sequence[Offer]:
 
 def _asked_market(asked: Wishes) -> Market:
     """What providers offer now, each asked once for each function."""
-    from apothic.cli.offers import offers_of  # few ask  # noqa: PLC0415
-    from apothic.cli.renting import names_here  # noqa: PLC0415 - as above
+    from apothic.cli.cloud.offers import offers_of  # few ask  # noqa: PLC0415
+    from apothic.cli.cloud.providers import names_here  # noqa: PLC0415 - as above
 
     names = names_here()
     return lambda spec: [offer for _, offer in offers_of(asked, names, spec, spec.disk_gb)]

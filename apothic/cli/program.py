@@ -11,7 +11,7 @@ from apothic import __version__
 from apothic.cli.app import app
 from apothic.cli.auth import auth
 from apothic.cli.check import check
-from apothic.cli.cloud import cloud
+from apothic.cli.cloud.commands import cloud
 from apothic.cli.cost import cost
 from apothic.cli.deployment import deploy, deployment
 from apothic.cli.image import image

@@ -47,7 +47,7 @@ def publish(asked: Wishes, *, target: str, registry: str | None, again: bool) ->
         ImageBuildFailed: a step failed.
         PushFailed: the registry does not take it.
     """
-    from apothic.cli.clouds import plane  # with what only this needs  # noqa: PLC0415
+    from apothic.cli.cloud.status import plane  # with what only this needs  # noqa: PLC0415
     from apothic_backends.containers import machines  # noqa: PLC0415 - as above
 
     images = {it: names for it, names in images_of(target).items() if _needs_docker(it)}

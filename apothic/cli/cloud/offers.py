@@ -8,8 +8,8 @@ from math import inf
 from typing import Any
 
 from apothic.cli import output
+from apothic.cli.cloud.providers import names_here, opened
 from apothic.cli.command import say
-from apothic.cli.renting import names_here, opened
 from apothic.cli.wishes import Wishes
 from apothic_backends.model.errors import BackendError
 from apothic_backends.model.functions import FunctionSpec

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import click
 
 from apothic.cli import output
+from apothic.cli.cloud.providers import fly, names_here, opened
 from apothic.cli.command import say
-from apothic.cli.renting import fly, names_here, opened
 from apothic.cli.wishes import Wishes
 from apothic_backends.model.errors import BackendError, UsageError
 from apothic_backends.providers.base import Provider, Seen

@@ -60,7 +60,7 @@ def cloud(context: click.Context, **given: object) -> None:
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.argument("more", nargs=-1, type=click.UNPROCESSED, metavar="[-- OPTION...]")
-@does("cloud_up.up")
+@does("cloud.up.up")
 def up() -> None:
     """Have `apothic serve` run on Fly, with its state on a volume, and rent machines for calls.
 
@@ -85,7 +85,7 @@ def up() -> None:
     show_default=True,
     help="Seconds that machines have to be gone.",
 )
-@does("cloud_down.down")
+@does("cloud.down.down")
 def down() -> None:
     """Have all machines destroyed, then the control plane with all that it keeps, and look.
 
@@ -94,7 +94,7 @@ def down() -> None:
 
 
 @cloud.command(short_help="What is rented now, and what it costs.")
-@does("clouds.status")
+@does("cloud.status.status")
 def status() -> None:
     """Show the machines of a control plane, why others are not rented, and what all of it costs."""
 
@@ -112,7 +112,7 @@ def status() -> None:
     show_default=True,
     help="Seconds to wait for it to be gone.",
 )
-@does("sweeping.sweep")
+@does("cloud.sweep.sweep")
 def sweep() -> None:
     """Find every machine whose tag begins with `apothic/`, and destroy it once you have said so.
 

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 import trustme
 
-from apothic.cli import cloud_up
-from apothic.cli.cloud_image import check_image, in_registry
+from apothic.cli.cloud import up
+from apothic.cli.cloud.image import check_image, in_registry
+from apothic.cli.cloud.machine import argv_of, config_of, secrets_of
+from apothic.cli.cloud.profile import name_of, profile_of
 from apothic.cli.wishes import Wishes
 from apothic_backends.model.errors import UsageError
 from apothic_backends.providers.fly.sizes import Guest
@@ -39,18 +41,18 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_nothing_secret_is_where_a_machine_is_described() -> None:
-    argv = cloud_up._argv(PROFILE, "image", ("fly", "vast"), 2.0, ("--grace", "5"), ports=PORTS)
-    config = cloud_up._config(PROFILE, "image", GUEST, "vol_1", argv, ports=PORTS)
+    argv = argv_of(PROFILE, "image", ("fly", "vast"), 2.0, ("--grace", "5"), ports=PORTS)
+    config = config_of(PROFILE, "image", GUEST, "vol_1", argv, ports=PORTS)
     told = json.dumps(config)
-    kept = cloud_up._secrets(PROFILE, ("fly", "vast"))
+    kept = secrets_of(PROFILE, ("fly", "vast"))
 
     assert set(kept) == {"APOTHIC_ADMIN_KEY", "FLY_API_TOKEN", "VAST_API_KEY", "APOTHIC_STATE"}
     assert [value for value in kept.values() if value in told] == []
 
 
 def test_it_gets_only_the_keys_of_providers_that_it_may_rent_from() -> None:
-    assert "VAST_API_KEY" not in cloud_up._secrets(PROFILE, ("fly",))
-    assert "FLY_API_TOKEN" not in cloud_up._secrets(PROFILE, ("vast",))
+    assert "VAST_API_KEY" not in secrets_of(PROFILE, ("fly",))
+    assert "FLY_API_TOKEN" not in secrets_of(PROFILE, ("vast",))
 
 
 def test_what_opens_a_registry_is_passed_on_where_it_is_whole(
@@ -58,17 +60,17 @@ def test_what_opens_a_registry_is_passed_on_where_it_is_whole(
 ) -> None:
     told = {"APOTHIC_REGISTRY": "ghcr.io/me", "APOTHIC_REGISTRY_USER": "me"}
     monkeypatch.setenv("APOTHIC_REGISTRY", "ghcr.io/me")
-    assert not told.items() & cloud_up._secrets(PROFILE, ("fly",)).items()
+    assert not told.items() & secrets_of(PROFILE, ("fly",)).items()
     monkeypatch.setenv("APOTHIC_REGISTRY_USER", "me")
     monkeypatch.setenv("APOTHIC_REGISTRY_PASSWORD", "sesame")
 
-    kept = cloud_up._secrets(PROFILE, ("fly",))
+    kept = secrets_of(PROFILE, ("fly",))
 
     assert kept.items() >= {**told, "APOTHIC_REGISTRY_PASSWORD": "sesame"}.items()
 
 
 def test_it_is_known_by_its_public_name_and_listens_where_flys_proxy_asks() -> None:
-    argv = " ".join(cloud_up._argv(PROFILE, "image", ("fly",), 2.0, (), ports=PORTS))
+    argv = " ".join(argv_of(PROFILE, "image", ("fly",), 2.0, (), ports=PORTS))
 
     assert "--allow-host apothic-mine.fly.dev --machine-url https://apothic-mine.fly.dev" in argv
     assert "--host 0.0.0.0 --port 8377 --insecure-network" in argv
@@ -76,8 +78,8 @@ def test_it_is_known_by_its_public_name_and_listens_where_flys_proxy_asks() -> N
 
 
 def test_services_are_at_ports_that_fly_leads_to() -> None:
-    argv = " ".join(cloud_up._argv(PROFILE, "image", ("fly",), 2.0, (), ports=PORTS))
-    config = cloud_up._config(PROFILE, "image", GUEST, "vol_1", (), ports=PORTS)
+    argv = " ".join(argv_of(PROFILE, "image", ("fly",), 2.0, (), ports=PORTS))
+    config = config_of(PROFILE, "image", GUEST, "vol_1", (), ports=PORTS)
     main, *services = config["services"]
 
     assert "--service-ports 10000-10002 --service-url https://apothic-mine.fly.dev" in argv
@@ -108,15 +110,15 @@ def test_a_port_of_services_that_speaks_no_tls_is_told(
     with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as thread:
         port = listening.getsockname()[1]
         thread.submit(take, listening, context)
-        assert cloud_up.unreached("localhost", port) == ""
+        assert up.unreached("localhost", port) == ""
         thread.submit(take, listening, None)
-        assert cloud_up.unreached("localhost", port).startswith(f"localhost:{port}: ")
+        assert up.unreached("localhost", port).startswith(f"localhost:{port}: ")
 
-    assert "refused" in cloud_up.unreached("localhost", port)
+    assert "refused" in up.unreached("localhost", port)
 
 
 def test_an_ipv4_address_of_its_own_is_in_the_price() -> None:
-    usd = [cloud_up._usd_per_month(GUEST, "iad", 10, own_ipv4=own) for own in (False, True)]
+    usd = [up._usd_per_month(GUEST, "iad", 10, own_ipv4=own) for own in (False, True)]
 
     assert usd[1] - usd[0] == pytest.approx(2.0)
 
@@ -124,15 +126,15 @@ def test_an_ipv4_address_of_its_own_is_in_the_price() -> None:
 def test_the_one_that_is_known_is_meant_again_with_its_key() -> None:
     Profiles().put(PROFILE)
 
-    assert cloud_up._profile(None) == (PROFILE, False)
-    assert cloud_up._profile("apothic-mine") == (PROFILE, False)
+    assert profile_of(None) == (PROFILE, False)
+    assert profile_of("apothic-mine") == (PROFILE, False)
 
 
 def test_a_second_one_is_not_made_over_the_first() -> None:
     Profiles().put(PROFILE)
 
     with pytest.raises(UsageError, match=r"at https://apothic-mine\.fly\.dev.*cloud down"):
-        cloud_up._profile("apothic-other")
+        profile_of("apothic-other")
 
 
 @pytest.mark.parametrize(
@@ -165,9 +167,9 @@ def test_a_file_goes_to_the_registry_and_is_named_by_its_digest(
 @pytest.mark.parametrize("name", ["mine", "apothic-w-0123", "apothic-", "apothic-A", "apothic-a/b"])
 def test_an_app_has_a_name_by_which_it_is_found_again(name: str) -> None:
     with pytest.raises(UsageError, match="begins with 'apothic-'"):
-        cloud_up._profile(name)
+        profile_of(name)
 
 
 def test_an_address_that_is_not_of_fly_does_not_name_an_app() -> None:
     with pytest.raises(UsageError, match="say --app"):
-        cloud_up.app_of(PROFILE.replace(url="https://apothic.example.com"))
+        name_of(PROFILE.replace(url="https://apothic.example.com"))

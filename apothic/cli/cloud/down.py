@@ -10,10 +10,10 @@ from __future__ import annotations
 from contextlib import ExitStack, closing
 from typing import Final
 
-from apothic.cli import cloud_up
+from apothic.cli.cloud.profile import check_app, name_of, url_of
+from apothic.cli.cloud.providers import fly, names_here, opened
+from apothic.cli.cloud.sweep import LeftOver, confirm, remove, report, rounds
 from apothic.cli.command import say
-from apothic.cli.renting import fly, names_here, opened
-from apothic.cli.sweeping import LeftOver, confirm, remove, report, rounds
 from apothic.cli.wishes import Wishes
 from apothic_backends.commands.machines import GetCloud, ReleaseMachines
 from apothic_backends.model.errors import BackendError, NoControlPlane
@@ -43,9 +43,9 @@ def down(asked: Wishes, *, app: str | None, force: bool, yes: bool, timeout_s: f
             "this user knows of no control plane in the cloud: name its --app, or look for what is "
             "left with `apothic cloud sweep --dry-run`"
         )
-    name = app or (cloud_up.app_of(profile) if profile else "")
-    cloud_up.check_app(name)
-    url = profile.url if profile is not None else cloud_up.url_of(name)
+    name = app or (name_of(profile) if profile else "")
+    check_app(name)
+    url = profile.url if profile is not None else url_of(name)
     confirm(f"Destroy {url}, all that it keeps, and all machines that it has rented?", yes=yes)
     prefix = _release(asked, profile, force=force, timeout_s=timeout_s)
     if prefix is not None:

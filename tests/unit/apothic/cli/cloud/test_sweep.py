@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from apothic.cli import sweeping
-from apothic.cli.sweeping import look, remove
+from apothic.cli.cloud import sweep
+from apothic.cli.cloud.sweep import look, remove
 from apothic.cli.wishes import Wishes
 from apothic_backends.providers.base import Busy, Listing
 from tests.fakes.provider import MemoryProvider, order
@@ -16,7 +16,7 @@ QUIET = Wishes(quiet=True)
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """It need not wait for anybody."""
-    monkeypatch.setattr(sweeping, "_FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(sweep, "_FIRST_PAUSE_S", 0.001)
 
 
 class Forgetful(MemoryProvider):

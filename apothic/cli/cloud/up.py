@@ -1,0 +1,181 @@
+"""What `apothic cloud up` does: a control plane on Fly, made once, and what it is changed into.
+
+    profile with the address and the key ──► app ──► secrets ──► volume ──► machine ──► addresses
+                                                                               └──► it answers
+
+The key is kept before anything is made, so that what was made in part is found again: whoever ends
+in the middle runs the same command once more.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import threading
+from contextlib import closing
+from typing import Final
+
+from apothic.cli import output
+from apothic.cli.cloud.image import check_image, in_registry
+from apothic.cli.cloud.machine import argv_of, config_of, secrets_of
+from apothic.cli.cloud.profile import name_of, profile_of
+from apothic.cli.cloud.providers import fly, names_here
+from apothic.cli.cloud.sweep import confirm
+from apothic.cli.command import say
+from apothic.cli.wishes import Wishes
+from apothic_backends.commands import GetDurability
+from apothic_backends.commands.machines import AllowMachines
+from apothic_backends.model.errors import ApothicError, BackendError
+from apothic_backends.providers.fly.app import FlyApp
+from apothic_backends.providers.fly.sizes import Guest, storage_usd_per_hour, usd_per_hour
+from apothic_backends.providers.opening import check
+from apothic_backends.remote.backend import open_remote
+from apothic_backends.remote.profiles import Profile, Profiles
+
+SCHEMA = "apothic.cloud-up.v1"
+
+IPV4_USD_PER_MONTH: Final = 2.0
+"""What an IPv4 address costs that nobody else has."""
+
+_NAME: Final = "control"
+_VOLUME: Final = "apothic_data"
+_FIRST_SERVICE: Final = 10_000
+"""The port of the first service: from there on Fly has always let ports through."""
+
+_REACH_S: Final = 10.0
+_TRIES: Final = 5
+_PAUSE_S: Final = 5.0
+_HOURS: Final = 720
+
+
+class NotUp(BackendError):
+    """The control plane was made, and does not answer."""
+
+    code = "not_up"
+
+
+def up(
+    asked: Wishes,
+    *,
+    app: str | None,
+    image: str,
+    region: str,
+    providers: tuple[str, ...],
+    max_usd_per_hour: float,
+    memory_mb: int,
+    volume_gb: int,
+    services: int,
+    own_ipv4: bool,
+    more: tuple[str, ...],
+    yes: bool,
+) -> None:
+    """Make a control plane, or have the one that is there be what is asked for."""
+    rented = providers or names_here()
+    for name in (*rented, "fly"):
+        check(name, os.environ)
+    check_image(image, rented)
+    profile, is_new = profile_of(app)
+    guest = Guest("shared", 1, memory_mb)
+    usd_per_month = _usd_per_month(guest, region, volume_gb, own_ipv4=own_ipv4)
+    if is_new:
+        _ask(profile, usd_per_month, max_usd_per_hour, yes=yes)
+    Profiles().put(profile)
+    with fly() as api:
+        its = FlyApp(api, app or name_of(profile))
+        say(asked, f"app {its.name}")
+        its.ensure()
+        if own_ipv4 and not is_new and not its.has_own_ipv4():
+            its_cost = f"{IPV4_USD_PER_MONTH:g} USD a month"
+            confirm(f"Give {profile.url} an IPv4 address of its own, for {its_cost}?", yes=yes)
+        image = in_registry(asked, image, its.name)
+        version = its.set_secrets(secrets_of(profile, rented))
+        volume = its.ensure_volume(_VOLUME, region, volume_gb, guest)
+        ports = range(_FIRST_SERVICE, _FIRST_SERVICE + services)
+        argv = argv_of(profile, image, rented, max_usd_per_hour, more, ports=ports)
+        say(asked, f"a machine in {region} with the volume {volume}; a large image takes a while")
+        config = config_of(profile, image, guest, volume, argv, ports=ports)
+        its.ensure_machine(_NAME, region, config, version)
+        its.ensure_addresses(own_ipv4=own_ipv4)
+    _until_it_answers(asked, profile)
+    if not profile.address.is_loopback:
+        _look_at(asked, profile.address.host, ports[0])
+    _tell(asked, profile, is_new=is_new)
+
+
+def _usd_per_month(guest: Guest, region: str, volume_gb: int, *, own_ipv4: bool) -> float:
+    """What it costs in 30 days, without what it rents."""
+    hour = usd_per_hour(guest, region) + storage_usd_per_hour(8 + volume_gb)
+    return _HOURS * hour + (IPV4_USD_PER_MONTH if own_ipv4 else 0.0)
+
+
+def _ask(profile: Profile, usd_per_month: float, max_usd_per_hour: float, *, yes: bool) -> None:
+    """Have a person agree to what it costs."""
+    confirm(
+        f"Make {profile.url}, for about {usd_per_month:.2f} USD in 30 days, which may rent "
+        f"machines for up to {max_usd_per_hour:g} USD an hour?",
+        yes=yes,
+    )
+
+
+def _until_it_answers(asked: Wishes, profile: Profile) -> None:
+    """Wait until it takes its key, and rents again if it was told not to.
+
+    Raises:
+        NotUp: it does not answer.
+    """
+    error: ApothicError | None = None
+    for _ in range(_TRIES):
+        with closing(open_remote(profile.url, profile.api_key)) as backend:
+            try:
+                backend.start(GetDurability()).wait()  # it is dialled for a minute
+                backend.start(AllowMachines()).wait()
+            except BackendError as it:
+                error = it
+                say(asked, f"{profile.url} does not answer yet: {it.message}")
+            else:
+                return
+        threading.Event().wait(_PAUSE_S)
+    why = "" if error is None else f" ({error.message})"
+    raise NotUp(
+        f"{profile.url} was made, and does not answer{why}. Look at its log with `fly logs`, and "
+        "run the same command again, or `apothic cloud down`"
+    )
+
+
+def _look_at(asked: Wishes, host: str, port: int) -> None:
+    """See whether services will be reached."""
+    why_not = unreached(host, port)
+    if why_not:
+        say(
+            asked,
+            f"services are not reached by IPv4 from here ({why_not}). If that stays so, and is so "
+            f"elsewhere: `apothic cloud up --own-ipv4`, for {IPV4_USD_PER_MONTH:g} USD a month",
+        )
+
+
+def unreached(host: str, port: int) -> str:
+    """Why nobody speaks TLS there by IPv4; empty if somebody does.
+
+    That an address which others share leads to other ports than those of the web is what Fly's
+    documents say, and what its own program does not count on.
+    """
+    try:
+        at = socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_STREAM)[0][4]
+        with socket.create_connection((str(at[0]), port), _REACH_S) as plain:
+            ssl.create_default_context().wrap_socket(plain, server_hostname=host).close()
+    except OSError as error:
+        return f"{host}:{port}: {error}"
+    return ""
+
+
+def _tell(asked: Wishes, profile: Profile, *, is_new: bool) -> None:
+    if asked.is_json():
+        key = {"api_key": profile.api_key} if is_new else {}
+        output.put(output.line_of({"schema": SCHEMA, "url": profile.url, "is_new": is_new, **key}))
+        return
+    output.put(profile.url)
+    if is_new:
+        output.put(f"{profile.api_key}")
+        say(asked, "the second line is its operator's key, which is shown this once")
+    say(asked, "APOTHIC_BACKEND=cloud means it from now on, with the key that was kept")
