@@ -1,8 +1,8 @@
 """An app for machines that are rented: `APOTHIC_BACKEND=cloud python examples/cloud.py`.
 
 What costs money is rented when a call finds no place, and given back when nothing runs on it any
-more. `CLOUD.md` says how, and `examples/cloud_rehearsal.py` goes the whole way on this machine, for
-nothing. The endpoint needs `pip install 'apothic[web]'` where it runs.
+more. `docs/cloud.md` says how, and `examples/cloud_rehearsal.py` goes the whole way here,
+for nothing. The endpoint needs `pip install 'apothic[web]'` where it runs.
 """
 
 from __future__ import annotations
