@@ -23,6 +23,7 @@ class MemoryProvider:
     """Any number of machines, at `price`; `next` has what a call raises instead, by its name."""
 
     name = "memory"
+    volumes = None
 
     def __init__(self, price: float = 0.5) -> None:
         self.price = price

@@ -82,6 +82,7 @@ _TABLE: Final = (
     Field("cpu_ram_effective", NUMBER, "MB", here=AGENT, about="memory of the offer (ours)"),
     Field("has_avx", FLAG),
     Field("disk_space", NUMBER, "GB", here=AGENT),
+    Field("avail_vol_size", NUMBER, "GB", about="the largest volume that can be had beside"),
     Field("disk_bw", NUMBER, "MB/s"),
     Field("disk_name", TEXT),
     Field("inet_up", NUMBER, "Mbit/s"),

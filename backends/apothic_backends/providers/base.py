@@ -67,6 +67,13 @@ class Login(Record):
     password: Aside[str]
 
 
+class Mount(Record):
+    """A rented volume, and where a machine is to have it."""
+
+    provider_id: str
+    path: str
+
+
 class Order(Record):
     """A machine that is wanted.
 
@@ -86,6 +93,8 @@ class Order(Record):
     """Not shown: there is a token among them."""
     login: Login | None = None
     """For the registry of the image, if that asks who loads it. The machine's host sees it."""
+    volume: Mount | None = None
+    """What it is to have of those that lie on its host."""
 
 
 class Rented(Record):
@@ -123,6 +132,62 @@ class Listing(Record):
     whole: bool = True
 
 
+class VolumeOrder(Record):
+    """A volume that is wanted on a host, for no more than so much.
+
+    `label` is at most 64 letters, digits and `_`, and names it for ever, as a tag does a machine.
+    """
+
+    label: str
+    host: str
+    size_gb: int
+    most_usd_per_hour: float
+
+
+class SeenVolume(Record):
+    """A volume as the provider tells of it: it costs until it is deleted, mounted or not."""
+
+    provider_id: str
+    label: str
+    host: str
+    size_gb: float
+    usd_per_hour: float
+    is_in_use: bool = False
+
+
+class VolumeListing(Record):
+    """All volumes whose labels begin alike. If it is not `whole`, others may be there as well."""
+
+    volumes: tuple[SeenVolume, ...]
+    whole: bool = True
+
+
+class Volumes(Protocol):
+    """Disks that outlive machines, each on one host: only machines there can have it."""
+
+    def rent(self, order: VolumeOrder) -> SeenVolume:
+        """Make one, once.
+
+        Raises:
+            OfferGone: there is no room for it on that host, or not for that.
+            Blocked: none can be had.
+            Unclear: it may have been made.
+        """
+        ...
+
+    def list(self, prefix: str) -> VolumeListing:
+        """All whose label begins so."""
+        ...
+
+    def delete(self, provider_id: str) -> None:
+        """Have one go for good, with all that is in it; nothing happens if there is none.
+
+        Raises:
+            ProviderError: a machine has it still, or has had it until a moment ago.
+        """
+        ...
+
+
 class Provider(Protocol):
     """One account at one provider; any thread may call, several at once.
 
@@ -131,6 +196,11 @@ class Provider(Protocol):
     """
 
     name: str
+
+    @property
+    def volumes(self) -> Volumes | None:
+        """Those that can be rented there, if any can."""
+        ...
 
     def offers(self, spec: FunctionSpec, disk_gb: float) -> Sequence[Offer]:
         """What could be had for a function, each checked against all that it asks for.

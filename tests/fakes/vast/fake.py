@@ -22,7 +22,7 @@ from tests.fakes.serving import Reply
 from tests.fakes.vast import market
 from tests.fakes.vast.faults import Fault, Faults
 from tests.fakes.vast.instance import Instance
-from tests.fakes.vast.volumes import Disks
+from tests.fakes.vast.volumes import Disks, gone
 
 DOCUMENT = Path(__file__).with_name("openapi.json")
 
@@ -69,7 +69,7 @@ class FakeVast:
         self._folder, self._now, self._boot_s, self._strict = folder, now, boot_s, strict
         self._document = Document(DOCUMENT)
         self._asked: dict[str, list[float]] = {}
-        self._quota_until, self._is_stale = 0.0, False
+        self._quota_until, self._is_stale, self._hides_volumes = 0.0, False, False
         self._logs: dict[str, int] = {}
         self._numbers = iter(range(27_000_000, 28_000_000))
         self._timers: list[threading.Timer] = []
@@ -101,9 +101,10 @@ class FakeVast:
             return [it for it in self.instances.values() if it.gone_at is None and not it.lost_at]
 
     def spent(self) -> float:
-        """What all machines together have cost, in $."""
+        """What all machines and volumes together have cost, in $."""
         with self._lock:
-            return sum(it.cost(self._now()) for it in self.instances.values())
+            those = [*self.instances.values(), *self.disks.made.values()]
+            return sum(it.cost(self._now()) for it in those)
 
     def left(self) -> float:
         """The credit that is left."""
@@ -251,6 +252,8 @@ class FakeVast:
             status = self.faults.chance.choice((410, 404, 400))
             text = f"error 404/3603: no_such_ask Instance type by id {number} is not available."
             return _error(status, "no_such_ask", text, ask_id=number)
+        if why := self.disks.why_not(offer, body.get("volume_info")):
+            return _error(400, "invalid_args", why, ask_id=number)
         if self.left() <= 0.1:
             text = "Your account lacks credit; see the billing page."
             return _error(400, "insufficient_credit", text, ask_id=number)
@@ -273,8 +276,10 @@ class FakeVast:
     def _variables(self, it: Instance) -> dict[str, str]:
         memory_gb = ceil(it.offer["gpu_ram"] / 1024)
         model = it.offer["gpu_name"].replace("-", " ")
-        env = {key: value for key, value in it.body["env"].items() if not key.startswith("-")}
-        return env | {
+        places = self._places(it)
+        env: dict[str, str] = {k: places.get(v, v) for k, v in it.body["env"].items()}
+        return {
+            **env,
             "CONTAINER_ID": str(it.number),
             "CONTAINER_API_KEY": it.key,
             "VAST_CONTAINERLABEL": f"C.{it.number}",
@@ -283,6 +288,14 @@ class FakeVast:
             "APOTHIC_VAST_URL": self.url,
             "APOTHIC_FAKE_GPUS": f"{it.offer['num_gpus']}x{model}-{memory_gb}GB",
         }
+
+    def _places(self, it: Instance) -> dict[str, str]:
+        """Where what it has mounted is really: paths are those of this computer for all."""
+        if it.volume is None or self._folder is None:
+            return {}
+        folder = self._folder / f"V.{it.volume}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return {it.body["volume_info"]["mount_path"]: str(folder)}
 
     def _on_list(self, number: int, asked: dict[str, str], body: Any, fault: Fault) -> Reply:
         filters = json.loads(asked.get("select_filters", "{}"))
@@ -362,15 +375,21 @@ class FakeVast:
         return Reply(200, {"offers": self.disks.offers(self.offers, body)})
 
     def _on_create_volume(self, number: int, asked: Any, body: Any, fault: Fault) -> Reply:
-        return self._of_disks(self.disks.make(self.offers, body))
+        if fault.get("gone"):
+            self.disks.asked.append(body.get("name", ""))
+            return self._of_disks(gone())
+        return self._of_disks(self.disks.make(self.offers, body, self._now()))
 
     def _on_volumes(self, number: int, asked: Any, body: Any, fault: Fault) -> Reply:
-        mounts = {key for it in self.alive() for key in it.body["env"] if key.startswith("-v ")}
-        return Reply(200, {"volumes": self.disks.listed(mounts)})
+        rows = self.disks.listed([*self.instances.values()], self._now())
+        self._hides_volumes = bool(fault.get("stale")) and not self._hides_volumes
+        return Reply(200, {"volumes": [] if self._hides_volumes else rows})
 
     def _on_delete_volume(self, number: int, asked: Any, body: Any, fault: Fault) -> Reply:
-        mounts = {key for it in self.alive() for key in it.body["env"] if key.startswith("-v ")}
-        return self._of_disks(self.disks.delete(body["id"], mounts))
+        if fault.get("stubborn"):
+            return Reply(200, {"success": True})
+        machines = [*self.instances.values()]
+        return self._of_disks(self.disks.delete(body["id"], machines, self._now()))
 
     def _of_disks(self, told: dict[str, Any]) -> Reply:
         return Reply(told.pop("status", 200), told)

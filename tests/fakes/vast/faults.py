@@ -9,7 +9,8 @@ and have another `fate` than "runs": "hangs" (is loading for ever), "fails" (an 
 "exits" (its program ends), "vanishes" (its host is lost, and it is not listed any more).
 A destroy may be `stubborn` (says yes and does nothing). A list may be `stale` (leaves out the
 newest, but not twice in succession), `short` (tells of fewer than it counts) or `odd` (one row has
-no number).
+no number). Of volumes a create may be `gone`, a delete `stubborn`, and a list may leave out all
+(`stale`, but not twice in succession).
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ _OF = {
     "create": ("gone", "refused", "leaves", "lag", "fate", "dearer"),
     "destroy": ("stubborn",),
     "list": ("stale",),
+    "create_volume": ("gone",),
+    "delete_volume": ("stubborn",),
+    "volumes": ("stale",),
 }
 
 

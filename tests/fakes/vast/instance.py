@@ -31,6 +31,8 @@ class Instance:
         """Its host is not heard of until then, and runs on."""
         self.gone_at: float | None = None
         self.program: Program | None = None
+        self.volume: int | None = (body.get("volume_info") or {}).get("volume_id")
+        """The number of the one that it has."""
 
     def is_due(self, now: float) -> bool:
         """Whether its program is to be started."""

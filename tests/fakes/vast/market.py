@@ -47,6 +47,7 @@ def offer(place: int, **values: Any) -> Row:
         "cpu_cores_effective": 16,
         "cpu_ram": 128_000,
         "disk_space": 400.0,
+        "avail_vol_size": 400.0,
         "reliability": 0.99,
         "verification": "verified",
         "hosting_type": 0,

@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-from apothic_backends.model.functions import FunctionSpec
-from apothic_backends.providers.base import Blocked, ProviderError
-from apothic_backends.providers.vast.volumes import affinity, mounting
+from apothic_backends.providers.base import Blocked
 from tests.fakes.vast import market
 from tests.providers.vast.account import Account
 
@@ -71,31 +69,3 @@ def test_after_a_days_searches_nobody_asks_until_the_next(account: Account) -> N
 def test_functions_without_gpus_are_offered_nothing(account: Account) -> None:
     assert account.offers(min_cpu_cores=2) == []
     assert account.fake.calls == []
-
-
-def test_a_volume_is_made_mounted_and_deleted_on_one_host(account: Account) -> None:
-    volumes = account.provider.volumes
-    host = str(account.offers()[0].values["machine_id"])
-    (room,) = volumes.search(20, host)
-    name = volumes.create(room, 20, "data_1")
-    (volume,) = volumes.list()
-    assert (volume.name, volume.label, volume.host, volume.size_gb) == (name, "data_1", host, 20)
-
-    spec = FunctionSpec("app", "train", gpu=("RTX 4090",), gpu_count=1, placement=(affinity(host),))
-    (offer,) = account.provider.offers(spec, 20)
-    env = mounting(volume.volume_id, "/data")
-    rented = account.provider.create(account.order(offer=offer, env=env))
-    with pytest.raises(ProviderError, match="in use"):
-        volumes.delete(volume.volume_id)
-
-    account.provider.destroy(rented.provider_id)
-    volumes.delete(volume.volume_id)
-    volumes.delete(volume.volume_id)
-    assert volumes.list() == []
-
-
-def test_a_volumes_name_has_to_be_one(account: Account) -> None:
-    (room, *_) = account.provider.volumes.search(20)
-
-    with pytest.raises(ProviderError, match="letters, digits"):
-        account.provider.volumes.create(room, 20, "my data")

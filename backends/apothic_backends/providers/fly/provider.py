@@ -45,6 +45,8 @@ class FlyProvider:
     """One organisation's machines, in apps of which the names begin with `apothic-`."""
 
     name = "fly"
+    volumes = None
+    """Those that apps of ours have are not rented for functions."""
 
     def __init__(
         self,

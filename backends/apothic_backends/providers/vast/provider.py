@@ -38,7 +38,7 @@ from apothic_backends.providers.vast.instances import (
     usd_per_hour_of,
 )
 from apothic_backends.providers.vast.logs import Logs
-from apothic_backends.providers.vast.volumes import Volumes
+from apothic_backends.providers.vast.volumes import VastVolumes
 
 ROWS_A_PAGE: Final = 25
 _MOST_PAGES: Final = 200
@@ -62,7 +62,7 @@ class VastProvider:
         self._logs = Logs(self._api, base_url, self._clock)
         self._answers: dict[str, tuple[float, list[Any]]] = {}
         self._lost_since: dict[str, float] = {}
-        self.volumes = Volumes(self._api)
+        self.volumes: VastVolumes | None = VastVolumes(self._api)
 
     def __repr__(self) -> str:
         """Without the key."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from apothic_backends.providers.base import Login, Order, ProviderError
+from apothic_backends.providers.base import Login, Mount, Order, ProviderError
 
 LEAST_DISK_GB: Final = 8.0
 _SPECIAL: Final = {*" \t\r\n\"'\\`$&|;<>()"}
@@ -19,8 +19,10 @@ def body_of(order: Order) -> dict[str, Any]:
     """
     _check(order)
     login = {} if order.login is None else {"image_login": _login(order.login)}
+    volume = {} if order.volume is None else {"volume_info": _mounting(order.volume)}
     return {
         **login,
+        **volume,
         "client_id": "me",
         "image": order.image,
         "disk": max(order.disk_gb, LEAST_DISK_GB),
@@ -31,6 +33,12 @@ def body_of(order: Order) -> dict[str, Any]:
         "target_state": "running",
         "cancel_unavail": True,  # else a machine may be left that is stopped, queued, and paid for
     }
+
+
+def _mounting(volume: Mount) -> dict[str, Any]:
+    """A volume that is there already, and lies on the machine of the offer."""
+    its = {"volume_id": int(volume.provider_id), "mount_path": volume.path}
+    return {"create_new": False, **its}
 
 
 def secrets_of(order: Order) -> list[str]:

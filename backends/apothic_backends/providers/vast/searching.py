@@ -50,6 +50,9 @@ _UNLESS_SAID: Final = (
 )
 """What is asked for beside, where a function says nothing of it. What is not told is let pass."""
 
+_TRUST: Final = frozenset(("verified", "external", "reliability", "duration"))
+"""What of that is about which machine to choose: who names one has chosen."""
+
 _SAY_THE_SAME: Final = {"verification": "verified", "hosting_type": "datacenter"}
 _STRICTER: Final = {"gt": max, "gte": max, "lt": min, "lte": min}
 
@@ -77,6 +80,8 @@ def body_of(spec: FunctionSpec, disk_gb: float, least_usd: float = 0) -> dict[st
 
 def _beside(spec: FunctionSpec) -> list[Condition]:
     said = {_SAY_THE_SAME.get(it.field, it.field) for it in spec.placement}
+    if "machine_id" in said:
+        said |= _TRUST
     return [it for it in _UNLESS_SAID if it.field not in said]
 
 
