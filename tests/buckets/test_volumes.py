@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from apothic_backends.buckets.bucket import Bucket
+from apothic_backends.buckets.told import bucket_of
 from apothic_backends.model.errors import BucketFailed, InvalidOption, VolumeDamaged
 from apothic_backends.volumes import bucketed
 from apothic_backends.volumes.bucketed import BucketVolumes
 from apothic_backends.volumes.local import PORTABLE
-from apothic_emulator.server.bucket import bucket_of, check_bucket
+from apothic_emulator.server.bucket import check_bucket
 from tests.buckets.conftest import S3
 from tests.unit.backends.volumes.support import Machine, write
 
@@ -152,6 +153,6 @@ def test_a_server_is_told_of_the_bucket_by_the_variables_of_other_tools(
     check_bucket(s3.name, runs_here=False)
     source = tmp_path / "x"
     source.write_text("x")
-    bucket_of(f"{s3.name}/pre", "account").store("id/digest", source)
+    bucket_of(f"{s3.name}/pre", os.environ, "account").store("id/digest", source)
 
     assert s3.keys() == ["pre/account/id/digest"]

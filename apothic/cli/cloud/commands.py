@@ -47,6 +47,12 @@ def cloud(context: click.Context, **given: object) -> None:
 @click.option("--memory-mb", type=click.IntRange(512, 2048), default=1024, show_default=True)
 @click.option("--volume-gb", type=click.IntRange(1, 500), default=10, show_default=True)
 @click.option(
+    "--volume-bucket",
+    default="",
+    metavar="BUCKET[/PREFIX]",
+    help="Keep what volumes hold in a bucket of S3 or the like, by the keys of AWS_... variables.",
+)
+@click.option(
     "--services",
     type=click.IntRange(1, 100),
     default=20,
@@ -69,7 +75,8 @@ def up() -> None:
     of apothic in it, and is what rented machines run. Run again, it changes what is to be
     different, and only then starts the control plane anew. OPTIONs are those of `apothic serve`.
     APOTHIC_CLOUD_STATE has the address of a database that is to keep the state, in place of the
-    volume.
+    volume. --volume-bucket needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; AWS_ENDPOINT_URL_S3
+    and AWS_REGION say where the bucket is, if not at AWS.
     """
 
 
@@ -89,7 +96,7 @@ def up() -> None:
 def down() -> None:
     """Have all machines destroyed, then the control plane with all that it keeps, and look.
 
-    What is left is named, and the exit code is 6.
+    What is left is named, and the exit code is 6. A bucket of volumes stays.
     """
 
 

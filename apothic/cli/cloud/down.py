@@ -10,6 +10,8 @@ from __future__ import annotations
 from contextlib import ExitStack, closing
 from typing import Final
 
+from apothic.cli.cloud.bucket import bucket_of_machine
+from apothic.cli.cloud.machine import NAME
 from apothic.cli.cloud.profile import check_app, name_of, url_of
 from apothic.cli.cloud.providers import fly, names_here, opened
 from apothic.cli.cloud.sweep import LeftOver, confirm, remove, report, rounds
@@ -50,10 +52,16 @@ def down(asked: Wishes, *, app: str | None, force: bool, yes: bool, timeout_s: f
     prefix = _release(asked, profile, force=force, timeout_s=timeout_s)
     if prefix is not None:
         _remove(asked, names, prefix, timeout_s)
-    left = _destroy(asked, name, prefix if "fly" in names else None)
+    bucket, left = _destroy(asked, name, prefix if "fly" in names else None)
     if left:
         raise LeftOver(f"not removed: {', '.join(left)}: run the same command again", machines=left)
     Profiles().delete(CLOUD)
+    if bucket:
+        say(
+            asked,
+            f"the bucket {bucket} stays, with what volumes held: nothing says any more which file "
+            "is which, so it can be emptied",
+        )
     if prefix is None:
         say(asked, "its machines end by themselves; look for them with `apothic cloud sweep`")
 
@@ -104,11 +112,13 @@ def _remove(asked: Wishes, names: tuple[str, ...], prefix: str, timeout_s: float
     report(asked, found, unasked, {}, is_done=True)
 
 
-def _destroy(asked: Wishes, name: str, prefix: str | None) -> list[str]:
-    """The control plane, its volume and its app go; gives what is there nevertheless."""
+def _destroy(asked: Wishes, name: str, prefix: str | None) -> tuple[str, list[str]]:
+    """The control plane, its volume and its app go; gives its bucket, and what is there still."""
     with fly() as api:
+        its = FlyApp(api, name)
+        bucket = bucket_of_machine(its.config_of(NAME))
         say(asked, f"app {name} is destroyed")
-        left = FlyApp(api, name).destroy_all(_GONE_S)
+        left = its.destroy_all(_GONE_S)
         if prefix is not None:  # where its machines were: it is empty, and costs nothing
             left += FlyApp(api, app_of(api.org, prefix)).destroy_all(_GONE_S)
-    return left
+    return bucket, left

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
+from apothic.cli.cloud.bucket import secrets_of as bucket_secrets
 from apothic_backends.providers.fly.sizes import Guest
 from apothic_backends.providers.opening import REGISTRY, login_of
 from apothic_backends.remote.profiles import Profile
+
+NAME: Final = "control"
+"""Of the machine, in its app."""
 
 PORT: Final = 8377
 _CLIENT_HEADER: Final = "Fly-Client-IP"
@@ -23,29 +27,40 @@ _MOST_CONNECTIONS: Final = 10_000
 _PASSED_ON: Final = ("APOTHIC_FLY_URL", "APOTHIC_VAST_URL")
 
 
-def secrets_of(profile: Profile, rented: Sequence[str]) -> dict[str, str]:
+class Wanted(NamedTuple):
+    """What a control plane is to be."""
+
+    image: str
+    rented: tuple[str, ...]
+    max_usd_per_hour: float
+    region: str = "iad"
+    guest: Guest = Guest("shared", 1, 1024)
+    volume_gb: int = 10
+    bucket: str = ""
+    """In which it keeps what volumes hold; on its disk without."""
+    ports: range = range(10_000, 10_020)
+    """Of services: from there on Fly has always let ports through."""
+    own_ipv4: bool = False
+    more: tuple[str, ...] = ()
+    """Options of its server; what is given later counts."""
+
+
+def secrets_of(profile: Profile, wanted: Wanted) -> dict[str, str]:
     """What it must know, and nobody else."""
     state = os.environ.get("APOTHIC_CLOUD_STATE")
     given = {
         "APOTHIC_ADMIN_KEY": profile.api_key or "",
-        **({"FLY_API_TOKEN": os.environ["FLY_API_TOKEN"]} if "fly" in rented else {}),
-        **({"VAST_API_KEY": os.environ["VAST_API_KEY"]} if "vast" in rented else {}),
+        **({"FLY_API_TOKEN": os.environ["FLY_API_TOKEN"]} if "fly" in wanted.rented else {}),
+        **({"VAST_API_KEY": os.environ["VAST_API_KEY"]} if "vast" in wanted.rented else {}),
     }
     if login_of(os.environ) is not None:
         given |= {name: os.environ[name] for name in REGISTRY}
+    given |= bucket_secrets(wanted.bucket)
     return {**given, "APOTHIC_STATE": state} if state else given
 
 
-def argv_of(
-    profile: Profile,
-    image: str,
-    rented: Sequence[str],
-    max_usd_per_hour: float,
-    more: Sequence[str],
-    *,
-    ports: range,
-) -> list[str]:
-    """How it is started; what is given later counts."""
+def argv_of(profile: Profile, wanted: Wanted) -> list[str]:
+    """How it is started."""
     address = profile.address
     host = address.url.partition("://")[2].partition("/")[0]
     clients = f"{address.scheme}://{address.host}"
@@ -54,18 +69,17 @@ def argv_of(
     listen = "127.0.0.1" if address.is_loopback else "0.0.0.0"  # noqa: S104
     return [
         *("apothic", "serve", "--host", listen, "--port", str(PORT), "--insecure-network"),
-        *("--allow-host", host, "--machine-url", address.url, "--machine-image", image),
-        *("--service-ports", f"{ports[0]}-{ports[-1]}", "--service-url", clients),
+        *("--allow-host", host, "--machine-url", address.url, "--machine-image", wanted.image),
+        *("--service-ports", f"{wanted.ports[0]}-{wanted.ports[-1]}", "--service-url", clients),
         *("--client-header", _CLIENT_HEADER),
         *("--no-agent", "--limit", f"connections={_MOST_CONNECTIONS}"),
-        *(part for name in rented for part in ("--provider", name)),
-        *("--max-usd-per-hour", f"{max_usd_per_hour:g}", *more),
+        *(("--volume-bucket", wanted.bucket) if wanted.bucket else ()),
+        *(part for name in wanted.rented for part in ("--provider", name)),
+        *("--max-usd-per-hour", f"{wanted.max_usd_per_hour:g}", *wanted.more),
     ]
 
 
-def config_of(
-    profile: Profile, image: str, guest: Guest, volume: str, argv: Sequence[str], *, ports: range
-) -> Mapping[str, Any]:
+def config_of(profile: Profile, wanted: Wanted, volume: str) -> Mapping[str, Any]:
     """The machine, as Fly wants it told; nothing secret is in it."""
     passed = {name: os.environ[name] for name in _PASSED_ON if os.environ.get(name)}
     host = profile.address.host
@@ -86,13 +100,16 @@ def config_of(
     quiet = {"http_options": {"idle_timeout": _QUIET_S}}
     services = [
         {**_led_to(PORT, web), "checks": [check]},
-        *(_led_to(port, [{"port": port, "handlers": ["tls", "http"], **quiet}]) for port in ports),
+        *(
+            _led_to(port, [{"port": port, "handlers": ["tls", "http"], **quiet}])
+            for port in wanted.ports
+        ),
     ]
     return {
-        "image": image,
-        "guest": guest.told,
+        "image": wanted.image,
+        "guest": wanted.guest.told,
         "env": {"APOTHIC_HOME": "/data", "FLY_ORG": os.environ["FLY_ORG"], **passed},
-        "init": {"exec": [*argv]},
+        "init": {"exec": argv_of(profile, wanted)},
         "mounts": [{"volume": volume, "path": "/data"}],
         "restart": {"policy": "always"},
         "services": services,

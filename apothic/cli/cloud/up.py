@@ -17,8 +17,9 @@ from contextlib import closing
 from typing import Final
 
 from apothic.cli import output
+from apothic.cli.cloud.bucket import check_bucket, check_move
 from apothic.cli.cloud.image import check_image, in_registry
-from apothic.cli.cloud.machine import argv_of, config_of, secrets_of
+from apothic.cli.cloud.machine import NAME, Wanted, config_of, secrets_of
 from apothic.cli.cloud.profile import name_of, profile_of
 from apothic.cli.cloud.providers import fly, names_here
 from apothic.cli.cloud.sweep import confirm
@@ -38,7 +39,6 @@ SCHEMA = "apothic.cloud-up.v1"
 IPV4_USD_PER_MONTH: Final = 2.0
 """What an IPv4 address costs that nobody else has."""
 
-_NAME: Final = "control"
 _VOLUME: Final = "apothic_data"
 _FIRST_SERVICE: Final = 10_000
 """The port of the first service: from there on Fly has always let ports through."""
@@ -65,6 +65,7 @@ def up(
     max_usd_per_hour: float,
     memory_mb: int,
     volume_gb: int,
+    volume_bucket: str,
     services: int,
     own_ipv4: bool,
     more: tuple[str, ...],
@@ -75,11 +76,14 @@ def up(
     for name in (*rented, "fly"):
         check(name, os.environ)
     check_image(image, rented)
+    check_bucket(asked, volume_bucket, more)
     profile, is_new = profile_of(app)
     guest = Guest("shared", 1, memory_mb)
-    usd_per_month = _usd_per_month(guest, region, volume_gb, own_ipv4=own_ipv4)
+    ports = range(_FIRST_SERVICE, _FIRST_SERVICE + services)
+    what = (region, guest, volume_gb, volume_bucket, ports, own_ipv4, more)
+    wanted = Wanted(image, rented, max_usd_per_hour, *what)
     if is_new:
-        _ask(profile, usd_per_month, max_usd_per_hour, yes=yes)
+        _ask(profile, wanted, yes=yes)
     Profiles().put(profile)
     with fly() as api:
         its = FlyApp(api, app or name_of(profile))
@@ -88,32 +92,36 @@ def up(
         if own_ipv4 and not is_new and not its.has_own_ipv4():
             its_cost = f"{IPV4_USD_PER_MONTH:g} USD a month"
             confirm(f"Give {profile.url} an IPv4 address of its own, for {its_cost}?", yes=yes)
-        image = in_registry(asked, image, its.name)
-        version = its.set_secrets(secrets_of(profile, rented))
-        volume = its.ensure_volume(_VOLUME, region, volume_gb, guest)
-        ports = range(_FIRST_SERVICE, _FIRST_SERVICE + services)
-        argv = argv_of(profile, image, rented, max_usd_per_hour, more, ports=ports)
-        say(asked, f"a machine in {region} with the volume {volume}; a large image takes a while")
-        config = config_of(profile, image, guest, volume, argv, ports=ports)
-        its.ensure_machine(_NAME, region, config, version)
-        its.ensure_addresses(own_ipv4=own_ipv4)
+        _make(asked, its, profile, wanted)
     _until_it_answers(asked, profile)
     if not profile.address.is_loopback:
         _look_at(asked, profile.address.host, ports[0])
     _tell(asked, profile, is_new=is_new)
 
 
-def _usd_per_month(guest: Guest, region: str, volume_gb: int, *, own_ipv4: bool) -> float:
+def _make(asked: Wishes, its: FlyApp, profile: Profile, wanted: Wanted) -> None:
+    """Have the app be what is wanted."""
+    check_move(asked, profile, its.config_of(NAME), wanted.bucket)
+    wanted = wanted._replace(image=in_registry(asked, wanted.image, its.name))
+    region = wanted.region
+    version = its.set_secrets(secrets_of(profile, wanted))
+    volume = its.ensure_volume(_VOLUME, region, wanted.volume_gb, wanted.guest)
+    say(asked, f"a machine in {region} with the volume {volume}; a large image takes a while")
+    its.ensure_machine(NAME, region, config_of(profile, wanted, volume), version)
+    its.ensure_addresses(own_ipv4=wanted.own_ipv4)
+
+
+def _usd_per_month(wanted: Wanted) -> float:
     """What it costs in 30 days, without what it rents."""
-    hour = usd_per_hour(guest, region) + storage_usd_per_hour(8 + volume_gb)
-    return _HOURS * hour + (IPV4_USD_PER_MONTH if own_ipv4 else 0.0)
+    hour = usd_per_hour(wanted.guest, wanted.region) + storage_usd_per_hour(8 + wanted.volume_gb)
+    return _HOURS * hour + (IPV4_USD_PER_MONTH if wanted.own_ipv4 else 0.0)
 
 
-def _ask(profile: Profile, usd_per_month: float, max_usd_per_hour: float, *, yes: bool) -> None:
+def _ask(profile: Profile, wanted: Wanted, *, yes: bool) -> None:
     """Have a person agree to what it costs."""
     confirm(
-        f"Make {profile.url}, for about {usd_per_month:.2f} USD in 30 days, which may rent "
-        f"machines for up to {max_usd_per_hour:g} USD an hour?",
+        f"Make {profile.url}, for about {_usd_per_month(wanted):.2f} USD in 30 days, which may "
+        f"rent machines for up to {wanted.max_usd_per_hour:g} USD an hour?",
         yes=yes,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +23,6 @@ from apothic_emulator.host.host import Host
 from apothic_emulator.host.thread import HostThread
 from apothic_emulator.host.tickets import HostTicket
 from apothic_emulator.host.witness import witness_of
-from apothic_emulator.server.bucket import bucket_of
 from apothic_emulator.server.first import ACCOUNT
 from apothic_emulator.server.renting import Renting
 from apothic_emulator.server.sessions import Sessions
@@ -131,7 +131,10 @@ def open_account(
         account = Account(name, host)
         volumes = settings.folder / "accounts" / name / "volumes"
         if settings.volume_bucket:
-            account.volumes.keep_in_bucket(volumes, bucket_of(settings.volume_bucket, name))
+            from apothic_backends.buckets.told import bucket_of  # for few  # noqa: PLC0415
+
+            bucket = bucket_of(settings.volume_bucket, os.environ, name)
+            account.volumes.keep_in_bucket(volumes, bucket)
         elif name != ACCOUNT:  # the operator's are in the operator's home
             account.volumes.keep_in(volumes)
     except BaseException:

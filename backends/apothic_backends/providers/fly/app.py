@@ -249,6 +249,11 @@ class FlyApp:
         except ProviderError:
             pass  # it ends by itself
 
+    def config_of(self, name: str) -> Mapping[str, Any]:
+        """What its machine of that name is to be; empty if there is none, or that is not known."""
+        machine = self._named(name) if self.is_there() else None
+        return {} if machine is None else machine.config or {}
+
     def wait_started(self, machine: Machine, for_s: float = _START_S) -> None:
         """Wait until a machine has started as it was last asked to be.
 

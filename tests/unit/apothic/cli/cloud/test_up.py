@@ -13,12 +13,12 @@ import pytest
 import trustme
 
 from apothic.cli.cloud import up
+from apothic.cli.cloud.bucket import bucket_in
 from apothic.cli.cloud.image import check_image, in_registry
-from apothic.cli.cloud.machine import argv_of, config_of, secrets_of
+from apothic.cli.cloud.machine import Wanted, argv_of, config_of, secrets_of
 from apothic.cli.cloud.profile import name_of, profile_of
 from apothic.cli.wishes import Wishes
 from apothic_backends.model.errors import UsageError
-from apothic_backends.providers.fly.sizes import Guest
 from apothic_backends.remote.profiles import CLOUD, Profile, Profiles
 from tests.fakes.fly.fake import FakeFly
 from tests.fakes.fly.images import saved
@@ -26,7 +26,7 @@ from tests.fakes.serving import served
 
 KEY = "apk_0123456789ab_" + "k" * 43
 PORTS = range(10_000, 10_003)
-GUEST = Guest("shared", 1, 1024)
+WANTED = Wanted("image", ("fly",), 2.0, ports=PORTS)
 PROFILE = Profile(CLOUD, "https://apothic-mine.fly.dev", KEY)
 
 
@@ -41,18 +41,18 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_nothing_secret_is_where_a_machine_is_described() -> None:
-    argv = argv_of(PROFILE, "image", ("fly", "vast"), 2.0, ("--grace", "5"), ports=PORTS)
-    config = config_of(PROFILE, "image", GUEST, "vol_1", argv, ports=PORTS)
+    wanted = WANTED._replace(rented=("fly", "vast"), more=("--grace", "5"))
+    config = config_of(PROFILE, wanted, "vol_1")
     told = json.dumps(config)
-    kept = secrets_of(PROFILE, ("fly", "vast"))
+    kept = secrets_of(PROFILE, wanted)
 
     assert set(kept) == {"APOTHIC_ADMIN_KEY", "FLY_API_TOKEN", "VAST_API_KEY", "APOTHIC_STATE"}
     assert [value for value in kept.values() if value in told] == []
 
 
 def test_it_gets_only_the_keys_of_providers_that_it_may_rent_from() -> None:
-    assert "VAST_API_KEY" not in secrets_of(PROFILE, ("fly",))
-    assert "FLY_API_TOKEN" not in secrets_of(PROFILE, ("vast",))
+    assert "VAST_API_KEY" not in secrets_of(PROFILE, WANTED)
+    assert "FLY_API_TOKEN" not in secrets_of(PROFILE, WANTED._replace(rented=("vast",)))
 
 
 def test_what_opens_a_registry_is_passed_on_where_it_is_whole(
@@ -60,17 +60,17 @@ def test_what_opens_a_registry_is_passed_on_where_it_is_whole(
 ) -> None:
     told = {"APOTHIC_REGISTRY": "ghcr.io/me", "APOTHIC_REGISTRY_USER": "me"}
     monkeypatch.setenv("APOTHIC_REGISTRY", "ghcr.io/me")
-    assert not told.items() & secrets_of(PROFILE, ("fly",)).items()
+    assert not told.items() & secrets_of(PROFILE, WANTED).items()
     monkeypatch.setenv("APOTHIC_REGISTRY_USER", "me")
     monkeypatch.setenv("APOTHIC_REGISTRY_PASSWORD", "sesame")
 
-    kept = secrets_of(PROFILE, ("fly",))
+    kept = secrets_of(PROFILE, WANTED)
 
     assert kept.items() >= {**told, "APOTHIC_REGISTRY_PASSWORD": "sesame"}.items()
 
 
 def test_it_is_known_by_its_public_name_and_listens_where_flys_proxy_asks() -> None:
-    argv = " ".join(argv_of(PROFILE, "image", ("fly",), 2.0, (), ports=PORTS))
+    argv = " ".join(argv_of(PROFILE, WANTED))
 
     assert "--allow-host apothic-mine.fly.dev --machine-url https://apothic-mine.fly.dev" in argv
     assert "--host 0.0.0.0 --port 8377 --insecure-network" in argv
@@ -78,8 +78,8 @@ def test_it_is_known_by_its_public_name_and_listens_where_flys_proxy_asks() -> N
 
 
 def test_services_are_at_ports_that_fly_leads_to() -> None:
-    argv = " ".join(argv_of(PROFILE, "image", ("fly",), 2.0, (), ports=PORTS))
-    config = config_of(PROFILE, "image", GUEST, "vol_1", (), ports=PORTS)
+    argv = " ".join(argv_of(PROFILE, WANTED))
+    config = config_of(PROFILE, WANTED, "vol_1")
     main, *services = config["services"]
 
     assert "--service-ports 10000-10002 --service-url https://apothic-mine.fly.dev" in argv
@@ -118,7 +118,7 @@ def test_a_port_of_services_that_speaks_no_tls_is_told(
 
 
 def test_an_ipv4_address_of_its_own_is_in_the_price() -> None:
-    usd = [up._usd_per_month(GUEST, "iad", 10, own_ipv4=own) for own in (False, True)]
+    usd = [up._usd_per_month(WANTED._replace(own_ipv4=own)) for own in (False, True)]
 
     assert usd[1] - usd[0] == pytest.approx(2.0)
 
@@ -162,6 +162,20 @@ def test_a_file_goes_to_the_registry_and_is_named_by_its_digest(
 
     assert name.startswith(f"{fake.url.removeprefix('http://')}/apothic-mine@sha256:")
     assert in_registry(Wishes(), "docker.io/me/a:1", "apothic-mine") == "docker.io/me/a:1"
+
+
+@pytest.mark.parametrize(
+    ("line", "bucket"),
+    [
+        ("", ""),
+        ("serve --no-agent", ""),
+        ("serve --volume-bucket mine/pre --no-agent", "mine/pre"),
+        ("serve --volume-bucket=mine", "mine"),
+        ("--volume-bucket one --volume-bucket other", "other"),
+    ],
+)
+def test_the_bucket_of_a_server_is_the_last_that_it_is_told_of(line: str, bucket: str) -> None:
+    assert bucket_in(line.split()) == bucket
 
 
 @pytest.mark.parametrize("name", ["mine", "apothic-w-0123", "apothic-", "apothic-A", "apothic-a/b"])
