@@ -51,6 +51,7 @@ class FlyCloud(VastCloud):
 
     def __init__(self, world: FlyWorld, fake: FakeFly) -> None:
         Cloud.__init__(self, world)  # there is nothing of Vast here
+        self.is_regional = True
         self.fly, self.is_busy = fake, False
         self.provider: Any = FlyProvider(fake.token, fake.org, url=fake.url, clock=world.clock)
         self.waiting: deque[tuple[Any, int]] = deque()
@@ -71,16 +72,14 @@ class FlyCloud(VastCloud):
 
     def box_of(self, it: Any) -> Box:
         rent = self.rents[it.config["metadata"][TAG]]
-        there = rent.offer.replace(values={**rent.offer.values, "machine_id": it.region})
-        price = usd_per_s(it.guest, it.region) * 3600
-        box = Box(0, rent.replace(offer=there), price, self.world.now)
+        box = Box(0, rent, usd_per_s(it.guest, it.region) * 3600, self.world.now)
         box.provider_id = f"{it.app}/{it.id}"
         return box
 
     def follow(self, box: Box, it: Any) -> None:
         machine: Machine = it
         if machine.gone_at is not None and box.gone_at == float("inf"):
-            box.gone_at = self.world.now
+            self.is_gone(box)
             self.world.stops(box)
         elif machine.state == "failed" and box.state == RUNNING:
             box.state = FAILED

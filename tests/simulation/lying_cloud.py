@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from apothic_backends.placement.offers import Offer, offer_of
 from apothic_backends.providers.base import FAILED, RUNNING, STOPPED, Listing, Rented, Seen
+from apothic_emulator.core.avoided import HOST_S, REGION_S
 from apothic_emulator.core.renting import (
     Destroy,
     Failure,
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
     from tests.simulation.renting import World
 
 NAME = "vast"
-HOSTS = 40
+HOSTS, REGIONS = 40, 4
+TRIED_S = 1000.0
+"""An offer that was asked for as long ago is certainly tried again."""
 OLDEST_S = 110.0
 """How old a listing may be that it shows."""
 LATEST_S = 1500.0
@@ -47,14 +51,21 @@ class Box:
         self.provider_id, self.tag = f"v{number}", rent.tag
         self.most, self.usd_per_hour = rent.most_usd_per_hour, usd_per_hour
         self.offer = rent.offer
-        self.host = str(rent.offer.values["machine_id"])
+        self.host = place_of(rent.offer)
         self.created_at = self.owned_at = now
         self.state, self.is_preempted = RUNNING, False
         self.is_excess = False
         """Whether nobody could know that it would be there, too."""
+        self.is_up = False
+        """Whether somebody has ever joined from it."""
         self.gone_at = float("inf")
         self.kept = 0
         """How often it has survived that it was to go."""
+
+
+def place_of(offer: Offer) -> str:
+    """The computer, or else the region."""
+    return str(offer.values.get("machine_id", offer.values.get("region")))
 
 
 class Cloud:
@@ -74,6 +85,18 @@ class Cloud:
         """What machines may cost that are not made yet, by their tags."""
         self.forgotten = ""
         """What the last listing has left out: the next shows it."""
+        self.is_regional = draw(world.seed, 91, 1) % 3 == 0
+        """Whether it tells of regions, and not of hosts."""
+        self.offered: dict[int, dict[str, Offer]] = {}
+        """What each function was offered last."""
+        self.asked_at: dict[str, float] = {}
+        """When an offer was last asked for."""
+        self.out: dict[str, float] = {}
+        """Where a machine has not come up, and until when none is rented there at the least."""
+        self.lost: set[str] = set()
+        """Those that have not, by their tags."""
+        self.doubtful: set[str] = set()
+        """Where one was gone before it came up: for how long these are left alone is not known."""
 
     def chance(self, most: int) -> int:
         self.draws += 1
@@ -100,12 +123,14 @@ class Cloud:
             self.tags.add(errand.tag)
             self.orders[errand.tag] = errand.most_usd_per_hour
             self.look(world.terms.max_usd_per_hour)
+            self.look_where(errand)
         match errand:
             case SeekOffers():
                 world.later(delay_s, self.seek, errand)
             case Rent():
                 world.at(world.now + delay_s, self.rent, errand, world.epoch)
             case Destroy():
+                self.note_why(errand)
                 world.at(world.now + delay_s, self.destroy, errand, world.epoch)
             case ListRented():
                 world.later(delay_s, self.list, errand)
@@ -121,11 +146,17 @@ class Cloud:
             self.world.tell(OffersFound(errand.function, NAME, (), failure))
             return
         offers = [self.offer(errand.spec.gpu_count) for _ in range(8)]
+        self.offered_to(errand.function, offers)
         self.world.tell(OffersFound(errand.function, NAME, tuple(offers)))
 
+    def offered_to(self, function: int, offers: Sequence[Offer]) -> None:
+        self.offered[function] = {it.name: it for it in offers}
+
     def offer(self, gpus: int) -> Offer:
-        host = self.chance(HOSTS)
-        told: dict[str, Any] = {"machine_id": host, "cpu_cores": 8, "cpu_cores_effective": 8}
+        told: dict[str, Any] = {"machine_id": self.chance(HOSTS)}
+        if self.is_regional:
+            told = {"region": f"r{self.chance(REGIONS)}"}
+        told |= {"cpu_cores": 8, "cpu_cores_effective": 8}
         told |= {"cpu_ram": 32_000, "disk_space": 500, "dph_base": 0.1 + self.chance(40) / 100}
         if gpus:
             told |= {"gpu_name": "RTX 4090", "num_gpus": gpus, "gpu_ram": 24_000}
@@ -229,7 +260,7 @@ class Cloud:
         self.answer(MachineEnded(errand.machine, failure), epoch)
 
     def end(self, box: Box) -> None:
-        box.gone_at = min(box.gone_at, self.world.now)
+        self.is_gone(box)
         self.world.stops(box)
 
     def list(self, errand: ListRented) -> None:
@@ -281,6 +312,44 @@ class Cloud:
     def heal(self) -> None:
         self.armed.clear()
         self.blocked_until = -1.0
+
+    # --- where machines do not come up ----------------------------------------------------------
+
+    def note_why(self, errand: Destroy) -> None:
+        """One is to go: whether that is since it has not come up."""
+        box = next((it for it in self.boxes if it.provider_id == errand.provider_id), None)
+        has_failed = self.world.why(errand).startswith(("it has not come up", "it has failed"))
+        if box is not None and has_failed and box.tag not in self.lost and not box.is_up:
+            self.lost.add(box.tag)
+            self.out[box.host] = self.world.now + (REGION_S if self.is_regional else HOST_S)
+            self.world.reached["avoided"] += 1
+
+    def came_up(self, box: Box) -> None:
+        box.is_up = True
+        self.out.pop(box.host, None)
+        self.doubtful.discard(box.host)
+
+    def is_gone(self, box: Box) -> None:
+        box.gone_at = min(box.gone_at, self.world.now)
+        if not box.is_up:
+            self.doubtful.add(box.host)
+
+    def look_where(self, errand: Rent) -> None:
+        """Of what was offered as cheap as that, nothing is certainly better."""
+        function, now, offer = self.world.function_of(errand), self.world.now, errand.offer
+        offered, usd = self.offered.get(function, {}), offer.usd_per_hour or 0.0
+        is_out = self.out.get(place_of(offer), 0.0) > now
+        self.world.reached["tried again"] += is_out
+        better = [
+            it.name
+            for it in offered.values()
+            if (it.usd_per_hour or 0.0) <= usd
+            and place_of(it) not in {*self.out, *self.doubtful}
+            and now - self.asked_at.get(it.name, -1e9) > TRIED_S
+        ]
+        self.asked_at[offer.name] = now
+        is_right = not is_out or (self.is_regional and not better)
+        sure(is_right, "C10", "%s is tried, and %s would do", offer.name, better)
 
     # --- what must be true ----------------------------------------------------------------------
 

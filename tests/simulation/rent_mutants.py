@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from apothic_backends.model.machines import BOOTING, CREATING, DESTROYING
+from apothic_emulator.core.avoided import Avoided
 from apothic_emulator.core.machine import COMING, Head, Machine
 from apothic_emulator.core.machines import Rules
 from apothic_emulator.core.rented import Books
@@ -75,6 +76,16 @@ def what_is_gone_counts_on(right: Any, self: Books, machine: Machine, now: float
 @plant(Books, "reprice")
 def what_is_being_made_costs_nothing(right: Any, self: Books, machine: Machine, rate: int) -> None:
     right(self, machine, rate if machine.status not in COMING else 0)
+
+
+@plant(Avoided, "fails")
+def where_none_has_come_up_another_is_tried(right: Any, self: Avoided, *rest: Any) -> None:
+    pass
+
+
+@plant(Want, "next")
+def all_regions_are_alike(right: Any, self: Want, avoided: Any, *rest: Any) -> Any:
+    return right(self, {place: it for place, it in avoided.items() if place.isdigit()}, *rest)
 
 
 @plant(Want, "most")

@@ -12,6 +12,7 @@ C6  who is blocked is not asked again at once
 C7  what is not wanted gets no work
 C8  what has become too dear is not kept
 C9  who is told that all are released can believe that
+C10 where a machine has not come up none is rented for a while, if others do as well
 """
 
 from __future__ import annotations
@@ -23,165 +24,29 @@ from typing import Any
 
 from apothic_backends.commands import RegisterFunction, SubmitJob
 from apothic_backends.commands.machines import AllowMachines, ReleaseMachines
-from apothic_backends.model.agents import MachineGivenUp
 from apothic_backends.model.functions import FunctionSpec, RetryPolicy
 from apothic_backends.model.machines import DESTROYING, RETIRING, UP, CloudSnapshot
 from apothic_backends.model.payloads import Payload
 from apothic_backends.providers.base import RUNNING
-from apothic_emulator.core import effects as e, facts as f
+from apothic_emulator.core import effects as e
 from apothic_emulator.core.check import check
 from apothic_emulator.core.facts import Asked, Input, Tick
-from apothic_emulator.core.hellos import (
-    BEGUN,
-    Capacity,
-    Cut,
-    Gpu,
-    Heard,
-    HeldExecutor,
-    HeldJob,
-    Join,
-    Welcome,
-)
 from apothic_emulator.core.journal import Journal
 from apothic_emulator.core.plane import Plane
 from apothic_emulator.core.renting import Rent, Terms
 from tests.simulation import seeds
 from tests.simulation.chance import draw, pick
+from tests.simulation.clients import ignore
 from tests.simulation.history import sure
 from tests.simulation.lying_cloud import FAULTS, NAME, Box, Cloud
+from tests.simulation.rented_agents import Agent
 
 CHAOS_S, END_S = 1800.0, 7200.0
-LEASE_S, GRACE_S, BEAT_S = 120.0, 120.0, 50.0
+LEASE_S, GRACE_S = 120.0, 120.0
 LONGEST_S = 900.0
 CRASHES = ("crash_before", "crash", "crash_after", "crash_between")
 ASKED = ("cut", "release", "drain")
 TERMS = Terms((NAME,), 1.2, boot_s=300.0, idle_s=120.0, lifetime_s=3000.0)
-
-
-class Agent:
-    """A machine that has come up, and what runs on it."""
-
-    def __init__(self, world: World, box: Box) -> None:
-        self.world, self.box = world, box
-        self.executors: dict[int, e.StartExecutor] = {}
-        self.loaded: set[int] = set()
-        self.running: dict[int, tuple[int, int]] = {}
-        """Jobs that were told to begin: attempt and executor."""
-        self.lines: dict[int, deque[e.Dispatch]] = {}
-        self.welcome: Welcome | None = None
-        self.is_alive = True
-
-    def dial(self) -> None:
-        if not self.is_alive or self.welcome is not None:
-            return
-        gpus = int(self.box.offer.values.get("num_gpus", 0))
-        those = tuple(Gpu(f"{self.box.provider_id}-{i}", "RTX 4090", 24_000) for i in range(gpus))
-        held = tuple(self.held(number) for number in self.executors)
-        name, capacity = self.box.provider_id, Capacity(8, 32_000, those)
-        join = Join(name, "1", capacity, "", held, tag=self.box.tag)
-        self.world.ask(join, self.welcomed, self.refused)
-        if self.welcome is None and self.is_alive:
-            self.world.at(self.world.now + 20.0, self.dial)
-
-    def held(self, number: int) -> HeldExecutor:
-        jobs = [(job, it) for job, it in self.running.items() if it[1] == number]
-        those = tuple(HeldJob(job, attempt, BEGUN) for job, (attempt, _) in jobs)
-        function = self.executors[number].function
-        return HeldExecutor(number, function, number in self.loaded, those)
-
-    def welcomed(self, welcome: Welcome) -> None:
-        self.welcome = welcome
-        for line in self.lines.values():
-            line.clear()
-        for number in welcome.kills:
-            self.end(number)
-        self.world.agents[welcome.agent] = self
-        self.beat(welcome)
-
-    def refused(self, error: Exception) -> None:
-        if isinstance(error, MachineGivenUp):
-            self.world.reached["told to go"] += 1
-            self.is_alive = False
-
-    def beat(self, welcome: Welcome) -> None:
-        if self.is_alive and self.welcome is welcome:
-            self.world.ask(Heard(welcome.agent, welcome.session, is_beat=True), _ignore, _ignore)
-            self.world.at(self.world.now + BEAT_S, self.beat, welcome)
-
-    def cut(self) -> None:
-        """Its connection ends; the control plane hears of that, unless it is that which ended."""
-        welcome, self.welcome = self.welcome, None
-        if welcome is not None:
-            self.world.ask(Cut(welcome.agent, welcome.session), _ignore, _ignore)
-
-    def die(self) -> None:
-        self.is_alive = False
-        self.executors.clear()
-        self.running.clear()
-        self.cut()
-
-    def say(self, fact: Any, welcome: Welcome | None = None) -> None:
-        """Over the connection that there is, or was then."""
-        if self.welcome is not None and welcome in (None, self.welcome):
-            self.world.post(fact)
-
-    def soon(self, fact: Any) -> None:
-        self.world.at(self.world.now + 0.1, self.say, fact, self.welcome)
-
-    def carry_out(self, effect: Any) -> None:
-        number = effect.executor
-        if isinstance(effect, e.StartExecutor):
-            self.executors[number], self.lines[number] = effect, deque()
-            self.world.at(self.world.now + 2.0, self.load, number)
-        elif number not in self.executors:
-            return
-        elif isinstance(effect, e.Dispatch):
-            self.lines[number].append(effect)
-            self.accept(number)
-        elif isinstance(effect, e.Go):
-            self.begin(number, effect.job)
-        elif isinstance(effect, e.Recall):
-            back = tuple(it.job for it in self.lines[number])
-            self.lines[number].clear()
-            self.soon(f.Recalled(number, back))
-        elif isinstance(effect, e.Kill | e.Retire):
-            self.end(number)
-            self.soon(f.Ended(number, "exit"))
-
-    def load(self, number: int) -> None:
-        if self.is_alive and number in self.executors and self.welcome is not None:
-            self.loaded.add(number)
-            self.say(f.Loaded(number))
-            self.accept(number)
-        elif self.is_alive and number in self.executors:
-            self.world.at(self.world.now + 5.0, self.load, number)
-
-    def accept(self, number: int) -> None:
-        if number in self.loaded:
-            for it in self.lines[number]:
-                self.soon(f.Accepted(number, it.job, it.attempt))
-
-    def begin(self, number: int, job: int) -> None:
-        its = next((it for it in self.lines[number] if it.job == job), None)
-        if its is not None:
-            self.lines[number].remove(its)
-            self.running[job] = its.attempt, number
-            takes_s = (1.0, 20.0, 100.0, 300.0)[draw(self.world.seed, 92, job) % 4]
-            self.world.at(self.world.now + takes_s, self.finish, job, self.running[job])
-
-    def finish(self, job: int, what: tuple[int, int]) -> None:
-        if not self.is_alive or self.running.get(job) != what:
-            return
-        if self.welcome is None:
-            self.world.at(self.world.now + 5.0, self.finish, job, what)
-            return
-        del self.running[job]
-        self.say(f.Reported(what[1], job, what[0], Payload(b"done")))
-
-    def end(self, number: int) -> None:
-        self.executors.pop(number, None)
-        self.loaded.discard(number)
-        self.running = {job: it for job, it in self.running.items() if it[1] != number}
 
 
 class World:
@@ -226,7 +91,7 @@ class World:
     def run(self) -> None:
         self.open()
         for spec in self.specs:
-            self.ask(RegisterFunction(spec, Payload(b"")), _ignore, _ignore)
+            self.ask(RegisterFunction(spec, Payload(b"")), ignore, ignore)
         for i in range(24):
             self.at(100.0 + draw(self.seed, 93, i) % CHAOS_S, self.submit, i)
         mine = [
@@ -273,7 +138,7 @@ class World:
         self.post(Asked(command, (self.epoch, told, refused)))
 
     def tell(self, fact: Any) -> None:
-        self.ask(fact, _ignore, _fail)
+        self.ask(fact, ignore, _fail)
 
     def post(self, item: Input) -> None:
         self.inbox.append(item)
@@ -350,7 +215,7 @@ class World:
     def submit(self, i: int) -> None:
         function = f"functions:{draw(self.seed, 98, i) % len(self.specs) + 1}"
         told = lambda job_id: self.acknowledged.add(int(job_id[5:]))  # noqa: E731
-        self.ask(SubmitJob(function, Payload(b"")), told, _ignore)
+        self.ask(SubmitJob(function, Payload(b"")), told, ignore)
 
     def fault(self, kind: str) -> None:
         if kind == "cut":
@@ -361,9 +226,7 @@ class World:
                 self.at(self.now + 30.0 + draw(self.seed, 99, self.events) % 300, agent.dial)
         elif kind in ("release", "drain"):
             self.reached[kind] += 1
-            self.ask(
-                ReleaseMachines(drain=kind == "drain", timeout_s=400.0), self.released, _ignore
-            )
+            self.ask(ReleaseMachines(drain=kind == "drain", timeout_s=400.0), self.released, ignore)
             self.at(self.now + 200.0, self.allow)
         elif kind in CRASHES:
             self.armed[kind] += 1
@@ -377,7 +240,7 @@ class World:
         sure(seen.machines or not alive, "C9", "nothing is left, and %s are", alive)
 
     def allow(self) -> None:
-        self.ask(AllowMachines(), _ignore, _ignore)
+        self.ask(AllowMachines(), ignore, ignore)
 
     def heal(self) -> None:
         for i in range(5):
@@ -394,6 +257,20 @@ class World:
         agent = self.of_box.pop(box.provider_id, None)
         if agent is not None:
             agent.die()
+
+    # --- what the control plane makes of them ---------------------------------------------------
+
+    def why(self, errand: Any) -> str:
+        """Why a machine is to go."""
+        part: Any = self.plane.shared.part("machines")
+        machine = part.books.machines.get(errand.machine)
+        return "" if machine is None else str(machine.note)
+
+    def function_of(self, errand: Rent) -> int:
+        """For which function it is asked for."""
+        part: Any = self.plane.shared.part("machines")
+        machine = part.books.machines.get(errand.machine)
+        return 0 if machine is None else int(machine.function)
 
     # --- what must be true ----------------------------------------------------------------------
 
@@ -436,9 +313,6 @@ class World:
 def hash_of(text: str) -> int:
     """A number for a name, the same in every process."""
     return sum(ord(letter) * 31**i for i, letter in enumerate(text)) % 65_521
-
-
-def _ignore(_: Any) -> None: ...
 
 
 def _fail(error: Exception) -> None:

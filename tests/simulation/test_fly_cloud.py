@@ -6,6 +6,7 @@ import pytest
 
 from apothic_backends.providers.base import NoCapacity, Unclear
 from apothic_backends.providers.fly.api import FlyApi
+from apothic_emulator.core.avoided import Avoided
 from tests.simulation.fly_cloud import failure_of
 
 SEEDS = range(60)
@@ -29,3 +30,11 @@ def test_a_machine_that_is_taken_for_not_made_is_found(monkeypatch: pytest.Monke
     monkeypatch.setattr(FlyApi, "create_machine", hasty)
 
     assert any(failure_of(seed) for seed in SEEDS)
+
+
+def test_a_region_that_has_failed_and_is_tried_again_at_once_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Avoided, "fails", lambda *rest: None)
+
+    assert any("C10" in failure_of(seed) for seed in SEEDS)

@@ -28,6 +28,8 @@ def test_every_lie_is_told_and_every_end_is_reached() -> None:
         "all released",
         "restarted",
         "told to go",
+        "avoided",
+        "tried again",
         "succeeded",
         "lost",
     }

@@ -63,6 +63,7 @@ class VastCloud(Cloud):
 
     def __init__(self, world: VastWorld, fake: FakeVast) -> None:
         super().__init__(world)
+        self.is_regional = False
         self.fake, self.is_busy = fake, False
         self.provider = VastProvider(KEY, fake.url, clock=world.clock)
         self.waiting: deque[tuple[Any, int]] = deque()
@@ -74,6 +75,8 @@ class VastCloud(Cloud):
             self.rents[errand.tag] = errand
             super().carry_out(errand)  # which keeps the books of what was ordered
         elif isinstance(errand, SeekOffers | Destroy | ListRented):
+            if isinstance(errand, Destroy):
+                self.note_why(errand)
             self.queue(errand, self.world.epoch)
 
     def rent(self, errand: Rent, epoch: int) -> None:
@@ -105,6 +108,7 @@ class VastCloud(Cloud):
             case SeekOffers():
                 seek = lambda: tuple(self.provider.offers(errand.spec, errand.disk_gb))  # noqa: E731
                 found, failure = self.tried(seek)
+                self.offered_to(errand.function, found or ())
                 return OffersFound(errand.function, NAME, found or (), failure)
             case Rent():
                 del self.orders[errand.tag]
@@ -147,7 +151,7 @@ class VastCloud(Cloud):
     def follow(self, box: Box, it: Instance) -> None:
         ended = min((t for t in (it.gone_at, it.lost_at) if t is not None), default=None)
         if ended is not None and box.gone_at == float("inf"):
-            box.gone_at = self.world.now
+            self.is_gone(box)
             self.world.stops(box)
         elif it.stopped_at is not None and box.state == RUNNING:
             box.state = STOPPED

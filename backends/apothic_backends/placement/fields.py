@@ -1,7 +1,7 @@
 """What can be said of a machine that is offered: each field's name, type and unit, in one table.
 
 The names, units and meanings are those of Vast's market, so that a filter can be sent there as it
-is; three are ours. "MB" are mebibytes, as drivers and systems count. On a machine of one's own
+is; some are ours. "MB" are mebibytes, as drivers and systems count. On a machine of one's own
 (`here`) a field is known from the GPU's driver, from the agent, or not at all. A value that is not
 known never satisfies a comparison with an offer that costs money, and is waived on a machine of
 one's own.
@@ -110,6 +110,7 @@ _TABLE: Final = (
     Field("rentable", FLAG),
     Field("rented", FLAG),
     Field("geolocation", COUNTRY, about="a country's two letters"),
+    Field("region", TEXT, about="of Fly's, such as ams (ours)"),
     Field("duration", NUMBER, "s", about="how long it can be rented from now on"),
     Field("start_date", NUMBER, "Unix s"),
     Field("end_date", NUMBER, "Unix s"),

@@ -16,7 +16,7 @@ lost, it is found again. It is forgotten only when it certainly was not made, or
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from apothic_backends.model.costs import NANO
 from apothic_backends.model.machines import (
@@ -29,6 +29,7 @@ from apothic_backends.model.machines import (
     MachineSnapshot,
 )
 from apothic_backends.placement.offers import Offer
+from apothic_emulator.core.avoided import Avoided
 from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.journal import Kept
 from apothic_emulator.core.leases import Leased
@@ -65,10 +66,11 @@ class Machine(Leased, Kept):
         self.created_at = now
         self.rate = self.most = 0
         """What it counts for, and what it may cost: in nano-USD for an hour."""
-        self.provider_id = self.host = ""
-        self.gpu, self.gpu_count, self.offer = "", 0, ""
-        self.function, self.label = 0, ""
-        """For what it was rented: the number, and for people."""
+        self.provider_id = self.host = self.region = ""
+        """What its provider calls it; the computer that it is on, or where its provider tells of
+        none, the region."""
+        self.gpu, self.gpu_count, self.offer, self.function, self.label = "", 0, "", 0, ""
+        """For what it was rented: the number of the function, and for people."""
         self.room = 1
         """How many executors of that it has room for."""
         self.agent = 0
@@ -99,7 +101,7 @@ class Machine(Leased, Kept):
     def wants(self, offer: Offer, most: int) -> None:
         """It is to be made of this offer, and may cost so much."""
         values = offer.values
-        self.offer, self.host = offer.name, host_of(offer)
+        self.offer, self.host, self.region = offer.name, host_of(offer), region_of(offer)
         self.gpu, self.gpu_count = str(values.get("gpu_name", "")), int(values.get("num_gpus", 0))
         self.rate = self.most = most
 
@@ -126,7 +128,8 @@ class Machine(Leased, Kept):
         times = self.since + self.offset, self.created_at + self.offset
         what = self.gpu, self.gpu_count, self.function, self.label, self.room, self.offer
         who = self.provider, self.tag, self.status, self.provider_id, self.host
-        return pack((*who, *times, self.rate, self.most, *what, self.agent, self.note))
+        rest = self.agent, self.note, self.region
+        return pack((*who, *times, self.rate, self.most, *what, *rest))
 
     def snapshot(self, agent: str, executors: int) -> MachineSnapshot:
         """As people see it."""
@@ -162,7 +165,7 @@ def machine_of(number: int, record: bytes, offset: float, now: float) -> Machine
     it.status, it.provider_id, it.host, it.offset = status, provider_id, host, offset
     it.since, it.created_at = since - offset, created_at - offset
     it.rate, it.most, it.gpu, it.gpu_count, it.function, it.label, *rest = rest
-    it.room, it.offer, it.agent, it.note = rest
+    it.room, it.offer, it.agent, it.note, it.region = rest
     it.was_seen = bool(it.agent)
     return it
 
@@ -170,6 +173,11 @@ def machine_of(number: int, record: bytes, offset: float, now: float) -> Machine
 def host_of(offer: Offer) -> str:
     """The computer that an offer is of; empty where that is not told."""
     return str(offer.values.get("machine_id", ""))
+
+
+def region_of(offer: Offer) -> str:
+    """Where it is, if that is all that is told; empty where the computer is, or nothing at all."""
+    return "" if host_of(offer) else str(offer.values.get("region", ""))
 
 
 class Head(Kept):
@@ -188,8 +196,7 @@ class Head(Kept):
         self.since = 0.0
         """From when on, in Unix time."""
         self.is_paused = False
-        self.avoided: dict[str, float] = {}
-        """Hosts on which a machine has not come up, and until when they are avoided, Unix."""
+        self.avoided = Avoided()
 
     @property
     def prefix(self) -> str:
@@ -198,24 +205,12 @@ class Head(Kept):
 
     def pack(self) -> bytes:
         """All of it."""
-        return pack(
-            (self.plane, self.last, self.spent, self.since, self.is_paused, self.avoided),
-        )
+        avoided = self.avoided.pack()
+        return pack((self.plane, self.last, self.spent, self.since, self.is_paused, avoided))
 
     def load(self, record: bytes) -> None:
         """Take it back."""
         (*head, avoided), _ = unpack(record)
         self.plane, self.last, self.spent, self.since, self.is_paused = head
-        told: dict[str, Any] = avoided
-        self.avoided = {host: float(until) for host, until in told.items()}
+        self.avoided.load(avoided)
         self.is_new = False
-
-    def avoided_at(self, unix: float) -> dict[str, float]:
-        """The hosts that are avoided at that moment."""
-        return {host: until for host, until in self.avoided.items() if until > unix}
-
-    def avoid(self, host: str, now: float, until: float) -> None:
-        """Have no machine on a host until then; both in Unix time."""
-        self.avoided = self.avoided_at(now)
-        if host:
-            self.avoided[host] = until

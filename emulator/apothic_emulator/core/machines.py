@@ -9,8 +9,8 @@
   listings alone: two whole ones, as a single one may be old. Each that is not gone is destroyed
   again; so is whatever has a tag of ours and no record, and one that has become too dear.
 * After a restart all of them are doubted, until a listing or their agents say what they are.
-* One that does not come up in time is destroyed, and its host is avoided for hours. Who joins with
-  a tag that is not wanted is told to go.
+* One that does not come up in time is destroyed, and others are sought elsewhere (`avoided.py`).
+  Who joins with a tag that is not wanted is told to go.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class Rules:
     def joined(self, machine: Machine, agent: Agent, now: float) -> None:
         """It has come up, or is heard of again."""
         if machine.status in COMING:
-            self.books.move(machine, "join", now)
+            self.books.came_up(machine, now)
             want = self.supply.wants.get(machine.function)
             if want is not None:
                 want.worked(machine)
@@ -183,7 +183,7 @@ class Rules:
         """A machine has not done in time what it was to do, or may be idle."""
         agent = self.agents.far.get(machine.agent)
         if machine.status == BOOTING:
-            self.books.avoid(machine.host, now)
+            self.books.avoid(machine, now)
             self.books.fail(machine, f"it has not come up within {self.books.boot_s:g} s", now)
         elif machine.status == DESTROYING:
             self.books.tell(machine, now)

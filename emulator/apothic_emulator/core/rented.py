@@ -21,9 +21,6 @@ from apothic_emulator.core.renting import Destroy, Failure, Forget, MachinesSeen
 from apothic_emulator.core.shared import Shared
 from apothic_emulator.core.suppliers import LIST_S, LOOK_S, Supplier
 
-AVOID_S = 6 * 3600.0
-"""How long a host is avoided on which a machine has not come up."""
-
 AGAIN_S, LONGEST_AGAIN_S = 15.0, 60.0
 """After how long a machine is destroyed again: twice as long each time, and never much longer, as
 it costs until somebody who could not do so can, or does what it has only said."""
@@ -227,11 +224,20 @@ class Books:
         if agent is not None:
             fleet.forget(agent, now, reason)
 
-    def avoid(self, host: str, now: float) -> None:
-        """Nothing is rented on that computer for a while."""
-        unix = now + self.offset
-        self.head.avoid(host, unix, unix + AVOID_S)
+    def avoid(self, machine: Machine, now: float) -> None:
+        """It has not come up: nothing is rented where it is for a while."""
+        self.head.avoided.fails(machine.host, machine.region, now + self.offset)
         self.keep_head()
+
+    def avoided_at(self, now: float) -> dict[str, float]:
+        """Where nothing is rented at that moment, and until when, Unix."""
+        return self.head.avoided.at(now + self.offset)
+
+    def came_up(self, machine: Machine, now: float) -> None:
+        """Somebody has joined from it: it is as good where it is as anywhere."""
+        self.move(machine, "join", now)
+        if self.head.avoided.works(machine.region or machine.host):
+            self.keep_head()
 
     # --- listings -------------------------------------------------------------------------------
 
@@ -303,13 +309,15 @@ class Books:
     def _broke(self, machine: Machine, why: str, now: float) -> None:
         """It has ended by itself, perhaps before it came up."""
         if machine.status == BOOTING:
-            self.avoid(machine.host, now)
+            self.avoid(machine, now)
         self.fail(machine, why, now)
 
     def _vanished(self, machine: Machine, now: float) -> None:
         """It is gone, or was never made."""
         was_coming = machine.status in COMING
-        why = machine.note or "it is gone"
+        why = machine.note if machine.status == UNCLEAR else "it is gone"
+        if machine.status == BOOTING:
+            self.avoid(machine, now)
         self.drop(machine, now)
         if was_coming:
             self.failed(machine, why, now)

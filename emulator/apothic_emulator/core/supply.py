@@ -157,7 +157,8 @@ class Supply:
         books, terms = self.books, self.terms
         assert terms is not None
         room = self.cap - books.rate
-        offer = want.next(books.head.avoided_at(now + books.offset), room)
+        avoided = books.avoided_at(now)
+        offer = want.next(avoided, room, now)
         if offer is None and want.offers:
             told = f"${books.rate / NANO:.2f}/h of ${terms.max_usd_per_hour:.2f}/h are taken"
             self.wait(want, now + CAP_S, f"what may be spent does not do for another one: {told}")
@@ -170,6 +171,8 @@ class Supply:
         spec = want.pool.function.spec
         machine.function, machine.label = want.number, f"{spec.app_name}/{spec.name}"
         machine.room = want.room(offer)
+        if machine.region in avoided:
+            machine.note = f"it is tried in {machine.region} again, as all that will do has failed"
         books.add(machine)
         books.keep(machine)
         disk_gb = max(spec.disk_gb, terms.disk_gb)
@@ -214,7 +217,9 @@ class Supply:
         """One has come to nothing: whoever waits for it gets another, for a while."""
         want = self.wants.get(machine.function)
         if want is not None:
-            want.failed(machine.offer, machine.host, f"{machine.provider}: {why}", now)
+            is_avoided = machine.region in self.books.avoided_at(now)
+            names = () if is_avoided else (machine.offer, machine.host)
+            want.failed(names, f"{machine.provider}: {why}", now)
             self.shared.wake_at(want.at)
             self.soon(want)
 
@@ -228,5 +233,6 @@ class Supply:
         if self.is_coming(number):
             those = [it for it in self.books.machines.values() if it.function == number]
             it = next(it for it in those if it.status in COMING)
-            return f"a machine is being rented: {it}, {it.status} for {now - it.since:.0f} s"
+            told = f"a machine is being rented: {it}, {it.status} for {now - it.since:.0f} s"
+            return f"{told}; {it.note}" if it.note else told
         return "" if want is None else want.reason

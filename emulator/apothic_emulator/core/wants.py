@@ -1,13 +1,13 @@
 """What a function waits for that has found no place: how many machines, and of which offers.
 
 Offers are sought when they are needed and are used for a minute. Those that meet all conditions are
-tried in the order in which `placement.choose` has them; each that fails is not tried again, nor is
-its host. After a few there is a pause.
+tried in the order in which `placement.choose` has them; each that fails is not tried again for a
+while, nor is its host. After a few there is a pause. Regions that have failed come last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from apothic_backends.model.costs import NANO
 from apothic_backends.model.functions import FunctionSpec
@@ -15,14 +15,14 @@ from apothic_backends.placement.compiling import conditions_of
 from apothic_backends.placement.offers import Offer, choose
 from apothic_emulator.core.agent import cores
 from apothic_emulator.core.jobs import NEVER
-from apothic_emulator.core.machine import Machine, host_of
+from apothic_emulator.core.machine import Machine, host_of, region_of
 from apothic_emulator.core.pools import Pool
 
 MOST_TRIES = 5
 """So many machines may fail before there is a pause."""
 
 PAUSE_S = 300.0
-"""How long that is."""
+"""How long that is; and for how long what has failed is not tried again."""
 
 SEEK_S = 60.0
 """How long offers are used; and how long it takes until they are sought again where none did."""
@@ -56,8 +56,8 @@ class Want:
         self.fresh: list[Machine] = []
         """Machines that have come up for it, and may not have run anything yet."""
         self.tries = 0
-        self.tried: set[str] = set()
-        """Names of offers, and hosts, that have failed."""
+        self.tried: dict[str, float] = {}
+        """Names of offers, and hosts, that have failed; until when they are not tried again."""
         self.at = -NEVER
         """Nothing is tried before."""
         self.reason = ""
@@ -108,17 +108,18 @@ class Want:
         told = [f"none of {len(self.found)} offers will do", *troubles]
         self.wait(now + SEEK_S, "; ".join([*told, *rejected]))
 
-    def next(self, avoided: Mapping[str, float], room: int) -> Offer | None:
-        """The next offer to be tried that costs no more than there is room for."""
-        self.offers = [it for it in self.offers if not self._is_out(it, avoided)]
-        found = next((it for it in self.offers if nano_of(it) <= room), None)
+    def next(self, avoided: Mapping[str, float], room: int, now: float) -> Offer | None:
+        """The next offer to be tried that costs no more than there is room for.
+
+        It is in a region that is avoided only if all are: in that which is avoided no more first.
+        """
+        out = {name for name, until in self.tried.items() if until > now} | avoided.keys()
+        self.offers = [it for it in self.offers if not out.intersection((it.name, host_of(it)))]
+        able = [it for it in self.offers if nano_of(it) <= room]
+        found = min(able, key=lambda it: avoided.get(region_of(it), 0.0), default=None)
         if found is not None and host_of(found):
             self.offers.remove(found)  # there is one of it
         return found
-
-    def _is_out(self, offer: Offer, avoided: Mapping[str, float]) -> bool:
-        host = host_of(offer)
-        return offer.name in self.tried or host in self.tried or host in avoided
 
     def most(self, offer: Offer, room: int) -> int:
         """What a machine of that offer may cost, in nano-USD for an hour."""
@@ -139,10 +140,10 @@ class Want:
         rooms = [int(values[field] // it) for field, it in needs.items() if it and field in values]
         return max(1, min(rooms, default=1))
 
-    def failed(self, offer: str, host: str, why: str, now: float) -> None:
-        """A machine of that offer has come to nothing."""
+    def failed(self, names: Iterable[str], why: str, now: float) -> None:
+        """A machine has come to nothing: no other is made of that offer now, nor on that host."""
         self.tries += 1
-        self.tried |= {name for name in (offer, host) if name}
+        self.tried |= {name: now + PAUSE_S for name in names if name}
         self.reason = why
         if self.tries >= MOST_TRIES:
             self.wait(now + PAUSE_S, f"{self.tries} machines came to nothing; the last: {why}")

@@ -137,6 +137,7 @@ def _offer(guest: Guest, region: str, disk_gb: float) -> Offer:
     left_mb = guest.memory_mb - OWN_MB
     told: dict[str, Any] = {
         "provider": "fly",
+        "region": region,
         "num_gpus": 0,
         "cpu_arch": "amd64",
         "cpu_name": guest.kind,

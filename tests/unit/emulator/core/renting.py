@@ -182,5 +182,13 @@ class Renter(Far):
         return found
 
 
+def avoided(driver: Renter) -> dict[str, float]:
+    """Where nothing is rented now, and for how many seconds."""
+    books: Any = driver.plane.shared.part("machines")
+    unix = driver.now + books.books.offset
+    found: dict[str, float] = books.books.avoided_at(driver.now)
+    return {place: round(until - unix, 3) for place, until in found.items()}
+
+
 def gpus(count: int) -> tuple[Gpu, ...]:
     return tuple(Gpu(f"GPU-{i}", "RTX 4090", 24_000) for i in range(count))

@@ -22,7 +22,7 @@ from apothic_emulator.core.renting import (
     SeekOffers,
 )
 from tests.unit.emulator.core.driving import only
-from tests.unit.emulator.core.renting import TERMS, UNCLEAR, Renter, offer
+from tests.unit.emulator.core.renting import TERMS, UNCLEAR, Renter, avoided, offer
 
 # --- a machine comes ------------------------------------------------------------------------------
 
@@ -548,7 +548,7 @@ def test_what_has_broken_before_it_came_up_is_followed_by_another() -> None:
 
     assert only(effects, Destroy)
     assert driver.statuses[0] == "destroying"
-    assert driver.plane.shared.part("machines").books.head.avoided  # type: ignore[attr-defined]
+    assert avoided(driver)
 
 
 def test_what_breaks_while_it_is_up_is_destroyed_and_its_host_is_not_to_blame() -> None:
@@ -558,7 +558,7 @@ def test_what_breaks_while_it_is_up_is_destroyed_and_its_host_is_not_to_blame() 
     effects = driver.lists(driver.seen(rent.tag, state=FAILED))
 
     assert only(effects, Destroy)
-    assert not driver.plane.shared.part("machines").books.head.avoided  # type: ignore[attr-defined]
+    assert not avoided(driver)
 
 
 def test_a_machine_that_is_given_to_somebody_else_costs_its_jobs_no_retry() -> None:
