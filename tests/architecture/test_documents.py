@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -21,6 +22,8 @@ NAMED = re.compile(r"`([\w./]+(?:\.py|\.md|/))`")
 LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 BLOCK = re.compile(r"^```(?:sh|bash)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+PROGRAM = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def named(path: Path) -> str:
@@ -90,6 +93,19 @@ def test_every_command_that_a_document_has_people_type_is_one(document: Path) ->
     typed = commands(document.read_text("utf-8"))
 
     assert [(" ".join(it), wrong(it)) for it in typed if wrong(it)] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_every_program_of_a_document_is_python_and_imports_what_there_is(document: Path) -> None:
+    trees = [ast.parse(it) for it in PROGRAM.findall(document.read_text("utf-8"))]
+    imports = [
+        ast.unparse(it)
+        for tree in trees
+        for it in ast.walk(tree)
+        if isinstance(it, ast.Import | ast.ImportFrom)
+    ]
+
+    exec("\n".join(imports), {})
 
 
 def test_every_guide_is_named_in_the_readme() -> None:
