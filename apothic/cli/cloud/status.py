@@ -13,8 +13,11 @@ from apothic.cli.wishes import Wishes
 from apothic_backends.base import Backend
 from apothic_backends.commands.machines import GetCloud
 from apothic_backends.connection import connect
-from apothic_backends.model.machines import CloudSnapshot
+from apothic_backends.model.machines import DESTROYING, CloudSnapshot
 from apothic_backends.remote.profiles import CLOUD, Profiles
+
+LATE_S = 600.0
+"""For how long a machine may be there after it was to go until that is said."""
 
 SCHEMA = "apothic.cloud.v1"
 
@@ -27,7 +30,7 @@ def status(asked: Wishes) -> None:
         return
     for line in output.columns(_table(found, time.time())):
         output.put(line)
-    for line in _notes(found):
+    for line in notes(found, time.time()):
         output.put(line)
     say(asked, summary(found))
 
@@ -66,9 +69,15 @@ def _table(found: CloudSnapshot, now: float) -> list[tuple[str, ...]]:
     return rows
 
 
-def _notes(found: CloudSnapshot) -> list[str]:
+def notes(found: CloudSnapshot, now: float) -> list[str]:
     """What stands in the way, and what is wrong."""
+    late = [it for it in found.machines if it.status == DESTROYING and now - it.since >= LATE_S]
     return [
+        *(
+            f"{it.machine_id}: it should have been gone for {(now - it.since) / 60:.0f} min, and "
+            f"may cost still: destroy {it.provider_id or it.tag} on the page of {it.provider}"
+            for it in late
+        ),
         *(f"{it.name}: blocked: {it.blocked}" for it in found.providers if it.blocked),
         *(f"{it.name}: {it.note}" for it in found.providers if it.note),
         *(f"{it.machine_id}: {it.note}" for it in found.machines if it.note),
@@ -78,7 +87,7 @@ def _notes(found: CloudSnapshot) -> list[str]:
 
 def summary(found: CloudSnapshot) -> str:
     """What it costs, in a line."""
-    paused = "; nothing new is rented (paused)" if found.is_paused else ""
+    paused = "; nothing new is rented until `apothic cloud up`" if found.is_paused else ""
     return (
         f"{found.usd_per_hour:.4f} of at most {found.max_usd_per_hour:.4f} USD an hour; "
         f"about {found.spent_usd:.2f} USD in all{paused}"

@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from typing import Any, Protocol
 
 from apothic_backends.model.errors import ApothicError
-from apothic_backends.providers.base import Order, Provider, ProviderError, Unclear
+from apothic_backends.providers.base import Blocked, Order, Provider, ProviderError, Unclear
 from apothic_emulator.core.facts import Asked, Input
 from apothic_emulator.core.renting import (
     Destroy,
@@ -35,6 +35,9 @@ from apothic_emulator.unheard import Unheard
 
 log = logging.getLogger("apothic.cloud")
 
+_MOST_SAID, _MOST_LOGGED = 400, 4000
+"""How much of the end of what a machine has printed is told to those who wait, and in the log."""
+
 Errand = SeekOffers | Rent | Destroy | ListRented | Forget
 
 
@@ -49,6 +52,10 @@ class Papers(Protocol):
         """Have the token of a machine hold no more; nothing happens if there is none."""
         ...
 
+    def veiled(self, text: str) -> str:
+        """A text without anything that was given to a machine to be kept secret."""
+        ...
+
 
 class Cloud:
     """The providers of one control plane."""
@@ -58,7 +65,7 @@ class Cloud:
     ) -> None:
         """`post` brings what was found into the core, from any thread."""
         self._providers, self._papers, self._post = providers, papers, post
-        self._lanes: dict[tuple[str, type], SimpleQueue[Errand | None]] = {}
+        self._lanes: dict[tuple[str, type, bool], SimpleQueue[Errand | None]] = {}
         self._is_closed = False
         self._work: dict[type, Callable[[Any], Any]] = {
             SeekOffers: self._seek,
@@ -70,11 +77,12 @@ class Cloud:
 
     def carry_out(self, errand: Errand) -> None:
         """Have something done; under the core's lock, so nothing is waited for."""
-        at = errand.provider, type(errand)
+        is_slow = isinstance(errand, Destroy) and errand.has_failed  # its log is fetched first
+        at = errand.provider, type(errand), is_slow
         lane = self._lanes.get(at)
         if lane is None:
             lane = self._lanes[at] = SimpleQueue()
-            name = f"apothic-{at[0]}-{at[1].__name__.lower()}"
+            name = f"apothic-{at[0]}-{at[1].__name__.lower()}{'-failed' if is_slow else ''}"
             threading.Thread(target=self._run, args=(lane,), name=name, daemon=True).start()
         lane.put(errand)
 
@@ -114,8 +122,25 @@ class Cloud:
         return MachineRented(it.machine, it.provider, it.tag, rented, failure)
 
     def _destroy(self, it: Destroy) -> MachineEnded:
+        said = self._said_by(it) if it.has_failed else ""
         _, failure = _tried(lambda: self._providers[it.provider].destroy(it.provider_id), it)
-        return MachineEnded(it.machine, failure)
+        if it.late_s:
+            log.error(
+                "%s: machine %s (%s) should have been gone for %.0f min and may cost still: "
+                "destroy it on the provider's own page",
+                *(it.provider, it.provider_id, it.tag, it.late_s / 60),
+            )
+        return MachineEnded(it.machine, failure, said)
+
+    def _said_by(self, it: Destroy) -> str:
+        """The end of what a machine has printed that did not come up, which is logged, too."""
+        text, _ = _tried(lambda: self._providers[it.provider].logs(it.provider_id), it)
+        said = self._papers.veiled(text or "").strip()
+        log.warning(
+            "%s: machine %s (%s) has not come up; what it has printed:\n%s",
+            *(it.provider, it.provider_id, it.tag, said[-_MOST_LOGGED:] or "(nothing is known)"),
+        )
+        return " ".join(said.split())[-_MOST_SAID:]
 
     def _list(self, it: ListRented) -> MachinesSeen:
         listing, failure = _tried(lambda: self._providers[it.provider].list(it.prefix), it)
@@ -132,7 +157,8 @@ def _tried(
     try:
         return do(), None
     except ProviderError as error:
-        log.info("%s: %s", errand.provider, error.message)
+        level = logging.ERROR if isinstance(error, Blocked) else logging.INFO
+        log.log(level, "%s: %s", errand.provider, error.message)
         return None, Failure(error.code, error.message, float(error.data.get("after_s") or 0.0))
     except ApothicError as error:
         log.warning("%s: %s", errand.provider, error.message)

@@ -87,8 +87,8 @@ class Machine(Leased, Kept):
         has said, since a listing showed it last, that it is destroyed."""
         self.misses = 0
         """Listings in a row that should have shown it, and have not."""
-        self.destroyed = 0
-        """How often its provider was told to destroy it."""
+        self.destroyed, self.has_failed = 0, False
+        """How often its provider was told to destroy it; and whether it came to nothing."""
         self.idle_since: float | None = None
         self.latest = 0
         """The last executor that was there when it was looked at."""

@@ -104,6 +104,7 @@ class Rules:
     # --- what becomes of one ---------------------------------------------------------------------
 
     def _ended(self, command: MachineEnded, asked: Asked, now: float) -> None:
+        self.supply.said(command.machine, command.said)
         machine = self.books.machines.get(command.machine)
         if machine is None:
             return

@@ -25,6 +25,9 @@ AGAIN_S, LONGEST_AGAIN_S = 15.0, 60.0
 """After how long a machine is destroyed again: twice as long each time, and never much longer, as
 it costs until somebody who could not do so can, or does what it has only said."""
 
+LATE_S = 600.0
+"""How long after it was to go somebody has to hear that a machine is there still."""
+
 COMES_BACK_S = 120.0
 """How long after a restart one may still join that was to come up meanwhile."""
 
@@ -192,7 +195,7 @@ class Books:
 
     def fail(self, machine: Machine, why: str, now: float, *, reason: str = DISCONNECT) -> None:
         """It is of no use: it is destroyed, and who waits for one gets another."""
-        was_coming = machine.status in COMING
+        was_coming = machine.has_failed = machine.status in COMING
         self.destroy(machine, why, now, reason=reason)
         if was_coming:
             self.failed(machine, why, now)
@@ -210,11 +213,16 @@ class Books:
         """Its provider is told, and told again until it is gone; not while it may be made."""
         self.leases.drop(machine)
         if machine.provider_id and machine.provider in self.suppliers:
-            names = machine.provider, machine.provider_id, machine.tag
-            self.effects.effects.append(Destroy(machine.number, *names))
-            machine.destroyed += 1
+            late_s = now - machine.since
+            self._destroy(machine, late_s if late_s >= LATE_S else 0.0)
             again_s = min(AGAIN_S * 2**machine.destroyed, LONGEST_AGAIN_S)
             self.leases.set(machine, now + again_s)
+
+    def _destroy(self, machine: Machine, late_s: float = 0.0) -> None:
+        names = machine.provider, machine.provider_id, machine.tag
+        has_failed = machine.has_failed and not machine.destroyed
+        self.effects.effects.append(Destroy(machine.number, *names, has_failed, late_s))
+        machine.destroyed += 1
 
     def lose_agent(self, machine: Machine, reason: str, now: float) -> None:
         """What it runs is lost."""
@@ -314,10 +322,12 @@ class Books:
 
     def _vanished(self, machine: Machine, now: float) -> None:
         """It is gone, or was never made."""
-        was_coming = machine.status in COMING
+        was_coming = machine.has_failed = machine.status in COMING
         why = machine.note if machine.status == UNCLEAR else "it is gone"
         if machine.status == BOOTING:
             self.avoid(machine, now)
+        if was_coming and machine.provider_id:
+            self._destroy(machine)  # so that somebody looks at what it has printed
         self.drop(machine, now)
         if was_coming:
             self.failed(machine, why, now)

@@ -80,6 +80,10 @@ class Destroy(Errand):
     provider: str
     provider_id: str
     tag: str
+    has_failed: bool = False
+    """Whether it has not come up, and now is the time to see what it has printed."""
+    late_s: float = 0.0
+    """For how long it should have been gone, if that is long."""
 
 
 class ListRented(Errand):
@@ -126,10 +130,14 @@ class MachineRented(Command[None]):
 
 
 class MachineEnded(Command[None]):
-    """A provider was told to destroy a machine, or could not be."""
+    """A provider was told to destroy a machine, or could not be.
+
+    `said` is the end of what one that has failed had printed.
+    """
 
     machine: int
     failure: Failure | None = None
+    said: str = ""
 
 
 class MachinesSeen(Command[None]):

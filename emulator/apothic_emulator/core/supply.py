@@ -27,7 +27,7 @@ from apothic_emulator.core.renting import (
 )
 from apothic_emulator.core.shared import Shared
 from apothic_emulator.core.suppliers import NOT_MADE, Supplier
-from apothic_emulator.core.wants import SEEK_S, Want
+from apothic_emulator.core.wants import SEEK_S, Want, nano_of
 
 CAP_S = 30.0
 """How often it is looked whether there is money again."""
@@ -86,7 +86,7 @@ class Supply:
         elif missing <= 0:
             return
         elif self.books.head.is_paused:
-            want.reason = "machines were released, and none is rented until that is allowed again"
+            want.reason = "machines were released: none is rented until `apothic cloud up`"
         elif now < want.at:
             self.shared.wake_at(want.at)
         elif not want.awaits and (not want.offers or now >= want.sought_at + SEEK_S):
@@ -119,6 +119,7 @@ class Supply:
         want.found, want.reason = [], want.reason or "offers are sought"
         others = [it for it in self.books.suppliers if it not in {one.name for one in suppliers}]
         want.troubles = [f"machines of {name} cannot load its image" for name in others]
+        want.troubles += [f"{it.name}: {it.why_not(now)}" for it in suppliers if it not in able]
         for it in able:
             want.awaits.add(it.name)
             self.scheduler.effects.append(SeekOffers(want.number, it.name, spec, disk_gb))
@@ -160,8 +161,9 @@ class Supply:
         avoided = books.avoided_at(now)
         offer = want.next(avoided, room, now)
         if offer is None and want.offers:
-            told = f"${books.rate / NANO:.2f}/h of ${terms.max_usd_per_hour:.2f}/h are taken"
-            self.wait(want, now + CAP_S, f"what may be spent does not do for another one: {told}")
+            least = f"${min(map(nano_of, want.offers)) / NANO:.4f}/h"
+            taken = f"${books.rate / NANO:.4f} of ${terms.max_usd_per_hour:.4f}/h are taken"
+            self.wait(want, now + CAP_S, f"what will do costs {least} at the least, and {taken}")
         elif offer is None:
             self.wait(want, now + SEEK_S, "all that will do has failed, or is on a host that has")
         if offer is None:
@@ -219,9 +221,15 @@ class Supply:
         if want is not None:
             is_avoided = machine.region in self.books.avoided_at(now)
             names = () if is_avoided else (machine.offer, machine.host)
-            want.failed(names, f"{machine.provider}: {why}", now)
+            want.failed(names, machine.number, f"{machine.provider}: {why}", now)
             self.shared.wake_at(want.at)
             self.soon(want)
+
+    def said(self, machine: int, text: str) -> None:
+        """One that has come to nothing has printed this; empty if that is not known."""
+        for want in self.wants.values() if text else ():
+            if want.failed_last == machine and want.failure:
+                want.failure += f"; it has printed: {text}"
 
     def is_coming(self, number: int) -> bool:
         """Whether a machine for a function is on its way."""
@@ -234,5 +242,7 @@ class Supply:
             those = [it for it in self.books.machines.values() if it.function == number]
             it = next(it for it in those if it.status in COMING)
             told = f"a machine is being rented: {it}, {it.status} for {now - it.since:.0f} s"
-            return f"{told}; {it.note}" if it.note else told
-        return "" if want is None else want.reason
+            told = f"{told}; {it.note}" if it.note else told
+        else:
+            told = "" if want is None else want.reason
+        return f"{told}{want.last_failure}" if told and want is not None else told

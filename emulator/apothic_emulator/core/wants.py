@@ -62,6 +62,8 @@ class Want:
         """Nothing is tried before."""
         self.reason = ""
         """Why there is no machine for it."""
+        self.failure, self.failed_last = "", 0
+        """Why the last machine for it came to nothing since one has come up, and its number."""
 
     @property
     def spec(self) -> FunctionSpec:
@@ -140,20 +142,26 @@ class Want:
         rooms = [int(values[field] // it) for field, it in needs.items() if it and field in values]
         return max(1, min(rooms, default=1))
 
-    def failed(self, names: Iterable[str], why: str, now: float) -> None:
+    def failed(self, names: Iterable[str], machine: int, why: str, now: float) -> None:
         """A machine has come to nothing: no other is made of that offer now, nor on that host."""
         self.tries += 1
         self.tried |= {name: now + PAUSE_S for name in names if name}
-        self.reason = why
+        self.failure, self.failed_last = why, machine
+        self.reason = "another machine is sought"
         if self.tries >= MOST_TRIES:
-            self.wait(now + PAUSE_S, f"{self.tries} machines came to nothing; the last: {why}")
+            self.wait(now + PAUSE_S, f"{self.tries} machines came to nothing")
             self.tries = 0
             self.tried.clear()
+
+    @property
+    def last_failure(self) -> str:
+        """The end of what is told of it, for who has to find out what is wrong."""
+        return f"; the last one: {self.failure}" if self.failure else ""
 
     def worked(self, machine: Machine) -> None:
         """A machine has come up for it."""
         self.fresh.append(machine)
-        self.tries, self.reason = 0, ""
+        self.tries, self.reason, self.failure = 0, "", ""
         self.tried.clear()
 
 

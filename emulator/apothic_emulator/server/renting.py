@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from apothic_backends.model.machines import CloudSnapshot
+from apothic_backends.model.masks import MASK, Masks
 from apothic_backends.model.record import Record
 from apothic_backends.providers.base import Login, Order, Provider
 from apothic_backends.providers.opening import open_provider
@@ -15,7 +16,7 @@ from apothic_emulator.agent.dead_man import NO_CONTACT_S
 from apothic_emulator.cloud.cloud import Cloud
 from apothic_emulator.core.facts import Input
 from apothic_emulator.core.renting import Rent, Terms
-from apothic_emulator.server.keys import Keys
+from apothic_emulator.server.keys import TOKEN, Keys
 from apothic_emulator.server.settings import Settings
 
 ARGV: Final = ("apothic", "agent")
@@ -104,6 +105,12 @@ class Papers:
         """What opens the registry of an image, if it is that one: nobody else hears of it."""
         login = self._place.login
         return login if login is not None and image.startswith(f"{login.host}/") else None
+
+    def veiled(self, text: str) -> str:
+        """A text without keys, and without the password of the registry."""
+        login = self._place.login
+        passwords = () if login is None else (login.password,)
+        return TOKEN.sub(MASK, Masks(passwords).text(text))
 
     def revoke(self, tag: str) -> None:
         """Have the key of a machine hold no more; nothing happens if there is none.

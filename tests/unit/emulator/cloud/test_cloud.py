@@ -44,6 +44,9 @@ class Papers:
         self.valid.put(rent.tag)
         return order(rent.tag, most_usd_per_hour=rent.most_usd_per_hour)
 
+    def veiled(self, text: str) -> str:
+        return text.replace("token", "***")
+
     def revoke(self, tag: str) -> None:
         self.revoked.put(tag)
 
@@ -123,6 +126,57 @@ def test_a_machine_that_cannot_be_destroyed_is_told_of(it: Setting) -> None:
     ended = it.do(Destroy(1, "memory", "m1", TAG))
 
     assert ended == MachineEnded(1, Failure("provider_error", "ValueError: what?"))
+
+
+def test_a_machine_that_has_failed_is_asked_what_it_has_printed_before_it_goes(
+    it: Setting, caplog: pytest.LogCaptureFixture
+) -> None:
+    it.do(RENT)
+    it.provider.printed = "line 1\nno module named apothic, token\n"
+
+    ended = it.do(Destroy(1, "memory", "m1", TAG, has_failed=True))
+
+    assert ended == MachineEnded(1, said="line 1 no module named apothic, ***")
+    assert it.provider.machines == {}
+    assert (
+        f"memory: machine m1 ({TAG}) has not come up; what it has printed:\nline 1" in caplog.text
+    )
+
+
+def test_a_machine_whose_log_cannot_be_had_goes_all_the_same(
+    it: Setting, caplog: pytest.LogCaptureFixture
+) -> None:
+    it.do(RENT)
+    it.provider.fail("logs", RuntimeError("no log"))
+
+    assert it.do(Destroy(1, "memory", "m1", TAG, has_failed=True)) == MachineEnded(1)
+    assert it.provider.machines == {}
+    assert "(nothing is known)" in caplog.text
+
+
+def test_a_machine_that_should_have_been_gone_for_long_is_an_error_in_the_log(
+    it: Setting, caplog: pytest.LogCaptureFixture
+) -> None:
+    it.do(Destroy(1, "memory", "m1", TAG))
+    assert not caplog.records
+
+    it.do(Destroy(1, "memory", "m1", TAG, late_s=660.0))
+
+    (record,) = caplog.records
+    assert record.levelname == "ERROR"
+    assert f"machine m1 ({TAG}) should have been gone for 11 min" in record.getMessage()
+
+
+def test_who_blocks_an_account_is_an_error_in_the_log(
+    it: Setting, caplog: pytest.LogCaptureFixture
+) -> None:
+    it.provider.fail("create", Blocked("the key was revoked"))
+
+    it.do(RENT)
+
+    assert [(its.levelname, its.getMessage()) for its in caplog.records] == [
+        ("ERROR", "memory: the key was revoked")
+    ]
 
 
 def test_machines_are_listed_with_the_time_that_was_asked_at(it: Setting) -> None:

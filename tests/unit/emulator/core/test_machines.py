@@ -230,7 +230,7 @@ def test_after_five_that_came_to_nothing_there_is_a_pause() -> None:
         rents = driver.wanted(Rent)
 
     assert rents == []
-    told = "5 machines came to nothing; the last: vast: it is full"
+    told = "5 machines came to nothing; the last one: vast: it is full"
     assert told in driver.look(job).waiting
     assert not only(driver.pass_s(299), SeekOffers)
     assert only(driver.pass_s(2), SeekOffers)
@@ -250,6 +250,19 @@ def test_who_is_blocked_is_not_asked_for_five_minutes() -> None:
     assert "nothing can be rented: vast: no credit is left" in driver.look(2).waiting
     assert only(driver.pass_s(301), SeekOffers)
     assert driver.cloud.providers[0].blocked == ""
+
+
+def test_who_waits_hears_of_one_that_is_blocked_from_the_others_that_have_nothing() -> None:
+    driver = Renter(terms=TERMS.replace(providers=("vast", "fly")))
+    driver.submit()
+    driver.offers(failure=Failure("cloud_blocked", "the key was revoked"))
+    driver.offers(provider="fly")
+    driver.pass_s(61)
+
+    driver.offers(provider="fly")
+
+    told = "none of 0 offers will do; vast: the key was revoked; waits for"
+    assert driver.look(1).waiting.startswith(told)
 
 
 def test_what_was_offered_by_who_is_blocked_is_not_asked_for() -> None:
@@ -302,6 +315,40 @@ def test_what_does_not_come_up_in_time_goes_and_its_host_is_avoided() -> None:
     assert "on a host that has" in driver.look(1).waiting
     driver.pass_s(61)
     assert [it.offer.name for it in driver.offers(offer("o9"), offer("o10", 0.4, 2))] == ["o10"]
+
+
+def test_who_waits_hears_why_the_last_one_came_to_nothing_and_what_it_has_printed() -> None:
+    driver = Renter()
+    rent = driver.rent()
+    driver.rented(rent)
+    effects = driver.lists(driver.seen(rent.tag, state=FAILED))
+    assert [it.has_failed for it in only(effects, Destroy)] == [True]
+
+    driver.ask(MachineEnded(rent.machine, said="no module named apothic"))
+    (other,) = driver.offers(offer("o2", 0.3, 2))
+
+    told = "; the last one: vast: it has failed: ; it has printed: no module named apothic"
+    assert told in driver.look(1).waiting
+    driver.rented(other, number=2)
+    driver.ask(MachineEnded(99, said="of another one"))
+    assert told in driver.look(1).waiting
+    assert "of another one" not in driver.look(1).waiting
+    assert "of another one" not in driver.cloud.waiting["app/f"]
+    driver.comes_up(other.tag)
+    assert "app/f" not in driver.cloud.waiting
+
+
+def test_one_that_was_gone_before_it_came_up_is_asked_what_it_has_printed() -> None:
+    driver = Renter()
+    rent = driver.rent()
+    driver.rented(rent)
+    driver.pass_s(130)
+    effects = driver.lists()
+    effects += driver.lists()
+
+    assert [(it.provider_id, it.has_failed) for it in only(effects, Destroy)] == [("v1", True)]
+    driver.ask(MachineEnded(rent.machine, said="exec format error"))
+    assert "it has printed: exec format error" in driver.look(1).waiting
 
 
 def test_who_comes_up_too_late_is_told_to_go() -> None:

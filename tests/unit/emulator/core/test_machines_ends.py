@@ -128,6 +128,25 @@ def test_what_is_not_gone_is_destroyed_again_and_again() -> None:
     assert driver.statuses == ["destroying"]
 
 
+def test_what_is_there_ten_minutes_after_it_was_to_go_is_told_to_be_late() -> None:
+    driver = Renter()
+    rent = driver.up()
+    driver.cut()
+    effects = driver.pass_s(100)
+    while not effects or not driver.destroyed:
+        effects = driver.pass_s(60)
+    begun = driver.destroyed[0]
+    late: dict[float, float] = {}
+    while driver.now < begun + 900:
+        for it in only(driver.lists(driver.seen(rent.tag)), Destroy):
+            late[driver.now - begun] = it.late_s
+        for it in only(driver.pass_s(20), Destroy):
+            late[driver.now - begun] = it.late_s
+
+    assert {after_s >= 600 for after_s, late_s in late.items() if late_s} == {True}
+    assert max(late.values()) >= 600
+
+
 def test_what_cannot_be_destroyed_says_why() -> None:
     driver = Renter()
     driver.up()
@@ -297,7 +316,8 @@ def test_who_waits_for_money_is_told_and_gets_a_machine_when_there_is_some() -> 
     first = driver.rent(offer(usd=0.4))
     job = driver.submit(driver.register("g"))
     driver.offers(offer("o2", 0.2, 2), function=2)
-    assert "$0.44/h of $0.50/h are taken" in driver.look(job).waiting
+    told = "what will do costs $0.2000/h at the least, and $0.4400 of $0.5000/h are taken"
+    assert told in driver.look(job).waiting
 
     driver.not_rented(first, Failure("offer_gone", "it is gone"))
     effects = driver.pass_s(31)

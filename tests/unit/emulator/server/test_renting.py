@@ -31,7 +31,7 @@ def keys() -> Keys:
 
 
 def papers_of(keys: Keys) -> Papers:
-    place = Place("https://host", "image", 900.0, Login("ghcr.io", "me", "secret"))
+    place = Place("https://host", "image", 900.0, Login("ghcr.io", "me", "the-password-of-ghcr"))
     return Papers(keys, "default", place, lambda: NOW)
 
 
@@ -71,10 +71,19 @@ def test_who_loads_an_image_is_told_of_the_password_of_its_registry_and_no_other
     outside = papers.order(rent(image=PublishedImage("f" * 64, "ghcr.io.me.com/own@sha256:0")))
 
     assert inside.login is not None
-    assert (inside.login.user, inside.login.password) == ("me", "secret")
-    assert "secret" not in repr(inside)
+    assert (inside.login.user, inside.login.password) == ("me", "the-password-of-ghcr")
+    assert "the-password" not in repr(inside)
     assert outside.login is None
     assert papers.order(rent()).login is None
+
+
+def test_what_a_machine_has_printed_is_shown_without_what_it_was_given(keys: Keys) -> None:
+    papers = papers_of(keys)
+    token = papers.order(rent()).env["APOTHIC_AGENT_TOKEN"]
+
+    shown = papers.veiled(f"docker run -e T={token} && login -p the-password-of-ghcr")
+
+    assert shown == "docker run -e T=*** && login -p ***"
 
 
 def test_what_opens_a_registry_is_said_as_a_whole() -> None:
@@ -82,9 +91,9 @@ def test_what_opens_a_registry_is_said_as_a_whole() -> None:
     assert login_of({}) is None
     assert login_of({"APOTHIC_REGISTRY": "ghcr.io/me"}) is None
 
-    found = login_of({**env, "APOTHIC_REGISTRY_PASSWORD": "secret"})
+    found = login_of({**env, "APOTHIC_REGISTRY_PASSWORD": "the-password-of-ghcr"})
     assert found is not None
-    assert (found.host, found.user, found.password) == ("ghcr.io", "me", "secret")
+    assert (found.host, found.user, found.password) == ("ghcr.io", "me", "the-password-of-ghcr")
     with pytest.raises(UsageError, match="one is missing"):
         login_of(env)
 
