@@ -147,20 +147,19 @@ def test_a_service_is_public_sleeps_wakes_and_stays_where_it_is(
     functions = vars(sys.modules["program"])
     url = functions["first"].get_web_url()
 
-    # it is rented for; without an open request it would end at once, so one stays open
+    # it is rented for, and knows who asks
+    said = get(url, **{"Fly-Client-IP": "9.9.9.9", "X-Forwarded-For": "9.9.9.9"})
+    assert (said["client"], said["x-forwarded-for"]) == (ELSEWHERE, ELSEWHERE)
+    assert (said["scheme"], said["x-forwarded-proto"]) == ("https", "https")
+    assert said["host"] == urlsplit(url).netloc
+
+    # what it says comes as it says it
+    with begin(url, "/stream") as answer:
+        assert answer.read(5) == b"begun"
+        get(url, "/go")
+        assert b"https" in answer.read()
     address = url.replace("http", "ws", 1)
     with open_websocket(address, open_timeout=PATIENCE_S) as socket:
-        # it knows who asks
-        said = get(url, **{"Fly-Client-IP": "9.9.9.9", "X-Forwarded-For": "9.9.9.9"})
-        assert (said["client"], said["x-forwarded-for"]) == (ELSEWHERE, ELSEWHERE)
-        assert (said["scheme"], said["x-forwarded-proto"]) == ("https", "https")
-        assert said["host"] == urlsplit(url).netloc
-
-        # what it says comes as it says it
-        with begin(url, "/stream") as answer:
-            assert answer.read(5) == b"begun"
-            get(url, "/go")
-            assert b"https" in answer.read()
         for word in ("one", "two"):
             socket.send(word)
             assert socket.recv(PATIENCE_S) == f"{word} wss"

@@ -142,7 +142,7 @@ class Process:
             self.end()
 
     def _watch(self) -> None:
-        """Say so, once, when there was nothing to do for long."""
+        """End when there was nothing to do for long, and take nobody from then on."""
         service = self.spec.service
         assert service is not None
         rest_s = self._idle_since + max(service.keep_warm_s, 0.1) - self.world.now
@@ -151,8 +151,10 @@ class Process:
         if self.open or rest_s > 0:
             self.world.after(max(rest_s, 0.1), self._watch)
         else:
-            self.rests = True
+            self.rests = self.is_leaving = True
             self.world.hear(self, f.Said(self.number, "rests"))
+            if self._ends == "in order":
+                self.world.after(0.01, self.end)
 
     # --- its end --------------------------------------------------------------------------------
 

@@ -26,6 +26,9 @@ MOST_HEAD = 64 * 1024
 LINGER_S = 2.0
 """How long somebody who is refused may go on to speak, so that they hear why."""
 
+ASK_S = 1.0
+"""How long it is taken that somebody who has connected is about to ask for something."""
+
 STREAM_S = 0.1
 """What an application gets to notice that its event stream has ended."""
 
@@ -275,6 +278,10 @@ class Connection(HttpToolsProtocol):
         """Whether nothing of a request is here, and nothing of an answer is still to be sent."""
         is_sent = not self.transport.get_write_buffer_size()
         return not self._open and not self._is_in_request and is_sent
+
+    def is_about_to_ask(self, now: float) -> bool:
+        """Whether part of a head is here, or the first one can be on its way."""
+        return self._is_in_head or (self._is_fresh and now - self.since < ASK_S)
 
     @property
     def is_stream(self) -> bool:

@@ -183,7 +183,8 @@ class Door:
 
     async def _connect(self, taken: socket.socket, said: bytes) -> None:
         try:
-            await self.meet(taken, said)
+            if not self._listening.is_closed or not self.pass_on(taken, said):
+                await self.meet(taken, said)
         except OSError:
             taken.close()  # whoever was there has gone
             self._count(-1)

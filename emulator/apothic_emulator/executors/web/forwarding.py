@@ -246,14 +246,14 @@ class Forwarder:
         self._door: Door
 
     @property
-    def open(self) -> int:
-        """Connections that something is under way on."""
+    def is_needed(self) -> bool:
+        """Whether something is under way on a connection, or one is about to be there."""
         now = self.loop.time()
-        return sum(link.is_open(now) for link in self.links)
+        return bool(self._door.coming) or any(link.is_open(now) for link in self.links)
 
     @property
     def busy(self) -> int:
-        """Those of them that will end by themselves."""
+        """Connections on which something is under way that will end by itself."""
         now = self.loop.time()
         return self._door.coming + sum(link.is_busy(now) for link in self.links)
 

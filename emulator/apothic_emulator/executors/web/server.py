@@ -125,6 +125,14 @@ class Server:
             self.idle_since = self._loop.time()
             self.has_served = True
 
+    @property
+    def is_needed(self) -> bool:
+        """Whether something is under way, or somebody has come who is about to ask."""
+        if self.open or self._door.coming:
+            return True
+        now = self._loop.time()
+        return any(connection.is_about_to_ask(now) for connection in self.connections)
+
     # --- places ---------------------------------------------------------------------------------
 
     def has_place(self) -> bool:
@@ -175,7 +183,7 @@ class Server:
     def let_go(self, connection: Any) -> None:
         """End a connection, if that is in order now."""
         if not isinstance(connection, Connection):
-            if not connection.close_sent:
+            if connection.handshake_complete and not connection.close_sent:
                 connection.shutdown()  # 1012: the service is restarted
         elif connection.transport.is_closing():
             return

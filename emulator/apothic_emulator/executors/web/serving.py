@@ -59,8 +59,8 @@ class Serves(Protocol):
     """What takes connections."""
 
     @property
-    def open(self) -> int:
-        """Requests that are under way."""
+    def is_needed(self) -> bool:
+        """Whether something is under way, or somebody has come who is about to ask."""
         ...
 
     @property
@@ -108,7 +108,7 @@ class Serving:
         self.is_hurried = False
         """Whether it is to end at once."""
         self.rests = False
-        """Whether it has said that it has nothing to do."""
+        """Whether it ends because it has nothing to do."""
         self.object: Object | None = None
         """What it serves a method of, if that is one."""
         self._loop = asyncio.get_running_loop()
@@ -171,16 +171,25 @@ class Serving:
         return server, server
 
     def _watch(self, server: Serves) -> None:
-        """Say so when there was nothing to do for long; nobody is kept waiting by it."""
+        """End when there was nothing to do for long.
+
+        From the very moment in which that is found nobody is taken: who connects before the host
+        knows of it waits in the door, and is for the next process.
+        """
+        if self.told_to_end.is_set():
+            return
         warm_s = self.service["keep_warm_s"]
         least_s = 0.0 if server.has_served else FIRST_S
         rest_s = server.idle_since + max(warm_s, least_s) - self._loop.time()
-        if server.open or rest_s > 0:
-            look_s = warm_s if server.open else min(rest_s, warm_s)
+        is_needed = server.is_needed
+        if is_needed or rest_s > 0:
+            look_s = warm_s if is_needed else min(rest_s, warm_s)
             self._loop.call_later(max(look_s, LOOK_S), self._watch, server)
-        elif not self.told_to_end.is_set():
-            self.rests = True
-            self.executor.send(Frame(wire.SAID, 0, 0, 0, b"rests"))
+            return
+        self.rests = True
+        server.drain(hand_on=False)
+        self.executor.send(Frame(wire.SAID, 0, 0, 0, b"rests"))
+        self.told_to_end.set()
 
     def _crowded(self) -> None:
         """There are more connections than places: another process may help."""
@@ -200,7 +209,8 @@ class Serving:
 
     async def _end(self, server: Serves, ending: Stops) -> None:
         """Finish what has begun, within the grace, and have the application end."""
-        server.drain(hand_on=not self.rests and not self.is_hurried)
+        if not self.rests:
+            server.drain(hand_on=not self.is_hurried)
         grace_s = 0.25 if self.is_hurried else self.service["grace_s"]
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(server.drained(), grace_s)

@@ -261,9 +261,9 @@ class WebServer:
         self._waiting = waiting
 
     @property
-    def open(self) -> int:
-        """Connections that something is under way on."""
-        return self.forwarder.open
+    def is_needed(self) -> bool:
+        """Whether something is under way, or somebody has come who is about to ask."""
+        return self.forwarder.is_needed
 
     @property
     def has_served(self) -> bool:

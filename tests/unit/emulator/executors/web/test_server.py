@@ -16,6 +16,10 @@ from tests.unit.emulator.executors.web.doors import Door
 
 HEADERS = [(b"content-length", b"5")]
 ASK = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+    b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 
 
 def serving(door: Door, places: int = 1000, says: bytes = b"hello") -> Server:
@@ -114,12 +118,66 @@ def test_whoever_asks_for_nothing_as_it_rests_sees_the_end(door: Door) -> None:
     asyncio.run(run())
 
 
-# --- who does not go ----------------------------------------------------------------------------
+@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nhost:"])
+def test_whoever_is_about_to_ask_keeps_it_from_resting(door: Door, said: bytes) -> None:
+    async def run() -> None:
+        server = serving(door)
+        caller = door.caller()
+        caller.sendall(said)
+        while not server.connections:
+            await asyncio.sleep(0)
+        assert server.is_needed
 
-UPGRADE = (
-    b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
-    b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-)
+        caller.sendall(ASK[len(said) :])
+        await answer(caller)
+
+        assert not server.is_needed
+        await end(server)
+
+    asyncio.run(run())
+
+
+def test_whoever_asks_for_nothing_does_not_keep_it_from_resting_for_long(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "ASK_S", 0.0)
+
+    async def run() -> None:
+        server = serving(door)
+        door.caller()
+        while not server.connections:
+            await asyncio.sleep(0)
+
+        async with asyncio.timeout(10):
+            while server.is_needed:
+                await asyncio.sleep(0)
+        await end(server)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize("count", range(8))
+def test_a_websocket_that_is_asked_for_as_it_ends_is_opened_by_it_or_by_the_next(
+    door: Door, loop: Any, count: int
+) -> None:
+    async def run() -> None:
+        ending = serving(door)
+        caller = door.caller()
+        caller.sendall(UPGRADE)
+
+        await turns(count)
+        await end(ending, hand_on=True)
+        after = serving(door)
+
+        assert (await heard_until(caller, b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+        await end(after)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(run())
+
+
+# --- who does not go ----------------------------------------------------------------------------
 
 
 async def heard_until(caller: socket.socket, words: bytes) -> bytes:
