@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import signal
 import socket
 from collections.abc import Callable, Generator
@@ -17,6 +16,7 @@ from apothic_backends.home import home
 from apothic_backends.model.errors import InvalidOption
 from apothic_backends.registry import FAR, HERE
 from apothic_backends.remote.address import address_of
+from apothic_emulator.agent import own
 from apothic_emulator.agent.dead_man import NEVER, NO_CONTACT_S, Terms
 from apothic_emulator.core.hellos import Capacity
 from apothic_emulator.executors import linux
@@ -25,8 +25,6 @@ TOKEN = "APOTHIC_AGENT_TOKEN"  # noqa: S105 - where it is
 IMAGE = "APOTHIC_MACHINE_IMAGE"
 """Has the digest of the recipe of which a rented machine was made, if it was of one."""
 _PATH = "/v1/agent"
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-"""What markets call what the kernel calls so."""
 
 
 @click.group(invoke_without_command=True, short_help="Run functions here for a control plane.")
@@ -155,23 +153,13 @@ def _capacity(
 
     found = () if no_gpu else find()[0]
     return Capacity(
-        cpu or len(os.sched_getaffinity(0)),
-        memory_mb or _memory_mb(),
+        cpu or own.cores(),
+        memory_mb or own.memory_mb(),
         chosen(found, gpus) if gpus else found,
-        _offer(),
+        own.told(),
         docker=engine.is_there(),
         image=linux.take_env(IMAGE),
     )
-
-
-def _offer() -> dict[str, Any]:
-    """What else this machine tells of itself, for the conditions of functions."""
-    machine = os.uname().machine
-    free = shutil.disk_usage(home()).free
-    return {
-        "cpu_arch": _ARCHITECTURES.get(machine, machine),
-        "disk_space": round(free / 1e9, 1),
-    }
 
 
 @contextmanager
@@ -207,7 +195,3 @@ def own_name() -> str:
             return f"{socket.gethostname()}-{number}"
         os.close(lock)
         number += 1
-
-
-def _memory_mb() -> int:
-    return (os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) >> 20

@@ -9,7 +9,7 @@ from apothic_emulator.core.executors import Executor
 from apothic_emulator.core.hellos import Capacity, Gpu
 from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.journal import Kept
-from apothic_emulator.core.placement import lacks, may_join, pick
+from apothic_emulator.core.placement import exceeds, lacks, may_join, pick
 from apothic_emulator.core.records import pack, unpack
 
 Holders = Mapping[str, Sequence[Executor]]
@@ -32,6 +32,7 @@ class Agent(Kept):
         "is_joined",
         "latest",
         "lease_until",
+        "limits",
         "name",
         "number",
         "past",
@@ -54,6 +55,8 @@ class Agent(Kept):
         self.executors: dict[int, Executor] = {}
         self.latest = 0
         """The number of the last one that was put here."""
+        self.limits: Capacity | None = None
+        """Of this program: what its machine has, if what needs more may be elsewhere."""
         self.tag = ""
         """That of the machine, if it is rented."""
         self.is_joined = self.is_draining = False
@@ -84,8 +87,13 @@ class Agent(Kept):
         return is_there and self.loads(spec) and not self.lacks(spec)
 
     def lacks(self, spec: FunctionSpec) -> list[str]:
-        """Why it does not meet the conditions of a function; of this one only the GPUs have to."""
-        return lacks(spec, self.capacity) if self.number else []
+        """Why it does not meet the conditions of a function.
+
+        Of this one only the GPUs have to, unless there are others for what needs more than it has.
+        """
+        if self.number:
+            return lacks(spec, self.capacity)
+        return [] if self.limits is None else exceeds(spec, self.limits)
 
     def free(self, level: int) -> tuple[float, float]:
         """The cores and MB that are free for a job of that level."""

@@ -13,7 +13,7 @@ Of the machines that have room an executor gets, in this order: one with the mod
 function would like best; the one with the fewest GPUs left over, so that those with many are kept
 for who needs many, and those with any for who needs one; the one with the smallest that will do;
 this program's; the one with most cores free, then with most memory. What needs no GPU runs in this
-program only where no agent has room.
+program only where no agent has room, and not if its machine is too small and others can be rented.
 """
 
 from __future__ import annotations

@@ -93,14 +93,24 @@ def lacks(spec: FunctionSpec, capacity: Capacity) -> list[str]:
     What it does not tell is waived.
     """
     missing = _no_engine(spec, capacity)
-    if not (spec.placement or spec.disk_gb):
-        return missing
+    return [*missing, *_failing(spec, capacity)] if spec.placement or spec.disk_gb else missing
+
+
+def exceeds(spec: FunctionSpec, capacity: Capacity) -> list[str]:
+    """Why all of a machine is not enough for a function, its GPUs apart, for people."""
+    is_enough = (spec.cpu or 1) <= capacity.cpu and spec.memory_mb <= capacity.memory_mb
+    is_plain = not (spec.placement or spec.disk_gb)
+    return [] if is_enough and is_plain else _failing(spec, capacity)
+
+
+def _failing(spec: FunctionSpec, capacity: Capacity) -> list[str]:
+    """The conditions that it does not meet."""
     from apothic_backends.placement.own import failing  # few have conditions  # noqa: PLC0415
 
     cpu, memory_mb = capacity.cpu, capacity.memory_mb
     own = {"cpu_cores": cpu, "cpu_cores_effective": cpu}
     own |= {"cpu_ram": memory_mb, "cpu_ram_effective": memory_mb}
-    return [*missing, *failing(spec, {**own, **capacity.offer})]
+    return failing(spec, {**own, **capacity.offer})
 
 
 def _no_engine(spec: FunctionSpec, capacity: Capacity) -> list[str]:

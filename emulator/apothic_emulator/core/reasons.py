@@ -36,7 +36,7 @@ def _why(agents: Agents, job: Job) -> str:
     spec = job.function.spec
     joined = [agent for agent in agents.machines(spec) if agent.is_joined]
     able = [agent for agent in joined if agent.could_ever(spec)]
-    if agents.is_looking and not able:
+    if agents.is_looking and spec.gpu_count and not able:
         return "waits until it is known which GPUs this machine has"
     if not able:
         there = "; ".join(map(_total, joined[:_MOST_NAMED])) or "none"
@@ -90,6 +90,8 @@ def error_of(agents: Agents, spec: FunctionSpec) -> ErrorInfo:
 def _lacks(agents: Agents, spec: FunctionSpec) -> str:
     """Which conditions of a function machines and their devices do not meet."""
     found: dict[str, list[str]] = {}
+    if agents.has_home:
+        found[agents.home.name] = agents.home.lacks(spec)
     for agent in agents.machines(spec):
         found[agent.name] = agent.lacks(spec)
         for gpu in agent.capacity.gpus if spec.gpu_count else ():

@@ -21,6 +21,7 @@ from apothic_backends.model.record import Record
 from apothic_backends.placement.offers import Offer
 from apothic_backends.providers.base import Listing, Rented
 from apothic_emulator.core.effects import Errand
+from apothic_emulator.core.hellos import Capacity
 
 BOOT_S = 600.0
 """How long a machine has to come up."""
@@ -36,7 +37,8 @@ class Terms(Record):
     """What may be rented: at these providers, for so much an hour in all.
 
     A machine has `boot_s` to join, is kept `idle_s` without executors, and lives `lifetime_s` at
-    most; each gets `disk_gb` at least.
+    most; each gets `disk_gb` at least. `home` is what the control plane's own machine has, if it
+    runs functions: those that need more are rented for, however much runs there already.
     """
 
     providers: tuple[str, ...]
@@ -45,6 +47,7 @@ class Terms(Record):
     idle_s: float = IDLE_S
     lifetime_s: float = LIFETIME_S
     disk_gb: float = 16.0
+    home: Capacity | None = None
 
 
 class SeekOffers(Errand):

@@ -136,7 +136,7 @@ class Scheduler:
             if self.agents.market is not None:
                 self.agents.market.placed(pool)
             return self._make(pool, place, now)
-        self._find_gpus()
+        self._find_gpus(pool)
         if self.agents.market is not None:
             self.agents.market.wanted(pool, now)
         for executor in self.agents.to_free(pool.function, 0):
@@ -193,7 +193,7 @@ class Scheduler:
             return
         agents.starved[pool.function.number] = pool
         self.clearing.starves(pool)
-        self._find_gpus()
+        self._find_gpus(pool)
         if agents.market is not None:
             agents.market.wanted(pool, now)
         self._make_room(pool, now)
@@ -204,10 +204,10 @@ class Scheduler:
             for executor in self.agents.to_free(pool.function, pool.queue[0].level):
                 self.retire(executor, now)
 
-    def _find_gpus(self) -> None:
-        """Have somebody look which GPUs this machine has, once."""
-        agents = self.agents
-        if not agents.has_looked and not agents.is_looking:
+    def _find_gpus(self, pool: Pool) -> None:
+        """Have somebody look which GPUs this machine has, once, if a function wants any."""
+        agents, wants_gpus = self.agents, pool.function.spec.gpu_count > 0
+        if wants_gpus and not agents.has_looked and not agents.is_looking:
             agents.is_looking = True
             self.effects.append(FindGpus())
 

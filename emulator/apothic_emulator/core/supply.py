@@ -43,6 +43,7 @@ class Supply:
         self.agents = self.scheduler.agents
         self.cap = 0 if terms is None else round(terms.max_usd_per_hour * NANO)
         """In nano-USD for an hour."""
+        self.agents.home.limits = None if terms is None else terms.home
         self.wants: dict[int, Want] = {}
         """By the number of their function."""
         self._restless: dict[int, Want] = {}

@@ -42,7 +42,14 @@ from apothic_emulator.server.guard import Guard
 from apothic_emulator.server.keys import Keys
 from apothic_emulator.server.listening import listen
 from apothic_emulator.server.protocol import Config, Protocol, SocketProtocol
-from apothic_emulator.server.renting import Papers, Renting, open_all, place_of, still_rented
+from apothic_emulator.server.renting import (
+    Papers,
+    Renting,
+    open_all,
+    place_of,
+    still_rented,
+    terms_of,
+)
 from apothic_emulator.server.rules import Rules
 from apothic_emulator.server.settings import Settings
 from apothic_emulator.server.site import Site
@@ -150,7 +157,7 @@ async def _serve(
     port: int = listening.getsockname()[1]
     near = _url(settings, _ONESELF.get(settings.host, settings.host), port)
     papers = Papers(keys, ACCOUNT, place_of(settings, near), time.time)
-    renting = settings.terms and Renting(settings.terms, providers, papers)
+    renting = settings.terms and Renting(terms_of(settings), providers, papers)
     accounts = Accounts(_opener(settings, keys, renting))
     site = Site(accounts, keys, settings.max_body, time.time)
     guard = build(site, Rules(port, settings.hosts), most=settings.limits.requests)

@@ -12,9 +12,11 @@ from apothic_backends.model.masks import MASK, Masks
 from apothic_backends.model.record import Record
 from apothic_backends.providers.base import Login, Order, Provider
 from apothic_backends.providers.opening import open_provider
+from apothic_emulator.agent import own
 from apothic_emulator.agent.dead_man import NO_CONTACT_S
 from apothic_emulator.cloud.cloud import Cloud
 from apothic_emulator.core.facts import Input
+from apothic_emulator.core.hellos import Capacity
 from apothic_emulator.core.renting import Rent, Terms
 from apothic_emulator.server.keys import TOKEN, Keys
 from apothic_emulator.server.settings import Settings
@@ -41,6 +43,13 @@ def place_of(settings: Settings, near: str) -> Place:
     url = settings.machine_url or (f"https://{settings.hosts[0]}" if settings.hosts else near)
     no_contact_s = max(NO_CONTACT_S, 2 * settings.agent_lease_s)
     return Place(url, settings.machine_image, no_contact_s, settings.registry)
+
+
+def terms_of(settings: Settings) -> Terms:
+    """What may be rented, and for what: if functions run here, for those that do not fit here."""
+    assert settings.terms is not None
+    here = Capacity(own.cores(), own.memory_mb(), offer=own.told())
+    return settings.terms.replace(home=here if settings.has_agent else None)
 
 
 def open_all(settings: Settings) -> dict[str, Provider]:

@@ -65,7 +65,7 @@ class Renter(Far):
             wall_offset,
             calendar=self.calendar,
             journal=Journal() if self.is_kept else None,
-            has_home=False,
+            has_home=self.terms is not None and self.terms.home is not None,
             lease_s=LEASE_S,
             terms=self.terms,
             python="3.11",

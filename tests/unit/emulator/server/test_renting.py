@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from apothic_backends.model.machines import CloudSnapshot, MachineSnapshot, Publ
 from apothic_backends.placement.offers import Offer
 from apothic_backends.providers.base import Login
 from apothic_backends.providers.opening import login_of
-from apothic_emulator.core.renting import Rent
+from apothic_emulator.core.renting import Rent, Terms
 from apothic_emulator.server.commands import serve
 from apothic_emulator.server.first import first_key
 from apothic_emulator.server.keys import Keys, new_token
-from apothic_emulator.server.renting import Papers, Place, still_rented
+from apothic_emulator.server.renting import Papers, Place, still_rented, terms_of
+from apothic_emulator.server.settings import Settings
 from apothic_emulator.stores.memory import MemoryEngine
 from apothic_emulator.stores.store import Store
 
@@ -175,3 +177,13 @@ def test_a_start_tells_what_machines_cost_that_went_on_meanwhile() -> None:
 
 def test_a_start_tells_nothing_where_nothing_is_rented() -> None:
     assert still_rented(rented(), 1000.0) is None
+
+
+def test_a_server_that_runs_functions_says_what_it_has_and_another_does_not(tmp_path: Path) -> None:
+    told = Settings(tmp_path, terms=Terms(("fly",), 1.0))
+
+    here = terms_of(told).home
+    assert here is not None
+    assert (here.cpu, here.memory_mb > 100) == (len(os.sched_getaffinity(0)), True)
+    assert here.offer["disk_space"] > 0
+    assert terms_of(told.replace(has_agent=False)).home is None
