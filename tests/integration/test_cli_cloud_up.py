@@ -47,6 +47,18 @@ def cloud(fly_fake: FakeFly, tmp_path: Path) -> Any:
     return run
 
 
+def test_what_is_typed_wrongly_makes_nothing(cloud: Any, fly_fake: FakeFly) -> None:
+    region = cloud(*UP, "--region", "amsterdam")
+    fly_fake.token += "-another"
+    key = cloud(*UP)
+    asked = cloud(*(word for word in UP if word != "--yes"), "--provider", "fly")
+
+    assert (region.returncode, key.returncode, asked.returncode) == (2, 6, 6)
+    assert "--region amsterdam: There are: ams" in region.stderr
+    assert "fly tokens create org" in key.stderr
+    assert dict(fly_fake.state.apps) == {}
+
+
 def test_what_is_up_stays_as_it_is_and_goes_down_as_a_whole(
     cloud: Any, fly_fake: FakeFly, tmp_path: Path
 ) -> None:
@@ -63,6 +75,13 @@ def test_what_is_up_stays_as_it_is_and_goes_down_as_a_whole(
     assert [it.instance_id for it in fly_fake.machines] == [instance]  # it was not started anew
     assert made["api_key"] not in json.dumps([machine.config, first.stderr])
     assert (tmp_path / "profiles.json").stat().st_mode & 0o077 == 0
+
+    grown = cloud(*UP[:2], *UP[3:], "--volume-gb", "12", "--region", "ams")
+    assert "its volume is in iad, and stays there" in grown.stderr
+    assert str(tmp_path / "profiles.json") in grown.stderr  # who has not seen the key finds it
+    (machine,) = fly_fake.machines
+    assert (machine.region, machine.instance_id == instance) == ("iad", False)
+    assert [it["size_gb"] for it in fly_fake.state.apps[APP].volumes.values()] == [12]
 
     status = json.loads(cloud("status", "--json").stdout)
     assert (status["max_usd_per_hour"], status["machines"]) == (1.0, [])

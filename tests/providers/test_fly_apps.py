@@ -15,6 +15,7 @@ from apothic_backends.model.errors import UsageError
 from apothic_backends.providers.base import Blocked, NoCapacity, ProviderError, Unclear
 from apothic_backends.providers.fly.api import FlyApi
 from apothic_backends.providers.fly.app import FlyApp
+from apothic_backends.providers.fly.disks import Disk
 from apothic_backends.providers.fly.registry import push
 from apothic_backends.providers.fly.sizes import Guest
 from tests.fakes.fly.fake import FakeFly
@@ -41,8 +42,8 @@ class Made:
         app = FlyApp(self.api, NAME)
         app.ensure()
         version = app.set_secrets({"KEY": secret})
-        volume = app.ensure_volume("state", "iad", 1, GUEST)
-        machine = app.ensure_machine("control", "iad", config(volume, **changes), version)
+        disk = app.ensure_volume("state", "iad", 1, GUEST)
+        machine = app.ensure_machine("control", "iad", config(disk.id, **changes), version)
         app.ensure_addresses(own_ipv4=own_ipv4)
         return machine
 
@@ -81,6 +82,18 @@ def test_all_that_a_control_plane_needs_is_made_once(made: Made) -> None:
     assert made.fake.asked["create"] == calls["create"]
     assert made.fake.asked["address_add"] == 2
     assert made.fake.asked["update"] == 0
+
+
+def test_a_disk_grows_where_it_is_and_never_shrinks(made: Made) -> None:
+    made.ensure()
+    (told,) = made.fake.state.apps[NAME].volumes.values()
+
+    grown = made.app.ensure_volume("state", "ams", 5, GUEST)
+    kept = made.app.ensure_volume("state", "ams", 2, GUEST)
+
+    assert grown == kept == Disk(told["id"], "iad", 5)
+    assert told["size_gb"] == 5
+    assert made.fake.asked["volume_extend"] == 1
 
 
 def test_other_secrets_start_the_machine_anew(made: Made) -> None:

@@ -42,7 +42,7 @@ def cloud(context: click.Context, **given: object) -> None:
     help="What all machines that it rents may cost an hour.",
 )
 @click.option("--app", metavar="NAME", help="Of the app on Fly; begins with apothic-.")
-@click.option("--region", default="iad", show_default=True, help="Where on Fly.")
+@click.option("--region", metavar="CODE", help="Where on Fly, if it is new.  [default: iad]")
 @click.option("--provider", "providers", metavar="NAME", multiple=True, help="Rent there.")
 @click.option("--memory-mb", type=click.IntRange(512, 2048), default=1024, show_default=True)
 @click.option("--volume-gb", type=click.IntRange(1, 500), default=10, show_default=True)

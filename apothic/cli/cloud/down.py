@@ -48,7 +48,8 @@ def down(asked: Wishes, *, app: str | None, force: bool, yes: bool, timeout_s: f
     name = app or (name_of(profile) if profile else "")
     check_app(name)
     url = profile.url if profile is not None else url_of(name)
-    confirm(f"Destroy {url}, all that it keeps, and all machines that it has rented?", yes=yes)
+    question = f"Destroy {url}, all that it keeps, and all machines that it has rented?"
+    confirm(question, yes=yes, way_out="say --yes; `apothic cloud status` shows what there is")
     prefix = _release(asked, profile, force=force, timeout_s=timeout_s)
     if prefix is not None:
         _remove(asked, names, prefix, timeout_s)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from apothic.cli.cloud.bucket import secrets_of as bucket_secrets
+from apothic_backends.providers.fly.disks import Disk
 from apothic_backends.providers.fly.sizes import Guest
 from apothic_backends.providers.opening import REGISTRY, login_of
 from apothic_backends.remote.profiles import Profile
@@ -24,6 +25,9 @@ _QUIET_S: Final = 600
 _MOST_CONNECTIONS: Final = 10_000
 """Each agent and each program holds one; Fly lets 20 through where nothing is said."""
 
+_DISK: Final = "apothic_volume_gb"
+"""What the machine is told of its disk, so that it is started anew when that has grown."""
+
 _PASSED_ON: Final = ("APOTHIC_FLY_URL", "APOTHIC_VAST_URL")
 
 
@@ -33,7 +37,8 @@ class Wanted(NamedTuple):
     image: str
     rented: tuple[str, ...]
     max_usd_per_hour: float
-    region: str = "iad"
+    region: str = ""
+    """Where; empty if that was not said."""
     guest: Guest = Guest("shared", 1, 1024)
     volume_gb: int = 10
     bucket: str = ""
@@ -79,7 +84,7 @@ def argv_of(profile: Profile, wanted: Wanted) -> list[str]:
     ]
 
 
-def config_of(profile: Profile, wanted: Wanted, volume: str) -> Mapping[str, Any]:
+def config_of(profile: Profile, wanted: Wanted, disk: Disk) -> Mapping[str, Any]:
     """The machine, as Fly wants it told; nothing secret is in it."""
     passed = {name: os.environ[name] for name in _PASSED_ON if os.environ.get(name)}
     host = profile.address.host
@@ -110,7 +115,8 @@ def config_of(profile: Profile, wanted: Wanted, volume: str) -> Mapping[str, Any
         "guest": wanted.guest.told,
         "env": {"APOTHIC_HOME": "/data", "FLY_ORG": os.environ["FLY_ORG"], **passed},
         "init": {"exec": argv_of(profile, wanted)},
-        "mounts": [{"volume": volume, "path": "/data"}],
+        "mounts": [{"volume": disk.id, "path": "/data"}],
+        "metadata": {_DISK: f"{disk.size_gb}"},
         "restart": {"policy": "always"},
         "services": services,
         "stop_config": {"signal": "SIGTERM", "timeout": "30s"},

@@ -66,7 +66,8 @@ def sweep(
         found, unasked = look(asked, providers, prefix)
         _show(asked, found)
         if found and not dry_run:
-            confirm(f"Destroy {_count(found)}?", yes=yes)
+            question = f"Destroy {_count(found)}?"
+            confirm(question, yes=yes, way_out="say --yes, or --dry-run to look")
             found, unasked = remove(asked, providers, prefix, found, timeout_s)
         planes = _control_planes() if "fly" in names else {}
     for name, left in planes.items():
@@ -145,8 +146,8 @@ def rounds(timeout_s: float) -> Iterator[None]:
         yield
 
 
-def confirm(question: str, *, yes: bool) -> None:
-    """Have a person say yes.
+def confirm(question: str, *, yes: bool, way_out: str) -> None:
+    """Have a person say yes; `way_out` is what to do where there is none.
 
     Raises:
         UsageError: there is none.
@@ -155,7 +156,7 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise UsageError(f"{question} Nobody can be asked here: say --yes, or --dry-run to look")
+        raise UsageError(f"{question} Nobody can be asked here: {way_out}")
     click.confirm(question, abort=True, err=True)
 
 

@@ -13,7 +13,9 @@ import os
 import socket
 import ssl
 import threading
+from collections.abc import Sequence
 from contextlib import closing
+from difflib import get_close_matches
 from typing import Final
 
 from apothic.cli import output
@@ -21,15 +23,16 @@ from apothic.cli.cloud.bucket import check_bucket, check_move
 from apothic.cli.cloud.image import check_image, in_registry
 from apothic.cli.cloud.machine import NAME, Wanted, config_of, secrets_of
 from apothic.cli.cloud.profile import name_of, profile_of
-from apothic.cli.cloud.providers import fly, names_here
+from apothic.cli.cloud.providers import PREFIX, fly, names_here, opened
 from apothic.cli.cloud.sweep import confirm
 from apothic.cli.command import say
 from apothic.cli.wishes import Wishes
 from apothic_backends.commands import GetDurability
 from apothic_backends.commands.machines import AllowMachines
-from apothic_backends.model.errors import ApothicError, BackendError
+from apothic_backends.model.errors import ApothicError, BackendError, UsageError
+from apothic_backends.providers.base import Blocked, ProviderError
 from apothic_backends.providers.fly.app import FlyApp
-from apothic_backends.providers.fly.sizes import Guest, storage_usd_per_hour, usd_per_hour
+from apothic_backends.providers.fly.sizes import REGIONS, Guest, storage_usd_per_hour, usd_per_hour
 from apothic_backends.providers.opening import check
 from apothic_backends.remote.backend import open_remote
 from apothic_backends.remote.profiles import Profile, Profiles
@@ -38,6 +41,9 @@ SCHEMA = "apothic.cloud-up.v1"
 
 IPV4_USD_PER_MONTH: Final = 2.0
 """What an IPv4 address costs that nobody else has."""
+
+REGION: Final = "iad"
+"""Where it is made if nothing is said."""
 
 _VOLUME: Final = "apothic_data"
 _FIRST_SERVICE: Final = 10_000
@@ -60,7 +66,7 @@ def up(
     *,
     app: str | None,
     image: str,
-    region: str,
+    region: str | None,
     providers: tuple[str, ...],
     max_usd_per_hour: float,
     memory_mb: int,
@@ -77,10 +83,12 @@ def up(
         check(name, os.environ)
     check_image(image, rented)
     check_bucket(asked, volume_bucket, more)
+    check_region(region)
+    check_keys(asked, rented)
     profile, is_new = profile_of(app)
     guest = Guest("shared", 1, memory_mb)
     ports = range(_FIRST_SERVICE, _FIRST_SERVICE + services)
-    what = (region, guest, volume_gb, volume_bucket, ports, own_ipv4, more)
+    what = (region or "", guest, volume_gb, volume_bucket, ports, own_ipv4, more)
     wanted = Wanted(image, rented, max_usd_per_hour, *what)
     if is_new:
         _ask(profile, wanted, yes=yes)
@@ -91,7 +99,8 @@ def up(
         its.ensure()
         if own_ipv4 and not is_new and not its.has_own_ipv4():
             its_cost = f"{IPV4_USD_PER_MONTH:g} USD a month"
-            confirm(f"Give {profile.url} an IPv4 address of its own, for {its_cost}?", yes=yes)
+            question = f"Give {profile.url} an IPv4 address of its own, for {its_cost}?"
+            confirm(question, yes=yes, way_out="say --yes")
         _make(asked, its, profile, wanted)
     _until_it_answers(asked, profile)
     if not profile.address.is_loopback:
@@ -103,17 +112,53 @@ def _make(asked: Wishes, its: FlyApp, profile: Profile, wanted: Wanted) -> None:
     """Have the app be what is wanted."""
     check_move(asked, profile, its.config_of(NAME), wanted.bucket)
     wanted = wanted._replace(image=in_registry(asked, wanted.image, its.name))
-    region = wanted.region
     version = its.set_secrets(secrets_of(profile, wanted))
-    volume = its.ensure_volume(_VOLUME, region, wanted.volume_gb, wanted.guest)
-    say(asked, f"a machine in {region} with the volume {volume}; a large image takes a while")
-    its.ensure_machine(NAME, region, config_of(profile, wanted, volume), version)
+    disk = its.ensure_volume(_VOLUME, wanted.region or REGION, wanted.volume_gb, wanted.guest)
+    if wanted.region not in ("", disk.region):
+        moved = "to have it elsewhere, `apothic cloud down` and begin anew"
+        say(asked, f"its volume is in {disk.region}, and stays there, so its machine does: {moved}")
+    if disk.size_gb > wanted.volume_gb:
+        say(asked, f"its volume has {disk.size_gb} GB, and cannot become smaller")
+    told = f"a machine in {disk.region} with the volume {disk.id}, {disk.size_gb} GB"
+    say(asked, f"{told}; a large image takes a while")
+    its.ensure_machine(NAME, disk.region, config_of(profile, wanted, disk), version)
     its.ensure_addresses(own_ipv4=wanted.own_ipv4)
+
+
+def check_region(region: str | None) -> None:
+    """See to it that there is such a region.
+
+    Raises:
+        UsageError: there is none that is known here.
+    """
+    if region is None or region in REGIONS:
+        return
+    close = get_close_matches(region, REGIONS, n=1)
+    meant = f"did you mean {close[0]}? " if close else ""
+    raise UsageError(f"--region {region}: {meant}There are: {', '.join(sorted(REGIONS))}")
+
+
+def check_keys(asked: Wishes, rented: Sequence[str]) -> None:
+    """See to it that the providers take their keys, before anything is made.
+
+    Raises:
+        Blocked: one does not.
+    """
+    for name in rented:
+        with closing(opened(name)) as provider:
+            try:
+                provider.list(f"{PREFIX}-/")
+            except Blocked:
+                raise
+            except ProviderError as error:
+                say(asked, f"whether {name} takes its key is not known: {error.message}")
 
 
 def _usd_per_month(wanted: Wanted) -> float:
     """What it costs in 30 days, without what it rents."""
-    hour = usd_per_hour(wanted.guest, wanted.region) + storage_usd_per_hour(8 + wanted.volume_gb)
+    hour = usd_per_hour(wanted.guest, wanted.region or REGION) + storage_usd_per_hour(
+        8 + wanted.volume_gb
+    )
     return _HOURS * hour + (IPV4_USD_PER_MONTH if wanted.own_ipv4 else 0.0)
 
 
@@ -123,6 +168,7 @@ def _ask(profile: Profile, wanted: Wanted, *, yes: bool) -> None:
         f"Make {profile.url}, for about {_usd_per_month(wanted):.2f} USD in 30 days, which may "
         f"rent machines for up to {wanted.max_usd_per_hour:g} USD an hour?",
         yes=yes,
+        way_out="say --yes",
     )
 
 
@@ -186,4 +232,4 @@ def _tell(asked: Wishes, profile: Profile, *, is_new: bool) -> None:
     if is_new:
         output.put(f"{profile.api_key}")
         say(asked, "the second line is its operator's key, which is shown this once")
-    say(asked, "APOTHIC_BACKEND=cloud means it from now on, with the key that was kept")
+    say(asked, f"APOTHIC_BACKEND=cloud means it from now on, with the key in {Profiles().path}")

@@ -52,7 +52,8 @@ class Profiles:
     """All profiles of this user."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._path = (folder or home()) / "profiles.json"
+        self.path = (folder or home()) / "profiles.json"
+        """The file that they are in."""
 
     def list(self) -> dict[str, Profile]:
         """Every profile by name, the built-in one first.
@@ -132,7 +133,7 @@ class Profiles:
     # --- the file -------------------------------------------------------------------------------
 
     def _read(self) -> dict[str, Any]:
-        text = read_private(self._path, _WHAT)
+        text = read_private(self.path, _WHAT)
         if text is None:
             return {}
         try:
@@ -141,11 +142,11 @@ class Profiles:
                 address_of(profile["url"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             why = f"is damaged ({error}); delete it and log in again"
-            raise unfit(self._path, _WHAT, why) from None
+            raise unfit(self.path, _WHAT, why) from None
         return cast("dict[str, Any]", told)
 
     def _write(self, told: dict[str, Any]) -> None:
-        write_private(self._path, json.dumps(told, indent=2))
+        write_private(self.path, json.dumps(told, indent=2))
 
 
 def check_key(key: str) -> None:

@@ -240,6 +240,16 @@ def volume_create(state: State, call: Call) -> Reply:
     return Reply(200, app.add_volume(call.body))
 
 
+def volume_extend(state: State, call: Call) -> Reply:
+    volume = _app(state, call).volumes.get(call.places["volume_id"])
+    if volume is None:
+        raise Failed(404, "volume not found")
+    if call.body["size_gb"] <= volume["size_gb"]:
+        raise Failed(422, "volumes can only be made larger")
+    volume["size_gb"] = call.body["size_gb"]
+    return Reply(200, {"volume": volume, "needs_restart": True})
+
+
 def volume_destroy(state: State, call: Call) -> Reply:
     app = _app(state, call)
     volume = app.volumes.get(call.places["volume_id"])
@@ -300,8 +310,8 @@ def logs(state: State, call: Call) -> Reply:
         raise Failed(401, "unauthorized")
     lines = [
         (it.id, line)
-        for it in app.machines.values()
-        if it.program is not None and wanted in (None, it.id)
+        for it in (*app.machines.values(), *state.gone)
+        if it.app == app.name and it.program is not None and wanted in (None, it.id)
         for line in it.program.output().splitlines()
     ]
     told = [{"id": "1", "attributes": {"message": line, "instance": of}} for of, line in lines]
@@ -313,6 +323,7 @@ CALLS: dict[str, Answers] = {
     **{it.__name__.rstrip("_"): it for it in (list_, create, get, update, destroy, start, stop)},
     **{it.__name__.rstrip("_"): it for it in (exec_, metadata_get, metadata_set, lease, release)},
     **{it.__name__: it for it in (org_list, volume_list, volume_create, volume_destroy)},
+    volume_extend.__name__: volume_extend,
     **{it.__name__: it for it in (secret_list, secret_set, address_list, address_add)},
     address_remove.__name__: address_remove,
     **{it.__name__: it for it in (regions, logs)},

@@ -17,7 +17,7 @@ from tests.fakes.fly.calls import CALLS
 from tests.fakes.fly.fake import DOCUMENT
 
 OURS: dict[str, Any] = json.loads(DOCUMENT.read_text("utf-8"))
-METHODS = ("get", "post", "delete")
+METHODS = ("get", "post", "put", "delete")
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:

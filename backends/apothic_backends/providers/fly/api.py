@@ -180,6 +180,12 @@ class FlyApi:
         how: dict[str, Any] = {"body": body, "changes": True, "action": "volume", "key": app}
         return self._call("POST", f"/apps/{_its(app)}/volumes", _id_of, **how)
 
+    def extend_volume(self, app: str, volume_id: str, size_gb: int) -> None:
+        """Make one larger; what runs sees that after a start of its machine."""
+        path = f"/apps/{_its(app)}/volumes/{_its(volume_id)}/extend"
+        how: dict[str, Any] = {"body": {"size_gb": size_gb}, "changes": True, "key": volume_id}
+        self._call("PUT", path, as_told, action="volume", may_be_empty=True, **how)
+
     def destroy_volume(self, app: str, volume_id: str) -> None:
         """Have it go, with what is on it."""
         self._remove(f"/apps/{_its(app)}/volumes/{_its(volume_id)}", action="volume", key=volume_id)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from apothic_backends.providers.base import Blocked, Busy, ProviderError, Unclear
 from apothic_backends.providers.fly.api import FlyApi
+from apothic_backends.providers.fly.disks import Disk, disk_in, there
 from apothic_backends.providers.fly.machines import Machine
 from apothic_backends.providers.fly.refusals import (
     has_timed_out,
@@ -40,11 +41,6 @@ _PRIVATE: Final = "fdaa:"
 """How addresses begin that lead nowhere from outside of Fly."""
 
 _OVER: Final = frozenset({"stopped", "failed", "launch_failed", "destroying", "destroyed"})
-_ENDING: Final = frozenset(
-    {"scheduling_destroy", "pending_destroy", "fork_cleanup", "waiting_for_detach"}
-    | {"destroying", "destroyed"}
-)
-"""States of volumes that are as good as gone: nothing is paid for them."""
 
 
 class FlyApp:
@@ -131,30 +127,30 @@ class FlyApp:
         self._secrets = _digest(sorted(values.items()))
         return int(self._once_known(lambda: self._api.set_secrets(self.name, values)))
 
-    def ensure_volume(self, name: str, region: str, size_gb: int, guest: Guest) -> str:
-        """A disk on a computer with room for a machine of that size; gives its id.
+    def ensure_volume(self, name: str, region: str, size_gb: int, guest: Guest) -> Disk:
+        """A disk of at least that size, on a computer with room for a machine like that.
 
-        `name` is at most 30 of `[a-z0-9_]`. One that is there is kept, whatever its region.
+        `name` is at most 30 of `[a-z0-9_]`. One that is there stays in its region, and grows; what
+        runs finds it larger when its machine has started anew.
         """
-        found = self._volume(name)
+        found = disk_in(self._volumes(), name, region)
         if found is None:
             told = {"name": name, "region": region, "size_gb": size_gb, "encrypted": True}
             body = {**told, "compute": guest.told}
             try:
-                found = str(self._once_known(lambda: self._api.create_volume(self.name, body)))
+                made = self._once_known(lambda: self._api.create_volume(self.name, body))
+                return Disk(str(made), region, size_gb)
             except Unclear:
-                found = self._volume(name)  # names are not unique: it is looked for first
+                found = disk_in(self._volumes(), name, region)  # names are not unique
                 if found is None:
                     raise
-        return found
-
-    def _volume(self, name: str) -> str | None:
-        those = (its for its in self._volumes() if its.get("name") == name)
-        return next((str(its["id"]) for its in those), None)
+        if found.size_gb >= size_gb:
+            return found
+        self._api.extend_volume(self.name, found.id, size_gb)
+        return found._replace(size_gb=size_gb)
 
     def _volumes(self) -> Sequence[Mapping[str, Any]]:
-        found = self._once_known(lambda: self._api.volumes(self.name))
-        return [its for its in found if its.get("state") not in _ENDING and its.get("id")]
+        return there(self._once_known(lambda: self._api.volumes(self.name)))
 
     def ensure_addresses(self, *, own_ipv4: bool = False) -> None:
         """See to it that `https://NAME.fly.dev` leads to it; an app that was made here has none.

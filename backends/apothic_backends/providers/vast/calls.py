@@ -35,6 +35,11 @@ LIMITS: Final = {
 _BLOCKED: Final = re.compile(
     r"insufficient_credit|lacks credit|auth_error|invalid user key|unauthorized", re.IGNORECASE
 )
+_MONEY: Final = re.compile(r"insufficient_credit|lacks credit|billing", re.IGNORECASE)
+_WAY_OUT: Final = (
+    "; make a key at https://cloud.vast.ai (Keys) that may do misc, user_read, instance_read and "
+    "instance_write, and set VAST_API_KEY"
+)
 _GONE: Final = re.compile(r"no_such_ask|hosts can only rent their own", re.IGNORECASE)
 _NOTHING: Final = re.compile(r"no_such_instance|no_such_volume|not_found", re.IGNORECASE)
 _NO_ROOM: Final = "resources_unavailable"
@@ -109,4 +114,5 @@ def meaning(refusal: Refusal) -> ProviderError:
         kind = NoCapacity
     else:
         return refusal
-    return kind(refusal.message, **refusal.data)
+    way_out = _WAY_OUT if kind is Blocked and not _MONEY.search(text) else ""
+    return kind(f"{refusal.message}{way_out}", **refusal.data)

@@ -19,6 +19,7 @@ from apothic.cli.cloud.machine import Wanted, argv_of, config_of, secrets_of
 from apothic.cli.cloud.profile import name_of, profile_of
 from apothic.cli.wishes import Wishes
 from apothic_backends.model.errors import UsageError
+from apothic_backends.providers.fly.disks import Disk
 from apothic_backends.remote.profiles import CLOUD, Profile, Profiles
 from tests.fakes.fly.fake import FakeFly
 from tests.fakes.fly.images import saved
@@ -27,6 +28,7 @@ from tests.fakes.serving import served
 KEY = "apk_0123456789ab_" + "k" * 43
 PORTS = range(10_000, 10_003)
 WANTED = Wanted("image", ("fly",), 2.0, ports=PORTS)
+DISK = Disk("vol_1", "iad", 10)
 PROFILE = Profile(CLOUD, "https://apothic-mine.fly.dev", KEY)
 
 
@@ -42,12 +44,27 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_nothing_secret_is_where_a_machine_is_described() -> None:
     wanted = WANTED._replace(rented=("fly", "vast"), more=("--grace", "5"))
-    config = config_of(PROFILE, wanted, "vol_1")
+    config = config_of(PROFILE, wanted, DISK)
     told = json.dumps(config)
     kept = secrets_of(PROFILE, wanted)
 
     assert set(kept) == {"APOTHIC_ADMIN_KEY", "FLY_API_TOKEN", "VAST_API_KEY", "APOTHIC_STATE"}
     assert [value for value in kept.values() if value in told] == []
+
+
+def test_its_machine_starts_anew_when_its_disk_has_grown() -> None:
+    assert config_of(PROFILE, WANTED, DISK) == config_of(PROFILE, WANTED, DISK)
+    assert config_of(PROFILE, WANTED, DISK._replace(size_gb=20)) != config_of(PROFILE, WANTED, DISK)
+
+
+def test_a_region_that_is_none_is_refused_before_anything_is_made() -> None:
+    up.check_region(None)
+    up.check_region("ams")
+
+    with pytest.raises(UsageError, match=r"did you mean ams\? There are: .*iad"):
+        up.check_region("amss")
+    with pytest.raises(UsageError, match="--region xyz1: There are: ams, "):
+        up.check_region("xyz1")
 
 
 def test_it_gets_only_the_keys_of_providers_that_it_may_rent_from() -> None:
@@ -79,7 +96,7 @@ def test_it_is_known_by_its_public_name_and_listens_where_flys_proxy_asks() -> N
 
 def test_services_are_at_ports_that_fly_leads_to() -> None:
     argv = " ".join(argv_of(PROFILE, WANTED))
-    config = config_of(PROFILE, WANTED, "vol_1")
+    config = config_of(PROFILE, WANTED, DISK)
     main, *services = config["services"]
 
     assert "--service-ports 10000-10002 --service-url https://apothic-mine.fly.dev" in argv
