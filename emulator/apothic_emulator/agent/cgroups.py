@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from apothic_emulator.core.facts import Excess
@@ -69,6 +70,9 @@ class Groups:
         """Called, in the thread, when an executor could not be put in one."""
         self.held: Callable[[int], None] = lambda _: None
         """Called, in the thread, with the number of an executor that has been put in one."""
+        self._held: list[int] = []
+        with suppress(OSError):  # it is gone again: then nobody can be put in, which is told
+            self._held += map(groups.hold, self.folders)
         self._limits: dict[int, int] = {}
         """What the executors may use that are in a group, in megabytes."""
         self._wanted: dict[int, Wanted] = {}
@@ -108,6 +112,8 @@ class Groups:
             self._thread.join()
         for folder in self.folders:
             groups.remove(folder)
+        while self._held:
+            os.close(self._held.pop())
 
     def _run(self) -> None:
         while not self._is_closing.wait(_PATIENCE_S):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 
 _NAME = "apothic-"
@@ -50,8 +51,36 @@ def remove(folder: str) -> None:
         return  # gone, or in use: the next host that starts here tries again
 
 
+def hold(folder: str) -> int:
+    """A descriptor that shows, for as long as it is open, that a group is somebody's.
+
+    Raises:
+        OSError: there is no such group.
+    """
+    fd = os.open(folder, os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_SH)
+    return fd
+
+
+def _is_held(folder: str) -> bool:
+    try:
+        fd = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return True  # it is gone, or somebody else's
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
 def remove_dead(parent: str) -> None:
     """Remove what hosts have left that were killed.
+
+    The number of a process says nothing where processes are counted apart, as in a container that
+    shares the folder. So a host holds its own, too.
 
     Raises:
         OSError: there is no such group.
@@ -59,7 +88,8 @@ def remove_dead(parent: str) -> None:
     for name in os.listdir(parent):  # noqa: PTH208
         pid, _, rest = name.removeprefix(_NAME).partition("-")
         is_ours = name.startswith(_NAME) and pid.isdigit()
-        if is_ours and _started_at(int(pid)) != rest.partition("-")[0]:
+        is_dead = is_ours and _started_at(int(pid)) != rest.partition("-")[0]
+        if is_dead and not _is_held(f"{parent}/{name}"):
             remove(f"{parent}/{name}")
 
 

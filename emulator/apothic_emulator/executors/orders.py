@@ -8,7 +8,7 @@ down   FORK number, flags, `Limits`, six descriptors   start an executor
        LIMIT number, megabytes                         watch it under another limit
        GUEST -, -, marshalled `Guest`, two descriptors fork the zygote of an environment, with its
                                                        channel, and a pipe that ends with it
-       FOLDERS -, -, paths                             of control groups, to remove at the end
+       FOLDERS -, -, paths                             of control groups, if the host dies
        CLOSE                                           let executors end, then end
 up     STARTED number, process id                      it was forked
        OVER number, megabytes, version                 it uses more memory than it may, says the

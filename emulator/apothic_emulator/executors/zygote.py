@@ -118,6 +118,7 @@ class Zygote:
             case orders.WATCH:
                 self.watchdog.watch()
             case orders.CLOSE:
+                self.folders.clear()  # the host lives, and may still read in them
                 self._close()
                 return False
             case _:

@@ -131,6 +131,21 @@ def test_what_dead_hosts_have_left_is_removed_and_what_others_have_is_not(tmp_pa
     assert {*tmp_path.iterdir()} == {living, other}
 
 
+def test_the_group_of_a_host_whose_processes_are_counted_apart_is_not_removed(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "apothic-1-0-elsewhere"  # the first process here has started later
+    read = folder / "7"
+    read.mkdir(parents=True)
+    host = Groups(cgroups.V1, str(folder), None)
+
+    folders.remove_dead(str(tmp_path))
+
+    assert read.exists()
+    host.close()
+    assert not folder.exists()
+
+
 def test_the_own_group_is_found_where_only_a_part_is_mounted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

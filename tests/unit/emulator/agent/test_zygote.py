@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from apothic_emulator.agent import zygote
@@ -42,3 +44,17 @@ def test_an_executor_of_a_zygote_that_has_just_gone_has_ended_with_it(
 
     assert [(said.kind, said.number) for said in dying.hear()] == [(orders.ENDED, 3)]
     dying.close()
+
+
+def test_a_zygote_that_is_told_to_end_leaves_what_its_host_may_still_read(tmp_path: Path) -> None:
+    group = tmp_path / "7"
+    group.mkdir()
+    ending = Zygote()
+    ending.start()
+    ending.clean_up((str(tmp_path),))
+
+    ending.end()
+    ending.wait()
+    ending.close()
+
+    assert group.exists()
