@@ -10,9 +10,12 @@ from typing import Any
 from apothic.cli import output
 from apothic.cli.plane import OWN, control_plane
 from apothic.cli.wishes import Wishes
+from apothic_backends.base import Backend
 from apothic_backends.commands.costs import GetCosts
+from apothic_backends.commands.machines import GetCloud
 from apothic_backends.model.costs import NANO, CostLine, CostReport, Prices
-from apothic_backends.model.errors import InvalidOption, NoControlPlane
+from apothic_backends.model.errors import BackendError, InvalidOption, NoControlPlane
+from apothic_backends.model.machines import CloudSnapshot
 from apothic_backends.prices import project_prices
 from apothic_backends.project import project, state_url
 from apothic_backends.registry import shared
@@ -26,19 +29,21 @@ EARLIER = "(earlier)"
 def show(asked: Wishes, *, app: str | None, function: str | None, since: str | None) -> None:
     """Print what calls and services have cost."""
     day = None if since is None else _day(since, datetime.now(UTC))
-    report = _report(GetCosts(app, function, day))
+    report, rented = _report(GetCosts(app, function, day))
     prices = None if report.has_prices else project_prices(project())
     report = report.estimated(prices)
     if asked.is_json():
-        output.put(output.line_of(_document(report, prices)))
+        output.put(output.line_of(_document(report, prices, rented)))
         return
     for line in output.columns(_table(report, prices)):
         output.put(line)
-    output.put(_summary(report, prices))
+    output.put(summary(report, prices, rented))
 
 
-def _report(command: GetCosts) -> CostReport:
+def _report(command: GetCosts) -> tuple[CostReport, CloudSnapshot | None]:
     """What the control plane that is named says; else what this project keeps, else a shared one.
+
+    And what it has rented, if ever.
 
     Raises:
         NoControlPlane: there is none of these.
@@ -47,7 +52,8 @@ def _report(command: GetCosts) -> CostReport:
     root = project()
     url = state_url(root)
     if named not in OWN or (url == "memory" and not named and shared() is not None):
-        return control_plane("costs").start(command).wait()
+        plane = control_plane("costs")
+        return plane.start(command).wait(), _rented(plane)
     if url == "memory":
         raise NoControlPlane(
             "what calls here have cost is forgotten with the program that made them: ask there, "
@@ -57,7 +63,16 @@ def _report(command: GetCosts) -> CostReport:
         )
     # Opening the control plane itself would have what is queued begin.
     kept: CostReport = import_module("apothic_emulator.host.costs").kept(root, url, command)
-    return kept
+    return kept, None
+
+
+def _rented(plane: Backend) -> CloudSnapshot | None:
+    """What it has rented; None if it never has, or if that is not told to this key."""
+    try:
+        found = plane.start(GetCloud()).wait()
+    except BackendError:
+        return None
+    return found if found.since else None
 
 
 def _day(text: str, now: datetime) -> float:
@@ -76,7 +91,9 @@ def _day(text: str, now: datetime) -> float:
 # --- output -------------------------------------------------------------------------------------
 
 
-def _document(report: CostReport, prices: Prices | None) -> dict[str, Any]:
+def _document(
+    report: CostReport, prices: Prices | None, rented: CloudSnapshot | None
+) -> dict[str, Any]:
     lines: list[dict[str, Any]] = []
     for line in report.lines:
         told: dict[str, Any] = {field: getattr(line, field) for field in line.fields}
@@ -88,6 +105,7 @@ def _document(report: CostReport, prices: Prices | None) -> dict[str, Any]:
         "balance_nano_usd": report.balance_nano_usd,
         "nano_usd": report.nano_usd,
         "estimate_nano_usd": report.estimate_nano_usd,
+        "rented_usd": 0.0 if rented is None else rented.spent_usd,
         "lines": lines,
     }
 
@@ -113,8 +131,17 @@ def _usd(nano: int | None) -> str:
     return "" if nano is None else f"{nano / NANO:.6f}"
 
 
-def _summary(report: CostReport, prices: Prices | None) -> str:
+def summary(report: CostReport, prices: Prices | None, rented: CloudSnapshot | None) -> str:
+    """What all of it costs, in a line; `rented` is what has cost money, if anything has."""
     took = f"{report.seconds:.3f} s in {report.attempts} attempts"
+    if rented is not None:
+        day = datetime.fromtimestamp(rented.since, UTC)
+        took += (
+            f", all else that was rented included: about {rented.spent_usd:.4f} USD since "
+            f"{day:%Y-%m-%d}, and {rented.usd_per_hour:.4f} USD an hour now; `apothic cloud status`"
+        )
+        if not report.has_prices:
+            return took
     if report.has_prices:
         left = report.balance_nano_usd
         balance = "no limit" if left is None else f"{_usd(left)} USD left"

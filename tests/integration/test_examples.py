@@ -103,6 +103,7 @@ def test_the_way_into_the_cloud_and_back_is_rehearsed(tmp_path: Path) -> None:
     assert "GPUs: GPU-fake-RTX 4090-0" in lines
     assert any(line.endswith('says "Hello, Ada!"') for line in lines)
     assert "noting 'first'" in lines
+    assert [line for line in lines if "all else that was rented included: about 0." in line]
     assert [line.split()[:3] for line in lines if line.startswith("machines:")] == [
         ["machines:1", "fly", "up"],
         ["machines:2", "vast", "up"],
