@@ -30,7 +30,7 @@ class ClassSpec(Record):
     `OpenInstance.key`) if it has one. `enter` and `exit` name its hooks, in order. `instance` is
     the id of the one that a function serves, `name` its name, and `base` the number of the class
     that it is made of; without it, it is the class. Those of one that `is_sandbox` are never made
-    again: each ends with its process, and `lifetime_s` after it was made at the latest.
+    again: each ends with its process, and `lifetime_s` after that began at the latest.
     """
 
     methods: tuple[MethodSpec, ...]

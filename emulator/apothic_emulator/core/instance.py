@@ -34,8 +34,8 @@ class Instance(Kept):
     """One of them; times are Unix seconds."""
 
     __slots__ = (
-        *("app", "arguments", "created_at", "dead", "held", "home", "key", "kind", "lifetime_s"),
-        *("is_sandbox", "name", "number", "pool", "reason", "restarts", "tags"),
+        *("app", "arguments", "began_at", "created_at", "dead", "held", "home", "is_sandbox"),
+        *("key", "kind", "lifetime_s", "name", "number", "pool", "reason", "restarts", "tags"),
     )
 
     def __init__(self, number: int, home: str, spec: FunctionSpec, created_at: float) -> None:
@@ -47,6 +47,9 @@ class Instance(Kept):
         self.key = ""
         self.arguments = Payload(b"")
         self.created_at = created_at
+        self.began_at: float | None = None
+        """Since when its process is there, if it was ever: what it waits for that does not count
+        among `lifetime_s`."""
         self.pool: Pool | None = None
         """Its calls and its processes; None until it is called under the class as it is now."""
         self.held: Held | None = None
@@ -104,8 +107,14 @@ class Instance(Kept):
 
     @property
     def expires_at(self) -> float | None:
-        """When it ends by itself, if it does."""
-        return None if self.lifetime_s is None else self.created_at + self.lifetime_s
+        """When it ends by itself, if it does; put off while a call waits for its process."""
+        since = self.created_at if self.began_at is None else self.began_at
+        return None if self.lifetime_s is None else since + self.lifetime_s
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether it has had no process yet, and calls wait for that."""
+        return self.began_at is None and self.pool is not None and any(jobs_of(self.pool))
 
     def snapshot(self) -> InstanceSnapshot:
         """What its users see."""
@@ -139,7 +148,7 @@ class Instance(Kept):
         function = None if self.pool is None else self.pool.function.number
         who = (self.home, self.app, self.kind, self.name, self.key, self.created_at)
         state = (function, self.held, self.restarts, self.dead)
-        state = (*state, self.reason, self.tags, self.is_sandbox, self.lifetime_s)
+        state = (*state, self.reason, self.tags, self.is_sandbox, self.lifetime_s, self.began_at)
         return pack((*who, *state, tag), *arguments)
 
     @classmethod
@@ -150,7 +159,8 @@ class Instance(Kept):
         it.name, it.key = name, key
         function, held, it.restarts, it.dead, *more = state
         if more:  # an older one has none
-            it.reason, tags, it.is_sandbox, it.lifetime_s = more
+            it.reason, tags, it.is_sandbox, it.lifetime_s, *began = more
+            it.began_at = began[0] if began else created_at
             it.tags = tuple((name, value) for name, value in tags)
         it.held = held and (held[0], held[1], tuple(held[2]))
         it.arguments = payload_of(tag, blobs) or it.arguments

@@ -243,6 +243,7 @@ class Rules(Known):
         it = self.leaving.owners[executor.function.number]
         if fact is None and it.name is not None and it.pool is pool:
             it.held = executor.agent, executor.number, executor.gpus
+            self._begin(it, now)
             self._keep(it)
         elif fact is not None and executor.function.number in self.leaving.pools:
             self.leaving.settle(pool, now)
@@ -255,6 +256,13 @@ class Rules(Known):
                 self._keep(it)
             else:
                 self._lost(it, f"its process {what_happened(executor.function, fact)}", now)
+
+    def _begin(self, it: Instance, now: float) -> None:
+        """Its time counts from now on, if it did not yet."""
+        if it.began_at is None:
+            it.began_at = now + self._offset
+            if it.is_sandbox:
+                self._ends.expect(it, now, self._offset)
 
     def _lost(self, it: Instance, reason: str, now: float) -> None:
         """Its state is gone."""
@@ -285,6 +293,12 @@ class Rules(Known):
         if it.dead:
             if is_over:
                 self._forget(it, now)
+            return
+        assert it.expires_at is not None, "it has a time"
+        if it.expires_at - self._offset > now:
+            return  # it has begun since, and there is an end in mind for that
+        if it.is_awaited:
+            self._ends.put_off(it, now)
             return
         jobs = [] if it.pool is None else [*jobs_of(it.pool)]
         self._end(it, f"its {it.lifetime_s:g} s are over", EXPIRED, now)

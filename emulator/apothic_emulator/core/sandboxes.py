@@ -1,5 +1,8 @@
 """When sandboxes end by themselves: after their time, and for good some time after that.
 
+That counts from when a sandbox has its process: what it waits for a machine is not taken from it.
+One that nobody has called ends as long after it was made.
+
 A sandbox is an instance that is never made again. One that has ended is kept for a while, so that
 whoever has a handle is told how it ended.
 """
@@ -33,6 +36,11 @@ class Ends:
             self._add(now + TOLD_S, it.number, is_over=True)
         elif it.expires_at is not None:
             self._add(it.expires_at - offset, it.number, is_over=False)
+
+    def put_off(self, it: Instance, now: float) -> None:
+        """Think of its end again later: it has not begun, and calls wait for that."""
+        assert it.lifetime_s is not None, "it has a time"
+        self._add(now + it.lifetime_s, it.number, is_over=False)
 
     def _add(self, due: float, number: int, *, is_over: bool) -> None:
         heappush(self._due, (due, number, is_over))

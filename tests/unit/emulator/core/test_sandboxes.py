@@ -15,7 +15,7 @@ from apothic_emulator.core.instance import Instance
 from apothic_emulator.core.records import pack, unpack
 from apothic_emulator.core.sandboxes import MOST_TAG, MOST_TAGS, TOLD_S
 from tests.unit.emulator.core.driving import only
-from tests.unit.emulator.core.test_instances import CLASS, Holding, counter
+from tests.unit.emulator.core.test_instances import CLASS, FarHolding, Holding, counter
 
 SANDBOX = CLASS.replace(is_sandbox=True, lifetime_s=60.0, keep_warm_s=10.0)
 
@@ -64,6 +64,57 @@ def test_one_that_nobody_has_called_ends_too(driver: Holding) -> None:
     driver.open()
     driver.pass_s(60.0)
     assert driver.seen().reason == "expired"
+
+
+def test_its_time_counts_from_when_it_has_its_process(driver: Holding) -> None:
+    driver.open("a")
+    driver.pass_s(50.0)
+    driver.up()
+    assert driver.seen().expires_at == driver.seen().created_at + 50.0 + 60.0
+    driver.pass_s(1.0)
+    job = driver.call()
+
+    driver.pass_s(58.0)
+    assert driver.seen().status == "live"
+    driver.pass_s(1.0)
+
+    assert (driver.seen().reason, driver.status(job)) == ("expired", "running")
+
+
+def test_one_that_calls_wait_for_does_not_end_before_it_has_begun(driver: Holding) -> None:
+    driver.open("a")
+    job = driver.call()
+    driver.pass_s(200.0)
+    assert (driver.seen().status, driver.status(job)) == ("live", "dispatched")
+    driver.loaded()
+
+    driver.pass_s(59.0)
+    assert driver.seen().status == "live"
+    driver.pass_s(1.0)
+    assert driver.seen().reason == "expired"
+
+
+def test_one_that_was_waited_for_in_vain_ends_later() -> None:
+    driver = FarHolding(SANDBOX)
+    driver.leave()
+    job = driver.call()
+    driver.pass_s(60.0)
+    assert (driver.seen().status, driver.status(job)) == ("live", "queued")
+    driver.cancel(job)
+
+    driver.pass_s(60.0)
+
+    assert driver.seen().reason == "expired"
+
+
+def test_when_it_has_begun_is_known_after_a_restart(driver: Holding) -> None:
+    driver.open("a")
+    driver.pass_s(30.0)
+    driver.up()
+    told = driver.seen().expires_at
+    driver.restart()
+
+    assert driver.seen().expires_at == told
 
 
 def test_one_without_a_time_goes_on() -> None:
@@ -146,6 +197,14 @@ def test_a_time_that_cannot_be_meant_is_refused(driver: Holding) -> None:
     spec = counter(cls=SANDBOX.replace(lifetime_s=0.0))
     with pytest.raises(InvalidOption, match="lifetime_s"):
         driver.ask(RegisterFunction(spec, Payload(b"class")))
+
+
+def test_a_record_of_a_sandbox_without_a_beginning_is_read(driver: Holding) -> None:
+    driver.open()
+    fields, blobs = unpack(driver.records["instances/1"])
+    it, _ = Instance.load(1, pack([*fields[:-2], fields[-1]], *blobs))
+
+    assert it.began_at == it.created_at
 
 
 def test_a_record_of_an_instance_from_before_there_were_sandboxes_is_read(driver: Holding) -> None:
