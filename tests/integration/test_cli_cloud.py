@@ -109,6 +109,30 @@ def test_without_a_key_nobody_is_asked(run: Any) -> None:
     assert "VAST_API_KEY" in swept.stderr
 
 
+def test_a_provider_that_is_told_of_in_part_is_an_error_and_one_that_is_not_is_named(
+    run: Any,
+) -> None:
+    part = run("cloud", "sweep", "--yes", FLY_API_TOKEN="fm2_a")
+    one = run("cloud", "sweep", "--yes")
+
+    assert part.returncode == 3
+    assert "fly needs FLY_ORG" in part.stderr
+    assert one.returncode == 0, one.stderr
+    assert "fly was not asked: FLY_API_TOKEN and FLY_ORG would have to be set" in one.stderr
+
+
+def test_a_sweep_goes_on_at_vast_where_fly_cannot_be_asked(account: Account, run: Any) -> None:
+    rent(account, "apothic/a/1")
+    with served(FakeFly()) as fly:
+        env = {"APOTHIC_FLY_URL": fly.url, "FLY_API_TOKEN": "fm2_wrong", "FLY_ORG": fly.org}
+        swept = run("cloud", "sweep", "--yes", "--timeout", "20", "--json", **env)
+
+    assert swept.returncode == 6
+    assert labels(account) == []
+    assert json.loads(swept.stdout)["unasked"] == ["fly"]
+    assert "not all machines of fly could be listed" in swept.stderr
+
+
 def test_offers_are_shown_that_could_be_rented_now(run: Any) -> None:
     found = run("offer", "search", "--gpu", "RTX_4090", "--json")
 

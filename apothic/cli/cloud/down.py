@@ -7,6 +7,7 @@ The control plane stays for as long as a machine does that it could destroy.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import ExitStack, closing
 from typing import Final
 
@@ -17,6 +18,7 @@ from apothic.cli.cloud.providers import fly, names_here, opened
 from apothic.cli.cloud.sweep import LeftOver, confirm, remove, report, rounds
 from apothic.cli.command import say
 from apothic.cli.wishes import Wishes
+from apothic_backends.base import Backend
 from apothic_backends.commands.machines import GetCloud, ReleaseMachines
 from apothic_backends.model.errors import BackendError, NoControlPlane
 from apothic_backends.model.machines import DESTROYING, MachineSnapshot
@@ -50,7 +52,7 @@ def down(asked: Wishes, *, app: str | None, force: bool, yes: bool, timeout_s: f
     url = profile.url if profile is not None else url_of(name)
     question = f"Destroy {url}, all that it keeps, and all machines that it has rented?"
     confirm(question, yes=yes, way_out="say --yes; `apothic cloud status` shows what there is")
-    prefix = _release(asked, profile, force=force, timeout_s=timeout_s)
+    prefix = _release(asked, profile, names, force=force, timeout_s=timeout_s)
     if prefix is not None:
         _remove(asked, names, prefix, timeout_s)
     bucket, left = _destroy(asked, name, prefix if "fly" in names else None)
@@ -68,23 +70,24 @@ def down(asked: Wishes, *, app: str | None, force: bool, yes: bool, timeout_s: f
 
 
 def _release(
-    asked: Wishes, profile: Profile | None, *, force: bool, timeout_s: float
+    asked: Wishes, profile: Profile | None, names: tuple[str, ...], *, force: bool, timeout_s: float
 ) -> str | None:
     """Have the control plane destroy its machines; how their tags begin, if it could be asked.
 
+    Those of providers that cannot be asked from here, it has to have seen to be gone itself.
+
     Raises:
+        LeftOver: of those some are there.
         BackendError: it cannot, and is not to be destroyed regardless of that.
     """
+    strange: list[str] = []
     if profile is None:
         return None
     try:
         with closing(open_remote(profile.url, profile.api_key)) as backend:
             prefix = backend.start(GetCloud()).wait().prefix
             say(asked, "nothing new is rented, and what was is destroyed")
-            for _ in rounds(timeout_s):
-                left = backend.start(ReleaseMachines(timeout_s=_ROUND_S)).wait()
-                if all(map(_is_told, left.machines)):
-                    break
+            strange = release(backend, names, timeout_s)
     except BackendError as error:
         if force:
             say(asked, f"{profile.url} cannot be asked: {error.message}")
@@ -93,7 +96,32 @@ def _release(
             f"{profile.url} cannot be asked to destroy its machines ({error.message}). With "
             "--force it is destroyed nevertheless; then look with `apothic cloud sweep`"
         ) from None
+    if strange and not force:
+        raise LeftOver(
+            f"not removed: {', '.join(strange)}, of providers whose keys are not in this "
+            "environment: run the same command again with them, or later",
+            machines=strange,
+        )
     return prefix
+
+
+def release(backend: Backend, names: Collection[str], timeout_s: float) -> list[str]:
+    """Have a control plane destroy its machines, until their providers know.
+
+    Those of others than `names` can be looked for by the control plane alone: the ones that it has
+    not seen to be gone when the time is over.
+    """
+    strange: list[str] = []
+    for _ in rounds(timeout_s):
+        left = backend.start(ReleaseMachines(timeout_s=_ROUND_S)).wait().machines
+        strange = [_name_of(it) for it in left if it.provider not in names]
+        if not strange and all(map(_is_told, left)):
+            break
+    return strange
+
+
+def _name_of(machine: MachineSnapshot) -> str:
+    return f"{machine.provider} {machine.provider_id or machine.machine_id} ({machine.tag})"
 
 
 def _is_told(machine: MachineSnapshot) -> bool:

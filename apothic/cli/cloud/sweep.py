@@ -20,6 +20,7 @@ from apothic_backends.model.errors import BackendError, UsageError
 from apothic_backends.providers.base import Provider, Seen
 from apothic_backends.providers.fly.app import FlyApp
 from apothic_backends.providers.fly.machines import APPS, WORKERS
+from apothic_backends.providers.opening import PROVIDERS, way_in
 
 SCHEMA = "apothic.sweep.v1"
 
@@ -69,19 +70,32 @@ def sweep(
             question = f"Destroy {_count(found)}?"
             confirm(question, yes=yes, way_out="say --yes, or --dry-run to look")
             found, unasked = remove(asked, providers, prefix, found, timeout_s)
-        planes = _control_planes() if "fly" in names else {}
+        planes, is_told = _control_planes(asked) if "fly" in names else ({}, True)
+        unasked += [] if is_told or "fly" in unasked else ["fly"]
     for name, left in planes.items():
         told = f"left alone: the control plane {name} on Fly ({', '.join(left)})"
         say(asked, f"{told}. To destroy it: apothic cloud down --app {name}")
+    for name in PROVIDERS if provider is None else ():
+        if name not in names:
+            say(asked, f"{name} was not asked: {way_in(name)} would have to be set")
     report(asked, found, unasked, planes, is_done=not dry_run)
 
 
-def _control_planes() -> dict[str, list[str]]:
-    """What is left of those: it costs, too, and nobody has said that it should go."""
-    with fly() as api:
-        apps = [it for it in api.apps() if it.startswith(APPS) and not it.startswith(WORKERS)]
-        found = {name: FlyApp(api, name).left() for name in apps}
-    return {name: left for name, left in found.items() if left}
+def _control_planes(asked: Wishes) -> tuple[dict[str, list[str]], bool]:
+    """What is left of those: it costs, too, and nobody has said that it should go.
+
+    And whether those are all.
+    """
+    found: dict[str, list[str]] = {}
+    try:
+        with fly() as api:
+            for name in api.apps():
+                if name.startswith(APPS) and not name.startswith(WORKERS):
+                    found[name] = FlyApp(api, name).left()
+    except BackendError as error:
+        say(asked, f"fly: {error.message}")
+        return found, False
+    return {name: left for name, left in found.items() if left}, True
 
 
 def look(

@@ -27,8 +27,20 @@ PROVIDERS: Final = tuple(_NEEDS)
 
 
 def there(env: Mapping[str, str]) -> tuple[str, ...]:
-    """The names of those for which the environment has what they need."""
-    return tuple(name for name, needs in _NEEDS.items() if all(env.get(it) for it in needs))
+    """The names of those for which the environment has a key.
+
+    Raises:
+        KeyRefused: it lacks what is needed besides; nobody is to believe that one was asked.
+    """
+    names = tuple(name for name, needs in _NEEDS.items() if env.get(needs[0]))
+    for name in names:
+        check(name, env)
+    return names
+
+
+def way_in(name: str) -> str:
+    """What the environment has to have for a provider, for people."""
+    return " and ".join(_NEEDS[name])
 
 
 def open_provider(name: str, env: Mapping[str, str]) -> Provider:

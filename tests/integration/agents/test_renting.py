@@ -115,6 +115,23 @@ def test_a_call_has_a_machine_rented_that_goes_back_when_all_are_released(rented
     assert provider.machines == {}
 
 
+def test_who_cannot_ask_a_provider_is_told_what_its_control_plane_has_not_seen_to_be_gone(
+    rented: Any,
+) -> None:
+    from apothic.cli.cloud.down import release  # workers have what is above  # noqa: PLC0415
+
+    server, provider = rented
+    assert double.spawn(21).wait(timeout_s=120) == 42
+    provider.stubborn = 1000
+
+    assert release(server.backend, ("fly",), 30) == []  # who can will look for it
+    (left,) = release(server.backend, ("vast",), 0)
+    provider.stubborn = 0
+
+    (tag,) = (it.tag for it in provider.machines.values())
+    assert left == f"fly m1 ({tag})"
+
+
 def test_a_function_runs_in_a_machine_that_was_made_of_its_published_image(rented: Any) -> None:
     server, provider = rented
     job = where.spawn()
