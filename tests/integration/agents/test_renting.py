@@ -118,7 +118,7 @@ def test_a_call_has_a_machine_rented_that_goes_back_when_all_are_released(rented
 def test_who_cannot_ask_a_provider_is_told_what_its_control_plane_has_not_seen_to_be_gone(
     rented: Any,
 ) -> None:
-    from apothic.cli.cloud.down import release  # workers have what is above  # noqa: PLC0415
+    from apothic.cli.cloud.down import release  # workers have what is above
 
     server, provider = rented
     assert double.spawn(21).wait(timeout_s=120) == 42
