@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from apothic._recipes import recipe_of
 from apothic.cli import output
@@ -125,6 +125,7 @@ def _published(
     asked: Wishes, spec: ImageSpec, archive: Path, where: Registry, release: str
 ) -> PublishedImage:
     from apothic.cli.building import printing_to_stderr  # noqa: PLC0415 - as above
+    from apothic.cli.cloud.image import push_to  # noqa: PLC0415 - as above
     from apothic_backends.containers import engine, machines  # noqa: PLC0415 - as above
 
     def told(line: str) -> None:
@@ -134,21 +135,8 @@ def _published(
     brought = None if spec.context is None else archive
     with closing(engine.connect()) as client, printing_to_stderr():
         name = machines.build(spec, brought, series, told, client)
-        told(f"{name} goes to {where.place}; what is there already is not sent again")
-        reference = _push(client, name, where, told)
+        reference = push_to(client, name, where.place, told)
     return PublishedImage(spec.digest, reference, where.provider, release)
-
-
-def _push(client: Any, name: str, where: Registry, told: Any) -> str:
-    from apothic_backends.containers.pushing import push, push_to_fly  # noqa: PLC0415 - as above
-    from apothic_backends.providers.opening import login_of  # noqa: PLC0415 - as above
-
-    if where.provider != "fly":
-        return push(client, name, where.place, login_of(os.environ), told)
-    from apothic_backends.providers.fly.registry import URL  # noqa: PLC0415 - as above
-
-    app, url = where.place.partition("/")[2], os.environ.get("APOTHIC_FLY_URL") or URL
-    return push_to_fly(client, name, app, os.environ["FLY_API_TOKEN"], url)
 
 
 def _tell(asked: Wishes, it: PublishedImage, names: Iterable[str]) -> None:

@@ -32,11 +32,11 @@ def cloud(fly_fake: FakeFly, tmp_path: Path) -> Any:
         "FLY_ORG": fly_fake.org,
     }
 
-    def run(*line: str) -> subprocess.CompletedProcess[str]:
+    def run(*line: str, **changes: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [COMMAND, "cloud", *line],
             check=False,
-            env=env,
+            env={**env, **changes},
             cwd=tmp_path,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -91,3 +91,16 @@ def test_what_is_up_stays_as_it_is_and_goes_down_as_a_whole(
     assert (refused.returncode, down.returncode) == (2, 0), down.stderr
     assert (fly_fake.machines, dict(fly_fake.state.apps)) == ([], {})
     assert cloud("down").returncode == 4  # there is none any more
+
+
+def test_without_an_image_and_without_docker_the_ways_out_are_named(
+    cloud: Any, fly_fake: FakeFly, tmp_path: Path
+) -> None:
+    line = ("up", "--yes", "--app", APP, "--max-usd-per-hour", "1")
+
+    refused = cloud(*line, DOCKER_HOST=f"unix://{tmp_path}/nobody")
+
+    assert (refused.returncode, dict(fly_fake.state.apps)) == (2, {})
+    assert "Docker cannot be used here" in refused.stderr
+    assert "--image" in refused.stderr
+    assert not (tmp_path / "profiles.json").exists()

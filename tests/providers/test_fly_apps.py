@@ -16,7 +16,7 @@ from apothic_backends.providers.base import Blocked, NoCapacity, ProviderError, 
 from apothic_backends.providers.fly.api import FlyApi
 from apothic_backends.providers.fly.app import FlyApp
 from apothic_backends.providers.fly.disks import Disk
-from apothic_backends.providers.fly.registry import push
+from apothic_backends.providers.fly.registry import find, push
 from apothic_backends.providers.fly.sizes import Guest
 from tests.fakes.fly.fake import FakeFly
 from tests.fakes.fly.images import saved
@@ -374,6 +374,16 @@ def test_what_is_there_is_not_sent_again(made: Made, tmp_path: Path) -> None:
 
     assert first == second
     assert made.fake.registry.sent_bytes == sent
+
+
+def test_what_was_pushed_is_found_by_its_tag(made: Made, tmp_path: Path) -> None:
+    token, url = made.fake.token, made.fake.url
+    assert find(NAME, "1", token, url=url) is None  # nor is the app there
+    made.app.ensure()
+    name = pushed(made, saved(tmp_path, *LAYERS))
+
+    assert find(NAME, "1", token, url=url) == name
+    assert find(NAME, "2", token, url=url) is None
 
 
 @pytest.mark.parametrize("fault", ["drop", "broken", "garbage", "busy", "lose_reply"])

@@ -15,7 +15,7 @@ def cloud(context: click.Context, **given: object) -> None:
     """Look after machines that cost money.
 
     \b
-    apothic cloud up --image docker.io/me/apothic@sha256:... --max-usd-per-hour 2
+    apothic cloud up --registry ghcr.io/me/apothic --max-usd-per-hour 2
     APOTHIC_BACKEND=cloud apothic deploy app.py
     apothic cloud status                    what is rented, and what that costs
     apothic cloud down                      everything goes
@@ -30,10 +30,18 @@ def cloud(context: click.Context, **given: object) -> None:
 @cloud.command(short_help="Have a control plane on Fly.")
 @click.option(
     "--image",
-    required=True,
     envvar="APOTHIC_AGENT_IMAGE",
     metavar="REF",
-    help="Of a registry, or FILE.tar by `docker save`.",
+    help="Of a registry, or FILE.tar by `docker save`; built by Docker without.",
+)
+@click.option(
+    "--base", metavar="REF", help="What it is built on; python:X.Y-slim of this Python without."
+)
+@click.option(
+    "--registry",
+    envvar="APOTHIC_REGISTRY",
+    metavar="HOST/NAME",
+    help="Where it goes when it is built, such as ghcr.io/me/apothic; Fly's without.",
 )
 @click.option(
     "--max-usd-per-hour",
@@ -71,12 +79,12 @@ def up() -> None:
     """Have `apothic serve` run on Fly, with its state on a volume, and rent machines for calls.
 
     It prints its address, and the first time its operator's key, and keeps both as `cloud`. It
-    needs FLY_API_TOKEN and FLY_ORG; with VAST_API_KEY it rents there, too. IMAGE has this version
-    of apothic in it, and is what rented machines run. Run again, it changes what is to be
-    different, and only then starts the control plane anew. OPTIONs are those of `apothic serve`.
-    APOTHIC_CLOUD_STATE has the address of a database that is to keep the state, in place of the
-    volume. --volume-bucket needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; AWS_ENDPOINT_URL_S3
-    and AWS_REGION say where the bucket is, if not at AWS.
+    needs FLY_API_TOKEN and FLY_ORG; with VAST_API_KEY it rents there, too. The image is
+    what rented machines run, too: without --image, Docker builds it here, with this apothic in it.
+    Run again, it changes what is to be different, and only then starts the control plane anew.
+    OPTIONs are those of `apothic serve`. APOTHIC_CLOUD_STATE has the address of a database that is
+    to keep the state, in place of the volume. --volume-bucket needs AWS_ACCESS_KEY_ID and
+    AWS_SECRET_ACCESS_KEY; AWS_ENDPOINT_URL_S3 and AWS_REGION say where it is, if not at AWS.
     """
 
 

@@ -34,7 +34,6 @@ _PASSED_ON: Final = ("APOTHIC_FLY_URL", "APOTHIC_VAST_URL")
 class Wanted(NamedTuple):
     """What a control plane is to be."""
 
-    image: str
     rented: tuple[str, ...]
     max_usd_per_hour: float
     region: str = ""
@@ -64,7 +63,7 @@ def secrets_of(profile: Profile, wanted: Wanted) -> dict[str, str]:
     return {**given, "APOTHIC_STATE": state} if state else given
 
 
-def argv_of(profile: Profile, wanted: Wanted) -> list[str]:
+def argv_of(profile: Profile, wanted: Wanted, image: str) -> list[str]:
     """How it is started."""
     address = profile.address
     host = address.url.partition("://")[2].partition("/")[0]
@@ -74,7 +73,7 @@ def argv_of(profile: Profile, wanted: Wanted) -> list[str]:
     listen = "127.0.0.1" if address.is_loopback else "0.0.0.0"  # noqa: S104
     return [
         *("apothic", "serve", "--host", listen, "--port", str(PORT), "--insecure-network"),
-        *("--allow-host", host, "--machine-url", address.url, "--machine-image", wanted.image),
+        *("--allow-host", host, "--machine-url", address.url, "--machine-image", image),
         *("--service-ports", f"{wanted.ports[0]}-{wanted.ports[-1]}", "--service-url", clients),
         *("--client-header", _CLIENT_HEADER),
         *("--no-agent", "--limit", f"connections={_MOST_CONNECTIONS}"),
@@ -84,7 +83,7 @@ def argv_of(profile: Profile, wanted: Wanted) -> list[str]:
     ]
 
 
-def config_of(profile: Profile, wanted: Wanted, disk: Disk) -> Mapping[str, Any]:
+def config_of(profile: Profile, wanted: Wanted, image: str, disk: Disk) -> Mapping[str, Any]:
     """The machine, as Fly wants it told; nothing secret is in it."""
     passed = {name: os.environ[name] for name in _PASSED_ON if os.environ.get(name)}
     host = profile.address.host
@@ -111,10 +110,10 @@ def config_of(profile: Profile, wanted: Wanted, disk: Disk) -> Mapping[str, Any]
         ),
     ]
     return {
-        "image": wanted.image,
+        "image": image,
         "guest": wanted.guest.told,
         "env": {"APOTHIC_HOME": "/data", "FLY_ORG": os.environ["FLY_ORG"], **passed},
-        "init": {"exec": argv_of(profile, wanted)},
+        "init": {"exec": argv_of(profile, wanted, image)},
         "mounts": [{"volume": disk.id, "path": "/data"}],
         "metadata": {_DISK: f"{disk.size_gb}"},
         "restart": {"policy": "always"},

@@ -20,7 +20,7 @@ from typing import Final
 
 from apothic.cli import output
 from apothic.cli.cloud.bucket import check_bucket, check_move
-from apothic.cli.cloud.image import check_image, in_registry
+from apothic.cli.cloud.image import source_of
 from apothic.cli.cloud.machine import NAME, Wanted, config_of, secrets_of
 from apothic.cli.cloud.profile import name_of, profile_of
 from apothic.cli.cloud.providers import PREFIX, fly, names_here, opened
@@ -65,7 +65,9 @@ def up(
     asked: Wishes,
     *,
     app: str | None,
-    image: str,
+    image: str | None,
+    base: str | None,
+    registry: str | None,
     region: str | None,
     providers: tuple[str, ...],
     max_usd_per_hour: float,
@@ -81,7 +83,6 @@ def up(
     rented = providers or names_here()
     for name in (*rented, "fly"):
         check(name, os.environ)
-    check_image(image, rented)
     check_bucket(asked, volume_bucket, more)
     check_region(region)
     check_keys(asked, rented)
@@ -89,9 +90,10 @@ def up(
     guest = Guest("shared", 1, memory_mb)
     ports = range(_FIRST_SERVICE, _FIRST_SERVICE + services)
     what = (region or "", guest, volume_gb, volume_bucket, ports, own_ipv4, more)
-    wanted = Wanted(image, rented, max_usd_per_hour, *what)
+    wanted = Wanted(rented, max_usd_per_hour, *what)
     if is_new:
         _ask(profile, wanted, yes=yes)
+    image_in = source_of(asked, image, base, registry, rented)
     Profiles().put(profile)
     with fly() as api:
         its = FlyApp(api, app or name_of(profile))
@@ -101,17 +103,16 @@ def up(
             its_cost = f"{IPV4_USD_PER_MONTH:g} USD a month"
             question = f"Give {profile.url} an IPv4 address of its own, for {its_cost}?"
             confirm(question, yes=yes, way_out="say --yes")
-        _make(asked, its, profile, wanted)
+        check_move(asked, profile, its.config_of(NAME), volume_bucket)
+        _make(asked, its, profile, wanted, image_in(its.name))
     _until_it_answers(asked, profile)
     if not profile.address.is_loopback:
         _look_at(asked, profile.address.host, ports[0])
     _tell(asked, profile, is_new=is_new)
 
 
-def _make(asked: Wishes, its: FlyApp, profile: Profile, wanted: Wanted) -> None:
+def _make(asked: Wishes, its: FlyApp, profile: Profile, wanted: Wanted, image: str) -> None:
     """Have the app be what is wanted."""
-    check_move(asked, profile, its.config_of(NAME), wanted.bucket)
-    wanted = wanted._replace(image=in_registry(asked, wanted.image, its.name))
     version = its.set_secrets(secrets_of(profile, wanted))
     disk = its.ensure_volume(_VOLUME, wanted.region or REGION, wanted.volume_gb, wanted.guest)
     if wanted.region not in ("", disk.region):
@@ -121,7 +122,7 @@ def _make(asked: Wishes, its: FlyApp, profile: Profile, wanted: Wanted) -> None:
         say(asked, f"its volume has {disk.size_gb} GB, and cannot become smaller")
     told = f"a machine in {disk.region} with the volume {disk.id}, {disk.size_gb} GB"
     say(asked, f"{told}; a large image takes a while")
-    its.ensure_machine(NAME, disk.region, config_of(profile, wanted, disk), version)
+    its.ensure_machine(NAME, disk.region, config_of(profile, wanted, image, disk), version)
     its.ensure_addresses(own_ipv4=wanted.own_ipv4)
 
 

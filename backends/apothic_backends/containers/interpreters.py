@@ -40,6 +40,23 @@ class Place(Record):
     image_id: str = ""
 
 
+def find_own(client: Any, image: str, wanted: str) -> Place | None:
+    """The place in an image where a Python `wanted` of its own runs; None if it has none.
+
+    Raises:
+        NoDocker: the daemon does not answer.
+    """
+    found = _own(client, image, wanted)
+    its = (Place(image, *one) for one in found if one[1] and _will_do(one[1], wanted))
+    return next(its, None)
+
+
+def _own(client: Any, image: str, wanted: str) -> Iterator[tuple[str, str]]:
+    """Programs of an image that may be a Python, and their versions; empty for none."""
+    for program in dict.fromkeys([f"python{wanted}", "python3", "python"]):
+        yield program, _version_in(client, image, program)
+
+
 def find(client: Any, image: str, wanted: str) -> Place:
     """The place in an image where Python `wanted` runs, any that will do if it is empty.
 
@@ -48,8 +65,7 @@ def find(client: Any, image: str, wanted: str) -> Place:
         NoDocker: the daemon does not answer.
     """
     own = ""
-    for program in dict.fromkeys([f"python{wanted}", "python3", "python"]):
-        version = _version_in(client, image, program)
+    for program, version in _own(client, image, wanted):
         if version and _will_do(version, wanted):
             return Place(image, program, version)
         own = own or version

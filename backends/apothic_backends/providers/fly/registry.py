@@ -59,16 +59,32 @@ def push(
         UsageError: the file is no such thing, or the image is for other machines.
         ProviderError: the registry does not take it.
     """
+    with _open_registry(app, token, url, clock) as registry, _opened(saved) as archive:
+        digest = registry.put(archive, tag)
+    return f"{urlsplit(url).netloc}/{app}@{digest}"
+
+
+def find(app: str, tag: str, token: str, *, url: str = URL) -> str | None:
+    """The name of what was put there under a tag, as `push` gives it; None if nothing was.
+
+    Raises:
+        ProviderError: the registry cannot be asked.
+    """
+    with _open_registry(app, token, url, None) as registry:
+        digest = registry.find(tag)
+    return None if digest is None else f"{urlsplit(url).netloc}/{app}@{digest}"
+
+
+@contextmanager
+def _open_registry(app: str, token: str, url: str, clock: Clock | None) -> Generator[_Registry]:
     word = authorization(token).partition(" ")[2]
     basic = base64.b64encode(f"x:{word}".encode()).decode()
     headers = {"authorization": f"Basic {basic}"}
     registry = _Registry(Speaker("fly's registry", url, headers, clock=clock), url, app, clock)
     try:
-        with _opened(saved) as archive:
-            digest = registry.put(archive, tag)
+        yield registry
     finally:
         registry.close()
-    return f"{urlsplit(url).netloc}/{app}@{digest}"
 
 
 @contextmanager
@@ -89,6 +105,12 @@ class _Registry:
 
     def close(self) -> None:
         self._speaker.close()
+
+    def find(self, tag: str) -> str | None:
+        """The digest of the manifest that has a tag."""
+        kind = {"accept": _MANIFEST}
+        answer = self._ask("GET", f"/v2/{self._app}/manifests/{tag}", kind=kind)
+        return _digest(answer.body) if answer.status == 200 else None  # noqa: PLR2004 - of HTTP
 
     def put(self, archive: tarfile.TarFile, tag: str) -> str:
         """Send all of an image; gives the digest of its manifest."""

@@ -14,7 +14,7 @@ import trustme
 
 from apothic.cli.cloud import up
 from apothic.cli.cloud.bucket import bucket_in
-from apothic.cli.cloud.image import check_image, in_registry
+from apothic.cli.cloud.image import check_image, in_registry, source_of
 from apothic.cli.cloud.machine import Wanted, argv_of, config_of, secrets_of
 from apothic.cli.cloud.profile import name_of, profile_of
 from apothic.cli.wishes import Wishes
@@ -27,7 +27,7 @@ from tests.fakes.serving import served
 
 KEY = "apk_0123456789ab_" + "k" * 43
 PORTS = range(10_000, 10_003)
-WANTED = Wanted("image", ("fly",), 2.0, ports=PORTS)
+WANTED = Wanted(("fly",), 2.0, ports=PORTS)
 DISK = Disk("vol_1", "iad", 10)
 PROFILE = Profile(CLOUD, "https://apothic-mine.fly.dev", KEY)
 
@@ -44,7 +44,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_nothing_secret_is_where_a_machine_is_described() -> None:
     wanted = WANTED._replace(rented=("fly", "vast"), more=("--grace", "5"))
-    config = config_of(PROFILE, wanted, DISK)
+    config = config_of(PROFILE, wanted, "image", DISK)
     told = json.dumps(config)
     kept = secrets_of(PROFILE, wanted)
 
@@ -53,8 +53,10 @@ def test_nothing_secret_is_where_a_machine_is_described() -> None:
 
 
 def test_its_machine_starts_anew_when_its_disk_has_grown() -> None:
-    assert config_of(PROFILE, WANTED, DISK) == config_of(PROFILE, WANTED, DISK)
-    assert config_of(PROFILE, WANTED, DISK._replace(size_gb=20)) != config_of(PROFILE, WANTED, DISK)
+    assert config_of(PROFILE, WANTED, "image", DISK) == config_of(PROFILE, WANTED, "image", DISK)
+    assert config_of(PROFILE, WANTED, "image", DISK._replace(size_gb=20)) != config_of(
+        PROFILE, WANTED, "image", DISK
+    )
 
 
 def test_a_region_that_is_none_is_refused_before_anything_is_made() -> None:
@@ -87,7 +89,7 @@ def test_what_opens_a_registry_is_passed_on_where_it_is_whole(
 
 
 def test_it_is_known_by_its_public_name_and_listens_where_flys_proxy_asks() -> None:
-    argv = " ".join(argv_of(PROFILE, WANTED))
+    argv = " ".join(argv_of(PROFILE, WANTED, "image"))
 
     assert "--allow-host apothic-mine.fly.dev --machine-url https://apothic-mine.fly.dev" in argv
     assert "--host 0.0.0.0 --port 8377 --insecure-network" in argv
@@ -95,8 +97,8 @@ def test_it_is_known_by_its_public_name_and_listens_where_flys_proxy_asks() -> N
 
 
 def test_services_are_at_ports_that_fly_leads_to() -> None:
-    argv = " ".join(argv_of(PROFILE, WANTED))
-    config = config_of(PROFILE, WANTED, DISK)
+    argv = " ".join(argv_of(PROFILE, WANTED, "image"))
+    config = config_of(PROFILE, WANTED, "image", DISK)
     main, *services = config["services"]
 
     assert "--service-ports 10000-10002 --service-url https://apothic-mine.fly.dev" in argv
@@ -166,6 +168,17 @@ def test_a_file_with_an_image_that_nobody_could_load_is_refused_before_anything_
 
     with pytest.raises(UsageError, match=why):
         check_image(str(file), rented)
+
+
+def test_what_is_built_on_a_base_is_not_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="leave out --image any"):
+        source_of(Wishes(), "any", "python:3.11", None, ("fly",))
+
+
+@pytest.mark.parametrize("registry", [None, "registry.fly.io/apothic-mine"])
+def test_what_is_built_for_vast_too_does_not_go_to_flys_registry(registry: str | None) -> None:
+    with pytest.raises(UsageError, match="--registry or APOTHIC_REGISTRY"):
+        source_of(Wishes(), None, None, registry, ("fly", "vast"))
 
 
 def test_a_file_goes_to_the_registry_and_is_named_by_its_digest(
