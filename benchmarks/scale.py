@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import defaultdict
 from heapq import heappop, heappush
@@ -16,11 +17,35 @@ CORES = 4
 WORKERS = 32
 """Of each function: with more machines there are more functions, too."""
 WARM_S = 30.0
-"""After this long all workers are up, and steps are timed."""
+"""After this long all workers are up, and steps are timed until the last job is submitted."""
 LOAD = 0.9
 """How much of all machines the jobs need."""
 EVERY = 50
 """One job in so many is of a function that needs a whole machine."""
+COUNTED = 17
+"""Of one step in so many it is counted what it calls; those are not timed."""
+
+
+class Cost:
+    """What steps of one kind have taken: seconds of a processor, and calls of functions."""
+
+    def __init__(self) -> None:
+        self.seconds, self.steps = 0.0, 0
+        self.calls, self.counted = 0, 0
+
+    @property
+    def us(self) -> float:
+        """Microseconds of a step."""
+        return self.seconds / max(1, self.steps) * 1e6
+
+    @property
+    def each(self) -> float:
+        """Calls in a step, of Python's functions and of C's."""
+        return self.calls / max(1, self.counted)
+
+    def count(self, _frame: Any, what: str, _arg: Any) -> None:
+        """Something is called, perhaps."""
+        self.calls += what in ("call", "c_call")
 
 
 class Fleet:
@@ -35,7 +60,10 @@ class Fleet:
 
         self.nothing, self.heard = Payload(b""), Heard
         self.plane = Plane("bench", has_home=False)
-        self.now, self.seconds, self.steps, self.tokens = 0.0, 0.0, 0, 0
+        self.now, self.steps, self.tokens = 0.0, 0, 0
+        self.settled, self.waiting = Cost(), Cost()
+        """Of steps before which nobody waited for a place; and of the others."""
+        self.is_timed = False
         self.heap: list[tuple[float, int, Any]] = []
         self.waits: dict[str, float] = defaultdict(float)
         """The longest that a job of each function has waited."""
@@ -68,11 +96,21 @@ class Fleet:
 
     def step(self, item: Any) -> None:
         """One step, timed; what it wants done is done."""
-        before = time.thread_time()
-        outcome = self.plane.step([item], self.now)
-        if self.now > WARM_S:
-            self.seconds += time.thread_time() - before
-            self.steps += 1
+        starved = self.plane.scheduler.agents.starved.values()
+        cost = self.waiting if any(pool.queue for pool in starved) else self.settled
+        self.steps += 1
+        if not self.is_timed:
+            outcome = self.plane.step([item], self.now)
+        elif self.steps % COUNTED:
+            before = time.thread_time()
+            outcome = self.plane.step([item], self.now)
+            cost.seconds += time.thread_time() - before
+            cost.steps += 1
+        else:
+            sys.setprofile(cost.count)
+            outcome = self.plane.step([item], self.now)
+            sys.setprofile(None)
+            cost.counted += 1
         for token, value, error in outcome.replies:
             if error is not None:
                 raise error
@@ -114,11 +152,11 @@ class Fleet:
 
         left, number = jobs, 0
         per_s = self.machines * CORES / (JOB_S * 1.5) * LOAD / (1 + (CORES - 1) / EVERY)
-        self.seconds, self.steps = 0.0, 0
         while left:
             due = [self.heap[0][0] if self.heap else float("inf"), self.plane.alarm]
             submit_at = number / per_s if number < jobs else float("inf")
             self.now = max(self.now, min(*due, submit_at))
+            self.is_timed = self.now > WARM_S and number < jobs  # while there is as much to do
             if submit_at <= self.now:
                 self.submit(number)
                 number += 1
@@ -139,7 +177,10 @@ class Fleet:
         whole_s = self.waits.pop("whole")
         longest_s = max(self.waits.values())
         return {
-            "us": self.seconds / self.steps * 1e6,
+            "us": self.settled.us,
+            "calls": self.settled.each,
+            "waiting_us": self.waiting.us,
+            "waiting_calls": self.waiting.each,
             "longest_s": longest_s,
             "whole_s": whole_s,
         }
