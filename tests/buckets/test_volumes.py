@@ -9,10 +9,12 @@ import pytest
 
 from apothic_backends.buckets.bucket import Bucket
 from apothic_backends.buckets.told import bucket_of
-from apothic_backends.model.errors import BucketFailed, InvalidOption, VolumeDamaged
+from apothic_backends.commands.volumes import FindVolume
+from apothic_backends.model.errors import BucketFailed, InvalidOption, UsageError, VolumeDamaged
 from apothic_backends.volumes import bucketed
 from apothic_backends.volumes.bucketed import BucketVolumes
-from apothic_backends.volumes.local import PORTABLE
+from apothic_backends.volumes.local import PORTABLE, Volumes
+from apothic_emulator.agent.desk import Desk
 from apothic_emulator.server.bucket import check_bucket
 from tests.buckets.conftest import S3
 from tests.unit.backends.volumes.support import Machine, write
@@ -59,6 +61,43 @@ def test_contents_are_in_the_bucket_and_come_back_from_it(
     assert len(s3.keys()) == len(written)
     names = s3.keys()
     assert {key.rpartition("/")[0] for key in names} == {f"of/account/{_id(volumes)}"}
+
+
+def test_what_a_volume_had_before_it_had_a_bucket_is_brought_there(
+    volumes: BucketVolumes, s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = Volumes(volumes.folder)
+    before.open("data", create=PORTABLE)
+    view = Machine(before, tmp_path / "before").view()
+    written = fill(view.copy)
+    view.commit()
+    view.close()
+    volumes.settle(volumes.open("data"))
+    monkeypatch.setattr(bucketed, "KEEP_FREE", 1 << 60)
+    volumes.open("data").make_room(1)  # nothing of it is on the disk any more
+    monkeypatch.setattr(bucketed, "KEEP_FREE", 0)
+
+    after = Machine(volumes, tmp_path / "after").view()
+
+    assert {path.name: path.read_bytes() for path in after.copy.iterdir()} == written
+
+
+def test_a_volume_is_looked_for_in_its_bucket_alone(
+    volumes: BucketVolumes, s3: S3, tmp_path: Path
+) -> None:
+    volumes.settle(volumes.open("data", create=PORTABLE))
+    kept = f"{s3.name}/of/account"
+
+    with pytest.raises(UsageError, match=rf"in the bucket {kept}, .*on its disk.*--volume-bucket"):
+        Volumes(volumes.folder).settle(volumes.open("data"))
+    with pytest.raises(UsageError, match=rf"in the bucket {kept}, .*in the bucket {s3.name}/other"):
+        BucketVolumes(volumes.folder, s3.open("other")).settle(volumes.open("data"))
+    desk = Desk()
+    desk.keep_in(volumes.folder)
+    with pytest.raises(UsageError, match="on its disk"):
+        desk._find(FindVolume("data"))
+    desk.keep_in_bucket(volumes.folder, s3.open("of/account"))
+    assert desk._find(FindVolume("data")).rev == 0
 
 
 def test_what_no_version_has_any_more_is_not_in_the_bucket(

@@ -3,7 +3,8 @@
     PREFIX/ID/DIGEST          a content of volume ID
     PREFIX/ID/DIGEST.sparse   one with holes: a line with its size and where data is, and the data
 
-A content is in the bucket before a version has it, and goes with the last that had it. What lies in
+What a volume has had before it had a bucket is brought there at its first use. From then on a
+content is in the bucket before a version has it, and goes with the last that had it. What lies in
 `objects` is a copy, which makes room for others when the disk is nearly full.
 """
 
@@ -18,7 +19,7 @@ from pathlib import Path
 from apothic_backends.buckets.bucket import Bucket
 from apothic_backends.model.errors import VolumeDamaged
 from apothic_backends.volumes import content, disk
-from apothic_backends.volumes.local import Volumes
+from apothic_backends.volumes.local import Volumes, elsewhere
 from apothic_backends.volumes.manifest import Manifest
 from apothic_backends.volumes.store import Store, contents_of
 
@@ -89,6 +90,15 @@ class BucketStore(Store):
             path.unlink(missing_ok=True)
             free += status.st_blocks * 512
 
+    def bring(self, place: str) -> None:
+        """Have all that the newest version has in the bucket, if it was only here before."""
+        with self.locked():
+            if self.about().get("bucket") is None:
+                for digest in contents_of(self.read_held()):
+                    if self.path_of(digest).exists():
+                        self._put_away(digest, self.path_of(digest))
+                self.describe(bucket=place)
+
     # --- committing -----------------------------------------------------------------------------
 
     def _put_away(self, digest: str, path: Path) -> None:
@@ -139,6 +149,20 @@ class BucketVolumes(Volumes):
         """The volume of that name; with `create`, a new one of that kind if there is none."""
         found = super().open(name, create=create)
         return BucketStore(found.folder, self._bucket, self._locks)
+
+    def settle(self, store: Store) -> None:
+        """See to it that what a volume has is in the bucket.
+
+        Raises:
+            UsageError: it is in another one.
+            BucketFailed: it cannot be put there.
+        """
+        kept, place = store.about().get("bucket"), self._bucket.place
+        named = f"{place.bucket_name}/{place.prefix}".rstrip("/")
+        if kept is None:
+            BucketStore(store.folder, self._bucket, self._locks).bring(named)
+        elif kept != named:
+            raise elsewhere(store.name, kept, f"in the bucket {named}")
 
     def delete(self, name: str) -> None:
         """Delete a volume and all that is in it."""

@@ -70,6 +70,16 @@ class Volumes:
             raise UsageError(f"volume {name!r} is there already, and is {kind}, not {create}")
         return store
 
+    def settle(self, store: Store) -> None:
+        """See to it that what a volume has is where it will be looked for.
+
+        Raises:
+            UsageError: it is in a bucket, and here is none.
+        """
+        kept = store.about().get("bucket")
+        if kept is not None:
+            raise elsewhere(store.name, kept, "on its disk")
+
     def _make(self, path: Path, kind: str) -> None:
         """Make a volume; of two at once, one is made."""
         coming = self.folder / f".{path.name}.{secrets.token_hex(4)}"
@@ -160,6 +170,14 @@ def gone_from(volume: str, host: str, here: str) -> HostGone:
         f"{here!r}. Bring that host back, or copy what you need into a portable volume",
         host=host,
         volume=volume,
+    )
+
+
+def elsewhere(volume: str, bucket: str, looked: str) -> UsageError:
+    """An error that says in which bucket a volume is."""
+    return UsageError(
+        f"what volume {volume} has is in the bucket {bucket}, and its control plane looks for it "
+        f"{looked}: start that with the bucket of before (--volume-bucket)"
     )
 
 

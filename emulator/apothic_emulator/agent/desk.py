@@ -122,7 +122,9 @@ class Desk:
     def _find(self, asked: FindVolume) -> VolumeHead:
         if asked.create not in (None, PORTABLE, VAST_LOCAL):
             raise InvalidOption(f"there are no volumes of kind {asked.create!r:.40}")
-        return self._told(self.volumes.open(asked.name, create=asked.create))
+        store = self.volumes.open(asked.name, create=asked.create)
+        self.volumes.settle(store)
+        return self._told(store)
 
     def _told(self, store: Store) -> VolumeHead:
         volume_id, about = _id_of(store), store.about()
