@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.placement.offers import Offer
-from apothic_backends.providers.base import Order, Provider
+from apothic_backends.providers.base import Order, Provider, Seen
 from tests.unit.backends.providers.clocks import Time
 
 SLEEPER = (sys.executable, "-c", "import time; time.sleep(600)")
@@ -51,6 +51,11 @@ class Rig(Protocol):
     def stranger(self) -> Provider:
         """One whose key is not good."""
         ...
+
+
+def found(provider: Provider, tag: str) -> Seen | None:
+    """The machine with exactly that tag, in the list of those that begin so."""
+    return next((it for it in provider.list(tag).machines if it.tag == tag), None)
 
 
 def order_of(rig: Rig, number: int = 1, **changes: Any) -> Order:

@@ -21,7 +21,7 @@ from apothic_backends.providers.base import (
     ProviderError,
     Unclear,
 )
-from tests.providers.rigs import PREFIX, SLEEPER, Rig, order_of
+from tests.providers.rigs import PREFIX, SLEEPER, Rig, found, order_of
 
 
 def created(rig: Rig, number: int = 1) -> str:
@@ -44,7 +44,7 @@ def test_what_nobody_has_is_not_offered(rig: Rig) -> None:
 def test_a_machine_is_found_by_its_tag_and_costs_what_it_was_offered_for(rig: Rig) -> None:
     order = order_of(rig)
     rented = rig.provider.create(order)
-    seen = rig.provider.find(order.tag)
+    seen = found(rig.provider, order.tag)
 
     assert seen is not None
     assert (seen.provider_id, seen.tag, seen.host) == (rented.provider_id, order.tag, rented.host)
@@ -55,12 +55,12 @@ def test_a_machine_is_found_by_its_tag_and_costs_what_it_was_offered_for(rig: Ri
 
 
 def test_what_nobody_has_made_is_not_found(rig: Rig) -> None:
-    assert rig.provider.find(f"{PREFIX}7-x") is None
+    assert found(rig.provider, f"{PREFIX}7-x") is None
     assert rig.provider.list(PREFIX).machines == ()
 
     created(rig)
 
-    assert rig.provider.find(f"{PREFIX}7-x") is None
+    assert found(rig.provider, f"{PREFIX}7-x") is None
 
 
 def test_a_list_has_all_whose_tags_begin_so_and_no_others(rig: Rig) -> None:
@@ -94,7 +94,7 @@ def test_a_create_whose_reply_is_lost_is_unclear_and_its_machine_is_found(rig: R
         rig.provider.create(order)
 
     assert rig.tags == [f"{PREFIX}1-x_Y", order.tag]
-    assert rig.provider.find(order.tag) is not None
+    assert found(rig.provider, order.tag) is not None
 
 
 @pytest.mark.parametrize("fault", ["drop", "broken", "garbage"])
@@ -106,7 +106,7 @@ def test_a_create_in_trouble_is_unclear_and_is_not_sent_again(rig: Rig, fault: s
         created(rig, 2)
 
     assert rig.tags == [f"{PREFIX}1-x_Y"]
-    assert rig.provider.find(f"{PREFIX}2-x_Y") is None
+    assert found(rig.provider, f"{PREFIX}2-x_Y") is None
 
 
 def test_a_create_that_is_asked_to_wait_is_made_once_or_not_at_all(rig: Rig) -> None:
@@ -152,10 +152,9 @@ def test_a_list_that_stays_in_trouble_is_an_error_and_not_an_empty_list(rig: Rig
     [
         lambda one, rig: one.create(order_of(rig)),
         lambda one, rig: one.list(PREFIX),
-        lambda one, rig: one.find(f"{PREFIX}1-x"),
         lambda one, rig: one.destroy("1"),
     ],
-    ids=["create", "list", "find", "destroy"],
+    ids=["create", "list", "destroy"],
 )
 def test_without_a_good_key_nothing_is_had_until_somebody_acts(
     rig: Rig, ask: Callable[..., object]
@@ -169,13 +168,13 @@ def test_without_a_good_key_nothing_is_had_until_somebody_acts(
 def test_a_machine_whose_program_ends_costs_nothing_or_is_told_to_have_stopped(rig: Rig) -> None:
     order = order_of(rig, argv=(SLEEPER[0], "-c", "raise SystemExit(3)"))
     machine = rig.provider.create(order).provider_id
-    seen = rig.provider.find(order.tag)
+    seen = found(rig.provider, order.tag)
     for _ in range(3000):  # a process takes real time to end, and that of the provider is virtual
         if seen is None or seen.state in (STOPPED, FAILED):
             break
         threading.Event().wait(0.01)
         rig.time.sleep(5.0)
-        seen = rig.provider.find(order.tag)
+        seen = found(rig.provider, order.tag)
 
     assert seen is None or (seen.provider_id, seen.state) in [(machine, STOPPED), (machine, FAILED)]
 

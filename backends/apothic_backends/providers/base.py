@@ -220,10 +220,6 @@ class Provider(Protocol):
         """
         ...
 
-    def find(self, tag: str) -> Seen | None:
-        """The machine with exactly that tag; None if the provider knows of none at this moment."""
-        ...
-
     def list(self, prefix: str) -> Listing:
         """All whose tag begins so, whoever has made them, and whatever their state."""
         ...

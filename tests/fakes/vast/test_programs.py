@@ -15,6 +15,7 @@ from apothic_backends.providers.vast.provider import VastProvider
 from tests.fakes.serving import served
 from tests.fakes.vast.fake import KEY, FakeVast
 from tests.integration.support import wait_until
+from tests.providers.rigs import found
 
 SPEC = FunctionSpec("app", "train", gpu=("RTX 4090",), gpu_count=1)
 
@@ -72,7 +73,7 @@ def test_a_program_ends_with_its_machine(fake: FakeVast, provider: VastProvider)
     rented = rent(provider, "sleep", "600")
     (it,) = fake.alive()
     assert it.program is not None
-    seen = provider.find("apothic/me/1")
+    seen = found(provider, "apothic/me/1")
     assert seen is not None
     assert seen.state == RUNNING
 
@@ -87,7 +88,7 @@ def test_a_machine_whose_program_ends_has_failed(fake: FakeVast, provider: VastP
     assert it.program is not None
     it.program.wait(20)
 
-    seen = provider.find("apothic/me/1")
+    seen = found(provider, "apothic/me/1")
 
     assert seen is not None
     assert (seen.state, "ended" in seen.detail) == (FAILED, True)

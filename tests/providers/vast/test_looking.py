@@ -12,6 +12,7 @@ from apothic_backends.providers.vast import renting
 from tests.fakes.vast import market
 from tests.fakes.vast.fake import KEY
 from tests.fakes.vast.instance import OFFLINE_S
+from tests.providers.rigs import found
 from tests.providers.vast.account import TOKEN, Account, opened
 
 BOOT_S = 300
@@ -32,7 +33,7 @@ def state(account: Account) -> str:
 
 def look(account: Account) -> Seen | None:
     """The machine."""
-    return account.provider.find("apothic/me/1")
+    return found(account.provider, "apothic/me/1")
 
 
 def test_a_machine_boots_and_runs(account: Account) -> None:

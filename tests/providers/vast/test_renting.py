@@ -16,6 +16,7 @@ from apothic_backends.providers.base import (
     Unclear,
 )
 from tests.fakes.vast import market
+from tests.providers.rigs import found
 from tests.providers.vast.account import TOKEN, Account
 
 
@@ -26,13 +27,13 @@ def test_what_was_rented_is_found_by_its_tag_at_its_price_and_on_its_host(
 
     rented = account.provider.create(account.order(offer=offer))
 
-    seen = account.provider.find("apothic/me/1")
+    seen = found(account.provider, "apothic/me/1")
     assert seen is not None
     assert (seen.provider_id, seen.state) == (rented.provider_id, RUNNING)
     assert rented.usd_per_hour == pytest.approx(offer.usd_per_hour)
     assert seen.usd_per_hour == rented.usd_per_hour
     assert seen.host == rented.host == str(offer.values["machine_id"])
-    assert account.provider.find("apothic/me") is None
+    assert found(account.provider, "apothic/me") is None
 
 
 def test_a_machine_is_asked_for_so_that_nothing_is_left_if_it_cannot_be_had(
@@ -90,7 +91,7 @@ def test_what_a_refusal_has_made_and_cannot_be_destroyed_is_unclear(account: Acc
     with pytest.raises(Unclear, match="yet made machine"):
         account.provider.create(order)
 
-    assert account.provider.find(order.tag) is not None
+    assert found(account.provider, order.tag) is not None
 
 
 @pytest.mark.parametrize("fault", ["lose_reply", "drop", "broken", "garbage"])
@@ -104,8 +105,8 @@ def test_a_create_without_an_answer_is_unclear_and_not_sent_again(
         account.provider.create(order)
 
     assert account.fake.calls.count("create") == 1
-    found = account.provider.find(order.tag)
-    assert (found is not None) is (fault == "lose_reply")
+    seen = found(account.provider, order.tag)
+    assert (seen is not None) is (fault == "lose_reply")
 
 
 def test_a_machine_that_came_dearer_is_told_at_what_it_really_costs(account: Account) -> None:
@@ -154,7 +155,7 @@ def test_a_key_that_was_revoked_blocks_everything(account: Account) -> None:
     for call in (
         account.offers,
         lambda: account.provider.create(order),
-        lambda: account.provider.find("x"),
+        lambda: found(account.provider, "x"),
         lambda: account.provider.destroy("1"),
     ):
         with pytest.raises(Blocked):
@@ -183,7 +184,7 @@ def test_a_machine_that_is_gone_is_destroyed_already(account: Account) -> None:
     account.provider.destroy(rented.provider_id)
     account.provider.destroy(rented.provider_id)
 
-    assert account.provider.find("apothic/me/1") is None
+    assert found(account.provider, "apothic/me/1") is None
     assert account.fake.alive() == []
     with pytest.raises(ProviderError, match="no machine of Vast"):
         account.provider.destroy("1/../2")
@@ -194,10 +195,10 @@ def test_what_says_that_it_destroys_and_does_not_is_there_still(account: Account
     account.fake.next("destroy", stubborn=True)
 
     account.provider.destroy(rented.provider_id)
-    assert account.provider.find("apothic/me/1") is not None
+    assert found(account.provider, "apothic/me/1") is not None
 
     account.provider.destroy(rented.provider_id)
-    assert account.provider.find("apothic/me/1") is None
+    assert found(account.provider, "apothic/me/1") is None
 
 
 def test_calls_come_no_faster_than_the_market_allows(account: Account) -> None:

@@ -32,7 +32,6 @@ from apothic_backends.providers.fly.machines import (
     app_of,
     asked_for,
     id_of,
-    name_of,
     seen,
 )
 from apothic_backends.providers.fly.refusals import is_image_missing, is_missing, is_name_taken
@@ -114,12 +113,6 @@ class FlyProvider:
                 app.ensure()
                 is_ensured = True
             self._api.clock.sleep(_PAUSE_S)
-
-    def find(self, tag: str) -> Seen | None:
-        """The machine with that tag, by its name: that is told also where its host is silent."""
-        name, app = name_of(tag), app_of(self._api.org, tag)
-        those = (machine for machine in self._machines(app) if machine.name == name)
-        return next((seen(app, machine, tag) for machine in those if not machine.is_gone), None)
 
     def list(self, prefix: str) -> Listing:
         """All whose tag begins so."""

@@ -195,21 +195,9 @@ class VastProvider:
 
     # --- looking ---------------------------------------------------------------------------------
 
-    def find(self, tag: str) -> Seen | None:
-        """The machine with that label.
-
-        Raises:
-            ProviderError: it may be in a part of the list that could not be had.
-        """
-        rows, is_whole = self._list({"label": {"eq": tag}})
-        found = next((it for it in self._seen(rows) if it.tag == tag), None)
-        if found is None and not is_whole:
-            raise ProviderError(f"Vast does not tell all about {tag!r}", provider=self.name)
-        return found
-
     def list(self, prefix: str) -> Listing:
         """All whose labels begin so."""
-        rows, is_whole = self._list({})
+        rows, is_whole = self._list()
         seen = self._seen(rows)
         self._lost_since = {
             it: since
@@ -219,11 +207,9 @@ class VastProvider:
         is_whole = is_whole and len(seen) == len(rows)
         return Listing(tuple(it for it in seen if it.tag.startswith(prefix)), is_whole)
 
-    def _list(self, filters: dict[str, Any]) -> tuple[list[Any], bool]:
+    def _list(self) -> tuple[list[Any], bool]:
         """Rows of machines, and whether those are all."""
         query = {"limit": ROWS_A_PAGE, "order_by": json.dumps([{"col": "id", "dir": "asc"}])}
-        if filters:
-            query["select_filters"] = json.dumps(filters)
         rows: list[Any] = []
         for _ in range(_MOST_PAGES):
             try:
