@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from apothic_backends.providers.base import Mount, VolumeOrder
 from apothic_backends.providers.fly.api import FlyApi
 from apothic_backends.providers.fly.app import FlyApp
 from apothic_backends.providers.fly.sizes import Guest
@@ -100,6 +101,46 @@ def test_a_sweep_says_what_it_could_not_remove(account: Account, run: Any) -> No
     assert swept.returncode == 6
     assert "1 machine (" in swept.stderr
     assert "not removed: vast " in swept.stderr
+
+
+def test_a_sweep_deletes_volumes_after_the_machines_that_have_them(
+    account: Account, run: Any
+) -> None:
+    volumes = account.provider.volumes
+    assert volumes is not None
+    offer, *_ = account.offers(gpu_count=1, max_cost_per_hour_usd=0.9)
+    host = str(offer.values["machine_id"])
+    ours = volumes.rent(VolumeOrder("apothic_a_1", host, 20, 1.0))
+    volumes.rent(VolumeOrder("mine", host, 20, 1.0))
+    order = account.order("apothic/a/2", offer=offer, volume=Mount(ours.provider_id, "/data"))
+    account.provider.create(order)
+    account.fake.disks.free_s = 0.0
+
+    kept = run("cloud", "sweep", "--yes", "--keep-volumes")
+
+    assert kept.returncode == 0, kept.stderr
+    told = f"vast volume {ours.provider_id} (apothic_a_1) stays, with what is in it, and costs"
+    assert told in kept.stderr
+    assert labels(account) == []
+
+    swept = run("cloud", "sweep", "--yes")
+
+    assert swept.returncode == 0, swept.stderr
+    assert "volume, 20 GB" in swept.stdout
+    assert [it.label for it in account.fake.disks.alive()] == ["mine"]
+
+
+def test_a_sweep_asks_before_it_deletes_what_is_in_volumes(account: Account, run: Any) -> None:
+    volumes = account.provider.volumes
+    assert volumes is not None
+    host = str(account.offers()[0].values["machine_id"])
+    volumes.rent(VolumeOrder("apothic_a_1", host, 20, 1.0))
+
+    asked = run("cloud", "sweep")
+
+    assert asked.returncode == 2
+    assert "Destroy 1 volume (0.0042 USD an hour), with all that is in volumes?" in asked.stderr
+    assert len(account.fake.disks.alive()) == 1
 
 
 def test_without_a_key_nobody_is_asked(run: Any) -> None:

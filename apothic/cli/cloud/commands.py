@@ -91,6 +91,7 @@ def up() -> None:
 @cloud.command(short_help="Give everything back.")
 @click.option("--app", metavar="NAME", help="Of the app on Fly, if it is not the one of `up`.")
 @click.option("--force", is_flag=True, help="Also if the control plane does not answer.")
+@click.option("--keep-volumes", is_flag=True, help="Volumes at Vast stay, and cost on.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option(
     "--timeout",
@@ -104,7 +105,8 @@ def up() -> None:
 def down() -> None:
     """Have all machines destroyed, then the control plane with all that it keeps, and look.
 
-    What is left is named, and the exit code is 6. A bucket of volumes stays.
+    What is left is named, and the exit code is 6. A bucket of volumes stays. Volumes at Vast go,
+    with all that is in them, unless --keep-volumes is said.
     """
 
 
@@ -118,6 +120,7 @@ def status() -> None:
 @click.option("--provider", metavar="NAME", help="There only.")
 @click.option("--prefix", default="apothic/", show_default=True, help="Of the tags of machines.")
 @click.option("--dry-run", is_flag=True, help="Show what there is, and leave it there.")
+@click.option("--keep-volumes", is_flag=True, help="Volumes at Vast stay, and cost on.")
 @click.option("--yes", is_flag=True, help="Destroy without asking.")
 @click.option(
     "--timeout",
@@ -129,7 +132,10 @@ def status() -> None:
 )
 @does("cloud.sweep.sweep")
 def sweep() -> None:
-    """Find every machine whose tag begins with `apothic/`, and destroy it once you have said so.
+    """Find every machine and volume of ours, and destroy them once you have said so.
+
+    Tags of machines begin with `apothic/`, labels of volumes with `apothic_`. What is in volumes is
+    lost, unless --keep-volumes is said.
 
     It asks the providers themselves and no control plane, so it works from anywhere, with nothing
     but their keys: also when the control plane is gone. Machines are gone when listings show them

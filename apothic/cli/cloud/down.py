@@ -21,7 +21,7 @@ from apothic.cli.wishes import Wishes
 from apothic_backends.base import Backend
 from apothic_backends.commands.machines import GetCloud, ReleaseMachines
 from apothic_backends.model.errors import BackendError, NoControlPlane
-from apothic_backends.model.machines import DESTROYING, MachineSnapshot
+from apothic_backends.model.machines import CREATING, DESTROYING, MachineSnapshot, VolumeSnapshot
 from apothic_backends.providers.fly.app import FlyApp
 from apothic_backends.providers.fly.machines import app_of
 from apothic_backends.remote.backend import open_remote
@@ -33,7 +33,9 @@ _GONE_S: Final = 300.0
 _ROUND_S: Final = 1.0
 
 
-def down(asked: Wishes, *, app: str | None, force: bool, yes: bool, timeout_s: float) -> None:
+def down(
+    asked: Wishes, *, app: str | None, force: bool, yes: bool, keep_volumes: bool, timeout_s: float
+) -> None:
     """Give everything back.
 
     Raises:
@@ -50,11 +52,13 @@ def down(asked: Wishes, *, app: str | None, force: bool, yes: bool, timeout_s: f
     name = app or (name_of(profile) if profile else "")
     check_app(name)
     url = profile.url if profile is not None else url_of(name)
-    question = f"Destroy {url}, all that it keeps, and all machines that it has rented?"
+    rented = "all machines" if keep_volumes else "all machines and volumes (with what is in them)"
+    question = f"Destroy {url}, all that it keeps, and {rented} that it has rented?"
     confirm(question, yes=yes, way_out="say --yes; `apothic cloud status` shows what there is")
-    prefix = _release(asked, profile, names, force=force, timeout_s=timeout_s)
+    how = {"force": force, "keep_volumes": keep_volumes}
+    prefix = _release(asked, profile, names, timeout_s, **how)
     if prefix is not None:
-        _remove(asked, names, prefix, timeout_s)
+        _remove(asked, names, prefix, timeout_s, keep_volumes=keep_volumes)
     bucket, left = _destroy(asked, name, prefix if "fly" in names else None)
     if left:
         raise LeftOver(f"not removed: {', '.join(left)}: run the same command again", machines=left)
@@ -70,7 +74,13 @@ def down(asked: Wishes, *, app: str | None, force: bool, yes: bool, timeout_s: f
 
 
 def _release(
-    asked: Wishes, profile: Profile | None, names: tuple[str, ...], *, force: bool, timeout_s: float
+    asked: Wishes,
+    profile: Profile | None,
+    names: tuple[str, ...],
+    timeout_s: float,
+    *,
+    force: bool,
+    keep_volumes: bool,
 ) -> str | None:
     """Have the control plane destroy its machines; how their tags begin, if it could be asked.
 
@@ -87,7 +97,7 @@ def _release(
         with closing(open_remote(profile.url, profile.api_key)) as backend:
             prefix = backend.start(GetCloud()).wait().prefix
             say(asked, "nothing new is rented, and what was is destroyed")
-            strange = release(backend, names, timeout_s)
+            strange = release(backend, names, timeout_s, spares=keep_volumes)
     except BackendError as error:
         if force:
             say(asked, f"{profile.url} cannot be asked: {error.message}")
@@ -105,23 +115,34 @@ def _release(
     return prefix
 
 
-def release(backend: Backend, names: Collection[str], timeout_s: float) -> list[str]:
+def release(
+    backend: Backend, names: Collection[str], timeout_s: float, *, spares: bool = False
+) -> list[str]:
     """Have a control plane destroy its machines, until their providers know.
 
     Those of others than `names` can be looked for by the control plane alone: the ones that it has
-    not seen to be gone when the time is over.
+    not seen to be gone when the time is over. Nor does it delete volumes: unless it `spares` them,
+    those of others are named, too.
     """
     strange: list[str] = []
+    volumes: tuple[VolumeSnapshot, ...] = ()
     for _ in rounds(timeout_s):
-        left = backend.start(ReleaseMachines(timeout_s=_ROUND_S)).wait().machines
+        seen = backend.start(ReleaseMachines(timeout_s=_ROUND_S)).wait()
+        left, volumes = seen.machines, seen.volumes
         strange = [_name_of(it) for it in left if it.provider not in names]
-        if not strange and all(map(_is_told, left)):
+        if not strange and all(map(_is_told, left)) and not any(map(_is_coming, volumes)):
             break
-    return strange
+    others = [it for it in volumes if it.provider not in names and not spares]
+    return strange + [f"volume {it.name} ({it.label}) at {it.provider}" for it in others]
 
 
 def _name_of(machine: MachineSnapshot) -> str:
     return f"{machine.provider} {machine.provider_id or machine.machine_id} ({machine.tag})"
+
+
+def _is_coming(volume: VolumeSnapshot) -> bool:
+    """Whether its provider may still make it."""
+    return volume.status == CREATING
 
 
 def _is_told(machine: MachineSnapshot) -> bool:
@@ -129,15 +150,17 @@ def _is_told(machine: MachineSnapshot) -> bool:
     return machine.status == DESTROYING and bool(machine.provider_id)
 
 
-def _remove(asked: Wishes, names: tuple[str, ...], prefix: str, timeout_s: float) -> None:
-    """See to it that its providers have none of its machines any more.
+def _remove(
+    asked: Wishes, names: tuple[str, ...], prefix: str, timeout_s: float, *, keep_volumes: bool
+) -> None:
+    """See to it that its providers have none of its machines any more, nor volumes that are to go.
 
     Raises:
         LeftOver: they have.
     """
     with ExitStack() as open_ones:
         providers = {name: open_ones.enter_context(closing(opened(name))) for name in names}
-        found, unasked = remove(asked, providers, prefix, None, timeout_s)
+        found, unasked = remove(asked, providers, prefix, None, timeout_s, spares=keep_volumes)
     report(asked, found, unasked, {}, is_done=True)
 
 

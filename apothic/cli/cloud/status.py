@@ -14,6 +14,7 @@ from apothic_backends.base import Backend
 from apothic_backends.commands.machines import GetCloud
 from apothic_backends.connection import connect
 from apothic_backends.model.machines import DESTROYING, CloudSnapshot
+from apothic_backends.placement.offers import HOURS_A_MONTH
 from apothic_backends.remote.profiles import CLOUD, Profiles
 
 LATE_S = 600.0
@@ -30,7 +31,7 @@ def status(asked: Wishes) -> None:
         return
     for line in output.columns(_table(found, time.time())):
         output.put(line)
-    for line in notes(found, time.time()):
+    for line in (*volumes(found), *notes(found, time.time())):
         output.put(line)
     say(asked, summary(found))
 
@@ -51,7 +52,19 @@ def document(found: CloudSnapshot) -> dict[str, Any]:
     told: dict[str, Any] = {field: getattr(found, field) for field in found.fields}
     told["providers"] = [{f: getattr(it, f) for f in it.fields} for it in found.providers]
     told["machines"] = [{f: getattr(it, f) for f in it.fields} for it in found.machines]
+    told["volumes"] = [{f: getattr(it, f) for f in it.fields} for it in found.volumes]
     return told
+
+
+def volumes(found: CloudSnapshot) -> list[str]:
+    """Volumes that are rented, and what they cost."""
+    return [
+        f"volume {it.name}: {it.size_gb} GB on {it.provider}'s machine {it.host}, {it.status}, "
+        f"about {it.usd_per_hour * HOURS_A_MONTH:.2f} USD a month "
+        f"until `apothic volume rm -r {it.name}`"
+        f"{'; ' + it.note if it.note else ''}"
+        for it in found.volumes
+    ]
 
 
 def _table(found: CloudSnapshot, now: float) -> list[tuple[str, ...]]:
@@ -81,6 +94,7 @@ def notes(found: CloudSnapshot, now: float) -> list[str]:
         *(f"{it.name}: blocked: {it.blocked}" for it in found.providers if it.blocked),
         *(f"{it.name}: {it.note}" for it in found.providers if it.note),
         *(f"{it.machine_id}: {it.note}" for it in found.machines if it.note),
+        *([found.note] if found.note else []),
         *(f"{name} waits: {why}" for name, why in found.waiting.items()),
     ]
 

@@ -17,7 +17,8 @@ from apothic.cli.cloud.providers import fly, names_here, opened
 from apothic.cli.command import say
 from apothic.cli.wishes import Wishes
 from apothic_backends.model.errors import BackendError, UsageError
-from apothic_backends.providers.base import Provider, Seen
+from apothic_backends.placement.offers import HOURS_A_MONTH
+from apothic_backends.providers.base import Provider, Seen, label_of
 from apothic_backends.providers.fly.app import FlyApp
 from apothic_backends.providers.fly.machines import APPS, WORKERS
 from apothic_backends.providers.opening import PROVIDERS, way_in
@@ -37,24 +38,33 @@ class LeftOver(BackendError):
 
 
 class Found(NamedTuple):
-    """A machine, and who has it."""
+    """A machine or a volume, and who has it."""
 
     provider: str
     seen: Seen
+    is_volume: bool = False
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> tuple[str, str, bool]:
         """What no other has."""
-        return self.provider, self.seen.provider_id
+        return self.provider, self.seen.provider_id, self.is_volume
 
     @property
     def name(self) -> str:
         """How it is told of."""
-        return f"{self.provider} {self.seen.provider_id} ({self.seen.tag})"
+        kind = "volume " if self.is_volume else ""
+        return f"{self.provider} {kind}{self.seen.provider_id} ({self.seen.tag})"
 
 
 def sweep(
-    asked: Wishes, *, provider: str | None, prefix: str, dry_run: bool, yes: bool, timeout_s: float
+    asked: Wishes,
+    *,
+    provider: str | None,
+    prefix: str,
+    dry_run: bool,
+    yes: bool,
+    keep_volumes: bool,
+    timeout_s: float,
 ) -> None:
     """Show what is there; destroy it; see that it is gone.
 
@@ -65,11 +75,13 @@ def sweep(
         names = names_here(provider)
         providers = {name: open_ones.enter_context(closing(opened(name))) for name in names}
         found, unasked = look(asked, providers, prefix)
+        found, kept = _without(found) if keep_volumes else (found, [])
         _show(asked, found)
+        _tell_kept(asked, [] if found and not dry_run else kept)
         if found and not dry_run:
             question = f"Destroy {_count(found)}?"
             confirm(question, yes=yes, way_out="say --yes, or --dry-run to look")
-            found, unasked = remove(asked, providers, prefix, found, timeout_s)
+            found, unasked = remove(asked, providers, prefix, found, timeout_s, spares=keep_volumes)
         planes, is_told = _control_planes(asked) if "fly" in names else ({}, True)
         unasked += [] if is_told or "fly" in unasked else ["fly"]
     for name, left in planes.items():
@@ -101,20 +113,50 @@ def _control_planes(asked: Wishes) -> tuple[dict[str, list[str]], bool]:
 def look(
     asked: Wishes, providers: Mapping[str, Provider], prefix: str
 ) -> tuple[list[Found], list[str]]:
-    """The machines whose tags begin so, and the providers that did not tell of all of theirs."""
+    """The machines and volumes whose tags begin so; the providers that did not tell of all."""
     found: list[Found] = []
-    unasked: list[str] = []
+    unasked: dict[str, None] = {}
     for name, provider in providers.items():
-        try:
-            listing = provider.list(prefix)
-        except BackendError as error:
-            say(asked, f"{name}: {error.message}")
-            unasked.append(name)
-            continue
-        found += [Found(name, seen) for seen in listing.machines]
-        if not listing.whole:
-            unasked.append(name)
-    return found, unasked
+        for of_kind in (_machines, _volumes):  # a key may be for machines alone
+            try:
+                its, is_whole = of_kind(name, provider, prefix)
+            except BackendError as error:
+                say(asked, f"{name}: {error.message}")
+                unasked[name] = None
+                continue
+            found += its
+            if not is_whole:
+                unasked[name] = None
+    return found, [*unasked]
+
+
+def _machines(name: str, provider: Provider, prefix: str) -> tuple[list[Found], bool]:
+    listing = provider.list(prefix)
+    return [Found(name, seen) for seen in listing.machines], listing.whole
+
+
+def _volumes(name: str, provider: Provider, prefix: str) -> tuple[list[Found], bool]:
+    if provider.volumes is None:
+        return [], True
+    listing = provider.volumes.list(label_of(prefix))
+    found: list[Found] = []
+    for it in listing.volumes:
+        state = f"volume, {it.size_gb:g} GB"
+        seen = Seen(it.provider_id, it.label, state, "", it.usd_per_hour, it.host)
+        found.append(Found(name, seen, is_volume=True))
+    return found, listing.whole
+
+
+def _without(found: list[Found]) -> tuple[list[Found], list[Found]]:
+    """Machines; and volumes."""
+    return [it for it in found if not it.is_volume], [it for it in found if it.is_volume]
+
+
+def _tell_kept(asked: Wishes, kept: list[Found]) -> None:
+    """Say which volumes stay, and what they cost."""
+    for it in kept:
+        usd = it.seen.usd_per_hour * HOURS_A_MONTH
+        say(asked, f"{it.name} stays, with what is in it, and costs about {usd:.2f} USD a month")
 
 
 def remove(
@@ -123,29 +165,39 @@ def remove(
     prefix: str,
     agreed: list[Found] | None,
     timeout_s: float,
+    *,
+    spares: bool = False,
 ) -> tuple[list[Found], list[str]]:
-    """Destroy machines until two listings show none, or the time is over.
+    """Destroy machines, and then volumes, until two listings show none, or the time is over.
 
     Gives what is left, as `look` does. Only what was `agreed` on is destroyed, if anything was:
-    what appears meanwhile is left, since nobody has been asked about it.
+    what appears meanwhile is left, since nobody has been asked about it. With `spares`, volumes
+    stay.
     """
     meant = None if agreed is None else {it.key for it in agreed}
-    left, unasked, misses = agreed or [], list[str](), 0
+    left, kept, unasked, misses = agreed or [], list[Found](), list[str](), 0
     for _ in rounds(timeout_s):
+        have_machines = {it.provider for it in left if not it.is_volume}
         for it in left:
-            if meant is None or it.key in meant:
+            is_free = not (it.is_volume and it.provider in have_machines)
+            if is_free and (meant is None or it.key in meant):
                 _destroy(asked, providers[it.provider], it)
         left, unasked = look(asked, providers, prefix)
+        left, kept = _without(left) if spares else (left, [])
         is_there = any(meant is None or it.key in meant for it in left)
         misses = 0 if is_there or unasked else misses + 1
         if misses == _ENOUGH:
             break
+    _tell_kept(asked, kept)
     return left, unasked
 
 
 def _destroy(asked: Wishes, provider: Provider, it: Found) -> None:
     try:
-        provider.destroy(it.seen.provider_id)
+        if not it.is_volume:
+            provider.destroy(it.seen.provider_id)
+        elif provider.volumes is not None:
+            provider.volumes.delete(it.seen.provider_id)
     except BackendError as error:
         say(asked, f"{it.name}: {error.message}")
 
@@ -191,7 +243,8 @@ def report(
         LeftOver: something is, that was to be gone; or that is not known.
     """
     if asked.is_json():
-        told = {"machines": [_told(it) for it in found], "unasked": unasked}
+        machines, volumes = ([_told(it) for it in those] for those in _without(found))
+        told = {"machines": machines, "volumes": volumes, "unasked": unasked}
         output.put(output.line_of({"schema": SCHEMA, **told, "control_planes": control_planes}))
     if is_done and found:
         raise LeftOver(
@@ -205,19 +258,22 @@ def report(
             machines=[],
         )
     if is_done or not found:
-        say(asked, "no machine is left")
+        say(asked, "no machine is left, and no volume that was to go")
 
 
 def _count(found: list[Found]) -> str:
     cost = sum(it.seen.usd_per_hour for it in found)
-    return f"{len(found)} machine{'s' if len(found) > 1 else ''} ({cost:.4f} USD an hour)"
+    counts = dict(zip(("machine", "volume"), map(len, _without(found)), strict=True))
+    kinds = [f"{count} {kind}{'s' * (count > 1)}" for kind, count in counts.items() if count]
+    data = ", with all that is in volumes" if counts["volume"] else ""
+    return f"{' and '.join(kinds)} ({cost:.4f} USD an hour){data}"
 
 
 def _show(asked: Wishes, found: list[Found]) -> None:
     if asked.is_json() or not found:
         return
     rows = [("PROVIDER", "MACHINE", "STATE", "USD/HOUR", "SINCE", "TAG")]
-    for name, it in found:
+    for name, it, _ in found:
         price = f"{it.usd_per_hour:.4f}"
         rows.append((name, it.provider_id, it.state, price, _moment(it.created_at), it.tag))
     for line in output.columns(rows):

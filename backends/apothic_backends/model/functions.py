@@ -6,6 +6,7 @@ from apothic_backends.model.images import ImageSpec
 from apothic_backends.model.instances import ClassSpec
 from apothic_backends.model.record import Record
 from apothic_backends.model.services import ServiceSpec
+from apothic_backends.model.volumes import VAST_LOCAL
 
 
 class RetryPolicy(Record):
@@ -144,6 +145,11 @@ class FunctionSpec(Record):
         """Whether a call may give items."""
         methods = () if self.cls is None else self.cls.methods
         return self.is_generator or any(method.is_generator for method in methods)
+
+    @property
+    def local_volume(self) -> str:
+        """The volume among its mounts that lies on one host; empty if there is none."""
+        return next((it.name for it in self.mounts if it.create == VAST_LOCAL), "")
 
     @property
     def archives(self) -> tuple[str, ...]:

@@ -18,6 +18,10 @@ RETIRING: Final = "retiring"
 """It gets nothing new, and what it runs may end."""
 DESTROYING: Final = "destroying"
 """Its provider was told to destroy it; it may cost until it is seen to be gone."""
+THERE: Final = "there"
+"""A volume: it is paid for."""
+LOST: Final = "lost"
+"""A volume: its provider does not know it any more, though it was not deleted."""
 
 
 class PublishedImage(Record):
@@ -60,6 +64,28 @@ class MachineSnapshot(Record):
     note: str = ""
 
 
+class VolumeSnapshot(Record):
+    """A volume that is rented, or may be, at one moment: on one host, and billed until deleted.
+
+    `name` is that of the `vast_local` volume for which it was rented, and `label` names it at its
+    provider for ever. `status` is one of those above, since `since` (Unix seconds). `machines` have
+    it mounted. `note` is what is wrong with it.
+    """
+
+    name: str
+    provider: str
+    label: str
+    status: str
+    since: float
+    usd_per_hour: float
+    created_at: float
+    host: str
+    size_gb: int
+    provider_id: str = ""
+    machines: tuple[str, ...] = ()
+    note: str = ""
+
+
 class ProviderSnapshot(Record):
     """A provider at one moment. While it is `blocked`, which says why, nothing is rented there.
 
@@ -78,10 +104,11 @@ class ProviderSnapshot(Record):
 class CloudSnapshot(Record):
     """All that is rented at one moment, and what may be.
 
-    `usd_per_hour` is what all machines cost together, those that are being made or destroyed
-    included; it never exceeds `max_usd_per_hour` by what is asked for here. `spent_usd` is an
-    estimate of what they have cost since `since` (Unix seconds). `waiting` says for each function
-    (`app/name`) that waits for a machine why it has none. While `is_paused` nothing is rented.
+    `usd_per_hour` is what all machines and volumes cost together, those that are being made or
+    destroyed included; it never exceeds `max_usd_per_hour` by what is asked for here. `spent_usd`
+    is an estimate of what they have cost since `since` (Unix seconds). `waiting` says for each
+    function (`app/name`) that waits for a machine why it has none. While `is_paused` nothing is
+    rented.
     """
 
     prefix: str
@@ -94,3 +121,6 @@ class CloudSnapshot(Record):
     providers: tuple[ProviderSnapshot, ...] = ()
     machines: tuple[MachineSnapshot, ...] = ()
     waiting: dict[str, str] = {}  # noqa: RUF012 - never mutated
+    volumes: tuple[VolumeSnapshot, ...] = ()
+    note: str = ""
+    """What is wrong with volumes."""

@@ -7,6 +7,16 @@ from typing import Final
 from apothic_backends.model.payloads import Payload
 from apothic_backends.model.record import Record
 
+PORTABLE, VAST_LOCAL = "portable", "vast_local"
+"""Volumes that are wherever their functions are; and such as lie on one host."""
+
+HOST: Final = "APOTHIC_HOST"
+"""The environment variable that names the host that a machine plays; "local" otherwise."""
+
+LOCAL_VOLUME: Final = "APOTHIC_LOCAL_VOLUME"
+LOCAL_FOLDER: Final = "APOTHIC_LOCAL_FOLDER"
+"""The environment variables that tell a rented machine which volume lies there, and where."""
+
 MOST_PIECE: Final = 1 << 20
 """The most bytes of contents that travel at once."""
 

@@ -132,6 +132,11 @@ class Listing(Record):
     whole: bool = True
 
 
+def label_of(tag: str) -> str:
+    """How a volume is called, or all of them are, where machines have such a tag or prefix."""
+    return tag.replace("/", "_").replace("-", "_").replace(".", "_")
+
+
 class VolumeOrder(Record):
     """A volume that is wanted on a host, for no more than so much.
 

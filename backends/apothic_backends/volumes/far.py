@@ -27,12 +27,12 @@ from apothic_backends.commands.volumes import (
 )
 from apothic_backends.model.errors import HostGone, NotFound, VolumeConflict
 from apothic_backends.model.payloads import Payload
-from apothic_backends.model.volumes import VolumeHead
+from apothic_backends.model.volumes import HOST, LOCAL_FOLDER, LOCAL_VOLUME, VAST_LOCAL, VolumeHead
 from apothic_backends.registry import FAR, HERE
 from apothic_backends.volumes import changes as texts, disk
 from apothic_backends.volumes.carrying import Carrier, Start
 from apothic_backends.volumes.incoming import RAW
-from apothic_backends.volumes.local import EPHEMERAL, HOST, PORTABLE, VAST_LOCAL, Volumes, gone_from
+from apothic_backends.volumes.local import EPHEMERAL, PORTABLE, Volumes, gone_from
 from apothic_backends.volumes.manifest import (
     FILE,
     Changes,
@@ -269,18 +269,13 @@ class FarVolumes(Volumes):
         Raises:
             HostGone: it is on another one, or on none that stays.
         """
+        folder = self.folder / ".local"
         if os.environ.get(FAR, HERE) != HERE:
-            raise HostGone(
-                f"volume {head.name} is vast_local, and this machine is rented: its disk goes with "
-                "it, and volumes of Vast's own are not rented yet. Use a portable volume",
-                host=head.host or "",
-                volume=head.name,
-            )
+            folder = _rented(head)
         here = os.environ.get(HOST) or os.uname().nodename
         head = self._ask(PlaceVolume(head.name, head.volume_id, here))
         if head.host != here:
             raise gone_from(head.name, str(head.host), here)
-        folder = self.folder / ".local"
         folder.mkdir(mode=0o700, exist_ok=True)
         store = Volumes(folder).open(head.volume_id, create=PORTABLE)
         store.name = head.name
@@ -313,3 +308,27 @@ class FarVolumes(Volumes):
             VolumeBusy: a function has it mounted.
         """
         self._ask(DropVolume(check_name(name)))
+
+
+def _rented(head: VolumeHead) -> Path:
+    """Where the volume is that lies on the host of this rented machine.
+
+    Raises:
+        HostGone: it is another one, or none is there.
+    """
+    name, folder = os.environ.get(LOCAL_VOLUME), Path(os.environ.get(LOCAL_FOLDER, ""))
+    if name != head.name:
+        raise HostGone(
+            f"volume {head.name} is vast_local, and is not mounted on this machine, whose disk "
+            "goes when it is given back. Have functions that mount it say so, by "
+            f"Volume.create({head.name!r}, backend='vast_local'): then machines are rented with it",
+            host=head.host or "",
+            volume=head.name,
+        )
+    if not folder.is_dir():  # nobody else makes it
+        raise HostGone(
+            f"the provider of this machine was to have volume {head.name} at {folder}, and has not",
+            host=head.host or "",
+            volume=head.name,
+        )
+    return folder / ".apothic"

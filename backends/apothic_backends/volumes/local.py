@@ -11,17 +11,14 @@ from pathlib import Path
 
 from apothic_backends.connection import connect, connected
 from apothic_backends.model.errors import HostGone, NotFound, UsageError, VolumeBusy
+from apothic_backends.model.volumes import HOST, PORTABLE, VAST_LOCAL
 from apothic_backends.registry import is_elsewhere
 from apothic_backends.volumes import disk
 from apothic_backends.volumes.paths import check_name
 from apothic_backends.volumes.store import Held, Store, is_held, sweep
 
-PORTABLE, VAST_LOCAL = "portable", "vast_local"
 EPHEMERAL = "ephemeral-"
 """How the names of volumes begin that go with a block."""
-
-HOST = "APOTHIC_HOST"
-"""The environment variable that names the host that this machine plays; "local" otherwise."""
 
 
 class Volumes:

@@ -51,6 +51,8 @@ class Desk:
         self.volumes = Volumes()
         self.is_mounted: Callable[[str], bool] = lambda _: False
         """Whether a worker on another machine has a volume mounted."""
+        self.on_drop: Callable[[str], object] = lambda _: None
+        """Hears which volume is about to be deleted."""
         self._incoming = Incoming()
         self._threads = ThreadPoolExecutor(_THREADS, "apothic-volumes")
         self._rules: dict[type, Callable[[Any], object]] = {
@@ -138,6 +140,14 @@ class Desk:
             if store.head()[0] == rev:
                 store.read()  # which says that it is lost
 
+    def host_of(self, name: str) -> str | None:
+        """On which host a volume lies; None if it is not there, or has not been mounted yet."""
+        try:
+            found: str | None = self.volumes.open(name).about()["host"]
+        except NotFound:
+            return None
+        return found
+
     def _place(self, asked: PlaceVolume) -> VolumeHead:
         store = self._open(asked)
         if not 0 < len(asked.host) <= _MOST_HOST:
@@ -154,6 +164,8 @@ class Desk:
                 "waits for the next call; stop that first",
                 files=[],
             )
+        self.volumes.open(asked.name)  # there is one, or nobody hears of it
+        self.on_drop(asked.name)
         self.volumes.delete(asked.name)
 
     def _manifest(self, asked: GetManifest) -> Payload:

@@ -17,19 +17,32 @@ from queue import SimpleQueue
 from typing import Any, Protocol
 
 from apothic_backends.model.errors import ApothicError
-from apothic_backends.providers.base import Blocked, Order, Provider, ProviderError, Unclear
+from apothic_backends.providers.base import (
+    Blocked,
+    Order,
+    Provider,
+    ProviderError,
+    Unclear,
+    Volumes,
+)
 from apothic_emulator.core.facts import Asked, Input
 from apothic_emulator.core.renting import (
+    DeleteVolume,
     Destroy,
     Failure,
     Forget,
+    ListLabels,
     ListRented,
     MachineEnded,
     MachineRented,
     MachinesSeen,
     OffersFound,
     Rent,
+    RentVolume,
     SeekOffers,
+    VolumeEnded,
+    VolumeRented,
+    VolumesSeen,
 )
 from apothic_emulator.unheard import Unheard
 
@@ -38,7 +51,7 @@ log = logging.getLogger("apothic.cloud")
 _MOST_SAID, _MOST_LOGGED = 400, 4000
 """How much of the end of what a machine has printed is told to those who wait, and in the log."""
 
-Errand = SeekOffers | Rent | Destroy | ListRented | Forget
+Errand = SeekOffers | Rent | Destroy | ListRented | Forget | RentVolume | DeleteVolume | ListLabels
 
 
 class Papers(Protocol):
@@ -46,6 +59,14 @@ class Papers(Protocol):
 
     def order(self, rent: Rent) -> Order:
         """The order for a machine, with a token of its own in its environment."""
+        ...
+
+    def check_volume(self, rent: RentVolume) -> None:
+        """See to it that a volume does not lie somewhere else, where it may have data.
+
+        Raises:
+            ProviderError: it does.
+        """
         ...
 
     def revoke(self, tag: str) -> None:
@@ -73,6 +94,9 @@ class Cloud:
             Destroy: self._destroy,
             ListRented: self._list,
             Forget: self._forget,
+            RentVolume: self._rent_volume,
+            DeleteVolume: self._delete_volume,
+            ListLabels: self._list_volumes,
         }
 
     def carry_out(self, errand: Errand) -> None:
@@ -145,6 +169,29 @@ class Cloud:
     def _list(self, it: ListRented) -> MachinesSeen:
         listing, failure = _tried(lambda: self._providers[it.provider].list(it.prefix), it)
         return MachinesSeen(it.provider, it.asked_at, listing, failure)
+
+    def _rent_volume(self, it: RentVolume) -> VolumeRented:
+        _, failure = _tried(lambda: self._papers.check_volume(it), it)
+        seen = None
+        if failure is None:
+            volumes = self._volumes(it)
+            seen, failure = _tried(lambda: volumes.rent(it.order), it, otherwise=Unclear)
+        return VolumeRented(it.volume, it.provider, it.order.label, seen, failure)
+
+    def _delete_volume(self, it: DeleteVolume) -> VolumeEnded:
+        volumes = self._volumes(it)
+        _, failure = _tried(lambda: volumes.delete(it.provider_id), it)
+        return VolumeEnded(it.volume, failure)
+
+    def _list_volumes(self, it: ListLabels) -> VolumesSeen:
+        volumes = self._volumes(it)
+        listing, failure = _tried(lambda: volumes.list(it.prefix), it)
+        return VolumesSeen(it.provider, it.asked_at, listing, failure)
+
+    def _volumes(self, it: Errand) -> Volumes:
+        found = self._providers[it.provider].volumes
+        assert found is not None, it.provider
+        return found
 
     def _forget(self, it: Forget) -> None:
         _tried(lambda: self._papers.revoke(it.tag), it)

@@ -40,6 +40,7 @@ class Agent(Kept):
         "python",
         "session",
         "tag",
+        "volume",
     )
 
     def __init__(self, number: int, name: str, incarnation: str, capacity: Capacity) -> None:
@@ -59,6 +60,8 @@ class Agent(Kept):
         """Of this program: what its machine has, if what needs more may be elsewhere."""
         self.tag = ""
         """That of the machine, if it is rented."""
+        self.volume = ""
+        """Which of the volumes that lie on one host it has mounted, if it is rented."""
         self.is_joined = self.is_draining = False
         """Whether it is connected; and whether it is about to leave."""
         self.is_heard = False
@@ -92,7 +95,9 @@ class Agent(Kept):
         Of this one only the GPUs have to, unless there are others for what needs more than it has.
         """
         if self.number:
-            return lacks(spec, self.capacity)
+            name = spec.local_volume if self.tag and spec.mounts else ""
+            others = [] if name in ("", self.volume) else [f"it has no volume {name}"]
+            return [*lacks(spec, self.capacity), *others]
         return [] if self.limits is None else exceeds(spec, self.limits)
 
     def free(self, level: int) -> tuple[float, float]:

@@ -30,9 +30,9 @@ from apothic_backends.model.machines import (
 )
 from apothic_backends.placement.offers import Offer
 from apothic_emulator.core.avoided import Avoided
-from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.journal import Kept
 from apothic_emulator.core.leases import Leased
+from apothic_emulator.core.listed import Listed
 from apothic_emulator.core.records import pack, unpack
 
 TABLE = "machines"
@@ -49,18 +49,13 @@ MOVES: Final = {
 }
 """What may happen to a machine: how it is before, and after that."""
 
-SETTLE_S = 120.0
-"""A listing may be as old as this: of what was made later, and not seen yet, it proves nothing."""
 
-ENOUGH = 2
-"""So many listings have to agree that something is not there."""
-
-
-class Machine(Leased, Kept):
+class Machine(Leased, Listed, Kept):
     """One of them; `due` is when to look at it."""
 
     def __init__(self, number: int, provider: str, tag: str, now: float) -> None:
-        super().__init__()
+        Leased.__init__(self)
+        Listed.__init__(self, now)
         self.number, self.provider, self.tag = number, provider, tag
         self.status, self.since = CREATING, now
         self.created_at = now
@@ -78,15 +73,8 @@ class Machine(Leased, Kept):
         self.note = ""
         self.offset = 0.0
         """What Unix time is ahead of the times in here."""
-        self.is_asked = False
-        """Whether its provider has not answered yet."""
-        self.sure_from = now
-        """Since when nobody makes it any more."""
-        self.was_seen, self.ended_at = False, NEVER
-        """Whether a listing has shown it, or somebody has joined from it; and when its provider
-        has said, since a listing showed it last, that it is destroyed."""
-        self.misses = 0
-        """Listings in a row that should have shown it, and have not."""
+        self.volume = 0
+        """The number of the volume that it has, of those that are rented."""
         self.destroyed, self.has_failed = 0, False
         """How often its provider was told to destroy it; and whether it came to nothing."""
         self.idle_since: float | None = None
@@ -111,14 +99,6 @@ class Machine(Leased, Kept):
         assert self.status in before, f"{self.tag} is {self.status}: {what}"
         self.status, self.since = after, now
 
-    def is_missed(self, asked_at: float) -> bool:
-        """A whole listing that was asked for then does not show it: whether that is enough."""
-        is_ended = self.was_seen and asked_at > self.ended_at
-        if self.is_asked or not (is_ended or asked_at >= self.sure_from + SETTLE_S):
-            return False
-        self.misses += 1
-        return self.misses >= ENOUGH
-
     def spent(self, now: float) -> int:
         """What it has cost, about, in nano-USD."""
         return int(self.rate * max(0.0, now - self.created_at) / 3600)
@@ -128,7 +108,7 @@ class Machine(Leased, Kept):
         times = self.since + self.offset, self.created_at + self.offset
         what = self.gpu, self.gpu_count, self.function, self.label, self.room, self.offer
         who = self.provider, self.tag, self.status, self.provider_id, self.host
-        rest = self.agent, self.note, self.region
+        rest = self.agent, self.note, self.region, self.volume
         return pack((*who, *times, self.rate, self.most, *what, *rest))
 
     def snapshot(self, agent: str, executors: int) -> MachineSnapshot:
@@ -165,7 +145,7 @@ def machine_of(number: int, record: bytes, offset: float, now: float) -> Machine
     it.status, it.provider_id, it.host, it.offset = status, provider_id, host, offset
     it.since, it.created_at = since - offset, created_at - offset
     it.rate, it.most, it.gpu, it.gpu_count, it.function, it.label, *rest = rest
-    it.room, it.offer, it.agent, it.note, it.region = rest
+    it.room, it.offer, it.agent, it.note, it.region, it.volume = rest
     it.was_seen = bool(it.agent)
     return it
 

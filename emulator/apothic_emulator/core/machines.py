@@ -46,6 +46,7 @@ from apothic_emulator.core.facts import Asked
 from apothic_emulator.core.feeds import Wants
 from apothic_emulator.core.hellos import Join
 from apothic_emulator.core.jobs import NEVER
+from apothic_emulator.core.local_volume import PATH as VOLUMES
 from apothic_emulator.core.machine import COMING, Machine, machine_of
 from apothic_emulator.core.published import PATH
 from apothic_emulator.core.rented import Books
@@ -55,6 +56,10 @@ from apothic_emulator.core.renting import (
     MachinesSeen,
     OffersFound,
     Terms,
+    VolumeDropped,
+    VolumeEnded,
+    VolumeRented,
+    VolumesSeen,
 )
 from apothic_emulator.core.shared import Rule, Shared, SharedWait
 from apothic_emulator.core.suppliers import LOOK_S
@@ -85,6 +90,7 @@ class Rules:
         self.terms = terms
         self.books = Books(shared, terms)
         self.supply = self.agents.market = Supply(shared, self.books, terms)
+        self.volumes = self.supply.volumes
         self._waits: list[SharedWait] = []
         """Who waits for the end of all machines."""
         self._released_at = self._now = NEVER
@@ -99,6 +105,10 @@ class Rules:
             MachineRented: self.supply.rented,
             MachineEnded: self._ended,
             MachinesSeen: self._seen,
+            VolumeRented: self.supply.volume_rented,
+            VolumeEnded: self.volumes.ended,
+            VolumesSeen: self.volumes.seen,
+            VolumeDropped: self.volumes.dropped,
         }
 
     # --- what becomes of one ---------------------------------------------------------------------
@@ -150,6 +160,7 @@ class Rules:
             if want is not None:
                 want.worked(machine)
         agent.tag, machine.agent, machine.note = machine.tag, agent.number, ""
+        agent.volume = self.volumes.mounted(machine)
         machine.was_seen = True
         agent.is_draining |= machine.status == RETIRING
         self.books.keep(machine)
@@ -174,6 +185,7 @@ class Rules:
         for machine in due:
             self._look_at(machine, now)
         self.books.list(now)
+        self.volumes.tick(now)
         for want in self.supply.wants.values():
             if now < want.at:
                 self.shared.wake_at(want.at)
@@ -244,9 +256,9 @@ class Rules:
         books, head = self.books, self.books.head
         return CloudSnapshot(
             head.prefix,
-            books.rate / NANO,
+            (books.rate + self.volumes.rate) / NANO,
             self.supply.cap / NANO,
-            (head.spent + sum(it.spent(now) for it in books.machines.values())) / NANO,
+            (head.spent + books.spent(now) + self.volumes.spent(now)) / NANO,
             head.since,
             head.is_paused,
             self._providers(now),
@@ -256,6 +268,8 @@ class Rules:
                 for want in self.supply.wants.values()
                 if (told := self.supply.why(want.number, now))
             },
+            self.volumes.snapshots(),
+            self.volumes.note,
         )
 
     def _providers(self, now: float) -> tuple[ProviderSnapshot, ...]:
@@ -320,6 +334,9 @@ class Rules:
         if key[0] == PATH:
             self.supply.published.load(record)
             return
+        if key[0] == VOLUMES:
+            self.volumes.load(int(key[1]), record, now)
+            return
         number = int(key[0])
         if number:
             self.books.add(machine_of(number, record, self.books.offset, now))
@@ -332,6 +349,7 @@ class Rules:
             if machine.status == RETIRING and machine.agent in self.agents.far:
                 self.agents.far[machine.agent].is_draining = True
             self.books.take_up(machine, now + self._patience_s, now)
+        self.volumes.loaded(now)
         for name in () if self.books.head.is_new else self.books.suppliers:
             self.books.look_by(name, now)
 
@@ -350,6 +368,7 @@ class Rules:
     def check(self) -> None:
         """See to it that the sums are right; for tests."""
         self.books.check()
+        self.volumes.check()
 
 
 def _untold() -> NotFound:

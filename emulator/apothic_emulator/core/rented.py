@@ -13,7 +13,6 @@ from apothic_backends.model.costs import NANO
 from apothic_backends.model.machines import BOOTING, CREATING, DESTROYING, UNCLEAR
 from apothic_backends.providers.base import FAILED, STOPPED, Listing, Rented, Seen
 from apothic_emulator.core.far import DISCONNECT
-from apothic_emulator.core.jobs import NEVER
 from apothic_emulator.core.leases import Leases
 from apothic_emulator.core.losses import PREEMPTED
 from apothic_emulator.core.machine import COMING, Head, Machine
@@ -124,6 +123,10 @@ class Books:
             self.shared.journal.drop(machine.key)
         self.keep_head()
         self.effects.effects.append(Forget(machine.number, machine.provider, machine.tag))
+
+    def spent(self, now: float) -> int:
+        """What those have cost that are there, about, in nano-USD."""
+        return sum(it.spent(now) for it in self.machines.values())
 
     def take_up(self, machine: Machine, look_at: float, now: float) -> None:
         """It was there when the control plane ended: whether it still is, has to be seen."""
@@ -302,9 +305,7 @@ class Books:
 
     def _shown(self, machine: Machine, it: Seen, now: float) -> None:
         """It is there."""
-        machine.misses, machine.was_seen, machine.ended_at = 0, True, NEVER
-        if machine.is_asked:
-            machine.sure_from = now
+        machine.is_shown(now)
         self._known_as(machine, it.provider_id, it.host, it.usd_per_hour, now)
         if machine.status == UNCLEAR:
             self._boot(machine, now)

@@ -10,6 +10,9 @@ known, whatever that is; the host carries none out of its own accord, and none t
 | `Destroy`    | `MachineEnded`  | the provider was told; whether it does so, a listing says |
 | `ListRented` | `MachinesSeen`  | all machines with our prefix                              |
 | `Forget`     | (nothing)       | a machine is gone: what it joins with holds no more       |
+
+Of volumes that lie on one host there are `RentVolume` and `VolumeRented`, `DeleteVolume` and
+`VolumeEnded`, `ListLabels` and `VolumesSeen`; and `VolumeDropped`, where users have deleted one.
 """
 
 from __future__ import annotations
@@ -19,7 +22,13 @@ from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.machines import PublishedImage
 from apothic_backends.model.record import Record
 from apothic_backends.placement.offers import Offer
-from apothic_backends.providers.base import Listing, Rented
+from apothic_backends.providers.base import (
+    Listing,
+    Rented,
+    SeenVolume,
+    VolumeListing,
+    VolumeOrder,
+)
 from apothic_emulator.core.effects import Errand
 from apothic_emulator.core.hellos import Capacity
 
@@ -48,6 +57,16 @@ class Terms(Record):
     lifetime_s: float = LIFETIME_S
     disk_gb: float = 16.0
     home: Capacity | None = None
+    volume_gb: int = 20
+    """The size of volumes that lie on one host; none can grow."""
+
+
+class RentedVolume(Record):
+    """A volume that a machine is to have: what it is called here and there, and its host."""
+
+    name: str
+    provider_id: str
+    host: str
 
 
 class SeekOffers(Errand):
@@ -74,6 +93,8 @@ class Rent(Errand):
     lifetime_s: float
     image: PublishedImage | None = None
     """Of what it is made; else of what all are made."""
+    volume: RentedVolume | None = None
+    """Which it is to have mounted."""
 
 
 class Destroy(Errand):
@@ -103,6 +124,31 @@ class Forget(Errand):
     machine: int
     provider: str
     tag: str
+
+
+class RentVolume(Errand):
+    """Make a volume. Its record is durable. `name` is what users call it."""
+
+    volume: int
+    provider: str
+    name: str
+    order: VolumeOrder
+
+
+class DeleteVolume(Errand):
+    """Have a volume go for good; 0 is one that is known no more, or was never known."""
+
+    volume: int
+    provider: str
+    provider_id: str
+
+
+class ListLabels(Errand):
+    """List all volumes whose labels begin so; `asked_at` comes back with the answer."""
+
+    provider: str
+    prefix: str
+    asked_at: float
 
 
 class Failure(Record):
@@ -150,3 +196,35 @@ class MachinesSeen(Command[None]):
     asked_at: float
     listing: Listing | None = None
     failure: Failure | None = None
+
+
+class VolumeRented(Command[None]):
+    """A volume was made, or was not, or may have been: the failure says which."""
+
+    volume: int
+    provider: str
+    label: str
+    seen: SeenVolume | None = None
+    failure: Failure | None = None
+
+
+class VolumeEnded(Command[None]):
+    """A provider was told to delete a volume, or could not be."""
+
+    volume: int
+    failure: Failure | None = None
+
+
+class VolumesSeen(Command[None]):
+    """The volumes that a provider has listed, or why it has not."""
+
+    provider: str
+    asked_at: float
+    listing: VolumeListing | None = None
+    failure: Failure | None = None
+
+
+class VolumeDropped(Command[None]):
+    """A volume of that name is deleted here: what was rented for it is to go."""
+
+    name: str

@@ -11,8 +11,11 @@ from typing import Any
 from apothic_backends.model.costs import NANO
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.machines import CREATING, UP
+from apothic_backends.placement.offers import Offer
 from apothic_emulator.core.facts import Asked
 from apothic_emulator.core.jobs import NEVER
+from apothic_emulator.core.local_volume import VAST
+from apothic_emulator.core.local_volumes import LocalVolumes
 from apothic_emulator.core.machine import COMING, Machine
 from apothic_emulator.core.pools import Pool
 from apothic_emulator.core.published import Published, needs_one
@@ -24,6 +27,7 @@ from apothic_emulator.core.renting import (
     Rent,
     SeekOffers,
     Terms,
+    VolumeRented,
 )
 from apothic_emulator.core.shared import Shared
 from apothic_emulator.core.suppliers import NOT_MADE, Supplier
@@ -48,6 +52,8 @@ class Supply:
         """By the number of their function."""
         self._restless: dict[int, Want] = {}
         self.published = Published(shared.journal)
+        self.volumes = LocalVolumes(shared, books, terms)
+        self.volumes.changed = self._volume_changed
 
     def serves(self, spec: FunctionSpec) -> bool:
         """Whether a function could run on a machine that is rented."""
@@ -86,8 +92,8 @@ class Supply:
             self.wants.pop(want.number, None)
         elif missing <= 0:
             return
-        elif self.books.head.is_paused:
-            want.reason = "machines were released: none is rented until `apothic cloud up`"
+        elif why := self._bar(want):
+            want.reason = why
         elif now < want.at:
             self.shared.wake_at(want.at)
         elif not want.awaits and (not want.offers or now >= want.sought_at + SEEK_S):
@@ -95,6 +101,12 @@ class Supply:
         elif not want.awaits:
             while missing > 0 and (machine := self._rent(want, now)) is not None:
                 missing -= machine.room
+
+    def _bar(self, want: Want) -> str:
+        """Why nothing is rented for a function, whatever there is."""
+        if self.books.head.is_paused:
+            return "machines were released: none is rented until `apothic cloud up`"
+        return self.volumes.why_not(want.spec)
 
     def _fresh(self, want: Want) -> int:
         """For how many executors there is room on machines that have come up and run nothing."""
@@ -115,21 +127,33 @@ class Supply:
             self.wait(want, min(it.until for it in suppliers), f"nothing can be rented: {why}")
             return
         assert self.terms is not None
-        spec = want.pool.function.spec
+        spec = want.spec
         disk_gb = max(spec.disk_gb, self.terms.disk_gb)
+        want.needs, volume = self.volumes.needs(spec), self.volumes.of(spec)
+        want.where = "" if volume is None else f"; {volume.where()}"
         want.found, want.reason = [], want.reason or "offers are sought"
-        others = [it for it in self.books.suppliers if it not in {one.name for one in suppliers}]
-        want.troubles = [f"machines of {name} cannot load its image" for name in others]
+        want.troubles = self._left_out(spec, suppliers)
         want.troubles += [f"{it.name}: {it.why_not(now)}" for it in suppliers if it not in able]
         for it in able:
             want.awaits.add(it.name)
-            self.scheduler.effects.append(SeekOffers(want.number, it.name, spec, disk_gb))
+            self.scheduler.effects.append(
+                SeekOffers(want.number, it.name, self.volumes.sought(spec), disk_gb)
+            )
+
+    def _left_out(self, spec: FunctionSpec, suppliers: list[Supplier]) -> list[str]:
+        """Why others are not asked."""
+        others = [it for it in self.books.suppliers if it not in {one.name for one in suppliers}]
+        if spec.local_volume:
+            return [f"machines of {it} have no volume {spec.local_volume}" for it in others]
+        return [f"machines of {name} cannot load its image" for name in others]
 
     def _suppliers(self, spec: FunctionSpec) -> list[Supplier]:
         """Those whose machines can be made of what a function needs."""
-        every = self.books.suppliers.values()
+        every = [*self.books.suppliers.values()]
+        if spec.local_volume:
+            every = [it for it in every if it.name == VAST]
         if not needs_one(spec):
-            return [*every]
+            return every
         return [it for it in every if self.published.of(spec, it.name) is not None]
 
     def wait(self, want: Want, until: float, why: str) -> None:
@@ -155,34 +179,66 @@ class Supply:
             self.soon(want)
 
     def _rent(self, want: Want, now: float) -> Machine | None:
-        """Ask for one more; None if there is no offer, or no money."""
-        books, terms = self.books, self.terms
-        assert terms is not None
-        room = self.cap - books.rate
+        """Ask for one more; None if there is no offer, or no money, or no volume for it yet."""
+        books, volume = self.books, self.volumes.of(want.spec)
         avoided = books.avoided_at(now)
+        if volume is not None:
+            want.stays_on(volume.host)
+            avoided = {}
+        must_have = volume is None and bool(want.spec.local_volume)
+        taken, beside = books.rate + self.volumes.rate, must_have * self.volumes.most
+        room = self.cap - taken - beside
         offer = want.next(avoided, room, now)
         if offer is None and want.offers:
-            least = f"${min(map(nano_of, want.offers)) / NANO:.4f}/h"
-            taken = f"${books.rate / NANO:.4f} of ${terms.max_usd_per_hour:.4f}/h are taken"
-            self.wait(want, now + CAP_S, f"what will do costs {least} at the least, and {taken}")
+            least = f"${(min(map(nano_of, want.offers)) + beside) / NANO:.4f}/h"
+            told = f"${taken / NANO:.4f} of ${self.cap / NANO:.4f}/h are taken"
+            self.wait(want, now + CAP_S, f"what will do costs {least} at the least, and {told}")
         elif offer is None:
-            self.wait(want, now + SEEK_S, "all that will do has failed, or is on a host that has")
-        if offer is None:
-            return None
+            told = "all that will do has failed, or is on a host that has"
+            self.wait(want, now + SEEK_S, f"{told}{want.where}")
+        elif must_have:
+            want.offers.insert(0, offer)  # its machine is rented once there is a volume
+            self.volumes.rent(want.spec, want.number, offer, now)
+        else:
+            return self._order(want, offer, room, now)
+        return None
+
+    def _order(self, want: Want, offer: Offer, room: int, now: float) -> Machine:
+        """Have a machine made of an offer, once it is written down."""
+        books, terms, spec = self.books, self.terms, want.spec
+        assert terms is not None
         machine = books.new(offer.values["provider"], now)
         machine.wants(offer, want.most(offer, room))
-        spec = want.pool.function.spec
         machine.function, machine.label = want.number, f"{spec.app_name}/{spec.name}"
         machine.room = want.room(offer)
-        if machine.region in avoided:
+        volume = self.volumes.given_to(machine, spec)
+        if machine.region in books.avoided_at(now):
             machine.note = f"it is tried in {machine.region} again, as all that will do has failed"
         books.add(machine)
         books.keep(machine)
         disk_gb = max(spec.disk_gb, terms.disk_gb)
         image = self.published.of(spec, machine.provider) if needs_one(spec) else None
-        what = offer, machine.most / NANO, disk_gb, terms.lifetime_s, image
+        what = offer, machine.most / NANO, disk_gb, terms.lifetime_s, image, volume
         self.scheduler.effects.append(Rent(machine.number, machine.provider, machine.tag, *what))
         return machine
+
+    def _volume_changed(self, name: str) -> None:
+        """A volume has come, or gone: whoever waits for it looks again."""
+        for want in self.wants.values():
+            if want.spec.local_volume == name:
+                want.sought_at = -NEVER if name not in self.volumes.by_name else want.sought_at
+                self.soon(want)
+
+    def volume_rented(self, command: VolumeRented, asked: Asked, now: float) -> None:
+        """A provider that was asked for a volume has answered."""
+        failure, supplier = command.failure, self.books.suppliers.get(command.provider)
+        if failure is not None and supplier is not None:
+            self._hear(supplier, failure, now)
+        lost = self.volumes.rented(command, now)
+        want = None if lost is None else self.wants.get(lost.function)
+        if lost is not None and want is not None:
+            want.failed((lost.host,), 0, f"{command.provider}: {lost.note}", now)
+            self.shared.wake_at(want.at)
 
     def rented(self, command: MachineRented, asked: Asked, now: float) -> None:
         """A provider that was asked for a machine has answered."""
@@ -218,6 +274,7 @@ class Supply:
 
     def failed(self, machine: Machine, why: str, now: float) -> None:
         """One has come to nothing: whoever waits for it gets another, for a while."""
+        self.volumes.give_up(machine, why, now)
         want = self.wants.get(machine.function)
         if want is not None:
             is_avoided = machine.region in self.books.avoided_at(now)
@@ -245,5 +302,5 @@ class Supply:
             told = f"a machine is being rented: {it}, {it.status} for {now - it.since:.0f} s"
             told = f"{told}; {it.note}" if it.note else told
         else:
-            told = "" if want is None else want.reason
+            told = "" if want is None else self.volumes.why_not(want.spec) or want.reason
         return f"{told}{want.last_failure}" if told and want is not None else told

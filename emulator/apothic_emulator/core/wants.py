@@ -58,6 +58,10 @@ class Want:
         self.tries = 0
         self.tried: dict[str, float] = {}
         """Names of offers, and hosts, that have failed; until when they are not tried again."""
+        self.needs = pool.function.spec
+        """The function, with what its volume adds to its conditions."""
+        self.where = ""
+        """Where it has to be, and what can be done if nothing is to be had there, for people."""
         self.at = -NEVER
         """Nothing is tried before."""
         self.reason = ""
@@ -100,7 +104,7 @@ class Want:
     def sift(self, now: float) -> None:
         """All that could be had is known: keep what will do."""
         spec = self.spec
-        choice = choose(conditions_of(spec), self.found, spec.gpu)
+        choice = choose(conditions_of(self.needs), self.found, spec.gpu)
         self.offers = [it for it in choice.candidates if it.usd_per_hour is not None]
         self.sought_at = now
         troubles, self.troubles = self.troubles, []
@@ -108,7 +112,12 @@ class Want:
             return
         rejected = [f"{count} do not meet {it.said}" for it, count in choice.rejected()[:3]]
         told = [f"none of {len(self.found)} offers will do", *troubles]
-        self.wait(now + SEEK_S, "; ".join([*told, *rejected]))
+        self.wait(now + SEEK_S, "; ".join([*told, *rejected]) + self.where)
+
+    def stays_on(self, host: str) -> None:
+        """It can be on that host alone, whatever has failed there."""
+        self.offers = [it for it in self.offers if host_of(it) == host]
+        self.tried.clear()
 
     def next(self, avoided: Mapping[str, float], room: int, now: float) -> Offer | None:
         """The next offer to be tried that costs no more than there is room for.

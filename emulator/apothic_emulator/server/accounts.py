@@ -16,6 +16,7 @@ from apothic_backends.ticket import Ticket
 from apothic_emulator.agent.zygote import Zygote
 from apothic_emulator.core.costs import PriceOf
 from apothic_emulator.core.facts import Asked
+from apothic_emulator.core.renting import VolumeDropped
 from apothic_emulator.gateway.public import Public
 from apothic_emulator.host.backend import LocalBackend
 from apothic_emulator.host.commits import Commits
@@ -71,6 +72,15 @@ class Account:
         self.volumes.tidy(now)
         needed = self.host.look(lambda plane: plane.registry.archives())
         self.host.agent.stock.archives.remove_unneeded(needed, now)
+
+    def rents_volumes(self, renting: Renting) -> None:
+        """Those that lie on rented machines go when they are deleted here."""
+        renting.papers.host_of = self.volumes.host_of
+        self.volumes.on_drop = self._drop
+
+    def _drop(self, volume: str) -> None:
+        """A volume is about to be deleted: once that is written down, it may be."""
+        self.backend.start(VolumeDropped(volume)).wait()
 
     def _has_mounted(self, volume: str) -> bool:
         """Whether an executor anywhere has a volume of that name mounted."""
@@ -129,6 +139,8 @@ def open_account(
             renting=renting,
         )
         account = Account(name, host)
+        if renting is not None:
+            account.rents_volumes(renting)
         volumes = settings.folder / "accounts" / name / "volumes"
         if settings.volume_bucket:
             from apothic_backends.buckets.told import bucket_of  # for few  # noqa: PLC0415

@@ -10,19 +10,24 @@ from typing import Final
 from apothic_backends.model.machines import CloudSnapshot
 from apothic_backends.model.masks import MASK, Masks
 from apothic_backends.model.record import Record
-from apothic_backends.providers.base import Login, Order, Provider
+from apothic_backends.model.volumes import HOST, LOCAL_FOLDER, LOCAL_VOLUME
+from apothic_backends.providers.base import Login, Mount, NoCapacity, Order, Provider
 from apothic_backends.providers.opening import open_provider
 from apothic_emulator.agent import own
 from apothic_emulator.agent.dead_man import NO_CONTACT_S
 from apothic_emulator.cloud.cloud import Cloud
 from apothic_emulator.core.facts import Input
 from apothic_emulator.core.hellos import Capacity
-from apothic_emulator.core.renting import Rent, Terms
+from apothic_emulator.core.renting import Rent, RentVolume, Terms
 from apothic_emulator.server.keys import TOKEN, Keys
 from apothic_emulator.server.settings import Settings
 
 ARGV: Final = ("apothic", "agent")
 """What a machine runs. All else that it is told is in its environment."""
+
+FOLDER: Final = "/apothic-volume"
+"""Where a machine has the volume that lies on its host. No image has such a folder: it is there
+only if the volume is."""
 
 BOOT_S: Final = 3600.0
 """How much longer than its machine may live the key of one holds: it takes a while to come up."""
@@ -82,6 +87,8 @@ class Papers:
     def __init__(self, keys: Keys, account: str, place: Place, clock: Callable[[], float]) -> None:
         """`clock` is Unix time."""
         self._keys, self._account, self._place, self._clock = keys, account, place, clock
+        self.host_of: Callable[[str], str | None] = lambda _: None
+        """On which host a volume lies, by its name; None for one that nobody has mounted yet."""
 
     def order(self, rent: Rent) -> Order:
         """The order for a machine, with a new key that holds for as long as it may live.
@@ -104,10 +111,16 @@ class Papers:
         image = self._place.image
         if rent.image is not None:
             image, env["APOTHIC_MACHINE_IMAGE"] = rent.image.reference, rent.image.digest
+        mount = None
+        if rent.volume is not None:
+            mount = Mount(rent.volume.provider_id, FOLDER)
+            env |= {LOCAL_VOLUME: rent.volume.name, LOCAL_FOLDER: FOLDER}
+            env[HOST] = f"{rent.provider}-{rent.volume.host}"
         return Order(
             *(rent.tag, rent.offer, image, ARGV),
             *(rent.most_usd_per_hour, rent.disk_gb, env),
             login=self._login(image),
+            volume=mount,
         )
 
     def _login(self, image: str) -> Login | None:
@@ -120,6 +133,20 @@ class Papers:
         login = self._place.login
         passwords = () if login is None else (login.password,)
         return TOKEN.sub(MASK, Masks(passwords).text(text))
+
+    def check_volume(self, rent: RentVolume) -> None:
+        """See to it that a volume does not lie somewhere else, where it may have data.
+
+        Raises:
+            NoCapacity: it does.
+        """
+        host = self.host_of(rent.name)
+        if host is not None:
+            raise NoCapacity(
+                f"volume {rent.name} lies on {host}, and a new one would be empty: have that host "
+                f"back, or give up all that is in it, with `apothic volume rm -r {rent.name}`",
+                provider=rent.provider,
+            )
 
     def revoke(self, tag: str) -> None:
         """Have the key of a machine hold no more; nothing happens if there is none.
@@ -143,8 +170,8 @@ class Renting:
 
     def __init__(self, terms: Terms, providers: Mapping[str, Provider], papers: Papers) -> None:
         self.terms = terms
-        self._providers, self._papers = providers, papers
+        self._providers, self.papers = providers, papers
 
     def open(self, post: Callable[[Input], object]) -> Cloud:
         """What carries out what its core wants; `post` brings in what comes of that."""
-        return Cloud(self._providers, self._papers, post)
+        return Cloud(self._providers, self.papers, post)

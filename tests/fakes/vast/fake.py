@@ -277,7 +277,7 @@ class FakeVast:
         memory_gb = ceil(it.offer["gpu_ram"] / 1024)
         model = it.offer["gpu_name"].replace("-", " ")
         places = self._places(it)
-        env: dict[str, str] = {k: places.get(v, v) for k, v in it.body["env"].items()}
+        env: dict[str, str] = {k: str(places.get(v, v)) for k, v in it.body["env"].items()}
         return {
             **env,
             "CONTAINER_ID": str(it.number),

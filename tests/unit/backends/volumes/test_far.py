@@ -303,8 +303,40 @@ def test_a_volume_of_one_host_is_not_put_on_a_disk_that_goes(
 ) -> None:
     monkeypatch.setenv("APOTHIC_FAR", "apothic/plane/1")
 
-    with pytest.raises(HostGone, match="rented"):
+    with pytest.raises(HostGone, match=r"say so, by Volume.create\('fast'"):
         machine().volumes.open("fast", create=VAST_LOCAL)
+
+
+def test_a_volume_of_one_host_lies_where_the_provider_of_a_rented_machine_has_mounted_it(
+    machine: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    told = {"FAR": "apothic/plane/1", "HOST": "vast-31", "LOCAL_VOLUME": "fast"}
+    for name, value in {**told, "LOCAL_FOLDER": str(disk)}.items():
+        monkeypatch.setenv(f"APOTHIC_{name}", value)
+    one, other = machine(), machine()
+    with pytest.raises(HostGone, match="was to have volume fast at"):
+        one.volumes.open("fast", create=VAST_LOCAL)
+
+    disk.mkdir()
+    put(Files(one.volumes.open("fast", create=VAST_LOCAL)), "x", "1")
+
+    assert read(Files(other.volumes.open("fast")), "x") == "1"
+    assert one.desk.host_of("fast") == "vast-31"
+    assert one.desk.host_of("another") is None
+
+
+def test_whoever_rents_for_a_volume_hears_before_it_is_deleted(machine: Make) -> None:
+    one = machine()
+    heard: list[str] = []
+    one.desk.on_drop = heard.append
+    one.volumes.open("fast", create=VAST_LOCAL)
+
+    with pytest.raises(NotFound):
+        one.volumes.delete("slow")
+    one.volumes.delete("fast")
+
+    assert heard == ["fast"]
 
 
 def test_another_account_gets_nothing_by_knowing_a_hash(

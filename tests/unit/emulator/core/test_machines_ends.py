@@ -12,7 +12,8 @@ from apothic_backends.model.errors import NotFound
 from apothic_backends.model.functions import Condition
 from apothic_backends.model.jobs import JobStatus
 from apothic_emulator.core.facts import Ended, Reported
-from apothic_emulator.core.machine import SETTLE_S, Machine
+from apothic_emulator.core.listed import SETTLE_S
+from apothic_emulator.core.machine import Machine
 from apothic_emulator.core.renting import (
     Destroy,
     Failure,

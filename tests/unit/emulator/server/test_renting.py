@@ -12,9 +12,9 @@ import pytest
 from apothic_backends.model.errors import UsageError
 from apothic_backends.model.machines import CloudSnapshot, MachineSnapshot, PublishedImage
 from apothic_backends.placement.offers import Offer
-from apothic_backends.providers.base import Login
+from apothic_backends.providers.base import Login, Mount, NoCapacity, VolumeOrder
 from apothic_backends.providers.opening import login_of
-from apothic_emulator.core.renting import Rent, Terms
+from apothic_emulator.core.renting import Rent, RentedVolume, RentVolume, Terms
 from apothic_emulator.server.commands import serve
 from apothic_emulator.server.first import first_key
 from apothic_emulator.server.keys import Keys, new_token
@@ -37,8 +37,10 @@ def papers_of(keys: Keys) -> Papers:
     return Papers(keys, "default", place, lambda: NOW)
 
 
-def rent(tag: str = TAG, image: PublishedImage | None = None) -> Rent:
-    return Rent(1, "vast", tag, Offer("one", {}), 0.5, 16.0, 86400.0, image)
+def rent(
+    tag: str = TAG, image: PublishedImage | None = None, volume: RentedVolume | None = None
+) -> Rent:
+    return Rent(1, "vast", tag, Offer("one", {}), 0.5, 16.0, 86400.0, image, volume)
 
 
 def test_a_machine_gets_all_that_its_agent_needs_and_no_more(keys: Keys) -> None:
@@ -63,6 +65,26 @@ def test_a_machine_of_a_functions_image_is_made_of_that_and_knows_which_it_is(ke
 
     assert order.image == image.reference
     assert order.env["APOTHIC_MACHINE_IMAGE"] == image.digest
+
+
+def test_a_machine_with_a_volume_has_it_at_a_path_and_knows_which_and_where(keys: Keys) -> None:
+    order = papers_of(keys).order(rent(volume=RentedVolume("data", "201", "31005")))
+
+    assert order.volume == Mount("201", "/apothic-volume")
+    assert order.env["APOTHIC_LOCAL_VOLUME"] == "data"
+    assert order.env["APOTHIC_LOCAL_FOLDER"] == "/apothic-volume"
+    assert order.env["APOTHIC_HOST"] == "vast-31005"
+
+
+def test_no_volume_is_rented_for_one_that_lies_elsewhere(keys: Keys) -> None:
+    papers = papers_of(keys)
+    wish = RentVolume(1, "vast", "data", VolumeOrder("apothic_p_1", "1", 20, 0.01))
+    papers.check_volume(wish)
+
+    papers.host_of = {"data": "my-desktop"}.get
+
+    with pytest.raises(NoCapacity, match="volume data lies on my-desktop, and a new one would be"):
+        papers.check_volume(wish)
 
 
 def test_who_loads_an_image_is_told_of_the_password_of_its_registry_and_no_other(
