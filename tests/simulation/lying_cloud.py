@@ -321,7 +321,8 @@ class Cloud:
         has_failed = self.world.why(errand).startswith(("it has not come up", "it has failed"))
         if box is not None and has_failed and box.tag not in self.lost and not box.is_up:
             self.lost.add(box.tag)
-            self.out[box.host] = self.world.now + (REGION_S if self.is_regional else HOST_S)
+            if self.out.get(box.host, 0.0) <= self.world.now:  # one that fails meanwhile is no news
+                self.out[box.host] = self.world.now + (REGION_S if self.is_regional else HOST_S)
             self.world.reached["avoided"] += 1
 
     def came_up(self, box: Box) -> None:

@@ -30,8 +30,8 @@ LATE_S = 600.0
 COMES_BACK_S = 120.0
 """How long after a restart one may still join that was to come up meanwhile."""
 
-UNSURE = frozenset((UNCLEAR, DESTROYING))
-"""How those are of which a listing is to tell whether they are there."""
+UNSURE = frozenset((UNCLEAR, BOOTING, DESTROYING))
+"""How those are of which a listing is to tell what has become of them."""
 
 
 class Books:

@@ -7,7 +7,7 @@ from apothic_backends.model.agents import MachineGivenUp
 from apothic_backends.model.images import ImageSpec
 from apothic_backends.model.jobs import JobStatus
 from apothic_backends.model.services import ServiceSpec
-from apothic_backends.providers.base import FAILED, Rented
+from apothic_backends.providers.base import BOOTING, FAILED, Rented
 from apothic_emulator.core.effects import StartExecutor
 from apothic_emulator.core.facts import Tick
 from apothic_emulator.core.renting import (
@@ -21,6 +21,7 @@ from apothic_emulator.core.renting import (
     Rent,
     SeekOffers,
 )
+from apothic_emulator.core.suppliers import LOOK_S
 from tests.unit.emulator.core.driving import only
 from tests.unit.emulator.core.renting import TERMS, UNCLEAR, Renter, avoided, offer
 
@@ -338,13 +339,27 @@ def test_who_waits_hears_why_the_last_one_came_to_nothing_and_what_it_has_printe
     assert "app/f" not in driver.cloud.waiting
 
 
+def test_one_that_is_coming_up_is_watched() -> None:
+    driver = Renter()
+    rent = driver.rent()
+    driver.rented(rent)
+    begun = driver.now
+
+    driver.lists(driver.seen(rent.tag, state=BOOTING))
+    driver.lists(driver.seen(rent.tag, state=FAILED))
+
+    assert driver.now - begun <= 2 * LOOK_S
+    assert driver.statuses == ["destroying"]
+
+
 def test_one_that_was_gone_before_it_came_up_is_asked_what_it_has_printed() -> None:
     driver = Renter()
     rent = driver.rent()
     driver.rented(rent)
     driver.pass_s(130)
+    driver.lists()  # which was asked for too early
+    driver.lists()
     effects = driver.lists()
-    effects += driver.lists()
 
     assert [(it.provider_id, it.has_failed) for it in only(effects, Destroy)] == [("v1", True)]
     driver.ask(MachineEnded(rent.machine, said="exec format error"))
