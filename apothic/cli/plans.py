@@ -128,8 +128,12 @@ def _planned(name: str, handle: Declared[..., Any], here: Here, market: Market) 
         cpu=options.get("cpu"),
         memory_mb=options.get("memory_mb", 1024),
         max_containers=options.get("max_containers", 1),
+        mounts=tuple(mount.spec() for mount in options.get("volumes") or ()),
         **placed(handle.options),
     )
+    if spec.local_volume:
+        its = Condition("provider", "eq", "vast", f"volume {spec.local_volume} (vast_local)")
+        spec = spec.replace(placement=(*spec.placement, its))
     kind = str(getattr(handle, "shape", "class" if isinstance(handle, Cls) else "function"))
     told, does_run = _here(spec, here)
     choice = choose(conditions_of(spec), market(spec), spec.gpu)
@@ -174,6 +178,11 @@ def _usd(usd: float | None) -> str:
 def _notes(one: Planned) -> list[str]:
     """What there is to say below the table."""
     notes = [f"no GPU is known as {name!r}" for name in one.spec.gpu if not is_known(name)]
+    if one.spec.local_volume:
+        notes.append(
+            f"volume {one.spec.local_volume} is vast_local: rented machines are at Vast, on the "
+            "host of the first alone, where it costs until it is deleted"
+        )
     if one.waived:
         notes.append(f"waived here: {', '.join(it.said for it in one.waived)}")
     strict = one.choice.rejected()[:_MOST_NAMED]

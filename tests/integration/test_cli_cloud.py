@@ -194,6 +194,17 @@ def test_a_plan_for_the_cloud_has_the_prices_of_now(run: Any, tmp_path: Path) ->
     assert told["functions"][0]["rented"]["gpu_name"] == "RTX 4090"
 
 
+def test_a_plan_says_that_a_volume_of_one_host_is_at_vast(run: Any, tmp_path: Path) -> None:
+    volume = 'volumes=[Volume.create("data", backend="vast_local").mounted_at("/data")]'
+    text = APP.replace("import App", "import App, Volume").replace("gpu=", f"{volume}, gpu=")
+    (tmp_path / "app.py").write_text(text)
+
+    planned = run("plan", "app.py")
+
+    assert planned.returncode == 0, planned.stderr
+    assert "train: volume data is vast_local: rented machines are at Vast" in planned.stdout
+
+
 def test_a_sweep_names_control_planes_and_leaves_them_alone(run: Any) -> None:
     with served(FakeFly()) as fly:
         api = FlyApi(fly.token, fly.org, url=fly.url)

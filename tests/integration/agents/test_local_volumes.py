@@ -6,12 +6,14 @@ import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 
 from apothic import App, Volume
 from apothic_backends.commands.machines import AllowMachines, GetCloud, ReleaseMachines
+from apothic_backends.commands.volumes import DropVolume
 from apothic_backends.connection import use
 from apothic_backends.model.functions import FunctionSpec
 from apothic_backends.model.machines import CloudSnapshot
@@ -25,7 +27,9 @@ from apothic_backends.providers.base import (
     VolumeListing,
     VolumeOrder,
 )
+from apothic_backends.ticket import Ticket
 from apothic_emulator.core.renting import Rent, RentVolume, Terms
+from apothic_emulator.server.accounts import Account
 from apothic_emulator.server.renting import Renting
 from tests.fakes.provider import MemoryProvider, offer, order
 from tests.integration.agents.server import Server, start_agent
@@ -48,6 +52,7 @@ class Disks:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.there: dict[str, SeenVolume] = {}
+        self.deleted: SimpleQueue[str] = SimpleQueue()
 
     def rent(self, order: VolumeOrder) -> SeenVolume:
         made = SeenVolume(f"{len(self.there) + 1}", order.label, order.host, 20.0, 0.004)
@@ -60,6 +65,7 @@ class Disks:
 
     def delete(self, provider_id: str) -> None:
         self.there.pop(provider_id, None)
+        self.deleted.put(provider_id)
 
 
 class Provider(MemoryProvider):
@@ -114,18 +120,20 @@ class Papers:
 
     def check_volume(self, rent: RentVolume) -> None: ...
 
+    def host_of(self, name: str) -> str | None: ...
+
     def revoke(self, tag: str) -> None: ...
 
 
 @pytest.fixture
-def rented(tmp_path: Path) -> Iterator[tuple[Server, Provider]]:
+def rented(tmp_path: Path) -> Iterator[tuple[Server, Provider, Renting]]:
     provider = Provider(tmp_path)
     papers: Any = Papers(tmp_path / "disks")
     renting = Renting(Terms(("vast",), max_usd_per_hour=1.2), {"vast": provider}, papers)
     server = Server(lease_s=30.0, renting=renting)
     provider.url = server.url
     before = use(server.backend)
-    yield server, provider
+    yield server, provider, renting
     use(before)
     for name in list(provider.agents):
         provider.destroy(name)
@@ -133,7 +141,7 @@ def rented(tmp_path: Path) -> Iterator[tuple[Server, Provider]]:
 
 
 def test_what_is_in_it_is_there_on_the_next_machine_of_its_host(rented: Any) -> None:
-    server, provider = rented
+    server, provider, _ = rented
 
     first, machine = add.spawn("a").wait(timeout_s=120)
     server.backend.start(ReleaseMachines(timeout_s=0)).wait(30)
@@ -147,3 +155,17 @@ def test_what_is_in_it_is_there_on_the_next_machine_of_its_host(rented: Any) -> 
     (volume,) = cloud.volumes
     assert (volume.name, volume.host, volume.status) == ("kept", "31", "there")
     assert len(provider.volumes.there) == 1
+
+
+def test_it_is_deleted_at_its_provider_when_it_is_deleted_here(rented: Any) -> None:
+    server, provider, renting = rented
+    add.spawn("a").wait(timeout_s=120)
+    server.backend.start(ReleaseMachines(timeout_s=0)).wait(30)
+    account, deleted = Account("default", server.host), Ticket[None]()
+    account.rents_volumes(renting)
+
+    account.volumes.answer(DropVolume("kept"), deleted)
+
+    deleted.wait(30)
+    assert provider.volumes.deleted.get(timeout=30) == "1"
+    assert renting.papers.host_of("kept") is None

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from apothic.cli.cloud.status import notes, summary
-from apothic_backends.model.machines import DESTROYING, UP, CloudSnapshot, MachineSnapshot
+from apothic.cli.cloud.status import notes, summary, volumes
+from apothic_backends.model.machines import (
+    DESTROYING,
+    THERE,
+    UP,
+    CloudSnapshot,
+    MachineSnapshot,
+    VolumeSnapshot,
+)
 
 NOW = 10_000.0
 
@@ -34,3 +41,14 @@ def test_a_machine_that_should_have_been_gone_for_ten_minutes_is_told_of(
 def test_who_rents_nothing_says_what_would_change_that() -> None:
     assert summary(cloud(is_paused=True)).endswith("nothing new is rented until `apothic cloud up`")
     assert "nothing new" not in summary(cloud())
+
+
+def test_each_volume_is_named_with_its_host_its_cost_and_how_it_goes() -> None:
+    its = VolumeSnapshot(
+        *("data", "vast", "apothic_p_1", THERE, NOW, 0.00416, NOW, "31", 20), note="it is odd"
+    )
+
+    (told,) = volumes(cloud().replace(volumes=(its,)))
+
+    assert told.startswith("volume data: 20 GB on vast's machine 31, there, about 3.00 USD a month")
+    assert told.endswith("until `apothic volume rm -r data`; it is odd")
