@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from apothic_backends.model.functions import FunctionSpec
-from apothic_backends.providers.base import FAILED, RUNNING, Order, Rented
+from apothic_backends.model.functions import Condition, FunctionSpec
+from apothic_backends.providers.base import FAILED, RUNNING, Mount, Order, Rented, VolumeOrder
 from apothic_backends.providers.http import Clock
 from apothic_backends.providers.vast.provider import VastProvider
 from tests.fakes.serving import served
@@ -98,3 +98,27 @@ def test_a_machine_can_see_to_its_own_end(fake: FakeVast, provider: VastProvider
     rent(provider, "python", "-c", SELF_DESTROY)
 
     wait_until(lambda: not fake.alive())
+
+
+def test_what_one_machine_leaves_in_a_volume_the_next_one_of_its_host_finds(
+    fake: FakeVast, provider: VastProvider
+) -> None:
+    host = str(provider.offers(SPEC, 20)[0].values["machine_id"])
+    made = provider.volumes and provider.volumes.rent(VolumeOrder("apothic_me_1", host, 20, 1.0))
+    assert made is not None
+    its = Condition("machine_id", "eq", int(host), "its volume")
+    env = {"WHERE": "/apothic-volume"}
+    printed: list[str] = []
+    for number in (2, 3):
+        (offer,) = provider.offers(SPEC.replace(placement=(its,)), 20)
+        argv = "sh", "-c", 'echo line >> "$WHERE/kept"; cat "$WHERE/kept"; echo end; sleep 600'
+        mount = Mount(made.provider_id, "/apothic-volume")
+        order = Order(f"apothic/me/{number}", offer, "image", argv, 1.0, 20, env, volume=mount)
+        rented = provider.create(order)
+        program = fake.instances[int(rented.provider_id)].program
+        assert program is not None
+        wait_until(lambda it=program: "end" in it.output())
+        printed.append(program.output())
+        provider.destroy(rented.provider_id)
+
+    assert printed == ["line\nend\n", "line\nline\nend\n"]
