@@ -110,9 +110,12 @@ class ServeWorld(Driven):
         replies: dict[object, tuple[Any, BaseException | None]] = {
             token: (value, error) for token, value, error in outcome.replies
         }
+        let_go = {it.executor for it in outcome.effects if isinstance(it, e.Retire)}
         for item in inputs:
             attendance.hears(item)
-            self.upkeep.hears(item, self.now, is_ready=attendance.is_ready(item))
+            is_free = getattr(item, "executor", 0) in let_go  # nobody has wanted it any more
+            is_ready = attendance.is_ready(item) and not is_free
+            self.upkeep.hears(item, self.now, is_ready=is_ready)
             if isinstance(item, Asked):
                 wait = getattr(item.command, "wait", False)
                 value, error = replies.get(item.token, (None, None))

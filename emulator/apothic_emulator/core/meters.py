@@ -1,6 +1,7 @@
 """For how long processes of services are up: charged while they are, so that little gets lost.
 
 A process is charged for from when it is ready until it has ended, whether it has requests or not.
+One that nobody wanted any more before it was ready is free: it ends at once, and serves nobody.
 That is written down once in a while, at the end of each day, and when somebody looks; what a
 control plane that is killed had not written down is free.
 """

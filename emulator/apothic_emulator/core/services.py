@@ -267,7 +267,6 @@ class Rules:
         if item is None:
             moved(it, executor, self.scheduler, now)
         elif isinstance(item, Loaded) and executor.status is _READY:
-            self.meters.begin(executor, now)
             self._ready(it, executor, now)
         elif isinstance(item, Said):
             self._said(executor, item, now)
@@ -283,6 +282,7 @@ class Rules:
         if not is_needed(it, executor):
             self.scheduler.retire(executor, now)
             return
+        self.meters.begin(executor, now)
         if executor in it.live:
             it.error, it.failures = None, 0
             self._drain(it, now)
