@@ -22,6 +22,7 @@ from apothic_emulator.core.renting import (
     MachinesSeen,
     OffersFound,
     Rent,
+    RentVolume,
     SeekOffers,
 )
 from tests.fakes.provider import MemoryProvider, offer, order
@@ -43,6 +44,10 @@ class Papers:
             raise self.error
         self.valid.put(rent.tag)
         return order(rent.tag, most_usd_per_hour=rent.most_usd_per_hour)
+
+    def check_volume(self, rent: RentVolume) -> None:
+        if self.error is not None:
+            raise self.error
 
     def veiled(self, text: str) -> str:
         return text.replace("token", "***")
