@@ -121,6 +121,7 @@ class Executor(Placed):
         "held_since",
         "holders",
         "idle_since",
+        "is_kept_out",
         "is_prepared",
         "is_used_up",
         "line",
@@ -167,7 +168,7 @@ class Executor(Placed):
         """Whether it has loaded its function; and whether it has finished a job."""
         self.failure: ErrorInfo | None = None
         """Why it could not load its function, if it said so or took too long."""
-        self.recalling, self.stack = False, ""
+        self.recalling, self.stack, self.is_kept_out = False, "", False
         self.deaf = self.breach = self.is_used_up = False
         """It was killed: nothing that it still says counts; whether that was because it reported
         what it cannot have done; and a call left something behind in it: it gets no more jobs."""

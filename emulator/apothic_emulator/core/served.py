@@ -88,6 +88,11 @@ class Service(Kept):
         return {*self.before, *(() if self.pool is None else self.pool.executors)}
 
     @property
+    def is_kept_out(self) -> bool:
+        """Whether the version that is live waits for the end of others, which have its port."""
+        return any(e.is_kept_out and e.status is _STARTING for e in self.live)
+
+    @property
     def has_place_for_more(self) -> bool:
         """Whether another process may start beside those that it has, which are all ready."""
         live = self.live

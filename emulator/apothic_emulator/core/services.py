@@ -149,7 +149,7 @@ class Rules:
             self._open(it)
         elif it.is_wanted and was_up:
             self._run(it, now)
-            if any(e.status is _READY for e in it.live):
+            if it.is_kept_out or any(e.status is _READY for e in it.live):
                 self._drain(it, now)
         self._keep(it)
         self._tell(it, "deployed", now)
@@ -160,8 +160,7 @@ class Rules:
         self._close(it, now)
         it.pool, it.is_wanted = None, True
         self._forget(it)
-        told = {"service": service_id}
-        self.shared.tell("service.deleted", f"{TABLE}:{service_id}", now, told)
+        self.shared.tell("service.deleted", f"{TABLE}:{service_id}", now, {"service": service_id})
         for wait in it.waits:
             self.shared.answer(wait, None, NotFound(f"{service_id} is not deployed any more"))
         it.waits.clear()
@@ -298,7 +297,8 @@ class Rules:
     def _said(self, executor: Executor, fact: Said, now: float) -> None:
         """A process has something to say, while it begins or serves."""
         it = self._of_pool[executor.function.number]
-        if fact.word == "taken" and executor in it.live:
+        executor.is_kept_out |= fact.word == "taken"
+        if it.is_kept_out:
             self._drain(it, now)
         if fact.word == "taken" or executor.status is not _READY:
             return

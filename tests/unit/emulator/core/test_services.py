@@ -304,6 +304,17 @@ def test_who_is_not_needed_any_more_has_nobody_end(driver: Serving) -> None:
     assert driver.said(2, "taken") == []
 
 
+def test_who_needs_what_others_have_and_is_wanted_again_has_those_end(driver: Serving) -> None:
+    driver.up()
+    driver.deploy(web("2"))
+    driver.said(2, "taken")
+    driver.deploy(web("3"))
+    driver.ask(RollbackDeployment("demo", 2))
+
+    assert Retire(3) in driver.loaded(3)
+    assert driver.seen().version == 4
+
+
 # --- failures -----------------------------------------------------------------------------------
 
 
