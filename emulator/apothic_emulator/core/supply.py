@@ -237,7 +237,8 @@ class Supply:
         lost = self.volumes.rented(command, now)
         want = None if lost is None else self.wants.get(lost.function)
         if lost is not None and want is not None:
-            want.failed((lost.host,), 0, f"{command.provider}: {lost.note}", now)
+            told = f"{command.provider}: {lost.note}"
+            want.failed((lost.host,), 0, told, now, was_made=False)
             self.shared.wake_at(want.at)
 
     def rented(self, command: MachineRented, asked: Asked, now: float) -> None:
@@ -279,7 +280,8 @@ class Supply:
         if want is not None:
             is_avoided = machine.region in self.books.avoided_at(now)
             names = () if is_avoided else (machine.offer, machine.host)
-            want.failed(names, machine.number, f"{machine.provider}: {why}", now)
+            told = f"{machine.provider}: {why}"
+            want.failed(names, machine.number, told, now, was_made=bool(machine.provider_id))
             self.shared.wake_at(want.at)
             self.soon(want)
 

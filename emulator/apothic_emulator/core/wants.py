@@ -24,6 +24,9 @@ MOST_TRIES = 5
 PAUSE_S = 300.0
 """How long that is; and for how long what has failed is not tried again."""
 
+MOST_PAUSE_S = 3600.0
+"""It doubles up to this, where machines were made, and paid for, of which none came up."""
+
 SEEK_S = 60.0
 """How long offers are used; and how long it takes until they are sought again where none did."""
 
@@ -55,7 +58,11 @@ class Want:
         """Why some of them have told nothing."""
         self.fresh: list[Machine] = []
         """Machines that have come up for it, and may not have run anything yet."""
-        self.tries = 0
+        self.tries = self.pauses = 0
+        """How many have failed since the last pause; and pauses since one has come up, before which
+        some were made."""
+        self.is_paying = False
+        """Whether one of those that have failed since the last pause was made."""
         self.tried: dict[str, float] = {}
         """Names of offers, and hosts, that have failed; until when they are not tried again."""
         self.needs = pool.function.spec
@@ -151,15 +158,21 @@ class Want:
         rooms = [int(values[field] // it) for field, it in needs.items() if it and field in values]
         return max(1, min(rooms, default=1))
 
-    def failed(self, names: Iterable[str], machine: int, why: str, now: float) -> None:
+    def failed(
+        self, names: Iterable[str], machine: int, why: str, now: float, *, was_made: bool
+    ) -> None:
         """A machine has come to nothing: no other is made of that offer now, nor on that host."""
         self.tries += 1
+        self.is_paying |= was_made
         self.tried |= {name: now + PAUSE_S for name in names if name}
         self.failure, self.failed_last = why, machine
         self.reason = "another machine is sought"
         if self.tries >= MOST_TRIES:
-            self.wait(now + PAUSE_S, f"{self.tries} machines came to nothing")
-            self.tries = 0
+            pause_s = min(MOST_PAUSE_S, PAUSE_S * 2**self.pauses)
+            told = f"{self.tries} machines came to nothing; there is a pause of"
+            self.wait(now + pause_s, f"{told} {pause_s / 60:.0f} min")
+            self.pauses += self.is_paying
+            self.tries, self.is_paying = 0, False
             self.tried.clear()
 
     @property
@@ -170,7 +183,8 @@ class Want:
     def worked(self, machine: Machine) -> None:
         """A machine has come up for it."""
         self.fresh.append(machine)
-        self.tries, self.reason, self.failure = 0, "", ""
+        self.tries = self.pauses = 0
+        self.is_paying, self.reason, self.failure = False, "", ""
         self.tried.clear()
 
 

@@ -124,7 +124,8 @@ def test_the_only_region_that_will_do_is_tried_again_until_there_is_a_pause() ->
     rented(driver, ams, number=5)
 
     assert not only(driver.pass_s(TERMS.boot_s + 1), SeekOffers)
-    assert "5 machines came to nothing; the last one: vast: it has not" in driver.look(job).waiting
+    told = "5 machines came to nothing; there is a pause of 5 min; the last one: vast: it has not"
+    assert told in driver.look(job).waiting
 
 
 def test_where_there_is_no_room_the_same_size_is_not_asked_for_again_at_once() -> None:

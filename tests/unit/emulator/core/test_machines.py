@@ -10,6 +10,7 @@ from apothic_backends.model.services import ServiceSpec
 from apothic_backends.providers.base import BOOTING, FAILED, Rented
 from apothic_emulator.core.effects import StartExecutor
 from apothic_emulator.core.facts import Tick
+from apothic_emulator.core.hellos import Capacity
 from apothic_emulator.core.renting import (
     Destroy,
     Failure,
@@ -231,10 +232,47 @@ def test_after_five_that_came_to_nothing_there_is_a_pause() -> None:
         rents = driver.wanted(Rent)
 
     assert rents == []
-    told = "5 machines came to nothing; the last one: vast: it is full"
+    told = "5 machines came to nothing; there is a pause of 5 min; the last one: vast: it is full"
     assert told in driver.look(job).waiting
     assert not only(driver.pass_s(299), SeekOffers)
     assert only(driver.pass_s(2), SeekOffers)
+
+
+def fail_five(driver: Renter, first: int, job: int = 1) -> str:
+    """Five machines are made, cost more than they may, and are of no use; what is told then."""
+    numbers = range(first, first + 5)
+    rents = driver.offers(*[offer(f"o{it}", 0.1, it) for it in numbers])
+    for number in numbers:
+        (rent,) = rents
+        driver.rented(rent, usd=0.5, number=number)
+        rents = driver.wanted(Rent)
+    return str(driver.look(job).waiting)
+
+
+def test_pauses_grow_up_to_an_hour_while_machines_are_made_and_none_comes_up() -> None:
+    driver = Renter(terms=TERMS.replace(max_usd_per_hour=1000.0))
+    driver.submit()
+    pauses_min: list[int] = []
+    for first in range(10, 40, 5):
+        told = fail_five(driver, first)
+        pauses_min += [it for it in (5, 10, 20, 40, 60) if f"a pause of {it} min;" in told]
+        driver.pass_s(pauses_min[-1] * 60 + 1)
+
+    assert pauses_min == [5, 10, 20, 40, 60, 60]
+
+
+def test_after_one_that_comes_up_the_next_pause_is_short_again() -> None:
+    driver = Renter(terms=TERMS.replace(max_usd_per_hour=1000.0))
+    driver.submit()
+    fail_five(driver, 10)
+    driver.pass_s(301)
+    (rent,) = driver.offers(offer(host=50))
+    driver.rented(rent, number=50)
+    driver.comes_up(rent.tag, capacity=Capacity(1, 32_000))
+
+    driver.submit()
+
+    assert "a pause of 5 min;" in fail_five(driver, 60, job=2)
 
 
 def test_who_is_blocked_is_not_asked_for_five_minutes() -> None:
