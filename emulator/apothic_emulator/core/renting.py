@@ -41,6 +41,9 @@ IDLE_S = 300.0
 LIFETIME_S = 24 * 3600.0
 """How long one lives at most: it is drained a tenth before, and ends itself then."""
 
+VOLUME_GB = 20
+"""The size of volumes that lie on one host."""
+
 
 class Terms(Record):
     """What may be rented: at these providers, for so much an hour in all.
@@ -57,8 +60,8 @@ class Terms(Record):
     lifetime_s: float = LIFETIME_S
     disk_gb: float = 16.0
     home: Capacity | None = None
-    volume_gb: int = 20
-    """The size of volumes that lie on one host; none can grow."""
+    volume_gb: int = VOLUME_GB
+    """The size of volumes that are made on one host; none can grow."""
 
 
 class RentedVolume(Record):

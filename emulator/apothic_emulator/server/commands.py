@@ -19,7 +19,7 @@ from apothic_backends.model.costs import NANO
 from apothic_backends.providers.opening import PROVIDERS, login_of
 from apothic_backends.remote.running import server_folder
 from apothic_emulator.core.hellos import GRACE_S, LEASE_S
-from apothic_emulator.core.renting import BOOT_S, IDLE_S, LIFETIME_S, Terms
+from apothic_emulator.core.renting import BOOT_S, IDLE_S, LIFETIME_S, VOLUME_GB, Terms
 from apothic_emulator.server.bucket import check_bucket
 from apothic_emulator.server.limits import read as read_limits
 from apothic_emulator.server.scopes import SCOPES
@@ -158,6 +158,13 @@ NEEDED = ("uvicorn", "httptools", "anyio", "prometheus_client", "websockets")
     help="Seconds after which one ends, whatever it runs.",
 )
 @click.option(
+    "--machine-volume-gb",
+    type=click.IntRange(min=1),
+    default=VOLUME_GB,
+    show_default=True,
+    help="The size of each vast_local volume that is made; none can grow.",
+)
+@click.option(
     "--limit",
     "limits",
     multiple=True,
@@ -205,7 +212,8 @@ def _terms(given: dict[str, Any]) -> Terms | None:
     providers = tuple(dict.fromkeys(given.pop("providers")))
     most: float | None = given.pop("max_usd_per_hour")
     times = (given.pop(f"machine_{name}_s") for name in ("boot", "idle", "lifetime"))
-    terms = Terms(providers, most or 0.0, *times)
+    volume_gb: int = given.pop("machine_volume_gb")
+    terms = Terms(providers, most or 0.0, *times, volume_gb=volume_gb)
     if not providers:
         return None
     if most is None:
