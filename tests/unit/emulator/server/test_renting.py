@@ -15,7 +15,7 @@ from apothic_backends.placement.offers import Offer
 from apothic_backends.providers.base import Login, Mount, NoCapacity, VolumeOrder
 from apothic_backends.providers.opening import login_of
 from apothic_emulator.core.renting import Rent, RentedVolume, RentVolume, Terms
-from apothic_emulator.server.commands import serve
+from apothic_emulator.server.commands import serve, settings
 from apothic_emulator.server.first import first_key
 from apothic_emulator.server.keys import Keys, new_token
 from apothic_emulator.server.renting import Papers, Place, still_rented, terms_of
@@ -179,6 +179,17 @@ def test_nobody_rents_without_having_said_for_how_much_and_what(
 
     with pytest.raises(click.UsageError, match=why):
         command.main(options, standalone_mode=False)
+
+
+def test_what_may_be_rented_is_what_the_options_say(tmp_path: Path) -> None:
+    words = "--provider vast --max-usd-per-hour 2 --machine-image any --machine-boot 60"
+    words += " --machine-idle 5 --machine-lifetime 600 --machine-volume-gb 50"
+    command: Any = serve
+    given = command.make_context("serve", words.split()).params
+
+    assert settings(tmp_path, given).terms == Terms(
+        ("vast",), 2.0, boot_s=60.0, idle_s=5.0, lifetime_s=600.0, volume_gb=50
+    )
 
 
 def rented(*machines: MachineSnapshot) -> CloudSnapshot:
