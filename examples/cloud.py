@@ -17,6 +17,7 @@ from apothic import App, Volume
 app = App("cloud")
 
 notes = Volume.from_name("notes", create_if_missing=True)
+weights = Volume.create("weights", backend="vast_local")  # rented: it stays on one host, and costs
 
 
 @app.function(memory_mb=256, max_cost_per_hour_usd=0.1, volumes={"/notes": notes})
@@ -29,10 +30,14 @@ def note(text: str) -> list[str]:
     return file.read_text("utf-8").splitlines()
 
 
-@app.function(gpu="RTX_4090", memory_mb=256, max_cost_per_hour_usd=1.0)
+@app.function(
+    gpu="RTX_4090", memory_mb=256, max_cost_per_hour_usd=1.0, volumes={"/weights": weights}
+)
 def devices() -> str:
-    """The GPUs that this call has, as CUDA is told."""
-    return os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    """The GPUs that this call has, as CUDA is told; they are noted where weights would be kept."""
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    Path("/weights/gpus.txt").write_text(gpus, "utf-8")
+    return gpus
 
 
 @app.endpoint(public=True, memory_mb=256, max_cost_per_hour_usd=0.1)

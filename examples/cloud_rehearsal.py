@@ -36,6 +36,7 @@ def rehearse(folder: Path) -> None:
     with ExitStack() as stack:
         fly = stack.enter_context(served(FakeFly(_made(folder / "fly"))))
         vast = stack.enter_context(served(FakeVast(folder=_made(folder / "vast"))))
+        vast.disks.free_s = 1.0  # a volume is free so long after its machine: there, half a minute
         project = _made(folder / "project")
         (project / "pyproject.toml").touch()
         shutil.copy(HERE / "cloud.py", project)
@@ -59,6 +60,7 @@ def rehearse(folder: Path) -> None:
         _run(env, project, *APOTHIC, "cloud", "status")
         _run(env, project, *APOTHIC, "cloud", "down", "--yes", "--app", APP)
         print(f"machines: {len(fly.machines)} on Fly, {len(vast.alive())} on Vast")
+        print(f"volumes: {len(vast.disks.alive())} on Vast")
         print(f"it would have cost about {fly.usd + vast.spent():.4f} USD")
         print("not as the documents say:", [*fly.violations, *vast.violations])
 

@@ -106,11 +106,12 @@ def test_the_way_into_the_cloud_and_back_is_rehearsed(tmp_path: Path) -> None:
     assert [line for line in lines if "all else that was rented included: about 0." in line]
     assert [line.split()[:3] for line in lines if line.startswith("machines:")] == [
         ["machines:1", "fly", "up"],
-        ["machines:2", "vast", "up"],
+        ["machines:3", "vast", "up"],
         ["machines:", "0", "on"],
     ]
-    assert "no machine is left" in ran.stderr
-    assert lines[-3] == "machines: 0 on Fly, 0 on Vast"
+    assert [line for line in lines if line.startswith("volume weights: 20 GB on vast's machine ")]
+    assert "no machine is left, and no volume that was to go" in ran.stderr
+    assert lines[-4:-2] == ["machines: 0 on Fly, 0 on Vast", "volumes: 0 on Vast"]
     assert lines[-1] == "not as the documents say: []"
 
 
