@@ -69,9 +69,15 @@ class ServeWorld(Driven):
 
     def run(self) -> None:
         """From the first event to the last look."""
+        before, meters.CHARGE_S = meters.CHARGE_S, CHARGE_S
+        try:
+            self._run()
+        finally:
+            meters.CHARGE_S = before
+
+    def _run(self) -> None:
         for client in self.clients:
             self.at(self.chance.random(), client.go_on)
-        meters.CHARGE_S = CHARGE_S
         if self._is_prepaid:
             for i in range(6):
                 self.at(self.chaos_s * i / 5, self._pay, 1_000_000 if i == 5 else 6, f"t{i}")
