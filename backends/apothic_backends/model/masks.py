@@ -108,6 +108,11 @@ class Veil:
         whole = text if len(pieces) == 1 else "".join(text for _, text in pieces)
         return self._show(pieces, whole, self._masks.pending(whole))
 
+    def hits(self, text: str) -> int:
+        """How many values there would be, if this came next."""
+        whole = "".join([*(held for _, held in self._held), text])
+        return sum(1 for _ in self._masks.found(whole))
+
     def flush(self) -> list[Piece]:
         """Nothing follows; gives what is left. The beginning of a value is hidden if it is long."""
         pieces, whole = self._held, "".join(text for _, text in self._held)

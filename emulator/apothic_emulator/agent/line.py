@@ -17,7 +17,7 @@ from apothic_backends.model.record import Record
 from apothic_emulator.agent import interpreter
 from apothic_emulator.agent.channels import Channels
 from apothic_emulator.agent.lent import Lent
-from apothic_emulator.agent.logs import LogPipe
+from apothic_emulator.agent.logs import LogPipe, Read
 from apothic_emulator.agent.outgoing import Outgoing
 from apothic_emulator.agent.terminal import terminal
 from apothic_emulator.agent.zygotes import Environment
@@ -265,14 +265,12 @@ class Line:
             self.post(StackDumped(self.number, self.read_stack()))
         with self.logging:  # taken in any case: another thread may hold text that it has just read
             if frame.flags & wire.PRINTED:
-                for pipe in self.logs:
-                    self._print(pipe, pipe.read_to_end())
+                self._print([(it.stream, it.read_to_end()) for it in self.logs])
             if self.veils is not None and frame.kind != wire.ITEMS:
                 self._tell(self.veils.flush(frame.job))
             self.post(fact)
             if frame.flags & wire.PRINTED:
-                for pipe in self.logs:
-                    self._print(pipe, pipe.split(b""))
+                self._print([(it.stream, it.split(b"")) for it in self.logs])
 
     def _fact(self, frame: Frame) -> Input:
         """What a report says."""
@@ -303,15 +301,18 @@ class Line:
     def read_log(self, pipe: LogPipe) -> bool:
         """Take text from a pipe that has some; whether the pipe is still open."""
         with self.logging:
-            self._print(pipe, pipe.read())
+            others = [] if self.veils is None else [it for it in self.logs if it is not pipe]
+            self._print([(it.stream, it.read()) for it in (pipe, *others)])
             return pipe.is_open
 
-    def _print(self, pipe: LogPipe, pieces: list[tuple[int, str]]) -> None:
-        for owner, text in pieces:
-            if self.veils is None:
-                self.post(Printed(self.number, owner, pipe.stream, text))
-            else:
-                self._tell(self.veils.feed(owner, pipe.stream, text))
+    def _print(self, reads: list[Read]) -> None:
+        """Take what was in the streams at one time."""
+        for stream, pieces in reads if self.veils is None else self.veils.in_order(reads):
+            for owner, text in pieces:
+                if self.veils is None:
+                    self.post(Printed(self.number, owner, stream, text))
+                else:
+                    self._tell(self.veils.feed(owner, stream, text))
 
     def _tell(self, pieces: list[tuple[int, str, str]]) -> None:
         for owner, stream, text in pieces:
@@ -329,8 +330,7 @@ class Line:
         while self.read_session(answer) and not self.fault and _is_readable(self.session):
             pass
         with self.logging:
-            for pipe in self.logs:
-                self._print(pipe, pipe.read_all())
+            self._print([(it.stream, it.read_all()) for it in self.logs])
             if self.veils is not None:
                 self._tell(self.veils.flush_all())
 

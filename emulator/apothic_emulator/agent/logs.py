@@ -14,6 +14,9 @@ _MOST_READS = 1 + (1 << 20) // _CHUNK
 _MOST_AHEAD = 1 << 20
 """Text beyond the end of a job waits for the job's report, but not more than this."""
 
+Read = tuple[str, list[tuple[int, str]]]
+"""What was in a stream: its name, and pieces of text with the jobs that they are of."""
+
 
 class LogPipe:
     """Reads one stream of one executor, and tells whose text it is by the marks in it.

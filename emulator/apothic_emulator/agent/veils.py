@@ -1,17 +1,20 @@
 """What is hidden in what an executor with secrets says: text that it prints, and errors.
 
 Standard output and error are looked at as one text first, because people see them as one, and then
-each by itself. Where jobs run side by side, each has texts of its own.
+each by itself. Where jobs run side by side, each has texts of its own. In which order two pipes
+were written to nobody can say who finds both full: then that counts in which more is hidden.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
 from apothic_backends.commands import TellProgress
 from apothic_backends.model.jobs import ErrorInfo
 from apothic_backends.model.masks import Masks, Piece, Veil
+from apothic_emulator.agent.logs import Read
 
 
 class Texts:
@@ -24,6 +27,10 @@ class Texts:
     def feed(self, stream: str, text: str) -> list[Piece]:
         """Take text; gives what can be shown of it, each piece with its stream."""
         return self._show(self._both.feed(stream, text))
+
+    def hits(self, text: str) -> int:
+        """How many values there would be, if this came next."""
+        return self._both.hits(text)
 
     def flush(self) -> list[Piece]:
         """Nothing follows; gives what was held back."""
@@ -46,11 +53,27 @@ class Veils:
 
     def feed(self, owner: int, stream: str, text: str) -> list[tuple[int, str, str]]:
         """Take text of a job (0: nobody knows whose); gives what can be shown, and whose it is."""
+        return [(owner, *piece) for piece in self._of(owner).feed(stream, text)]
+
+    def in_order(self, reads: list[Read]) -> list[Read]:
+        """What was in the streams at one time, in the order in which it is to be fed."""
+        if not all(pieces for _, pieces in reads):
+            return reads
+        return max(reads, reads[::-1], key=self._hits)
+
+    def _hits(self, reads: list[Read]) -> int:
+        texts: defaultdict[int, str] = defaultdict(str)
+        for _, pieces in reads:
+            for owner, text in pieces:
+                texts[owner if self._is_shared else 0] += text
+        return sum(self._of(owner).hits(text) for owner, text in texts.items())
+
+    def _of(self, owner: int) -> Texts:
         key = owner if self._is_shared else 0
         texts = self._texts.get(key)
         if texts is None:
             texts = self._texts[key] = Texts(self.masks)
-        return [(owner, *piece) for piece in texts.feed(stream, text)]
+        return texts
 
     def flush(self, owner: int) -> list[tuple[int, str, str]]:
         """A job has ended; gives what was held back of its text."""

@@ -14,8 +14,9 @@ from apothic_backends.model.masks import Masks
 from apothic_backends.model.payloads import Payload
 from apothic_backends.vault import Vault
 from apothic_emulator.agent.delivery import Delivery
+from apothic_emulator.agent.logs import Read
 from apothic_emulator.agent.safe import Given, Safe
-from apothic_emulator.agent.veils import Texts, hide
+from apothic_emulator.agent.veils import Texts, Veils, hide
 from apothic_emulator.executors import wire
 
 SPEC = FunctionSpec("app", "f", secrets=(SecretRef("mine"),))
@@ -101,3 +102,41 @@ def test_halves_on_one_stream_with_text_of_the_other_between_are_hidden() -> Non
     ]
 
     assert shown == [("stderr", "between"), ("stdout", "***")]
+
+
+def shown(veils: Veils, *reads: Read) -> list[tuple[int, str, str]]:
+    """What is shown of what was in both streams at one time."""
+    fed = veils.in_order([*reads])
+    pieces = [
+        it for stream, texts in fed for of, text in texts for it in veils.feed(of, stream, text)
+    ]
+    return [*pieces, *veils.flush_all()]
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+@pytest.mark.parametrize(("first", "second"), [("stdout", "stderr"), ("stderr", "stdout")])
+def test_halves_that_are_in_both_streams_are_hidden_whichever_was_read_first(
+    first: str, second: str, is_shared: bool
+) -> None:
+    head, tail = (first, [(1, VALUE[:6])]), (second, [(1, f"{VALUE[6:]}\n")])
+    expected = [(1, first, "***"), (1, second, "\n")]
+
+    for reads in ((head, tail), (tail, head)):
+        assert shown(Veils(Masks([VALUE]), is_shared=is_shared), *reads) == expected
+
+
+def test_what_hides_nothing_is_shown_in_the_order_in_which_it_was_read() -> None:
+    reads = ("stderr", [(1, "b\n")]), ("stdout", [(1, "a\n")])
+
+    assert shown(Veils(Masks([VALUE]), is_shared=False), *reads) == [
+        (1, "stderr", "b\n"),
+        (1, "stdout", "a\n"),
+    ]
+
+
+def test_halves_of_two_jobs_are_no_value() -> None:
+    reads = ("stderr", [(1, f"{VALUE[6:]}\n")]), ("stdout", [(2, f"{VALUE[:6]}\n")])
+
+    (first, *_) = shown(Veils(Masks([VALUE]), is_shared=True), *reads)
+
+    assert first == (1, "stderr", f"{VALUE[6:]}\n")
