@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from apothic._declared import DECLARED
 from apothic.generation.examples import Example
 from apothic.generation.trials import Failure, tried
 from apothic_backends.model.sandboxes import IsolationMissing
@@ -25,6 +26,15 @@ def example(*args: Any, **kwargs: Any) -> Example:
 def exact(expected: Any, *args: Any, **kwargs: Any) -> Example:
     """A call, and what is to come of it."""
     return Example(args, kwargs, expected, is_exact=True)
+
+
+@pytest.fixture(autouse=True)
+def what_was_declared() -> Iterator[None]:
+    """What a test declares is gone with it: whoever calls an app has all of it generated first."""
+    before = dict(DECLARED)
+    yield
+    DECLARED.clear()
+    DECLARED.update(before)
 
 
 @pytest.fixture
